@@ -1,0 +1,264 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity ^0.8.24;
+
+/// @title VIBES settlement: deposits in, proved batches of charges, withdrawals and partner payouts out
+/// @notice Amounts are base units of the VIBES token (6 decimals, 1 VIBES = 1_000_000 base units) and below 2^54
+/// wherever they enter a slot. The account tree, the slot layout and the proof statement are in docs/protocol.md.
+interface ISettlement {
+    /// @notice What a batch claims about the state and the receipts behind it.
+    /// @param oldRoot account tree root that the batch starts from; must be the present `stateRoot`
+    /// @param newRoot account tree root after the batch, below the scalar field
+    /// @param commitment `C`: Poseidon chain over the batch's words, a public input of the proof
+    /// @param receiptsRoot root of the keccak Merkle-sum tree over the batch's receipts
+    /// @param receiptsTotal sum of that tree, base units; must equal the sum of the slots' charges
+    struct Header {
+        uint256 oldRoot;
+        uint256 newRoot;
+        uint256 commitment;
+        bytes32 receiptsRoot;
+        uint256 receiptsTotal;
+    }
+
+    /// @notice The contract's own record of an account; balance and spent live in the tree only.
+    /// @param owner wallet that controls withdrawals and keys
+    /// @param pendingDeposit deposited, not yet consumed by a slot, base units
+    /// @param pendingWithdrawal requested and not yet served, base units
+    /// @param withdrawable served by a batch, not yet paid out, base units
+    /// @param withdrawalDeadline unix seconds by which `pendingWithdrawal` is to be served, 0 if none
+    /// @param keyDeadline unix seconds by which `pendingKey` is to be served, 0 if none
+    /// @param pendingKey requested session key commitment, 0 if none
+    struct Account {
+        address owner;
+        uint64 pendingDeposit;
+        uint64 pendingWithdrawal;
+        uint64 withdrawable;
+        uint40 withdrawalDeadline;
+        uint40 keyDeadline;
+        uint256 pendingKey;
+    }
+
+    /// @notice A partner's running account.
+    /// @param gross all charges settled for the partner, base units
+    /// @param checkpointGross `gross` when `bps` last changed
+    /// @param accrued share earned up to the checkpoint, base units
+    /// @param paid claimed so far, base units
+    /// @param bps share of gross since the checkpoint, basis points
+    struct PartnerAccount {
+        uint128 gross;
+        uint128 checkpointGross;
+        uint128 accrued;
+        uint128 paid;
+        uint16 bps;
+    }
+
+    /// @notice Cumulative totals since deployment, base units.
+    /// @param gross settled charges
+    /// @param burned part of gross burned
+    /// @param partners part of gross owed to partners (paid or not)
+    /// @param fee part of gross that is the protocol fee
+    /// @param pool part of gross that fed the reward pool
+    /// @param treasury the rest of gross
+    /// @param rewards paid out of the pool into accounts
+    /// @param feePaid fee claimed
+    /// @param treasuryPaid treasury claimed
+    struct Totals {
+        uint256 gross;
+        uint256 burned;
+        uint256 partners;
+        uint256 fee;
+        uint256 pool;
+        uint256 treasury;
+        uint256 rewards;
+        uint256 feePaid;
+        uint256 treasuryPaid;
+    }
+
+    /// @notice A wallet's EIP-712 order to a relayer: deposit exactly this, for exactly this key.
+    /// @param owner wallet that pays and owns the account
+    /// @param amount base units
+    /// @param keyCommit session key commitment for a first deposit, 0 for a later one
+    /// @param deadline unix seconds after which neither the intent nor the permit holds
+    struct DepositIntent {
+        address owner;
+        uint256 amount;
+        uint256 keyCommit;
+        uint256 deadline;
+    }
+
+    /// @notice An account was opened and its index assigned for good.
+    event AccountOpened(uint256 indexed idx, address indexed owner);
+    /// @notice `amount` base units were credited to the account's pending deposit.
+    event Deposited(uint256 indexed idx, address indexed from, uint256 amount);
+    /// @notice The owner asked for a session key commitment (also emitted when the account is opened).
+    event SessionKeyRequested(uint256 indexed idx, uint256 keyCommit, uint256 deadline);
+    /// @notice The owner asked to withdraw `amount` base units.
+    event WithdrawalRequested(uint256 indexed idx, uint256 amount, uint256 deadline);
+    /// @notice A batch was proved and applied; its slots and partner words are in the transaction's calldata.
+    event BatchSettled(
+        uint256 indexed batchNumber,
+        uint256 slots,
+        uint256 oldRoot,
+        uint256 newRoot,
+        bytes32 receiptsRoot,
+        uint256 gross,
+        uint256 rewards,
+        uint256 burned
+    );
+    /// @notice A processed withdrawal was paid to the owner.
+    event Withdrawn(uint256 indexed idx, address indexed owner, uint256 amount);
+    /// @notice From this batch on a partner's share counts at `bps`; what came before stays at its old share.
+    event PartnerTermsApplied(uint256 indexed partnerId, uint256 bps, uint256 checkpointGross, uint256 accrued);
+    /// @notice A partner's payout was sent.
+    event PartnerClaimed(uint256 indexed partnerId, address indexed to, uint256 amount);
+    /// @notice The protocol fee was sent to the treasury address.
+    event FeeClaimed(address indexed to, uint256 amount);
+    /// @notice The treasury share was sent to the treasury address.
+    event TreasuryClaimed(address indexed to, uint256 amount);
+    /// @notice The verifier for batches of `slots` slots was fixed.
+    event VerifierRegistered(uint256 indexed slots, address verifier);
+    /// @notice The address that may settle batches changed.
+    event OperatorChanged(address operator);
+    /// @notice The address whose signature makes a receipt valid changed.
+    event ReceiptSignerChanged(address receiptSigner);
+
+    /// @notice A zero amount, or one of 2^54 base units or more.
+    error InvalidAmount(uint256 amount);
+    /// @notice First deposits have a minimum.
+    error DepositTooSmall(uint256 amount, uint256 minimum);
+    /// @notice A commitment that is not a field element, is zero where one is needed, or given where none belongs.
+    error InvalidKeyCommit(uint256 keyCommit);
+    /// @notice All 2^24 - 1 indices are taken.
+    error TreeFull();
+    error UnknownAccount(uint256 idx);
+    error NotOwner(address caller);
+    error NotOperator(address caller);
+    /// @notice Batches come straight from an externally owned operator account, so that calldata is always public.
+    error NotDirectCall();
+    /// @notice One withdrawal request at a time.
+    error WithdrawalOutstanding(uint256 idx);
+    /// @notice One key request at a time.
+    error KeyRequestOutstanding(uint256 idx);
+    error NothingToPay();
+    error IntentExpired(uint256 deadline);
+    error InvalidIntentSignature();
+    /// @notice The token moved less or more than it was told to.
+    error UnexpectedTransfer(uint256 expected, uint256 actual);
+    error StateMismatch(uint256 expected, uint256 actual);
+    /// @notice No verifier is registered for this number of slots.
+    error UnsupportedBatchSize(uint256 slots);
+    error VerifierAlreadyRegistered(uint256 slots);
+    error InvalidVerifier(address verifier);
+    /// @notice A public input, root or word is not canonical (w0 >= 2^241, or a field element >= p).
+    error NotCanonical(uint256 value);
+    error InvalidProof();
+    error UnpendingDeposit(uint256 idx, uint256 consumed, uint256 pending);
+    /// @notice A withdrawal or drain that the owner did not ask for, or only a part of it without `drain`.
+    error UnrequestedWithdrawal(uint256 idx, uint256 amount, uint256 requested);
+    error UnrequestedKey(uint256 idx, uint256 keyCommit, uint256 requested);
+    error UnknownPartner(uint256 partnerId);
+    /// @notice Partner words must have strictly rising ids and a gross above zero.
+    error InvalidPartnerWord(uint256 word);
+    /// @notice Partner gross, slot charges and receipts total must be one number.
+    error GrossMismatch(uint256 charges, uint256 partners, uint256 receipts);
+    error RewardsExceedPool(uint256 rewards, uint256 pool);
+    error InvalidPolicy();
+    error ZeroAddress();
+
+    /// @notice Deposits `amount` for the caller; opens the caller's account on the first call.
+    /// @param amount base units, 1 to 2^54 - 1; at least `minFirstDeposit` on the first call
+    /// @param keyCommit Poseidon(key_x, key_y) on the first call, 0 later (use `setSessionKey`)
+    /// @return idx the account's index in the tree
+    function deposit(uint256 amount, uint256 keyCommit) external returns (uint256 idx);
+
+    /// @notice Adds `amount` from the caller to an account that exists, whoever owns it.
+    function depositFor(uint256 idx, uint256 amount) external;
+
+    /// @notice Relayed deposit: the owner signed the intent (EIP-712, nonce `nonces(owner)`) and an EIP-2612 permit
+    /// for the same amount and deadline. A permit that was used already is tolerated if the allowance is there.
+    function depositWithPermit(
+        DepositIntent calldata intent,
+        bytes calldata intentSignature,
+        uint8 permitV,
+        bytes32 permitR,
+        bytes32 permitS
+    ) external returns (uint256 idx);
+
+    /// @notice Relayed deposit by EIP-3009: the authorisation's nonce is keccak256(abi.encode(keyCommit, salt)), so a
+    /// relayer cannot attach another key.
+    function depositWithAuthorization(
+        address from,
+        uint256 amount,
+        uint256 keyCommit,
+        bytes32 salt,
+        uint256 validAfter,
+        uint256 validBefore,
+        uint8 v,
+        bytes32 r,
+        bytes32 s
+    ) external returns (uint256 idx);
+
+    /// @notice Asks for a new session key; a slot of a later batch puts it into the tree.
+    function setSessionKey(uint256 keyCommit) external;
+
+    /// @notice Asks to withdraw up to `amount`; served in full, or with everything the account has (`drain`).
+    function requestWithdrawal(uint256 amount) external;
+
+    /// @notice Applies a proved batch. Operator only, called directly.
+    /// @param header roots, commitment and receipts of the batch
+    /// @param words two per slot, w0 and w1, padded with zeros to a registered size
+    /// @param partnerWords partner id << 64 | gross, ids strictly rising
+    /// @param proof Groth16 proof [a.x, a.y, b.x1, b.x0, b.y1, b.y0, c.x, c.y]
+    function settleBatch(
+        Header calldata header,
+        uint256[] calldata words,
+        uint256[] calldata partnerWords,
+        uint256[8] calldata proof
+    ) external;
+
+    /// @notice Pays a processed withdrawal to the account's owner; anyone may call.
+    function withdraw(uint256 idx) external;
+
+    /// @notice Pays floor(gross share) - paid to the partner's payout address; anyone may call.
+    function claimPartner(uint256 partnerId) external;
+
+    /// @notice Pays the unclaimed protocol fee to the treasury address; anyone may call.
+    function claimFee() external;
+
+    /// @notice Pays the unclaimed treasury share, less a rounding reserve, to the treasury address; anyone may call.
+    function claimTreasury() external;
+
+    /// @notice Fixes the verifier for batches of `slots` slots, once. Owner only.
+    function registerVerifier(uint256 slots, address verifier) external;
+
+    /// @notice Changes the address that may settle batches. Owner only.
+    function setOperator(address operator) external;
+
+    /// @notice Changes the address whose signature makes a receipt valid. Owner only.
+    function setReceiptSigner(address receiptSigner) external;
+
+    function token() external view returns (address);
+    function registry() external view returns (address);
+    function treasury() external view returns (address);
+    function operator() external view returns (address);
+    function receiptSigner() external view returns (address);
+    /// @notice keccak256(abi.encode(chainid, this)) mod p: what session keys sign over.
+    function domain() external view returns (uint256);
+    function stateRoot() external view returns (uint256);
+    /// @notice Number of batches settled; the first batch is number 1.
+    function batchNumber() external view returns (uint256);
+    /// @notice The index that the next new account will get (the first is 1).
+    function nextIdx() external view returns (uint256);
+    /// @notice The caller-owned account's index, 0 if none.
+    function indexOf(address owner) external view returns (uint256 idx);
+    function account(uint256 idx) external view returns (Account memory);
+    function partnerAccount(uint256 partnerId) external view returns (PartnerAccount memory);
+    function partnerClaimable(uint256 partnerId) external view returns (uint256);
+    function totals() external view returns (Totals memory);
+    function verifierOf(uint256 slots) external view returns (address);
+    function feeBps() external view returns (uint256);
+    function burnBps() external view returns (uint256);
+    function poolBps() external view returns (uint256);
+    function minFirstDeposit() external view returns (uint256);
+    /// @notice Seconds within which a withdrawal or key request is to be served.
+    function serviceDeadline() external view returns (uint256);
+}
