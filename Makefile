@@ -1,0 +1,66 @@
+# Everything a newcomer needs is `make demo` and `make test`; `make help` lists the rest.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint format bench lock clean
+.DELETE_ON_ERROR:
+
+# eth-ape needs numpy < 2, which has no build for Python 3.13: take the newest Python that has one.
+PYTHON ?= $(shell for v in python3.12 python3.11 python3; do \
+	$$v -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 13))' 2>/dev/null && { echo $$v; exit; }; done)
+NPM := npm ci --ignore-scripts --no-audit --no-fund --prefix hardhat-local
+BIN := .venv/bin
+NODE_BIN := hardhat-local/node_modules
+ARCH := $(if $(filter aarch64,$(shell uname -m)),arm64,amd64)
+FORGE := $(NODE_BIN)/@foundry-rs/forge-linux-$(ARCH)/bin/forge
+SOURCES := mini_llm router bridge scripts tests benchmarks
+
+help: ## list the commands
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 16
+
+setup: ## install everything into .venv and hardhat-local, build circuits and development keys (once)
+	@scripts/check_tools.sh
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or 3.12 is needed: apt-get install python3 python3-venv" >&2; exit 1; }
+	@$(MAKE) --no-print-directory -j2 .venv/.ok $(NODE_BIN)/.ok
+	@. hardhat-local/env.sh && $(BIN)/python scripts/build_circuits.py
+
+.venv/.ok: requirements.lock pyproject.toml
+	@echo "setup: Python packages into .venv"
+	@$(PYTHON) -m venv .venv || { echo "python venv failed: apt-get install python3-venv" >&2; exit 1; }
+	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(NODE_BIN)/.ok: hardhat-local/package-lock.json
+	@echo "setup: anvil, forge, solc, circom into hardhat-local/node_modules"
+	@$(NPM) --loglevel=error
+	@touch $@
+
+demo: setup ## deposit, 60 paid calls, two proved batches, payouts and an audit on a local chain (LIVE=1: your own model server)
+	@. hardhat-local/env.sh && LIVE=$(LIVE) $(BIN)/python scripts/demo.py
+
+test: setup ## all tests: forge, unit, property, circuits, integration, end to end
+	@. hardhat-local/env.sh && $(FORGE) test
+	@. hardhat-local/env.sh && $(BIN)/python -m pytest -q $(PYTEST_ARGS)
+
+lint: setup ## ruff, mypy, import rules, forge fmt, money lint
+	@$(BIN)/ruff check $(SOURCES)
+	@$(BIN)/ruff format --check $(SOURCES)
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+	@$(FORGE) fmt --check contracts/src contracts/test
+	@$(BIN)/python scripts/lint_house_rules.py
+
+format: setup ## rewrite Python and Solidity in the project's format
+	@$(BIN)/ruff check --fix $(SOURCES)
+	@$(BIN)/ruff format $(SOURCES)
+	@$(FORGE) fmt contracts/src contracts/test
+
+bench: setup ## constraints, witness and proof seconds, gas per batch, as JSON in benchmarks/results
+	@. hardhat-local/env.sh && $(BIN)/python benchmarks/settlement.py
+
+lock: setup ## write requirements.lock anew from pyproject.toml
+	@$(BIN)/uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --generate-hashes \
+		--no-emit-index-url --no-annotate --no-header --quiet -o requirements.lock
+
+clean: ## remove what setup, demo and test made
+	rm -rf .venv build hardhat-local/node_modules contracts/src/generated *.egg-info
