@@ -1,0 +1,281 @@
+"""Signed receipts: what the router promises it charged, and what everyone can check (EIP-712).
+
+A receipt is signed over EIP-712 typed data, so a wallet, a contract or any Ethereum library verifies it. The
+constant parts of the encoding are hashed once; one digest costs two keccaks.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from functools import lru_cache
+from typing import Any, Final, cast
+
+from eth_hash.auto import keccak
+from eth_utils.address import is_checksum_formatted_address, is_hex_address, to_checksum_address
+
+from mini_llm.wallet.signature import recover_address, sign_digest
+
+RECEIPT_TYPES: Final[Mapping[str, tuple[tuple[str, str], ...]]] = {
+    "EIP712Domain": (
+        ("name", "string"),
+        ("version", "string"),
+        ("chainId", "uint256"),
+        ("verifyingContract", "address"),
+    ),
+    "Receipt": (
+        ("requestId", "bytes32"),
+        ("account", "uint256"),
+        ("partner", "uint256"),
+        ("model", "string"),
+        ("promptTokens", "uint64"),
+        ("completionTokens", "uint64"),
+        ("promptPriceBasePerMtok", "uint256"),
+        ("completionPriceBasePerMtok", "uint256"),
+        ("vibesPerUsd", "uint256"),
+        ("chargeBase", "uint256"),
+        ("accountSequence", "uint64"),
+        ("partnerSequence", "uint64"),
+        ("accountTotalBase", "uint256"),
+        ("partnerTotalBase", "uint256"),
+        ("previousReceipt", "bytes32"),
+        ("time", "uint64"),
+        ("promptHash", "bytes32"),
+    ),
+}
+"""EIP-712 types of a receipt, in signing order."""
+
+DOMAIN_NAME: Final = "VIBES Receipt"
+DOMAIN_VERSION: Final = "1"
+
+_WORD: Final = 32
+_DECIMAL: Final = re.compile(r"0|[1-9][0-9]*")
+_HEX: Final = re.compile(r"0x([0-9a-f]{2})*")
+
+
+class InvalidReceipt(ValueError):
+    """A receipt field out of its range, or JSON that is no receipt."""
+
+    def __init__(self, field: str, reason: str) -> None:
+        super().__init__(f"receipt field {field}: {reason}")
+        self.field = field
+        self.reason = reason
+
+
+def _type_hash(name: str) -> bytes:
+    members = ",".join(f"{kind} {field}" for field, kind in RECEIPT_TYPES[name])
+    return keccak(f"{name}({members})".encode())
+
+
+_RECEIPT_TYPE_HASH: Final = _type_hash("Receipt")
+
+
+@lru_cache(maxsize=4096)
+def _hash_text(text: str) -> bytes:
+    """Hash of a string member; cached because a router serves few models."""
+    return keccak(text.encode())
+
+
+@dataclass(frozen=True)
+class ReceiptDomain:
+    """Where receipts are valid: one settlement contract on one chain.
+
+    Args:
+        chain_id: EIP-155 chain id.
+        settlement: address of the settlement contract, `0x` and 40 hex digits (checksum checked if any).
+
+    Raises:
+        InvalidReceipt: if the address is none, or its checksum is wrong.
+
+    Source: EIP-712, domain separator.
+    """
+
+    chain_id: int
+    settlement: str
+
+    def __post_init__(self) -> None:
+        if not is_hex_address(self.settlement) or not self.settlement.startswith("0x"):
+            raise InvalidReceipt("verifyingContract", f"{self.settlement!r} is no address")
+        checksummed = to_checksum_address(self.settlement)
+        if is_checksum_formatted_address(self.settlement) and self.settlement != checksummed:
+            raise InvalidReceipt("verifyingContract", f"{self.settlement} has a wrong checksum")
+        object.__setattr__(self, "settlement", checksummed)
+
+    @property
+    def separator(self) -> bytes:
+        """The EIP-712 domain separator, 32 bytes."""
+        return _separator(self.chain_id, self.settlement)
+
+
+@lru_cache(maxsize=64)
+def _separator(chain_id: int, settlement: str) -> bytes:
+    return keccak(
+        _type_hash("EIP712Domain")
+        + keccak(DOMAIN_NAME.encode())
+        + keccak(DOMAIN_VERSION.encode())
+        + chain_id.to_bytes(_WORD, "big")
+        + bytes.fromhex(settlement[2:]).rjust(_WORD, b"\0")
+    )
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """One charged call. Amounts in base units (1 VIBES = 10^6), prices in base units per million tokens.
+
+    Args:
+        request_id: id of the call's ledger entry, 32 bytes.
+        account: index of the paying account, 1 to 2^24 - 1.
+        partner: id of the partner that served the call, 0 for the house.
+        model: the model's public name.
+        prompt_tokens: tokens read, below 2^64.
+        completion_tokens: tokens written, below 2^64.
+        prompt_price_base_per_mtok: price of a million tokens read, base units.
+        completion_price_base_per_mtok: price of a million tokens written, base units.
+        vibes_per_usd: the rate that turned the USD price into VIBES.
+        charge_base: what the call cost, base units, above 0.
+        account_sequence: number of this receipt among the account's, from 1, without gaps.
+        partner_sequence: number of this receipt among the partner's, from 1, without gaps.
+        account_total_base: sum of the account's charges, this one included (`spent` once settled).
+        partner_total_base: sum of the partner's gross, this charge included.
+        previous_receipt: digest of the account's previous receipt, 32 zero bytes for the first.
+        time: unix seconds at which the charge was made.
+        prompt_hash: keccak256(salt ‖ request body); the router keeps the salt.
+
+    Raises:
+        InvalidReceipt: if a field is outside the range of its EIP-712 type.
+    """
+
+    request_id: bytes
+    account: int
+    partner: int
+    model: str
+    prompt_tokens: int
+    completion_tokens: int
+    prompt_price_base_per_mtok: int
+    completion_price_base_per_mtok: int
+    vibes_per_usd: int
+    charge_base: int
+    account_sequence: int
+    partner_sequence: int
+    account_total_base: int
+    partner_total_base: int
+    previous_receipt: bytes
+    time: int
+    prompt_hash: bytes
+
+    def __post_init__(self) -> None:
+        for name, field, kind in _MEMBERS:
+            _check_range(field, kind, getattr(self, name))
+
+    def digest(self, domain: ReceiptDomain) -> bytes:
+        """The 32-byte EIP-712 digest that the router signs."""
+        words = [_RECEIPT_TYPE_HASH]
+        for name, _, kind in _MEMBERS:
+            value = getattr(self, name)
+            if kind == "bytes32":
+                words.append(value)
+            elif kind == "string":
+                words.append(_hash_text(value))
+            else:
+                words.append(value.to_bytes(_WORD, "big"))
+        return keccak(b"\x19\x01" + domain.separator + keccak(b"".join(words)))
+
+    def message(self) -> dict[str, str | int | bytes]:
+        """The `message` of the EIP-712 typed data, by the names of its type."""
+        return {field: getattr(self, name) for name, field, _ in _MEMBERS}
+
+
+_MEMBERS: Final = tuple(
+    (member.name, field, kind)
+    for member, (field, kind) in zip(fields(Receipt), RECEIPT_TYPES["Receipt"], strict=True)
+)
+"""(attribute, EIP-712 name, EIP-712 type) of each member, in signing order."""
+
+
+def _check_range(field: str, kind: str, value: object) -> None:
+    if kind == "string":
+        if not isinstance(value, str) or not value:
+            raise InvalidReceipt(field, "not a text")
+    elif kind == "bytes32":
+        if not isinstance(value, bytes) or len(value) != _WORD:
+            raise InvalidReceipt(field, "not 32 bytes")
+    elif not isinstance(value, int) or isinstance(value, bool):
+        raise InvalidReceipt(field, "not an integer")
+    elif not 0 <= value < 1 << int(kind.removeprefix("uint")):
+        raise InvalidReceipt(field, f"{value} is no {kind}")
+
+
+@dataclass(frozen=True)
+class SignedReceipt:
+    """A receipt and the router's signature over it.
+
+    Args:
+        receipt: what was charged.
+        signature: r ‖ s ‖ v, 65 bytes, low s, v 27 or 28.
+    """
+
+    receipt: Receipt
+    signature: bytes
+
+    def to_json(self) -> dict[str, Any]:
+        """`{"receipt": {EIP-712 names}, "signature": "0x…"}`; ints as decimal strings, bytes as 0x hex."""
+        message = {field: _encode(value) for field, value in self.receipt.message().items()}
+        return {"receipt": message, "signature": "0x" + self.signature.hex()}
+
+    @classmethod
+    def from_json(cls, data: object) -> SignedReceipt:
+        """Reads what `to_json` wrote, and nothing else.
+
+        Raises:
+            InvalidReceipt: for missing, unknown or malformed fields; there is one spelling of every value.
+        """
+        if not isinstance(data, dict) or set(data) != {"receipt", "signature"}:
+            raise InvalidReceipt("receipt", "needs exactly the members receipt and signature")
+        message = data["receipt"]
+        if not isinstance(message, dict) or set(message) != {field for _, field, _ in _MEMBERS}:
+            raise InvalidReceipt("receipt", "does not have exactly the members of the type Receipt")
+        values = {name: _decode(field, kind, message[field]) for name, field, kind in _MEMBERS}
+        signature = cast(bytes, _decode("signature", "bytes", data["signature"]))
+        return cls(Receipt(**cast(dict[str, Any], values)), signature)
+
+
+def _encode(value: str | int | bytes) -> str:
+    if isinstance(value, bytes):
+        return "0x" + value.hex()
+    return str(value)
+
+
+def _decode(field: str, kind: str, value: object) -> str | int | bytes:
+    if not isinstance(value, str):
+        raise InvalidReceipt(field, "not a JSON string")
+    if kind == "string":
+        return value
+    if kind.startswith("bytes"):
+        if not _HEX.fullmatch(value):
+            raise InvalidReceipt(field, "not lower-case 0x hex")
+        return bytes.fromhex(value[2:])
+    # 78 digits hold 2^256; a longer text is refused before Python parses it
+    if len(value) > 78 or not _DECIMAL.fullmatch(value):
+        raise InvalidReceipt(field, "not a decimal integer")
+    return int(value)
+
+
+def sign_receipt(receipt: Receipt, domain: ReceiptDomain, private_key: bytes) -> SignedReceipt:
+    """Signs a receipt with a secp256k1 key.
+
+    Args:
+        receipt: what was charged.
+        domain: chain and settlement contract that the receipt is for.
+        private_key: 32 bytes.
+    """
+    return SignedReceipt(receipt, sign_digest(receipt.digest(domain), private_key))
+
+
+def recover_signer(signed: SignedReceipt, domain: ReceiptDomain) -> str:
+    """The checksum address whose key made the signature; compare it with the contract's `receiptSigner`.
+
+    Raises:
+        InvalidSignature: if the signature is not in its one canonical form, or recovers to no key.
+    """
+    return recover_address(signed.receipt.digest(domain), signed.signature)

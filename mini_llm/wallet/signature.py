@@ -1,0 +1,63 @@
+"""secp256k1 signatures over 32-byte digests, in the one canonical form that Ethereum uses."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Final
+
+import coincurve
+from eth_hash.auto import keccak
+from eth_utils.address import to_checksum_address
+
+SIGNATURE_BYTES: Final = 65
+
+_ORDER: Final = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
+
+
+class InvalidSignature(ValueError):
+    """A signature that is not in the canonical form r ‖ s ‖ v, or recovers to no key."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"signature: {reason}")
+        self.reason = reason
+
+
+@lru_cache(maxsize=4)
+def _private_key(secret: bytes) -> coincurve.PrivateKey:
+    return coincurve.PrivateKey(secret)
+
+
+def sign_digest(digest: bytes, private_key: bytes) -> bytes:
+    """Deterministic low-s signature r ‖ s ‖ v (65 bytes, v 27 or 28) over a 32-byte digest.
+
+    Source: RFC 6979 (nonce), EIP-2 (low s).
+    """
+    signature = _private_key(private_key).sign_recoverable(digest, hasher=None)
+    return signature[:64] + bytes((signature[64] + 27,))
+
+
+def recover_address(digest: bytes, signature: bytes) -> str:
+    """The checksum address of the key that signed a 32-byte digest.
+
+    Raises:
+        InvalidSignature: if the signature is not 65 bytes, has another v than 27 or 28 or a high s (a digest has
+            one valid signature per key, so a changed one never passes), or recovers to no key.
+    """
+    if len(signature) != SIGNATURE_BYTES:
+        raise InvalidSignature(f"{len(signature)} bytes, not {SIGNATURE_BYTES}")
+    if signature[64] not in (27, 28):
+        raise InvalidSignature(f"v is {signature[64]}, not 27 or 28")
+    if int.from_bytes(signature[32:64], "big") > _ORDER // 2:
+        raise InvalidSignature("high s")
+    recoverable = signature[:64] + bytes((signature[64] - 27,))
+    try:
+        key = coincurve.PublicKey.from_signature_and_message(recoverable, digest, hasher=None)
+    except Exception as error:  # coincurve raises bare Exception when libsecp256k1 refuses
+        raise InvalidSignature("recovers to no key") from error
+    return to_checksum_address(keccak(key.format(compressed=False)[1:])[12:])
+
+
+def address_of(private_key: bytes) -> str:
+    """The checksum address of a 32-byte private key."""
+    public = _private_key(private_key).public_key.format(compressed=False)
+    return to_checksum_address(keccak(public[1:])[12:])

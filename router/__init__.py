@@ -1,0 +1,1 @@
+"""The gateway: OpenAI-compatible HTTP surface, metering and the double-entry ledger behind it."""
