@@ -10,8 +10,7 @@ PYTHON ?= $(shell for v in python3.12 python3.11 python3; do \
 NPM := npm ci --ignore-scripts --no-audit --no-fund --prefix hardhat-local
 BIN := .venv/bin
 NODE_BIN := hardhat-local/node_modules
-ARCH := $(if $(filter aarch64,$(shell uname -m)),arm64,amd64)
-FORGE := $(NODE_BIN)/@foundry-rs/forge-linux-$(ARCH)/bin/forge
+FORGE := $(NODE_BIN)/@foundry-rs/forge-linux-amd64/bin/forge
 SOURCES := mini_llm router bridge scripts tests benchmarks
 
 help: ## list the commands
@@ -58,7 +57,7 @@ format: setup ## rewrite Python and Solidity in the project's format
 bench: setup ## constraints, witness and proof seconds, gas per batch, as JSON in benchmarks/results
 	@. hardhat-local/env.sh && $(BIN)/python benchmarks/settlement.py
 
-lock: setup ## write requirements.lock anew from pyproject.toml
+lock: ## write requirements.lock anew from pyproject.toml
 	@$(BIN)/uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --generate-hashes \
 		--no-emit-index-url --no-annotate --no-header --quiet -o requirements.lock
 

@@ -1,4 +1,4 @@
-"""Checks the house rules that no off-the-shelf linter knows: integer money, small files and functions, no assert.
+"""Checks the house rules that no other linter knows: integer money, small files and functions, no assert.
 
 Rules, per Python file under mini_llm, router, bridge and scripts:
   money      a name that ends in `_base`, `_bps` or `_base_per_mtok` is never divided with `/`, never a float
