@@ -1,0 +1,1 @@
+"""Providers: one small class per wire protocol, one registry row per company."""

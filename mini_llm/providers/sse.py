@@ -1,0 +1,47 @@
+"""Server-sent events, cut from a byte stream without changing a byte.
+
+Source: https://html.spec.whatwg.org/multipage/server-sent-events.html
+"""
+
+from __future__ import annotations
+
+import re
+
+MAX_EVENT_BYTES = 8 * 2**20
+"""A longer event is an attack or a fault."""
+
+_BLANK_LINE = re.compile(rb"\r\n\r\n|\n\n|\r\r")
+
+
+class EventSplitter:
+    """Collects bytes and hands out whole events; join them (and ``rest``) and the stream is back."""
+
+    def __init__(self) -> None:
+        self._buffer = bytearray()
+
+    def feed(self, data: bytes) -> list[bytes]:
+        """Events completed by ``data``, each with its closing blank line.
+
+        Raises:
+            ValueError: an event grew past ``MAX_EVENT_BYTES``.
+        """
+        searched = max(0, len(self._buffer) - 3)  # a blank line may straddle two reads
+        self._buffer += data
+        events, start = [], 0
+        for blank in _BLANK_LINE.finditer(self._buffer, searched):
+            events.append(bytes(self._buffer[start : blank.end()]))
+            start = blank.end()
+        del self._buffer[:start]
+        if len(self._buffer) > MAX_EVENT_BYTES:
+            raise ValueError(f"an event of more than {MAX_EVENT_BYTES} bytes")
+        return events
+
+    def rest(self) -> bytes:
+        """Bytes after the last whole event: an event too, for servers that leave out its last blank line."""
+        return bytes(self._buffer)
+
+
+def event_data(event: bytes) -> bytes:
+    """The event's data lines, joined by newlines; empty for a comment."""
+    lines = [line[5:].removeprefix(b" ") for line in event.splitlines() if line.startswith(b"data:")]
+    return b"\n".join(lines)
