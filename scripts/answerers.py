@@ -2,8 +2,8 @@
 
 They are no language models and claim to be none: they find a sentence (``pithy-1``) or some passages
 (``deep-1``) of the documentation with BM25 and return them word for word. What the demo needs of an upstream
-is real all the same: HTTP, an answer computed per question, streaming token by token, token counts that follow
-from the texts.
+is real all the same: HTTP, an answer computed per question, streaming token by token, token counts that
+follow from the texts.
 
 A token is what ``TOKEN`` matches: up to eight letters or digits, or one other character, with the white space
 before it. Prompts and completions are counted alike, and the tokens of an answer join to the answer.
