@@ -1,1 +1,1 @@
-"""The executable specification of the rollup: tree, slots, batches, receipts. Pure: no database, no network."""
+"""Executable specification of the rollup: tree, slots, batches, receipts. Pure: no database, no network."""

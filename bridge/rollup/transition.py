@@ -1,7 +1,7 @@
 """The slot statement, executable: what a batch may do to the accounts, and the circuit's inputs for it.
 
-The circuit proves exactly this. ``RollupState.apply`` needs calldata alone, so anyone can follow the chain with it;
-``RollupState.prove_inputs`` also checks the signed ceilings.
+The circuit proves exactly this. ``RollupState.apply`` needs calldata alone, so anyone can follow the chain with
+it; ``RollupState.prove_inputs`` also checks the signed ceilings.
 
 Source: docs/protocol.md (circuit statement); contracts/circuits/slot.circom.
 """
@@ -96,7 +96,8 @@ def next_state(state: AccountState, slot: Slot) -> AccountState:
     """The account after its slot, by the rules that need no signature.
 
     Raises:
-        SlotFieldOutOfRange, AccountNotOpened, BalanceTooLow, BalanceTooHigh, SpentTooHigh, NotDrained: the broken rule.
+        SlotFieldOutOfRange, AccountNotOpened, BalanceTooLow, BalanceTooHigh, SpentTooHigh, NotDrained:
+            the broken rule.
     """
     encode_slot(slot)  # ranges
     if state.key_commit == 0 and slot.key_commit == 0:
@@ -121,8 +122,8 @@ def check_authorisation(
 ) -> None:
     """Check that the slot's charge stays below a ceiling signed by the account's key.
 
-    It is the key before the slot, so that a key change cannot authorise a charge behind the user's back; for a fresh
-    account the key that the slot sets.
+    It is the key before the slot, since the charge was metered under it; for a fresh account the key that the
+    slot sets.
 
     Raises:
         MissingAuthorisation, InvalidKey, WrongKey, CeilingTooHigh, CeilingExceeded, InvalidCeilingSignature:

@@ -1,12 +1,13 @@
 """BabyJubJub and EdDSA-Poseidon: the session key's curve and signature, cheap to check in a circuit.
 
 A key is ``A = secret·BASE8``. A signature ``(R8, s)`` of a field element ``M`` holds if
-``s·BASE8 = R8 + 8·h·A`` with ``h = Poseidon(R8.x, R8.y, A.x, A.y, M)``. circomlibjs verifies these signatures and
-the other way round (its scalar is ``secret << 3``).
+``s·BASE8 = R8 + 8·h·A`` with ``h = Poseidon(R8.x, R8.y, A.x, A.y, M)``. circomlibjs verifies these signatures
+and the other way round (its scalar is ``secret << 3``).
 
 Not constant-time: sign where no one else can measure.
 
-Source: EIP-2494 (curve), circomlib's eddsaposeidon.circom (signature), add-2008-hwcd and dbl-2008-hwcd (formulas).
+Source: EIP-2494 (curve), circomlib's eddsaposeidon.circom (signature), add-2008-hwcd and dbl-2008-hwcd
+(formulas).
 """
 
 from dataclasses import dataclass
@@ -106,8 +107,8 @@ def sign(secret: int, message: int) -> Signature:
     """Sign a field element; the same input always gives the same signature.
 
     The nonce is ``int(keccak256(0x00 ‖ seed) ‖ keccak256(0x01 ‖ seed)) mod SUBORDER`` with
-    ``seed = "VIBES EdDSA-Poseidon nonce" ‖ secret ‖ message`` (32 bytes each, big-endian): unpredictable without the
-    secret, different for every message, and 512 bits wide so that the reduction leaves no bias.
+    ``seed = "VIBES EdDSA-Poseidon nonce" ‖ secret ‖ message`` (32 bytes each, big-endian): unpredictable without
+    the secret, different for every message, and 512 bits wide so that the reduction leaves no bias.
 
     Raises:
         InvalidSecret: the secret lies outside ``[1, SUBORDER)``.

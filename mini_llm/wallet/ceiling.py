@@ -30,7 +30,8 @@ from mini_llm.wallet.poseidon import poseidon
 _SECRET_TAG: Final = b"VIBES session key"
 _WALLET_SIGNATURE_BYTES: Final = 65
 _STATEMENT: Final = (
-    "Make the VIBES session key of this wallet. Whoever has the key can spend your VIBES balance on AI calls. "
+    "Make the VIBES session key of this wallet. "
+    "Whoever has the key can spend your VIBES balance on AI calls. "
     "Sign only on a site you trust."
 )
 _MAX_DECIMAL_DIGITS: Final = 78  # of 2^256 - 1
@@ -104,7 +105,7 @@ class SignedCeiling:
 
 
 def settlement_domain(chain_id: int, settlement: str) -> int:
-    """``keccak256(abi.encode(uint256 chainId, address settlement)) mod P``, equal to ``Settlement.domain()``."""
+    """``keccak256(abi.encode(uint256 chainId, address settlement)) mod P``, as ``Settlement.domain()``."""
     address = bytes.fromhex(settlement.removeprefix("0x"))
     if len(address) != 20:
         raise ValueError(f"{settlement!r} is not an address")
@@ -135,7 +136,7 @@ def sign_ceiling(secret: int, domain: int, idx: int, ceiling_base: int) -> Signe
 
 
 def verify_ceiling(domain: int, ceiling: SignedCeiling) -> bool:
-    """True if index, ceiling and key are sound and the signature holds; whose key it is, the caller checks."""
+    """True if index, ceiling, key and signature are sound; whose key it is, the caller checks."""
     return (
         _in_range(ceiling.idx, ceiling.ceiling_base)
         and is_on_curve(ceiling.key)
@@ -173,8 +174,8 @@ def session_key_typed_data(chain_id: int, settlement: str, index: int = 0) -> di
 def derive_session_secret(wallet_signature: bytes) -> int:
     """Session secret in ``[1, SUBORDER)`` from the wallet's signature over ``session_key_typed_data``.
 
-    Only r and s count: wallets write v as 0/1 or as 27/28. The wallet must sign deterministically (RFC 6979, low s),
-    as wallets do, or the key cannot be found again.
+    Only r and s count: wallets write v as 0/1 or as 27/28. The wallet must sign deterministically (RFC 6979,
+    low s), as wallets do, or the key cannot be found again.
 
     Raises:
         MalformedWalletSignature: not 65 bytes, as from a contract wallet.

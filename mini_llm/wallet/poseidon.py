@@ -1,9 +1,9 @@
-"""Poseidon over BN254, equal to circomlib's: in Rust where a wheel exists, else in Python (about 50 times slower).
+"""Poseidon over BN254, equal to circomlib's: in Rust where a wheel exists, else in Python (much slower).
 
-Both give the first element of the permuted state ``(0, inputs...)``. x^5 S-box, 8 full rounds, constants from the
-Grain LFSR.
+Both give the first element of the permuted state ``(0, inputs...)``. x^5 S-box, 8 full rounds, constants from
+the Grain LFSR.
 
-Source: "Poseidon: A New Hash Function for Zero-Knowledge Proof Systems" (ePrint 2019/458), appendices B, E and F;
+Source: "Poseidon: A New Hash Function for Zero-Knowledge Proof Systems" (ePrint 2019/458), appendices B, E, F;
 parameters of circomlib 2.0.5.
 """
 
@@ -98,7 +98,7 @@ def _constants(width: int) -> _Constants:
         return value
 
     additive = tuple(tuple(draw_canonical() for _ in range(width)) for _ in range(rounds))
-    # Cauchy matrix: here the generator reduces instead of rejecting. Its first try is good for every width used.
+    # Cauchy matrix: here the generator reduces instead of rejecting; its first try is good for every width used.
     seeds = [draw() % P for _ in range(2 * width)]
     matrix = tuple(tuple(pow(x + y, -1, P) for y in seeds[width:]) for x in seeds[:width])
     return _Constants(additive, matrix)
