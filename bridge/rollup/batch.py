@@ -1,7 +1,7 @@
 """How a batch is written into calldata and bound to its proof.
 
 A slot is two words, a batch is ``[domain, oldRoot, newRoot, w0, w1, w0, w1, ...]``. The proof's public inputs
-are ``C`` (Poseidon chain over the words), ``r`` (drawn by keccak after C is fixed) and ``y = Σ words[j]·r^j``.
+are ``C`` (Poseidon chain over the words), ``r`` (keccak, drawn after C is fixed) and ``y = Σ words[j]·r^j``.
 
 Source: docs/protocol.md (slots, binding calldata); contracts/circuits/batch.circom; Settlement.settleBatch.
 """

@@ -1,8 +1,9 @@
 """Keccak Merkle-sum tree over a batch's receipts: one root proves each receipt and the total of all charges.
 
 A leaf hash is ``keccak256(0x00 ‖ digest ‖ charge)``, a node's is
-``keccak256(0x01 ‖ left hash ‖ left sum ‖ right hash ‖ right sum)`` and its sum the two sums added; numbers are 32
-bytes, big-endian. The prefixes keep a node from passing as a leaf. An odd last node is paired with (0x00…00, 0).
+``keccak256(0x01 ‖ left hash ‖ left sum ‖ right hash ‖ right sum)`` and its sum the two sums added. Numbers are
+32 bytes, big-endian. The prefixes keep a node from passing as a leaf. An odd last node is paired with
+(0x00…00, 0).
 Leaves are in the order of account index, then account sequence.
 
 Source: docs/protocol.md (receipts); Settlement.settleBatch (receiptsRoot, receiptsTotal).
@@ -73,7 +74,7 @@ def inclusion_proof(leaves: Sequence[Leaf], index: int) -> InclusionProof:
 
 
 def verify_inclusion(root: bytes, total: int, leaf: Leaf, proof: InclusionProof) -> bool:
-    """True if ``leaf`` is at ``proof.index`` of the tree with this root and total; malformed is False, too."""
+    """True if ``leaf`` is at ``proof.index`` of the tree with this root and total."""
     if not 0 <= proof.index < 1 << len(proof.siblings) or not _is_leaf(leaf):
         return False
     if not all(len(sibling) == 32 and 0 <= amount <= _MAX_SUM for sibling, amount in proof.siblings):

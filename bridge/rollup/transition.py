@@ -1,7 +1,7 @@
 """The slot statement, executable: what a batch may do to the accounts, and the circuit's inputs for it.
 
-The circuit proves exactly this. ``RollupState.apply`` needs calldata alone, so anyone can follow the chain with
-it; ``RollupState.prove_inputs`` also checks the signed ceilings.
+The circuit proves exactly this. ``RollupState.apply`` needs calldata alone, so anyone can follow the chain;
+``RollupState.prove_inputs`` also checks the signed ceilings.
 
 Source: docs/protocol.md (circuit statement); contracts/circuits/slot.circom.
 """

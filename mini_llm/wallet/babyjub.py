@@ -107,8 +107,8 @@ def sign(secret: int, message: int) -> Signature:
     """Sign a field element; the same input always gives the same signature.
 
     The nonce is ``int(keccak256(0x00 ‖ seed) ‖ keccak256(0x01 ‖ seed)) mod SUBORDER`` with
-    ``seed = "VIBES EdDSA-Poseidon nonce" ‖ secret ‖ message`` (32 bytes each, big-endian): unpredictable without
-    the secret, different for every message, and 512 bits wide so that the reduction leaves no bias.
+    ``seed = "VIBES EdDSA-Poseidon nonce" ‖ secret ‖ message`` (32 bytes each, big-endian): secret like the
+    key, different for every message, and 512 bits wide so that the reduction leaves no bias.
 
     Raises:
         InvalidSecret: the secret lies outside ``[1, SUBORDER)``.
