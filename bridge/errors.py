@@ -1,0 +1,160 @@
+"""Typed errors of the bridge: each keeps the values that explain it and none keeps a key."""
+
+from __future__ import annotations
+
+
+class BridgeError(Exception):
+    """Anything that stops a bridge step; the command line prints it and exits 1."""
+
+
+class ConfigError(BridgeError):
+    """A setting is missing or malformed; the command line exits 2."""
+
+    def __init__(self, name: str, problem: str) -> None:
+        self.name, self.problem = name, problem
+        super().__init__(f"{name} {problem}")
+
+
+class RpcUnavailable(BridgeError):
+    """The node did not answer in time; nothing was changed and the step can be run again."""
+
+    def __init__(self, method: str, reason: str) -> None:
+        self.method, self.reason = method, reason
+        super().__init__(f"the RPC node did not answer {method}: {reason}")
+
+
+class RpcRefused(BridgeError):
+    """The node answered a call with an error of its own."""
+
+    def __init__(self, method: str, code: int | None, message: str) -> None:
+        self.method, self.code, self.message = method, code, message
+        super().__init__(f"the RPC node refused {method}: {message} (code {code})")
+
+
+class ContractReverted(BridgeError):
+    """A contract call reverted; `error` is the custom error's name and `args` its values in ABI order."""
+
+    def __init__(self, call: str, error: str, values: tuple[object, ...] = ()) -> None:
+        self.call, self.error, self.values = call, error, values
+        shown = ", ".join(str(value) for value in values)
+        super().__init__(f"{call} reverts with {error}({shown})")
+
+
+class NoContract(BridgeError):
+    """There is no code at the configured settlement address."""
+
+    def __init__(self, address: str, chain_id: int) -> None:
+        self.address, self.chain_id = address, chain_id
+        super().__init__(f"no contract at {address} on chain {chain_id}")
+
+
+class WrongDomain(BridgeError):
+    """The contract's signing domain is not the one of this chain id and address."""
+
+    def __init__(self, expected: int, actual: int) -> None:
+        self.expected, self.actual = expected, actual
+        super().__init__(f"settlement domain is {actual}, expected {expected} for this chain id and address")
+
+
+class WrongChain(BridgeError):
+    """The node serves another chain than the configured one."""
+
+    def __init__(self, expected: int, actual: int) -> None:
+        self.expected, self.actual = expected, actual
+        super().__init__(f"the RPC node serves chain {actual}, expected chain {expected}")
+
+
+class WrongStore(BridgeError):
+    """The bridge store belongs to another deployment."""
+
+    def __init__(self, expected: str, actual: str) -> None:
+        self.expected, self.actual = expected, actual
+        super().__init__(f"the bridge store belongs to {actual}, the settings name {expected}")
+
+
+class ReorgDetected(BridgeError):
+    """A block that was already indexed is no longer in the chain."""
+
+    def __init__(self, block_number: int, expected: str, actual: str | None) -> None:
+        self.block_number, self.expected, self.actual = block_number, expected, actual
+        super().__init__(f"block {block_number} was {expected} when indexed and is {actual or 'gone'} now")
+
+
+class StateMismatch(BridgeError):
+    """A root that was rebuilt from calldata is not the one that the chain holds."""
+
+    def __init__(self, batch_number: int, expected: int, actual: int) -> None:
+        self.batch_number, self.expected, self.actual = batch_number, expected, actual
+        super().__init__(f"batch {batch_number}: the chain's root is {expected}, rebuilt root is {actual}")
+
+
+class UnexpectedEvent(BridgeError):
+    """An event that no sequence of contract calls can emit: the node lies or the ABI is another one's."""
+
+    def __init__(self, reference: str, problem: str) -> None:
+        self.reference, self.problem = reference, problem
+        super().__init__(f"event {reference}: {problem}")
+
+
+class ReceiptsMismatch(BridgeError):
+    """The ledger's receipts of an account do not add up to what the batch would charge."""
+
+    def __init__(self, idx: int, expected_base: int, actual_base: int) -> None:
+        self.idx, self.expected_base, self.actual_base = idx, expected_base, actual_base
+        super().__init__(f"account {idx}: charges of {expected_base} base units, receipts for {actual_base}")
+
+
+class LedgerBehindChain(BridgeError):
+    """The chain settled more for an account than the ledger posted: a wrong or damaged ledger."""
+
+    def __init__(self, idx: int, settled_base: int, posted_base: int) -> None:
+        self.idx, self.settled_base, self.posted_base = idx, settled_base, posted_base
+        super().__init__(f"account {idx}: settled {settled_base} base units, the ledger posted {posted_base}")
+
+
+class CeilingMissing(BridgeError):
+    """Posted charges are not covered by a stored ceiling, so no proof of them can exist."""
+
+    def __init__(self, idx: int, spent_base: int, ceiling_base: int) -> None:
+        self.idx, self.spent_base, self.ceiling_base = idx, spent_base, ceiling_base
+        super().__init__(f"account {idx}: spent {spent_base} base units, signed ceiling {ceiling_base}")
+
+
+class VerifierMismatch(BridgeError):
+    """The registered verifier and the prover's circuit of one batch size differ."""
+
+    def __init__(self, slots: int, expected: str, actual: str) -> None:
+        self.slots, self.expected, self.actual = slots, expected, actual
+        super().__init__(f"verifier for {slots} slots is of circuit {actual}, the prover's is {expected}")
+
+
+class NoBatchSize(BridgeError):
+    """No batch size has both a registered verifier and proving artifacts."""
+
+    def __init__(self, provable: tuple[int, ...]) -> None:
+        self.provable = provable
+        super().__init__(f"none of the provable batch sizes {provable} has a registered verifier")
+
+
+class NotOperator(BridgeError):
+    """The operator key is not the one that the contract lets settle."""
+
+    def __init__(self, expected: str, actual: str) -> None:
+        self.expected, self.actual = expected, actual
+        super().__init__(f"the contract's operator is {expected}, the configured key is of {actual}")
+
+
+class SettlementTimeout(BridgeError):
+    """A sent batch was not mined or confirmed in time; running again continues with the same transaction."""
+
+    def __init__(self, batch_number: int, tx_hash: str, waited_s: int) -> None:
+        self.batch_number, self.tx_hash, self.waited_s = batch_number, tx_hash, waited_s
+        super().__init__(f"batch {batch_number} ({tx_hash}) is not confirmed after {waited_s} s")
+
+
+class NotACheckout(BridgeError):
+    """A command that needs the project's scripts was called outside a checkout."""
+
+    def __init__(self, looked_in: str) -> None:
+        self.looked_in = looked_in
+        super().__init__(f"no scripts/up.py in or above {looked_in}: run this in a checkout of the project")

@@ -1,0 +1,147 @@
+"""What the chain says: every event in order, folded into accounts and open requests.
+
+Pure: the same events give the same state whether they come from the store or straight from a node.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from bridge.errors import StateMismatch, UnexpectedEvent
+from bridge.rollup.batch import Slot, decode_partner_word, decode_slot
+from bridge.rollup.transition import RollupState
+
+
+@dataclass(frozen=True)
+class ChainEvent:
+    """One log of the settlement contract.
+
+    args: the event's arguments by ABI name; integers as int, bytes and addresses as 0x hex. `BatchSettled`
+    also has `words`, `partnerWords`, `commitment` and `receiptsTotal` from the calldata of its transaction.
+    seen_at: unix seconds at which the bridge first read the event.
+    """
+
+    name: str
+    args: Mapping[str, Any]
+    block_number: int
+    block_hash: str
+    tx_hash: str
+    log_index: int
+    seen_at: int
+
+    @property
+    def reference(self) -> str:
+        """Identity of the event: the same log has the same reference, however often it is read."""
+        return f"{self.tx_hash}:{self.log_index}"
+
+    def slots(self) -> list[Slot]:
+        """The used slots of a settled batch."""
+        words = self.args["words"]
+        decoded = (decode_slot(words[at], words[at + 1]) for at in range(0, len(words), 2))
+        return [slot for slot in decoded if slot is not None]
+
+    def partner_gross(self) -> list[tuple[int, int]]:
+        """(partner id, gross base units) of a settled batch."""
+        return [decode_partner_word(word) for word in self.args["partnerWords"]]
+
+
+@dataclass(frozen=True)
+class BatchHeader:
+    """What a batch claims, as the contract takes it (ISettlement.Header); totals in base units."""
+
+    old_root: int
+    new_root: int
+    commitment: int
+    receipts_root: str
+    receipts_total: int
+
+
+@dataclass
+class Requests:
+    """What an account's owner asked for and no batch has served yet; 0 means nothing.
+
+    deposit_base: deposited and not consumed, base units.
+    withdrawal_base: requested withdrawal, base units.
+    key_commit: requested session key commitment.
+    since: unix seconds at which the oldest of these was seen.
+    """
+
+    deposit_base: int = 0
+    withdrawal_base: int = 0
+    key_commit: int = 0
+    since: int = 0
+
+    def __bool__(self) -> bool:
+        return bool(self.deposit_base or self.withdrawal_base or self.key_commit)
+
+    def note(self, seen_at: int) -> None:
+        """Starts the clock if nothing was open."""
+        if not self:
+            self.since = seen_at
+
+
+@dataclass
+class ChainState:
+    """Accounts and open requests after some prefix of the chain's events."""
+
+    domain: int
+    rollup: RollupState = field(init=False)
+    requests: dict[int, Requests] = field(default_factory=dict)
+    batch_number: int = 0
+
+    def __post_init__(self) -> None:
+        self.rollup = RollupState(self.domain)
+
+    def apply(self, event: ChainEvent) -> None:
+        """Folds in the next event.
+
+        Raises StateMismatch if a batch's calldata does not lead to the root that the chain stored,
+        UnexpectedEvent for a sequence that the contract cannot emit.
+        """
+        args = event.args
+        if event.name == "BatchSettled":
+            self._apply_batch(event)
+            return
+        if event.name not in ("Deposited", "WithdrawalRequested", "SessionKeyRequested"):
+            return
+        open_requests = self.requests.setdefault(args["idx"], Requests())
+        open_requests.note(event.seen_at)
+        if event.name == "Deposited":
+            open_requests.deposit_base += args["amount"]
+        elif event.name == "WithdrawalRequested":
+            open_requests.withdrawal_base = args["amount"]
+        else:
+            open_requests.key_commit = args["keyCommit"]
+
+    def _apply_batch(self, event: ChainEvent) -> None:
+        args = event.args
+        number = args["batchNumber"]
+        if number != self.batch_number + 1:
+            raise UnexpectedEvent(event.reference, f"batch {number} follows batch {self.batch_number}")
+        if args["oldRoot"] != self.rollup.root:
+            raise StateMismatch(number, args["oldRoot"], self.rollup.root)
+        slots = event.slots()
+        self.rollup.apply(slots)
+        if args["newRoot"] != self.rollup.root:
+            raise StateMismatch(number, args["newRoot"], self.rollup.root)
+        for slot in slots:
+            self._consume(slot, event.reference)
+        self.batch_number = number
+
+    def _consume(self, slot: Slot, reference: str) -> None:
+        """Takes out of the open requests what a settled slot served."""
+        open_requests = self.requests.setdefault(slot.idx, Requests())
+        if slot.deposit > open_requests.deposit_base:
+            raise UnexpectedEvent(
+                reference,
+                f"account {slot.idx} consumed {slot.deposit} of {open_requests.deposit_base} deposited",
+            )
+        open_requests.deposit_base -= slot.deposit
+        if slot.withdraw or slot.drain:
+            open_requests.withdrawal_base = 0
+        if slot.key_commit:
+            open_requests.key_commit = 0
+        if not open_requests:
+            del self.requests[slot.idx]

@@ -1,0 +1,222 @@
+"""The bridge's own memory: what it read from the chain and how far each of its batches got.
+
+Every step is one db session that either happened or did not, so that a process killed at any point
+finds on its next start exactly where to go on.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from typing import Any
+
+from sqlalchemy import (
+    Connection,
+    Engine,
+    create_engine,
+    delete,
+    event,
+    select,
+    update,
+)
+from sqlalchemy.orm import Session
+
+from bridge.errors import WrongStore
+from bridge.state import ChainEvent
+from bridge.tables import Batch, BatchRow, BatchStep, Deployment, EventRow, Table
+
+
+class Store:
+    """The bridge's database. One instance per process."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        Table.metadata.create_all(engine)
+
+    @contextmanager
+    def _session(self) -> Iterator[Session]:
+        with Session(self._engine, expire_on_commit=False) as session, session.begin():
+            yield session
+
+    # -- what was read from the chain
+
+    def bind(self, settlement: str, chain_id: int, block_number: int, block_hash: str) -> None:
+        """Ties an empty store to a deployment, indexed up to the given block; a tied one is checked.
+
+        Raises WrongStore if it is another deployment's.
+        """
+        with self._session() as session:
+            row = session.scalar(select(Deployment))
+            if row is None:
+                session.add(
+                    Deployment(
+                        settlement=settlement,
+                        chain_id=chain_id,
+                        indexed_block=block_number,
+                        indexed_hash=block_hash,
+                    )
+                )
+            elif (row.settlement, row.chain_id) != (settlement, chain_id):
+                raise WrongStore(
+                    f"{settlement} on chain {chain_id}", f"{row.settlement} on chain {row.chain_id}"
+                )
+
+    def indexed(self) -> tuple[int, str] | None:
+        """Number and hash of the last block that was read, None before the first."""
+        with self._session() as session:
+            row = session.scalar(select(Deployment))
+            return None if row is None else (row.indexed_block, row.indexed_hash)
+
+    def add_events(self, events: Iterable[ChainEvent], block_number: int, block_hash: str) -> None:
+        """Stores the events up to a block and moves on to it; an event that is there already is skipped."""
+        with self._session() as session:
+            deployment = session.scalars(select(Deployment).with_for_update()).one()
+            for found in events:
+                known = select(EventRow.position).where(
+                    EventRow.tx_hash == found.tx_hash, EventRow.log_index == found.log_index
+                )
+                if session.scalar(known) is None:
+                    session.add(
+                        EventRow(
+                            tx_hash=found.tx_hash,
+                            log_index=found.log_index,
+                            block_number=found.block_number,
+                            block_hash=found.block_hash,
+                            name=found.name,
+                            args=json.dumps(dict(found.args)),
+                            seen_at=found.seen_at,
+                        )
+                    )
+            if block_number > deployment.indexed_block:
+                deployment.indexed_block, deployment.indexed_hash = block_number, block_hash
+
+    def events_after(self, position: int) -> Iterator[tuple[int, ChainEvent]]:
+        """(position, event) of everything behind a position, in chain order."""
+        with self._session() as session:
+            rows = session.scalars(
+                select(EventRow).where(EventRow.position > position).order_by(EventRow.position)
+            ).all()
+        return ((row.position, row.to_event()) for row in rows)
+
+    def unmirrored(self) -> list[tuple[int, ChainEvent]]:
+        """(position, event) of what the ledger does not have yet, in chain order."""
+        with self._session() as session:
+            rows = session.scalars(
+                select(EventRow).where(EventRow.mirrored.is_(False)).order_by(EventRow.position)
+            ).all()
+            return [(row.position, row.to_event()) for row in rows]
+
+    def mark_mirrored(self, position: int) -> None:
+        """Notes that the ledger has the event."""
+        with self._session() as session:
+            session.execute(update(EventRow).where(EventRow.position == position).values(mirrored=True))
+
+    # -- the operator's batches
+
+    def open_batch(self) -> Batch | None:
+        """The batch that is sealed and not final, if there is one."""
+        with self._session() as session:
+            row = session.scalar(
+                select(BatchRow).where(BatchRow.step != BatchStep.FINAL).order_by(BatchRow.number).limit(1)
+            )
+            return None if row is None else row.to_batch()
+
+    def batches(self) -> list[Batch]:
+        """Every batch, by number."""
+        with self._session() as session:
+            return [row.to_batch() for row in session.scalars(select(BatchRow).order_by(BatchRow.number))]
+
+    def batch(self, number: int) -> Batch | None:
+        """One batch by its number."""
+        with self._session() as session:
+            row = session.get(BatchRow, number)
+            return None if row is None else row.to_batch()
+
+    def seal(self, batch: Batch) -> None:
+        """Fixes a batch's content. Raises IntegrityError if its number is taken: a number is sealed once."""
+        with self._session() as session:
+            session.add(
+                BatchRow(
+                    number=batch.number,
+                    step=BatchStep.SEALED,
+                    size=batch.size,
+                    header=json.dumps(asdict(batch.header)),
+                    words=json.dumps(batch.words),
+                    partner_words=json.dumps(batch.partner_words),
+                    witness=json.dumps(batch.witness),
+                    sealed_at=int(time.time()),
+                )
+            )
+
+    def store_proof(self, number: int, proof: Sequence[int], witness_ms: int, prove_ms: int) -> None:
+        """Keeps a sealed batch's proof; one that is there already stays."""
+        self._advance(
+            number,
+            BatchStep.SEALED,
+            step=BatchStep.PROVED,
+            proof=json.dumps(list(proof)),
+            witness_ms=witness_ms,
+            prove_ms=prove_ms,
+        )
+
+    def store_transaction(self, number: int, raw_tx: str, tx_hash: str, nonce: int) -> None:
+        """Keeps the signed transaction of a proved batch before it is sent; one that is there stays."""
+        self._advance(
+            number, BatchStep.PROVED, step=BatchStep.SUBMITTED, raw_tx=raw_tx, tx_hash=tx_hash, nonce=nonce
+        )
+
+    def forget_transaction(self, number: int) -> None:
+        """Goes back to the proof when the signed transaction can never be mined any more."""
+        self._advance(
+            number, BatchStep.SUBMITTED, step=BatchStep.PROVED, raw_tx=None, tx_hash=None, nonce=None
+        )
+
+    def finish(self, number: int, tx_hash: str, block_number: int, gas_used: int) -> None:
+        """Notes that the chain has the batch, by whichever transaction."""
+        with self._session() as session:
+            session.execute(
+                update(BatchRow)
+                .where(BatchRow.number == number)
+                .values(
+                    step=BatchStep.FINAL,
+                    tx_hash=tx_hash,
+                    block_number=block_number,
+                    gas_used=gas_used,
+                    witness="{}",
+                )
+            )
+
+    def discard(self, number: int) -> None:
+        """Drops a batch whose number the chain gave to other content; its charges are collected again."""
+        with self._session() as session:
+            session.execute(
+                delete(BatchRow).where(BatchRow.number == number, BatchRow.step != BatchStep.FINAL)
+            )
+
+    def _advance(self, number: int, expected: BatchStep, **values: Any) -> None:
+        with self._session() as session:
+            session.execute(
+                update(BatchRow).where(BatchRow.number == number, BatchRow.step == expected).values(**values)
+            )
+
+
+def open_store(url: str) -> Store:
+    """Opens (and creates) the store at an SQLAlchemy URL; commits are durable once they return."""
+    engine = create_engine(url)
+    if engine.dialect.name == "sqlite":
+
+        @event.listens_for(engine, "connect")
+        def _durable(connection: Any, _record: Any) -> None:
+            connection.isolation_level = None  # sqlite3 must not open transactions of its own
+            for pragma in ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=20000"):
+                connection.execute(f"PRAGMA {pragma}")
+
+        @event.listens_for(engine, "begin")
+        def _begin(connection: Connection) -> None:
+            # Under WAL a reader that turns writer in one transaction fails; taking the lock first waits.
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+    return Store(engine)
