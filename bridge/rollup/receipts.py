@@ -1,8 +1,8 @@
 """Keccak Merkle-sum tree over a batch's receipts: one root proves each receipt and the total of all charges.
 
 A leaf hash is ``keccak256(0x00 ‖ digest ‖ charge)``, a node's is
-``keccak256(0x01 ‖ left hash ‖ left sum ‖ right hash ‖ right sum)`` and its sum the two sums added. Numbers are
-32 bytes, big-endian. The prefixes keep a node from passing as a leaf. An odd last node is paired with
+``keccak256(0x01 ‖ left hash ‖ left sum ‖ right hash ‖ right sum)`` and its sum the two sums added. Numbers
+are 32 bytes, big-endian. The prefixes keep a node from passing as a leaf. An odd last node is paired with
 (0x00…00, 0).
 Leaves are in the order of account index, then account sequence.
 

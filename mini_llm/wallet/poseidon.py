@@ -3,8 +3,8 @@
 Both give the first element of the permuted state ``(0, inputs...)``. x^5 S-box, 8 full rounds, constants from
 the Grain LFSR.
 
-Source: "Poseidon: A New Hash Function for Zero-Knowledge Proof Systems" (ePrint 2019/458), appendices B, E and
-F; parameters of circomlib 2.0.5.
+Source: "Poseidon: A New Hash Function for Zero-Knowledge Proof Systems" (ePrint 2019/458), appendices B, E
+and F; parameters of circomlib 2.0.5.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -98,7 +98,7 @@ def _constants(width: int) -> _Constants:
         return value
 
     additive = tuple(tuple(draw_canonical() for _ in range(width)) for _ in range(rounds))
-    # Cauchy matrix: here the generator reduces instead of rejecting; its first try is good for all our widths.
+    # Cauchy matrix: here the generator reduces, it does not reject; its first try is good for all our widths.
     seeds = [draw() % P for _ in range(2 * width)]
     matrix = tuple(tuple(pow(x + y, -1, P) for y in seeds[width:]) for x in seeds[:width])
     return _Constants(additive, matrix)
