@@ -1,0 +1,232 @@
+"""Compile the batch circuits, make development keys and render the verifier contracts.
+
+    python scripts/build_circuits.py [--sizes 4,10] [--force]
+
+Output: build/circuits/batch{N}/{batch.r1cs,batch.wasm,batch.cwasm,proving.pk,verifying_key.json,manifest.json} and
+contracts/src/generated/BatchVerifier{N}.sol. A circuit whose sources, compiler and libraries have not changed is not
+built again. The keys come from a single-party setup: whoever runs this could forge proofs, so the verifiers and the
+prover refuse every chain but the local ones.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import shutil
+import struct
+import subprocess
+import sys
+import time
+from collections.abc import Iterable
+from concurrent.futures import ProcessPoolExecutor
+from datetime import UTC, datetime
+from pathlib import Path
+from string import Template
+
+import groth16py
+
+from bridge.groth16 import WORD_BYTES, key_words
+from bridge.witness import WitnessCalculator
+
+ROOT = Path(__file__).resolve().parents[1]
+CIRCUITS = ROOT / "contracts" / "circuits"
+VERIFIER_TEMPLATE = CIRCUITS / "BatchVerifier.sol.template"
+GENERATED = ROOT / "contracts" / "src" / "generated"
+BUILD = ROOT / "build" / "circuits"
+NODE_MODULES = ROOT / "hardhat-local" / "node_modules"
+COMPILER = NODE_MODULES / "circom2" / "cli.js"
+LIBRARY = NODE_MODULES / "circomlib" / "circuits"
+DEFAULT_SIZES = (4, 10)
+OPTIMISATION = "--O2"  # half the constraints of --O1
+BUILD_VERSION = b"1"  # raise to have everything built again when this script makes other artefacts
+ARTIFACTS = ("batch.r1cs", "batch.wasm", "proving.pk", "verifying_key.json", "manifest.json")
+KEY_NAMES = (
+    "alpha_x alpha_y beta_x1 beta_x0 beta_y1 beta_y0 gamma_x1 gamma_x0 gamma_y1 gamma_y0 "
+    "delta_x1 delta_x0 delta_y1 delta_y0 ic0_x ic0_y ic1_x ic1_y ic2_x ic2_y ic3_x ic3_y"
+).split()
+
+
+class BuildError(Exception):
+    """The build cannot go on; the message says what to do."""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Build what is out of date; the exit code is 1 if something is missing or does not compile."""
+    parser = argparse.ArgumentParser(description="Build the batch circuits with development keys.")
+    parser.add_argument("--sizes", default=",".join(map(str, DEFAULT_SIZES)), help="slots per batch, e.g. 4,10")
+    parser.add_argument("--force", action="store_true", help="build even if nothing has changed")
+    options = parser.parse_args(arguments)
+    try:
+        build(sorted({int(size) for size in options.sizes.split(",")}), options.force)
+    except (BuildError, ValueError) as error:
+        print(f"circuits: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def build(sizes: list[int], force: bool) -> None:
+    """Bring the artefacts and verifier contracts of all `sizes` up to date, the circuits in parallel.
+
+    Raises:
+        BuildError: a tool or source is missing, or a circuit does not compile.
+    """
+    for size in sizes:
+        if not main_circuit(size).is_file():
+            raise BuildError(f"{main_circuit(size).relative_to(ROOT)} is missing: no circuit for {size} slots")
+    stale = [size for size in sizes if force or not is_current(size)]
+    if stale:
+        require_tools()
+        started = time.perf_counter()
+        print(f"circuits: building {', '.join(f'batch{size}' for size in stale)} (about a minute)", flush=True)
+        with ProcessPoolExecutor(max_workers=min(len(stale), os.cpu_count() or 1)) as pool:
+            list(pool.map(build_size, reversed(stale)))  # the longest first
+        print(f"circuits: built in {time.perf_counter() - started:.0f} s", flush=True)
+    for size in sizes:
+        render_verifier(size)
+    print(f"circuits: {', '.join(f'batch{size}' for size in sizes)} up to date", flush=True)
+
+
+def require_tools() -> None:
+    """Raise BuildError naming the command that installs what is missing."""
+    if shutil.which("node") is None:
+        raise BuildError("Node.js is missing: apt-get install nodejs npm")
+    if not COMPILER.is_file() or not LIBRARY.is_dir():
+        raise BuildError("circom2 or circomlib is missing: npm ci --ignore-scripts --prefix hardhat-local")
+
+
+def main_circuit(size: int) -> Path:
+    """The circuit file with the `main` component for batches of `size` slots."""
+    return CIRCUITS / "main" / f"batch{size}.circom"
+
+
+def sources_hash(size: int) -> str:
+    """sha256 over everything that decides what the compiler makes: circuits, library, compiler, flags."""
+    files: Iterable[Path] = [
+        *sorted(CIRCUITS.glob("*.circom")),
+        main_circuit(size),
+        *sorted(LIBRARY.glob("*.circom")),
+        COMPILER.with_name("circom.wasm"),
+    ]
+    digest = hashlib.sha256(BUILD_VERSION + OPTIMISATION.encode())
+    for file in files:
+        digest.update(file.name.encode() + hashlib.sha256(file.read_bytes()).digest())
+    return digest.hexdigest()
+
+
+def is_current(size: int) -> bool:
+    """True if the artefacts of this size are complete and made from the present sources."""
+    folder = BUILD / f"batch{size}"
+    if not all((folder / name).is_file() for name in ARTIFACTS) or not COMPILER.is_file():
+        return False
+    manifest = json.loads((folder / "manifest.json").read_text())
+    return bool(manifest.get("sources_hash") == sources_hash(size))
+
+
+def build_size(size: int) -> None:
+    """Make all artefacts of one size in a folder beside the final one, then move it into place."""
+    folder = BUILD / f".batch{size}.{os.getpid()}"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    try:
+        digest = sources_hash(size)
+        compile_circuit(size, folder)
+        constraints, wires = r1cs_size(folder / "batch.r1cs")
+        say(size, f"{constraints} constraints, {wires} wires; making development keys")
+        words = make_keys(folder)
+        WitnessCalculator(folder / "batch.wasm")  # leaves the compiled module beside it
+        manifest = {
+            "slots": size,
+            "constraints": constraints,
+            "wires": wires,
+            "circuit_hash": file_hash(folder / "batch.r1cs"),
+            "key_hash": hashlib.sha256(b"".join(word.to_bytes(WORD_BYTES, "big") for word in words)).hexdigest(),
+            "sources_hash": digest,
+            "development": True,
+            "made_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        }
+        (folder / "manifest.json").write_text(json.dumps(manifest, indent=2) + "\n")
+        final = BUILD / f"batch{size}"
+        shutil.rmtree(final, ignore_errors=True)
+        folder.rename(final)
+        say(size, "done")
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def compile_circuit(size: int, folder: Path) -> None:
+    """Run circom; leaves batch.r1cs and batch.wasm in `folder`.
+
+    Raises:
+        BuildError: the compiler's complaint.
+    """
+    # The WebAssembly compiler sees only what lies below its working directory, by relative paths.
+    command = ["node", COMPILER, main_circuit(size), OPTIMISATION, "--r1cs", "--wasm", "-o", folder, "-l", NODE_MODULES]
+    relative = [os.path.relpath(part, ROOT) if isinstance(part, Path) else part for part in command]
+    say(size, "compiling")
+    result = subprocess.run(relative, cwd=ROOT, capture_output=True, text=True)
+    r1cs, wasm = folder / f"batch{size}.r1cs", folder / f"batch{size}_js" / f"batch{size}.wasm"
+    if result.returncode != 0 or not r1cs.is_file() or not wasm.is_file():
+        raise BuildError(f"batch{size} does not compile:\n{result.stdout}{result.stderr}")
+    r1cs.rename(folder / "batch.r1cs")
+    wasm.rename(folder / "batch.wasm")
+    shutil.rmtree(wasm.parent)
+
+
+def make_keys(folder: Path) -> tuple[int, ...]:
+    """Single-party setup; leaves proving.pk and verifying_key.json in `folder`, returns the verifying key's words."""
+    proving_key, verifying_key = groth16py.setup(str(folder / "batch.r1cs"))
+    proving_key.save(str(folder / "proving.pk"))
+    text = verifying_key.to_json()
+    (folder / "verifying_key.json").write_text(text)
+    return key_words(text)
+
+
+def r1cs_size(r1cs: Path) -> tuple[int, int]:
+    """(constraints, wires) from the header section of an r1cs file."""
+    with r1cs.open("rb") as file:
+        _magic, _version, sections = struct.unpack("<4sII", file.read(12))
+        for _ in range(sections):
+            kind, length = struct.unpack("<IQ", file.read(12))
+            if kind == 1:
+                header = file.read(length)
+                wires, _out, _public, _private, _labels, constraints = struct.unpack_from("<IIIIQI", header, 36)
+                return constraints, wires
+            file.seek(length, os.SEEK_CUR)
+    raise BuildError(f"{r1cs} has no header section")
+
+
+def file_hash(path: Path) -> str:
+    """sha256 of a file, hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def render_verifier(size: int) -> None:
+    """Write contracts/src/generated/BatchVerifier{size}.sol if its text has changed."""
+    folder = BUILD / f"batch{size}"
+    manifest = json.loads((folder / "manifest.json").read_text())
+    values = dict(zip(KEY_NAMES, key_words((folder / "verifying_key.json").read_text()), strict=True))
+    text = Template(VERIFIER_TEMPLATE.read_text()).substitute(
+        values,
+        slots=size,
+        circuit_hash=manifest["circuit_hash"],
+        development="true" if manifest["development"] else "false",
+    )
+    target = GENERATED / f"BatchVerifier{size}.sol"
+    if target.is_file() and target.read_text() == text:
+        return
+    GENERATED.mkdir(parents=True, exist_ok=True)
+    unfinished = target.with_suffix(".tmp")
+    unfinished.write_text(text)
+    unfinished.replace(target)
+
+
+def say(size: int, message: str) -> None:
+    """One line of progress."""
+    print(f"circuits: batch{size}: {message}", flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
