@@ -107,7 +107,9 @@ interface ISettlement {
     /// @notice A processed withdrawal was paid to the owner.
     event Withdrawn(uint256 indexed idx, address indexed owner, uint256 amount);
     /// @notice From this batch on a partner's share counts at `bps`; what came before stays at its old share.
-    event PartnerTermsApplied(uint256 indexed partnerId, uint256 bps, uint256 checkpointGross, uint256 accrued);
+    event PartnerTermsApplied(
+        uint256 indexed partnerId, uint256 bps, uint256 checkpointGross, uint256 accrued
+    );
     /// @notice A partner's payout was sent.
     event PartnerClaimed(uint256 indexed partnerId, address indexed to, uint256 amount);
     /// @notice The protocol fee was sent to the treasury address.
