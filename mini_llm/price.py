@@ -6,6 +6,8 @@ import re
 from dataclasses import dataclass
 from decimal import Decimal
 
+from mini_llm.wallet.limits import BASE_PER_VIBES
+
 TOKENS_PER_PRICE = 10**6
 """Prices are quoted per this many tokens."""
 MAX_TOKENS = 2**40
@@ -14,7 +16,6 @@ MAX_PRICE_BASE_PER_MTOK = 10**14
 """No model costs more than this; keeps every charge far below 2^54 base units."""
 
 _USD = re.compile(r"\d{1,9}(\.\d{1,9})?")
-_BASE_PER_VIBES = 10**6
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +83,7 @@ def base_per_mtok(usd_per_mtok: str, vibes_per_usd: int) -> int:
     Raises:
         ValueError: not a plain decimal, too high, or finer than a base unit (nothing is rounded here).
     """
-    exact = parse_usd(usd_per_mtok) * vibes_per_usd * _BASE_PER_VIBES
+    exact = parse_usd(usd_per_mtok) * vibes_per_usd * BASE_PER_VIBES
     price_base_per_mtok = int(exact)
     if price_base_per_mtok != exact:
         raise ValueError(f"{usd_per_mtok} USD is finer than a base unit at {vibes_per_usd} VIBES per USD")

@@ -26,7 +26,7 @@ UNKNOWN_CONTEXT_TOKENS = 2**20
 
 
 class LocalProvider(Provider):
-    """All OpenAI-compatible servers found on this machine; of two with the same model, the first serves it."""
+    """The OpenAI-compatible servers of this machine; of two with the same model, the first serves it."""
 
     def __init__(
         self,

@@ -185,8 +185,12 @@ class _OpenAIStream(UpstreamStream):
     async def batches(self) -> AsyncIterator[list[StreamEvent]]:
         splitter = EventSplitter()
         read = self._provider._event
+        room_bytes = MAX_ANSWER_BYTES
         with self._provider._failures():
             async for data in self._response.aiter_raw():
+                room_bytes -= len(data)
+                if room_bytes < 0:
+                    raise _TooLong(MAX_ANSWER_BYTES)
                 try:
                     raws = splitter.feed(data)
                 except ValueError as error:

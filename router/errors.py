@@ -1,0 +1,70 @@
+"""The gateway's own typed errors; how they look over HTTP is said in `router.api.errors`."""
+
+from __future__ import annotations
+
+from mini_llm.errors import ConfigError
+
+
+class GatewayError(Exception):
+    """A call that the gateway itself refuses."""
+
+
+class UnknownApiKey(GatewayError):
+    """No API key, or one that was never made or has been revoked."""
+
+    def __init__(self) -> None:
+        super().__init__("no valid API key in the Authorization header")
+
+
+class BodyTooLarge(GatewayError):
+    """The request body exceeds `limit_bytes`."""
+
+    def __init__(self, limit_bytes: int) -> None:
+        super().__init__(f"the request body is larger than {limit_bytes} bytes")
+        self.limit_bytes = limit_bytes
+
+
+class BadIdempotencyKey(GatewayError):
+    """The Idempotency-Key header is empty, longer than `limit` characters, or not printable ASCII."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"Idempotency-Key must be 1 to {limit} printable ASCII characters")
+        self.limit = limit
+
+
+class UnknownReceipt(GatewayError):
+    """The account has no receipt for that request."""
+
+    def __init__(self) -> None:
+        super().__init__("this account has no receipt with that request id")
+
+
+class WrongAccount(GatewayError):
+    """A signed ceiling names another account than the API key's."""
+
+    def __init__(self, named: int, own: int) -> None:
+        super().__init__(f"the ceiling is for account {named}; this API key belongs to account {own}")
+        self.named, self.own = named, own
+
+
+class SplitExceedsCharge(ConfigError):
+    """The shares of a charge sum to more than the charge."""
+
+    def __init__(self, partner: str, total_bps: int) -> None:
+        super().__init__(
+            f"policy with partner {partner!r}",
+            f"partner, fee, burn and pool take {total_bps} of 10000 bps: lower one of them",
+        )
+        self.partner, self.total_bps = partner, total_bps
+
+
+class LosesMoney(ConfigError):
+    """What stays of a charge does not pay the provider's wholesale bill."""
+
+    def __init__(self, partner: str, kept_bps: int, wholesale_bps: int) -> None:
+        super().__init__(
+            f"policy with partner {partner!r}",
+            f"fee + treasury + partner share keep {kept_bps} bps of a charge and the wholesale bill is "
+            f"{wholesale_bps} bps: each call would lose money; lower burn_bps, pool_bps or wholesale_bps",
+        )
+        self.partner, self.kept_bps, self.wholesale_bps = partner, kept_bps, wholesale_bps

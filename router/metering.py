@@ -1,0 +1,122 @@
+"""How much a call may cost (the quote) and how much it did use (the meter)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Final
+
+from mini_llm.chat import ChatRequest
+from mini_llm.deployment import Deployment
+from mini_llm.price import Usage
+from mini_llm.providers.base import Completion, StreamEvent
+
+TEMPLATE_TOKENS: Final = 256
+"""Most tokens that a chat template adds to a call: preamble, tool instructions, start of the answer."""
+MESSAGE_TOKENS: Final = 16
+"""Most tokens that it adds to each message: role and separators."""
+BYTES_PER_TOKEN: Final = 4
+"""Text that no provider counted is charged as one token for this many bytes: fewer than tokenizers make."""
+
+
+@dataclass(frozen=True, slots=True)
+class Quote:
+    """Upper bound of a call's usage, and its price in base units, which is reserved."""
+
+    most: Usage
+    quote_base: int
+
+
+def quote_call(request: ChatRequest, deployment: Deployment) -> Quote:
+    """Bounds a call before it is sent.
+
+    The prompt has at most as many tokens as the request has bytes (a byte-level tokenizer never makes more)
+    and the template adds, and at most the deployment's context; images and sound may fill the context. The
+    cap sent upstream limits the completion. Without a cap (free deployments only) nothing is reserved.
+    """
+    prompt_tokens = deployment.context_tokens
+    if request.text_only:
+        written = request.size_bytes + TEMPLATE_TOKENS + MESSAGE_TOKENS * len(request.fields["messages"])
+        prompt_tokens = min(written, prompt_tokens)
+    cap = deployment.output_cap(request.output_cap) or 0
+    most = Usage(prompt_tokens, cap * request.choices, estimated=True)
+    return Quote(most, deployment.price.cost_base(most))
+
+
+def completion_usage(request: ChatRequest, completion: Completion) -> Usage:
+    """What the provider counted, else one token per `BYTES_PER_TOKEN` bytes of text."""
+    if completion.usage is not None:
+        return completion.usage
+    return Usage(_prompt_floor(request), -(-completion.text_bytes // BYTES_PER_TOKEN), estimated=True)
+
+
+class StreamMeter:
+    """Follows a stream: what to pass on now, what to hold until the charge is committed, what was used."""
+
+    def __init__(self, request: ChatRequest) -> None:
+        self._request = request
+        self._reported: Usage | None = None
+        self._pieces = self._text_bytes = self._finished = 0
+        self._ended = False
+        self.held = b""
+
+    def take(self, events: Iterable[StreamEvent]) -> bytes:
+        """Counts events and returns the bytes to pass on now.
+
+        From the event that finishes the last choice on, everything is `held`: nobody has a whole answer
+        before it is charged. The end mark is left out, and a usage event if the client did not ask for one.
+        """
+        passed: list[bytes] = []
+        for event in events:
+            self._reported = event.usage or self._reported
+            self._pieces += event.pieces
+            self._text_bytes += event.text_bytes
+            self._finished += event.finished
+            self._ended |= event.done
+            if event.done or (event.bare_usage and not self._request.wants_usage):
+                continue
+            if self._finished >= self._request.choices:
+                self.held += event.raw
+            else:
+                passed.append(event.raw)
+        return b"".join(passed)
+
+    @property
+    def ended(self) -> bool:
+        """The end mark has come."""
+        return self._ended
+
+    @property
+    def complete(self) -> bool:
+        """The end mark has come, or every choice finished (some servers leave the mark out)."""
+        return self._ended or self._finished >= self._request.choices
+
+    @property
+    def generated(self) -> bool:
+        """Something has been generated that can be charged."""
+        return self._pieces > 0 or (self._reported is not None and self._reported.completion_tokens > 0)
+
+    def usage(self) -> Usage:
+        """Tokens until now: the provider's last count, else our own floor.
+
+        The floor is one token for each piece of text, never more than its bytes. A count that came with an
+        earlier chunk misses what came after it: the user keeps the difference.
+        """
+        if self._reported is not None:
+            return self._reported
+        return Usage(_prompt_floor(self._request), min(self._pieces, self._text_bytes), estimated=True)
+
+
+def _prompt_floor(request: ChatRequest) -> int:
+    """Tokens of the messages' text at `BYTES_PER_TOKEN`; roles, tools and templates are not counted."""
+    texts = (text for message in request.fields["messages"] for text in _texts(message.get("content")))
+    return sum(len(text.encode()) for text in texts) // BYTES_PER_TOKEN
+
+
+def _texts(content: Any) -> Iterable[str]:
+    if isinstance(content, str):
+        yield content
+    elif isinstance(content, list):
+        for part in content:
+            if isinstance(part, dict) and isinstance(part.get("text"), str):
+                yield part["text"]

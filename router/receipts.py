@@ -1,0 +1,52 @@
+"""Receipts on their way out: response headers, comment lines of a stream, export files."""
+
+from __future__ import annotations
+
+import base64
+import json
+from typing import Final
+
+from mini_llm.wallet.receipt import InvalidReceipt, SignedReceipt
+
+REQUEST_ID_HEADER: Final = "x-vibes-request-id"
+CHARGE_HEADER: Final = "x-vibes-charge-base"
+RECEIPT_HEADER: Final = "x-vibes-receipt"
+END_OF_STREAM: Final = b"data: [DONE]\n\n"
+
+
+def encode_receipt(signed: SignedReceipt) -> str:
+    """A signed receipt as base64url of its JSON: fit for a header and a comment line."""
+    return base64.urlsafe_b64encode(receipt_line(signed).encode()).decode()
+
+
+def decode_receipt(text: str) -> SignedReceipt:
+    """Reads what `encode_receipt` wrote.
+
+    Raises:
+        InvalidReceipt: it is something else.
+    """
+    try:
+        return SignedReceipt.from_json(json.loads(base64.urlsafe_b64decode(text)))
+    except (ValueError, RecursionError) as error:
+        if isinstance(error, InvalidReceipt):
+            raise
+        raise InvalidReceipt("receipt", "not base64url of JSON") from None
+
+
+def receipt_line(signed: SignedReceipt) -> str:
+    """A signed receipt as one line of an export."""
+    return json.dumps(signed.to_json(), separators=(",", ":"))
+
+
+def answer_headers(request_id: str, charge_base: int, signed: SignedReceipt | None) -> dict[str, str]:
+    """Headers of a whole answer; a free call has no receipt."""
+    headers = {REQUEST_ID_HEADER: request_id, CHARGE_HEADER: str(charge_base)}
+    if signed is not None:
+        headers[RECEIPT_HEADER] = encode_receipt(signed)
+    return headers
+
+
+def stream_end(signed: SignedReceipt | None) -> bytes:
+    """The last bytes of a stream: the receipt as a comment, which clients skip, and the end mark."""
+    comment = f": vibes-receipt {encode_receipt(signed)}\n\n".encode() if signed else b""
+    return comment + END_OF_STREAM
