@@ -112,14 +112,6 @@ class LedgerBehindChain(BridgeError):
         super().__init__(f"account {idx}: settled {settled_base} base units, the ledger posted {posted_base}")
 
 
-class CeilingMissing(BridgeError):
-    """Posted charges are not covered by a stored ceiling, so no proof of them can exist."""
-
-    def __init__(self, idx: int, spent_base: int, ceiling_base: int) -> None:
-        self.idx, self.spent_base, self.ceiling_base = idx, spent_base, ceiling_base
-        super().__init__(f"account {idx}: spent {spent_base} base units, signed ceiling {ceiling_base}")
-
-
 class VerifierMismatch(BridgeError):
     """The registered verifier and the prover's circuit of one batch size differ."""
 
@@ -142,6 +134,14 @@ class NotOperator(BridgeError):
     def __init__(self, expected: str, actual: str) -> None:
         self.expected, self.actual = expected, actual
         super().__init__(f"the contract's operator is {expected}, the configured key is of {actual}")
+
+
+class SettlementFailed(BridgeError):
+    """A batch's transaction was mined and reverted; running again says why, or sends it anew."""
+
+    def __init__(self, batch_number: int, tx_hash: str) -> None:
+        self.batch_number, self.tx_hash = batch_number, tx_hash
+        super().__init__(f"batch {batch_number}: transaction {tx_hash} reverted on chain")
 
 
 class SettlementTimeout(BridgeError):

@@ -64,11 +64,24 @@ class Store:
                     f"{settlement} on chain {chain_id}", f"{row.settlement} on chain {row.chain_id}"
                 )
 
-    def indexed(self) -> tuple[int, str] | None:
-        """Number and hash of the last block that was read, None before the first."""
+    def deployment(self) -> Deployment | None:
+        """The deployment that the store is tied to, None if it is empty."""
         with self._session() as session:
-            row = session.scalar(select(Deployment))
-            return None if row is None else (row.indexed_block, row.indexed_hash)
+            return session.scalar(select(Deployment))
+
+    def indexed(self) -> tuple[int, str]:
+        """Number and hash of the last block that was read. Raises NoResultFound before `bind`."""
+        with self._session() as session:
+            row = session.scalars(select(Deployment)).one()
+            return row.indexed_block, row.indexed_hash
+
+    def settled_batch(self, number: int) -> ChainEvent | None:
+        """The `BatchSettled` event of a batch number, None if it was not read yet."""
+        with self._session() as session:
+            newest_first = select(EventRow).where(EventRow.name == "BatchSettled").order_by(EventRow.position.desc())
+            rows = session.scalars(newest_first.execution_options(yield_per=8))
+            events = (row.to_event() for row in rows)
+            return next((found for found in events if found.args["batchNumber"] == number), None)
 
     def add_events(self, events: Iterable[ChainEvent], block_number: int, block_hash: str) -> None:
         """Stores the events up to a block and moves on to it; an event that is there already is skipped."""
@@ -129,11 +142,10 @@ class Store:
         with self._session() as session:
             return [row.to_batch() for row in session.scalars(select(BatchRow).order_by(BatchRow.number))]
 
-    def batch(self, number: int) -> Batch | None:
-        """One batch by its number."""
+    def batch(self, number: int) -> Batch:
+        """One batch by its number. Raises NoResultFound."""
         with self._session() as session:
-            row = session.get(BatchRow, number)
-            return None if row is None else row.to_batch()
+            return session.get_one(BatchRow, number).to_batch()
 
     def seal(self, batch: Batch) -> None:
         """Fixes a batch's content. Raises IntegrityError if its number is taken: a number is sealed once."""

@@ -1,0 +1,135 @@
+"""JSON-RPC client: synchronous, with timeouts, and errors that say what to do.
+
+Nothing here knows the contract; see `bridge.chain.settlement`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import cast
+
+from eth_typing import ChecksumAddress, HexStr
+from hexbytes import HexBytes
+from requests.exceptions import RequestException
+from web3 import Web3
+from web3.exceptions import (
+    BadResponseFormat,
+    BlockNotFound,
+    ContractLogicError,
+    TransactionNotFound,
+    Web3RPCError,
+)
+from web3.middleware import ExtraDataToPOAMiddleware
+from web3.types import BlockIdentifier, FilterParams, LogReceipt, TxData, TxParams, TxReceipt
+
+from bridge.errors import RpcRefused, RpcUnavailable, WrongChain
+
+
+def hex0x(value: bytes) -> str:
+    """Bytes as 0x hex; `HexBytes.hex()` has no prefix."""
+    return "0x" + bytes(value).hex()
+
+
+class ChainClient:
+    """One node of one chain.
+
+    Every method raises RpcUnavailable if the node does not answer in time, RpcRefused if it answers an error.
+    """
+
+    def __init__(self, rpc_url: str, timeout_s: int, expected_chain_id: int | None = None) -> None:
+        """Connects. Raises WrongChain if the node's chain id is not the expected one."""
+        self.web3 = Web3(Web3.HTTPProvider(rpc_url, request_kwargs={"timeout": timeout_s}))
+        # Proof-of-authority chains (Polygon) put more than 32 bytes into extraData.
+        self.web3.middleware_onion.inject(ExtraDataToPOAMiddleware, layer=0)
+        with self.answering("eth_chainId"):
+            self.chain_id = self.web3.eth.chain_id
+        if expected_chain_id is not None and expected_chain_id != self.chain_id:
+            raise WrongChain(expected_chain_id, self.chain_id)
+
+    @contextmanager
+    def answering(self, method: str) -> Iterator[None]:
+        """Turns transport and node errors into the bridge's; a contract's revert passes through."""
+        try:
+            yield
+        except ContractLogicError:
+            raise
+        except Web3RPCError as error:
+            details = (error.rpc_response or {}).get("error", {})
+            if not isinstance(details, dict):
+                raise RpcRefused(method, None, str(details)) from error
+            raise RpcRefused(method, details.get("code"), details.get("message", str(error))) from error
+        except (RequestException, BadResponseFormat, TimeoutError) as error:
+            # The exception's text may hold the node's URL and with it an API key; its type says enough.
+            raise RpcUnavailable(method, type(error).__name__) from error
+
+    def head(self) -> int:
+        """Number of the newest block."""
+        with self.answering("eth_blockNumber"):
+            return self.web3.eth.block_number
+
+    def block_hash(self, number: int) -> str | None:
+        """Hash of the block at a height, None if the chain is not that long."""
+        with self.answering("eth_getBlockByNumber"):
+            try:
+                return hex0x(self.web3.eth.get_block(number)["hash"])
+            except BlockNotFound:
+                return None
+
+    def base_fee(self) -> int | None:
+        """Base fee of the newest block in wei per gas, None on a chain without EIP-1559."""
+        with self.answering("eth_getBlockByNumber"):
+            return cast("int | None", self.web3.eth.get_block("latest").get("baseFeePerGas"))
+
+    def gas_price(self) -> int:
+        """The node's suggestion for a legacy transaction, wei per gas."""
+        with self.answering("eth_gasPrice"):
+            return self.web3.eth.gas_price
+
+    def priority_fee(self) -> int:
+        """The node's suggestion for the tip, wei per gas."""
+        with self.answering("eth_maxPriorityFeePerGas"):
+            return self.web3.eth.max_priority_fee
+
+    def code(self, address: ChecksumAddress) -> bytes:
+        """Code at an address."""
+        with self.answering("eth_getCode"):
+            return bytes(self.web3.eth.get_code(address))
+
+    def nonce(self, address: ChecksumAddress, block: BlockIdentifier) -> int:
+        """Transactions sent by an address up to a block ("latest" or "pending")."""
+        with self.answering("eth_getTransactionCount"):
+            return self.web3.eth.get_transaction_count(address, block)
+
+    def logs(self, address: ChecksumAddress, first_block: int, last_block: int) -> Sequence[LogReceipt]:
+        """Logs of a contract in a range of blocks, both ends included, in chain order."""
+        query: FilterParams = {"address": address, "fromBlock": first_block, "toBlock": last_block}
+        with self.answering("eth_getLogs"):
+            found = self.web3.eth.get_logs(query)
+        return sorted(found, key=lambda log: (log["blockNumber"], log["logIndex"]))
+
+    def transaction(self, tx_hash: str) -> TxData | None:
+        """A transaction, mined or waiting, None if the node does not know it."""
+        with self.answering("eth_getTransactionByHash"):
+            try:
+                return self.web3.eth.get_transaction(cast(HexStr, tx_hash))
+            except TransactionNotFound:
+                return None
+
+    def receipt(self, tx_hash: str) -> TxReceipt | None:
+        """The receipt of a mined transaction, None if it is not mined."""
+        with self.answering("eth_getTransactionReceipt"):
+            try:
+                return self.web3.eth.get_transaction_receipt(cast(HexStr, tx_hash))
+            except TransactionNotFound:
+                return None
+
+    def estimate_gas(self, transaction: TxParams) -> int:
+        """Gas that the transaction would use now. Raises ContractLogicError if it would revert."""
+        with self.answering("eth_estimateGas"):
+            return self.web3.eth.estimate_gas(transaction)
+
+    def send_raw(self, raw_tx: str) -> None:
+        """Hands a signed transaction to the node."""
+        with self.answering("eth_sendRawTransaction"):
+            self.web3.eth.send_raw_transaction(HexBytes(raw_tx))

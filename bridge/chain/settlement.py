@@ -1,0 +1,188 @@
+"""The Settlement contract as seen from Python: its views, events, calldata and custom errors.
+
+Source: contracts/src/interfaces/ISettlement.sol; the ABI files beside this one come from the compiler.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any, cast
+
+from eth_abi.abi import decode
+from eth_abi.exceptions import DecodingError
+from eth_typing import ABI, ABIFunction, ChecksumAddress
+from eth_utils.abi import collapse_if_tuple, event_abi_to_log_topic, function_abi_to_4byte_selector
+from web3.exceptions import ContractLogicError
+from web3.types import BlockIdentifier, LogReceipt, TxParams
+
+from bridge.chain.client import ChainClient, hex0x
+from bridge.errors import ContractReverted, NoContract, UnexpectedEvent, WrongDomain
+from bridge.state import BatchHeader, ChainEvent
+from mini_llm.wallet.ceiling import settlement_domain
+
+ABI_FOLDER = Path(__file__).parent / "abi"
+ABI_NAMES = ("Settlement", "VibesToken", "PartnerRegistry", "BatchVerifier")
+
+
+@cache
+def load_abi(name: str) -> ABI:
+    """The ABI of one of the project's contracts."""
+    return cast(ABI, json.loads((ABI_FOLDER / f"{name}.json").read_text()))
+
+
+def decode_revert(data: bytes) -> tuple[str, tuple[object, ...]]:
+    """Name and values of the custom error in revert data, of whichever of the project's contracts it is."""
+    for name in ABI_NAMES:
+        for item in load_abi(name):
+            if item["type"] != "error":
+                continue
+            if function_abi_to_4byte_selector(cast(ABIFunction, item)) != data[:4]:
+                continue
+            try:
+                return item["name"], decode([collapse_if_tuple(part) for part in item["inputs"]], data[4:])
+            except DecodingError:
+                return item["name"], ()
+    return ("reverted without a reason" if not data else f"unknown error {hex0x(data[:4])}"), ()
+
+
+def _plain(value: Any) -> Any:
+    """ABI values as JSON knows them: bytes as 0x hex, sequences as lists."""
+    if isinstance(value, bytes):
+        return hex0x(value)
+    if isinstance(value, list | tuple):
+        return [_plain(part) for part in value]
+    return value
+
+
+class SettlementContract:
+    """One deployed Settlement."""
+
+    def __init__(self, client: ChainClient, address: ChecksumAddress) -> None:
+        """Checks that the contract is there and signs over this chain and address.
+
+        Raises NoContract, WrongDomain.
+        """
+        self.client, self.address = client, address
+        self._contract = client.web3.eth.contract(address=address, abi=load_abi("Settlement"))
+        self._events = {
+            event_abi_to_log_topic(item): str(item["name"])
+            for item in load_abi("Settlement")
+            if item["type"] == "event"
+        }
+        if not client.code(address):
+            raise NoContract(address, client.chain_id)
+        self.domain = settlement_domain(client.chain_id, address)
+        actual = self.view("domain")
+        if actual != self.domain:
+            raise WrongDomain(self.domain, actual)
+
+    def view(self, function: str, *arguments: Any, block: BlockIdentifier = "latest") -> Any:
+        """Result of a view function. Raises ContractReverted."""
+        with self.client.answering("eth_call"):
+            try:
+                return self._contract.functions[function](*arguments).call(block_identifier=block)
+            except ContractLogicError as error:
+                raise reverted(function, error) from error
+
+    def circuit_hash(self, slots: int) -> str | None:
+        """Circuit hash (hex without 0x) of the verifier for a batch size, None if none is registered."""
+        verifier = self.view("verifierOf", slots)
+        if int(verifier, 16) == 0:
+            return None
+        contract = self.client.web3.eth.contract(address=verifier, abi=load_abi("BatchVerifier"))
+        with self.client.answering("eth_call"):
+            return bytes(contract.functions.circuitHash().call()).hex()
+
+    # -- reading
+
+    def read_event(self, log: LogReceipt, seen_at: int) -> ChainEvent | None:
+        """The event behind a log, None if the contract's ABI has none such.
+
+        A settled batch's words come from its transaction's calldata. Raises UnexpectedEvent if that is no
+        direct call of `settleBatch`.
+        """
+        name = self._events.get(bytes(log["topics"][0])) if log["topics"] else None
+        if name is None:
+            return None
+        args = dict(self._contract.events[name]().process_log(log)["args"])
+        tx_hash = hex0x(log["transactionHash"])
+        if name == "BatchSettled":
+            args |= self._batch_calldata(tx_hash, log["logIndex"])
+        return ChainEvent(
+            name=name,
+            args={key: _plain(value) for key, value in args.items()},
+            block_number=log["blockNumber"],
+            block_hash=hex0x(log["blockHash"]),
+            tx_hash=tx_hash,
+            log_index=log["logIndex"],
+            seen_at=seen_at,
+        )
+
+    def _batch_calldata(self, tx_hash: str, log_index: int) -> dict[str, Any]:
+        reference = f"{tx_hash}:{log_index}"
+        transaction = self.client.transaction(tx_hash)
+        if transaction is None:
+            raise UnexpectedEvent(reference, "its transaction is not in the chain")
+        if transaction.get("to") != self.address:
+            raise UnexpectedEvent(reference, "its transaction does not call the contract directly")
+        try:
+            function, arguments = self._contract.decode_function_input(transaction["input"])
+        except (ValueError, DecodingError) as error:
+            raise UnexpectedEvent(reference, "its calldata cannot be decoded") from error
+        if function.fn_name != "settleBatch":
+            raise UnexpectedEvent(reference, f"its transaction calls {function.fn_name}")
+        header: Mapping[str, Any] = arguments["header"]
+        return {
+            "words": list(arguments["words"]),
+            "partnerWords": list(arguments["partnerWords"]),
+            "commitment": header["commitment"],
+            "receiptsTotal": header["receiptsTotal"],
+        }
+
+    # -- writing
+
+    def settle_call(
+        self,
+        sender: ChecksumAddress,
+        header: BatchHeader,
+        words: Sequence[int],
+        partner_words: Sequence[int],
+        proof: Sequence[int],
+    ) -> TxParams:
+        """The `settleBatch` call as an unsigned transaction with its gas estimated on the present state.
+
+        Raises ContractReverted with the contract's own error if the batch would be refused.
+        """
+        data = self._contract.encode_abi(
+            "settleBatch",
+            [
+                (
+                    header.old_root,
+                    header.new_root,
+                    header.commitment,
+                    bytes.fromhex(header.receipts_root.removeprefix("0x")),
+                    header.receipts_total,
+                ),
+                list(words),
+                list(partner_words),
+                list(proof),
+            ],
+        )
+        call: TxParams = {"from": sender, "to": self.address, "data": data, "value": cast(Any, 0)}
+        try:
+            call["gas"] = self.client.estimate_gas(call) * 5 // 4
+        except ContractLogicError as error:
+            raise reverted("settleBatch", error) from error
+        return call
+
+
+def reverted(call: str, error: ContractLogicError) -> ContractReverted:
+    """A node's revert as the contract's own error."""
+    data = error.data
+    if isinstance(data, str) and data.startswith("0x"):
+        name, values = decode_revert(bytes.fromhex(data[2:]))
+        return ContractReverted(call, name, values)
+    return ContractReverted(call, error.message or "reverted without a reason")

@@ -1,0 +1,149 @@
+"""Nets the ledger and the open requests into the next batch: at most one slot per account."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import Connection
+
+from bridge.errors import LedgerBehindChain, ReceiptsMismatch
+from bridge.rollup.batch import Slot, encode_partner_word
+from bridge.rollup.receipts import receipts_tree
+from bridge.rollup.transition import UNUSED, AccountState, Authorisation
+from bridge.state import BatchHeader, ChainState, Requests
+from bridge.tables import Batch, BatchStep
+from mini_llm.wallet.receipt import ReceiptDomain, SignedReceipt
+from router.ledger import read
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """An account with something to settle. since: unix seconds of the oldest part of it."""
+
+    slot: Slot
+    since: int
+
+
+def collect(
+    state: ChainState, ledger: Connection, receipt_domain: ReceiptDomain, sizes: Sequence[int]
+) -> Batch | None:
+    """The next batch, checked in full and ready to seal; None if there is nothing to settle.
+
+    state: the chain's, which the ledger has mirrored. ledger: one read transaction, so that totals, reservations and
+    receipts belong together. sizes: batch sizes that can be proved and settled.
+
+    Raises LedgerBehindChain, ReceiptsMismatch, InvalidTransition.
+    """
+    found = sorted(candidates(state, ledger), key=lambda one: (one.since, one.slot.idx))[: max(sizes)]
+    if not found:
+        return None
+    slots = sorted((one.slot for one in found), key=lambda slot: slot.idx)
+    size = min(size for size in sizes if size >= len(slots))
+    receipts = [
+        receipt for slot in slots for receipt in slot_receipts(ledger, slot, account(state, slot.idx))
+    ]
+    receipts_root, receipts_total = receipts_tree(
+        [(signed.receipt.digest(receipt_domain), signed.receipt.charge_base) for signed in receipts]
+    )
+    witness = state.rollup.copy().prove_inputs(
+        state.batch_number + 1, slots, authorisations(ledger, slots), size
+    )
+    return Batch(
+        number=state.batch_number + 1,
+        step=BatchStep.SEALED,
+        size=size,
+        header=BatchHeader(
+            old_root=witness.old_root,
+            new_root=witness.new_root,
+            commitment=witness.public[0],
+            receipts_root="0x" + receipts_root.hex(),
+            receipts_total=receipts_total,
+        ),
+        words=witness.words[3:],
+        partner_words=partner_words(receipts),
+        witness=witness.circuit_inputs,
+    )
+
+
+def candidates(state: ChainState, ledger: Connection) -> Iterable[Candidate]:
+    """Every account that has unsettled charges or open requests that can be served now."""
+    settled = {idx: one.spent for idx, one in state.rollup.accounts.items()}
+    unsettled = {one.idx: one for one in read.unsettled(ledger, settled)}
+    for idx in sorted(unsettled.keys() | state.requests.keys()):
+        requests = state.requests.get(idx, Requests())
+        slot = next_slot(ledger, idx, account(state, idx), requests)
+        if slot is None:
+            continue
+        times = [requests.since] if requests else []
+        times += [unsettled[idx].oldest_time] if idx in unsettled else []
+        yield Candidate(slot, min(times))
+
+
+def next_slot(ledger: Connection, idx: int, before: AccountState, requests: Requests) -> Slot | None:
+    """The account's slot, None if nothing can be settled for it now.
+
+    A key change and a draining withdrawal wait until no call of the account is running: its charge must still be
+    covered by the old key's ceiling and by the balance. The ledger admits no new call meanwhile.
+    """
+    view = read.account_view(ledger, idx)
+    charge = view.spent_base - before.spent
+    if charge < 0:
+        raise LedgerBehindChain(idx, before.spent, view.spent_base)
+    idle = view.reserved_base == 0
+    fresh = before.key_commit == 0
+    key_commit = requests.key_commit if fresh or idle else 0
+    if fresh and not key_commit:
+        return None
+    balance = before.balance + requests.deposit_base - charge
+    withdraw, drain = 0, False
+    if requests.withdrawal_base:
+        if requests.withdrawal_base <= balance - view.reserved_base:
+            withdraw = requests.withdrawal_base
+        elif idle:
+            withdraw, drain = balance, True
+    if not (charge or requests.deposit_base or withdraw or drain or key_commit):
+        return None
+    return Slot(
+        idx,
+        charge=charge,
+        deposit=requests.deposit_base,
+        withdraw=withdraw,
+        drain=drain,
+        key_commit=key_commit,
+    )
+
+
+def slot_receipts(ledger: Connection, slot: Slot, before: AccountState) -> list[SignedReceipt]:
+    """The receipts behind a slot's charge, by sequence. Raises ReceiptsMismatch if they are not all there."""
+    if slot.charge == 0:
+        return []
+    receipts = list(read.receipts_between(ledger, slot.idx, before.spent, before.spent + slot.charge))
+    total_base = sum(signed.receipt.charge_base for signed in receipts)
+    if total_base != slot.charge:
+        raise ReceiptsMismatch(slot.idx, slot.charge, total_base)
+    return receipts
+
+
+def authorisations(ledger: Connection, slots: Iterable[Slot]) -> dict[int, Authorisation]:
+    """The signed ceilings of the accounts that are charged."""
+    ceilings = {slot.idx: read.ceiling(ledger, slot.idx) for slot in slots if slot.charge}
+    return {
+        idx: Authorisation(signed.ceiling_base, signed.key, signed.signature)
+        for idx, signed in ceilings.items()
+        if signed is not None
+    }
+
+
+def partner_words(receipts: Iterable[SignedReceipt]) -> tuple[int, ...]:
+    """Gross by partner, as the contract takes it: ids rising, none without a gross."""
+    gross: dict[int, int] = {}
+    for signed in receipts:
+        partner = signed.receipt.partner
+        gross[partner] = gross.get(partner, 0) + signed.receipt.charge_base
+    return tuple(encode_partner_word(partner, gross[partner]) for partner in sorted(gross))
+
+
+def account(state: ChainState, idx: int) -> AccountState:
+    """The account in the tree."""
+    return state.rollup.accounts.get(idx, UNUSED)
