@@ -1,7 +1,8 @@
 """Groth16 over BN254 in the word order of `IBatchVerifier`: verifying keys of 22 words, proofs of 8.
 
-The arithmetic is arkworks' (package `groth16py`). Source: J. Groth, "On the Size of Pairing-Based Non-interactive
-Arguments", EUROCRYPT 2016; EIP-196 and EIP-197 for the encodings.
+The arithmetic is arkworks' (package `groth16py`).
+
+Source: J. Groth, "On the Size of Pairing-Based Non-interactive Arguments", EUROCRYPT 2016; EIP-196, EIP-197.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ def _twist_words(point: Sequence[Sequence[str]]) -> list[int]:
 
 
 def key_words(snarkjs_key: str) -> tuple[int, ...]:
-    """The words of a verifying key: alpha, beta, gamma, delta, IC[0..3], as `IBatchVerifier.verifyingKey` gives them.
+    """The words of a verifying key in the order of `IBatchVerifier.verifyingKey`.
 
     Raises:
         ValueError: the key is not for three public inputs.
@@ -82,7 +83,7 @@ def _verifier(words: tuple[int, ...]) -> groth16py.Verifier:
 
 
 def verify_proof(key: Sequence[int], proof: Sequence[int], public: tuple[int, int, int]) -> bool:
-    """True if the proof holds; False for a false, malformed or non-canonical one, as the verifier contract says.
+    """True if the proof holds; False for a false, malformed or non-canonical one, like the verifier contract.
 
     Args:
         key: 22 words as `IBatchVerifier.verifyingKey` gives them.

@@ -168,7 +168,8 @@ class Prover:
         """
         pool = self._pool
         try:
-            return self._submit(pool, _prove, slots, dict(circuit_inputs)).result()
+            proof: Proof = self._submit(pool, _prove, slots, dict(circuit_inputs)).result()
+            return proof
         except BrokenProcessPool as error:
             if self._pool is pool:
                 self._pool = self._new_pool()

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import struct
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -86,7 +86,7 @@ def _name_hash(name: str) -> tuple[int, int]:
 
 
 def _load_module(engine: wasmtime.Engine, wasm: Path) -> wasmtime.Module:
-    """The compiled module, cached beside the artefact; compiled anew if the cache is missing, older or alien."""
+    """The compiled module, cached beside the artefact; compiled anew if the cache is missing or older."""
     cache = wasm.with_suffix(".cwasm")
     if cache.exists() and cache.stat().st_mtime_ns >= wasm.stat().st_mtime_ns:
         try:
@@ -104,7 +104,7 @@ def _load_module(engine: wasmtime.Engine, wasm: Path) -> wasmtime.Module:
 
 
 class WitnessCalculator:
-    """Computes witnesses of one circuit; loads its WebAssembly once. Not for use by several threads at a time."""
+    """Computes witnesses of one circuit, whose WebAssembly it loads once. One thread at a time may use it."""
 
     def __init__(self, wasm: Path) -> None:
         self._engine = wasmtime.Engine()
@@ -112,14 +112,14 @@ class WitnessCalculator:
         self._copier = wasmtime.Module(self._engine, _COPIER)
 
     def calculate(self, inputs: Mapping[str, Any]) -> bytes:
-        """The witness: field elements of 32 bytes, little endian, the constant 1 first, then the public inputs.
+        """The witness: little-endian field elements of 32 bytes; the constant 1, the public inputs, the rest.
 
         Args:
             inputs: every input signal of the circuit by name; field elements, nested lists for arrays.
 
         Raises:
-            WitnessRefused: an input is missing, unknown, of the wrong length or no field element, or a constraint
-                does not hold.
+            WitnessRefused: an input is missing, unknown, of the wrong length or no field element, or a
+                constraint does not hold.
         """
         store = wasmtime.Store(self._engine)
         circuit = self._instantiate(store)
@@ -134,8 +134,8 @@ class WitnessCalculator:
                 circuit["setInputSignal"](store, high, low, position)
         return self._copy_witness(store, circuit)
 
-    def _check_sizes(self, store: wasmtime.Store, circuit: Any, elements: Mapping[str, Sequence[int]]) -> None:
-        # circom starts to compute when the last input is set: one that is missing would leave an empty witness.
+    def _check_sizes(self, store: wasmtime.Store, circuit: Any, elements: Mapping[str, list[int]]) -> None:
+        # circom computes when the last input is set: with one missing the witness would be left empty.
         for name, values in elements.items():
             wanted = max(0, circuit["getInputSignalSize"](store, *_name_hash(name)))  # -1 if unknown
             if wanted != len(values):
@@ -158,10 +158,14 @@ class WitnessCalculator:
         def refuse(code: int) -> None:
             raise WitnessRefused(_FAILURES.get(code, f"circom failure {code}"), " < ".join(messages))
 
-        handlers = {"exceptionHandler": refuse, "printErrorMessage": read_message}
+        handlers: dict[str, Callable[..., None]] = {
+            "exceptionHandler": refuse,
+            "printErrorMessage": read_message,
+        }
         for imported in self._module.imports:
-            handler = handlers.get(str(imported.name), lambda: None)
-            linker.define_func(imported.module, str(imported.name), imported.type, handler)
+            name, signature = str(imported.name), imported.type
+            if isinstance(signature, wasmtime.FuncType):
+                linker.define_func(imported.module, name, signature, handlers.get(name, lambda: None))
         exports = linker.instantiate(store, self._module).exports(store)
         return exports
 

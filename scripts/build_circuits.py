@@ -2,10 +2,10 @@
 
     python scripts/build_circuits.py [--sizes 4,10] [--force]
 
-Output: build/circuits/batch{N}/{batch.r1cs,batch.wasm,batch.cwasm,proving.pk,verifying_key.json,manifest.json} and
-contracts/src/generated/BatchVerifier{N}.sol. A circuit whose sources, compiler and libraries have not changed is not
-built again. The keys come from a single-party setup: whoever runs this could forge proofs, so the verifiers and the
-prover refuse every chain but the local ones.
+Output: build/circuits/batch{N}/ with batch.r1cs, batch.wasm, batch.cwasm, proving.pk, verifying_key.json
+and manifest.json, and contracts/src/generated/BatchVerifier{N}.sol. A circuit whose sources, compiler and
+library have not changed is not built again. The keys come from a single-party setup: whoever runs this could
+forge proofs, so the verifiers and the prover refuse every chain but the local ones.
 """
 
 from __future__ import annotations
@@ -43,9 +43,11 @@ OPTIMISATION = "--O2"  # half the constraints of --O1
 BUILD_VERSION = b"1"  # raise to have everything built again when this script makes other artefacts
 ARTIFACTS = ("batch.r1cs", "batch.wasm", "proving.pk", "verifying_key.json", "manifest.json")
 KEY_NAMES = (
-    "alpha_x alpha_y beta_x1 beta_x0 beta_y1 beta_y0 gamma_x1 gamma_x0 gamma_y1 gamma_y0 "
-    "delta_x1 delta_x0 delta_y1 delta_y0 ic0_x ic0_y ic1_x ic1_y ic2_x ic2_y ic3_x ic3_y"
-).split()
+    *("alpha_x", "alpha_y"),
+    *(f"{point}_{word}" for point in ("beta", "gamma", "delta") for word in ("x1", "x0", "y1", "y0")),
+    *(f"ic{i}_{word}" for i in range(4) for word in ("x", "y")),
+)
+"""Template names of the verifying key's words, in their order."""
 
 
 class BuildError(Exception):
@@ -55,7 +57,9 @@ class BuildError(Exception):
 def main(arguments: list[str] | None = None) -> int:
     """Build what is out of date; the exit code is 1 if something is missing or does not compile."""
     parser = argparse.ArgumentParser(description="Build the batch circuits with development keys.")
-    parser.add_argument("--sizes", default=",".join(map(str, DEFAULT_SIZES)), help="slots per batch, e.g. 4,10")
+    parser.add_argument(
+        "--sizes", default=",".join(map(str, DEFAULT_SIZES)), help="slots per batch, e.g. 4,10"
+    )
     parser.add_argument("--force", action="store_true", help="build even if nothing has changed")
     options = parser.parse_args(arguments)
     try:
@@ -74,18 +78,22 @@ def build(sizes: list[int], force: bool) -> None:
     """
     for size in sizes:
         if not main_circuit(size).is_file():
-            raise BuildError(f"{main_circuit(size).relative_to(ROOT)} is missing: no circuit for {size} slots")
+            raise BuildError(
+                f"{main_circuit(size).relative_to(ROOT)} is missing: no circuit for {size} slots"
+            )
     stale = [size for size in sizes if force or not is_current(size)]
     if stale:
         require_tools()
         started = time.perf_counter()
-        print(f"circuits: building {', '.join(f'batch{size}' for size in stale)} (about a minute)", flush=True)
+        print(
+            f"circuits: building {', '.join(f'batch{size}' for size in stale)} (about a minute)", flush=True
+        )
         with ProcessPoolExecutor(max_workers=min(len(stale), os.cpu_count() or 1)) as pool:
             list(pool.map(build_size, reversed(stale)))  # the longest first
         print(f"circuits: built in {time.perf_counter() - started:.0f} s", flush=True)
     for size in sizes:
         render_verifier(size)
-    print(f"circuits: {', '.join(f'batch{size}' for size in sizes)} up to date", flush=True)
+    print(f"circuits: {names(sizes)} up to date", flush=True)
 
 
 def require_tools() -> None:
@@ -134,14 +142,14 @@ def build_size(size: int) -> None:
         compile_circuit(size, folder)
         constraints, wires = r1cs_size(folder / "batch.r1cs")
         say(size, f"{constraints} constraints, {wires} wires; making development keys")
-        words = make_keys(folder)
+        key = b"".join(word.to_bytes(WORD_BYTES, "big") for word in make_keys(folder))
         WitnessCalculator(folder / "batch.wasm")  # leaves the compiled module beside it
         manifest = {
             "slots": size,
             "constraints": constraints,
             "wires": wires,
             "circuit_hash": file_hash(folder / "batch.r1cs"),
-            "key_hash": hashlib.sha256(b"".join(word.to_bytes(WORD_BYTES, "big") for word in words)).hexdigest(),
+            "key_hash": hashlib.sha256(key).hexdigest(),
             "sources_hash": digest,
             "development": True,
             "made_at": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -162,10 +170,13 @@ def compile_circuit(size: int, folder: Path) -> None:
         BuildError: the compiler's complaint.
     """
     # The WebAssembly compiler sees only what lies below its working directory, by relative paths.
-    command = ["node", COMPILER, main_circuit(size), OPTIMISATION, "--r1cs", "--wasm", "-o", folder, "-l", NODE_MODULES]
-    relative = [os.path.relpath(part, ROOT) if isinstance(part, Path) else part for part in command]
+    source, target, library = (
+        os.path.relpath(path, ROOT) for path in (main_circuit(size), folder, NODE_MODULES)
+    )
+    compiler = os.path.relpath(COMPILER, ROOT)
+    command = ["node", compiler, source, OPTIMISATION, "--r1cs", "--wasm", "-o", target, "-l", library]
     say(size, "compiling")
-    result = subprocess.run(relative, cwd=ROOT, capture_output=True, text=True)
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     r1cs, wasm = folder / f"batch{size}.r1cs", folder / f"batch{size}_js" / f"batch{size}.wasm"
     if result.returncode != 0 or not r1cs.is_file() or not wasm.is_file():
         raise BuildError(f"batch{size} does not compile:\n{result.stdout}{result.stderr}")
@@ -175,7 +186,7 @@ def compile_circuit(size: int, folder: Path) -> None:
 
 
 def make_keys(folder: Path) -> tuple[int, ...]:
-    """Single-party setup; leaves proving.pk and verifying_key.json in `folder`, returns the verifying key's words."""
+    """Single-party setup: writes proving.pk and verifying_key.json, returns the verifying key's words."""
     proving_key, verifying_key = groth16py.setup(str(folder / "batch.r1cs"))
     proving_key.save(str(folder / "proving.pk"))
     text = verifying_key.to_json()
@@ -191,7 +202,9 @@ def r1cs_size(r1cs: Path) -> tuple[int, int]:
             kind, length = struct.unpack("<IQ", file.read(12))
             if kind == 1:
                 header = file.read(length)
-                wires, _out, _public, _private, _labels, constraints = struct.unpack_from("<IIIIQI", header, 36)
+                wires, _out, _public, _private, _labels, constraints = struct.unpack_from(
+                    "<IIIIQI", header, 36
+                )
                 return constraints, wires
             file.seek(length, os.SEEK_CUR)
     raise BuildError(f"{r1cs} has no header section")
@@ -221,6 +234,11 @@ def render_verifier(size: int) -> None:
     unfinished = target.with_suffix(".tmp")
     unfinished.write_text(text)
     unfinished.replace(target)
+
+
+def names(sizes: list[int]) -> str:
+    """The circuits' names, for messages."""
+    return ", ".join(f"batch{size}" for size in sizes)
 
 
 def say(size: int, message: str) -> None:

@@ -26,7 +26,8 @@ template AccountLeaf() {
 // @input  balance, spent - {Uint64} - base units; in range because they come from a leaf, and every leaf was made here
 // @input  charge, reward, deposit, withdraw - {Uint54} - base units
 // @input  drain - {bool} - the withdrawal must leave nothing
-// @output newBalance, newSpent - {Uint64} - base units
+// @output newBalance - {Uint64} - base units
+// @output newSpent - {Uint65} - base units; Authorisation holds it below 2^64
 template MoneyUpdate() {
     signal input balance;
     signal input spent;
@@ -43,9 +44,8 @@ template MoneyUpdate() {
     newBalance <== balance + deposit + reward - charge - withdraw;
     _ <== Num2Bits(64)(newBalance);
 
-    // Below 2^64 + 2^54 before the check.
+    // Below 2^64 + 2^54, far from wrapping.
     newSpent <== spent + charge;
-    _ <== Num2Bits(64)(newSpent);
 
     drain * newBalance === 0;
 }
@@ -56,10 +56,10 @@ template MoneyUpdate() {
 // @input domain - {field} - the deployment: a ceiling signed for another is a signature on another message
 // @input idx - {Uint24}
 // @input charge - {Uint54} - base units
-// @input newSpent - {Uint64} - base units, this charge included
+// @input newSpent - {Uint65} - base units, this charge included
 // @input keyCommit - {field} - the commitment that authorises this slot
 // @input key[2] - {field} - the key behind it; BASE8 when nothing is charged
-// @input ceiling - {Uint65} - base units, signed; newSpent when nothing is charged
+// @input ceiling - {Uint64} - base units, signed; newSpent when nothing is charged
 // @input r8[2], s - {field}, {Uint253} - the signature; (0, 1) and 0 when nothing is charged
 template Authorisation() {
     signal input domain;
@@ -78,7 +78,9 @@ template Authorisation() {
     signal opened <== Poseidon(2)(key);
     charged * (opened - keyCommit) === 0;
 
-    // newSpent < 2^64, so the difference is negative, and then near p, exactly if the ceiling is too low.
+    // Both are small, so the difference is negative, and then near p, exactly if the ceiling is too low. Together:
+    // newSpent <= ceiling < 2^64, so what enters the leaf is in range whether something is charged or not.
+    _ <== Num2Bits(64)(ceiling);
     _ <== Num2Bits(64)(ceiling - newSpent);
 
     signal message <== Poseidon(3)([domain, idx, ceiling]);

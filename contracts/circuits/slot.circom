@@ -98,8 +98,8 @@ template Slot(LEVELS) {
     // Old charges are authorised by the old key, whatever key comes next; a fresh account has only its new one.
     signal authorisingKey <== keyCommit + (1 - used) * w1;
 
-    signal newBalance;
-    signal newSpent;
+    signal newBalance; // {Uint64}
+    signal newSpent; // {Uint64} once Authorisation has compared it with the ceiling
     (newBalance, newSpent) <== MoneyUpdate()(
         balance, spent, word.charge, word.reward, word.deposit, word.withdraw, word.drain
     );
