@@ -17,6 +17,7 @@ PASSAGE_CHARS = 900
 _FENCE = re.compile(r"^\s*(```|~~~)")
 _HEADING = re.compile(r"^(#{1,6})\s+(.*?)\s*#*$")
 _ITEM = re.compile(r"^\s*(?:[-*+]|\d+\.)\s+")
+_COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
 _LINK = re.compile(r"!?\[([^\]]*)\]\([^)]*\)")
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+(?=[A-Z`*\"(])")
 _SUFFIX = re.compile(r"(?<=\w{3})(?:ings?|ed|es|s|e|al|als)$")
@@ -48,7 +49,7 @@ def _blocks(markdown: str) -> Iterator[tuple[tuple[str, ...], str]]:
     headings: list[str] = []
     lines: list[str] = []
     fenced = False
-    for line in [*markdown.splitlines(), ""]:
+    for line in [*_COMMENT.sub("", markdown).splitlines(), ""]:
         if _FENCE.match(line):
             fenced = not fenced
             line = ""
