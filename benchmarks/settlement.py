@@ -1,8 +1,8 @@
 """Measures witness, proof and verification of full batches and prints JSON.
 
-The peer is circom's own witness calculator under Node, run in the same process tree on the same inputs: the ratio says
-what running the circuit's wasm under wasmtime costs or saves. Proofs have no peer here: snarkjs would need a ceremony
-file that development keys do not have.
+The peer is circom's own JavaScript runtime under Node, run in the same minute on the same inputs: the ratio
+says what running the wasm under wasmtime costs or saves. Proofs have no peer here: snarkjs would need a
+ceremony file, which development keys do not have.
 
 Run with `make bench`; results go to benchmarks/results/settlement.json.
 """
