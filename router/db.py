@@ -1,0 +1,194 @@
+"""Opening the ledger's database: all that differs between SQLite and PostgreSQL is in this file.
+
+The tables register themselves on `METADATA` when `router.ledger` is imported; the guards below are database
+triggers, so the rules hold even for a program that bypasses the ledger's Python.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+from sqlalchemy import BigInteger, Connection, Engine, Integer, create_engine, event, text
+from sqlalchemy.orm import registry
+from sqlmodel import SQLModel
+
+_REGISTRY: Final = registry()
+METADATA: Final = _REGISTRY.metadata
+"""Every table of the ledger database."""
+
+RowNumber: Final = BigInteger().with_variant(Integer, "sqlite")
+"""A 64-bit row number that the database counts up (SQLite does so for INTEGER keys only)."""
+
+BUSY_TIMEOUT_MS: Final = 30_000
+"""How long a writer waits for another process's commit, milliseconds."""
+
+_WRITER_LOCK: Final = 0x76696265
+"""PostgreSQL advisory lock that one writing transaction holds at a time, like BEGIN IMMEDIATE in SQLite."""
+
+_WRITER_OPTION: Final = "vibes_writer"
+
+
+class LedgerTable(SQLModel, registry=_REGISTRY):
+    """Base of the ledger's tables."""
+
+
+@dataclass(frozen=True)
+class Guard:
+    """A rule that the database itself enforces before it changes a row.
+
+    Args:
+        name: name of the trigger.
+        table: table it guards.
+        event: INSERT, UPDATE or DELETE.
+        refuse: SQL condition on OLD and NEW under which the change is refused, in words of both dialects.
+        reason: what the refused program is told.
+    """
+
+    name: str
+    table: str
+    event: str
+    refuse: str
+    reason: str
+
+
+_LEGS_OF_ENTRY: Final = "FROM posting WHERE posting.entry_number = NEW.number"
+
+GUARDS: Final = (
+    Guard(
+        "entry_opens_pending",
+        "entry",
+        "INSERT",
+        "NEW.state <> 'pending' OR EXISTS (SELECT 1 FROM entry WHERE entry.id = NEW.id)"
+        " OR EXISTS (SELECT 1 FROM entry WHERE entry.number = NEW.number)",
+        "an entry opens as pending, once",
+    ),
+    Guard(
+        "entry_closes_once",
+        "entry",
+        "UPDATE",
+        "OLD.state <> 'pending'",
+        "a closed entry is immutable",
+    ),
+    Guard(
+        "entry_keeps_identity",
+        "entry",
+        "UPDATE",
+        "NEW.number <> OLD.number OR NEW.id <> OLD.id OR NEW.kind <> OLD.kind"
+        " OR NEW.quote_base <> OLD.quote_base OR NEW.body_hash <> OLD.body_hash"
+        " OR coalesce(NEW.account_idx, 0) <> coalesce(OLD.account_idx, 0)",
+        "only state and lease of an entry change",
+    ),
+    Guard(
+        "entry_balances",
+        "entry",
+        "UPDATE",
+        f"NEW.state = 'posted' AND (SELECT coalesce(sum(amount_base), 0) {_LEGS_OF_ENTRY}) <> 0",
+        "the postings of an entry do not sum to zero",
+    ),
+    Guard(
+        "entry_unposted_is_empty",
+        "entry",
+        "UPDATE",
+        f"NEW.state IN ('voided', 'expired') AND EXISTS (SELECT 1 {_LEGS_OF_ENTRY})",
+        "an entry with postings can only be posted",
+    ),
+    Guard("entry_is_kept", "entry", "DELETE", "1 = 1", "entries are never deleted"),
+    Guard(
+        "posting_needs_pending_entry",
+        "posting",
+        "INSERT",
+        "NOT EXISTS (SELECT 1 FROM entry WHERE entry.number = NEW.entry_number AND entry.state = 'pending')",
+        "postings belong to a pending entry",
+    ),
+    Guard("posting_is_immutable", "posting", "UPDATE", "1 = 1", "postings are immutable"),
+    Guard("posting_is_kept", "posting", "DELETE", "1 = 1", "postings are never deleted"),
+    Guard("call_is_immutable", "call", "UPDATE", "1 = 1", "calls and their receipts are immutable"),
+    Guard("call_is_kept", "call", "DELETE", "1 = 1", "calls and their receipts are never deleted"),
+)
+"""The ledger's rules as triggers."""
+
+
+def open_database(url: str) -> Engine:
+    """Opens the ledger database and creates what is missing; several processes may do so at once.
+
+    Args:
+        url: SQLAlchemy URL, e.g. `sqlite:////var/lib/vibes/ledger.db`. SQLite runs in WAL mode and syncs
+            every commit to disk.
+
+    Import `router.ledger` before: its tables are the ones created.
+    """
+    engine = create_engine(url)
+    if engine.dialect.name == "sqlite":
+        event.listen(engine, "connect", _configure_sqlite)
+        event.listen(engine, "begin", _begin_sqlite)
+    elif engine.dialect.name == "postgresql":
+        event.listen(engine, "begin", _begin_postgresql)
+    else:
+        raise UnsupportedDatabase(engine.dialect.name)
+    with writing(engine).begin() as connection:
+        METADATA.create_all(connection)
+        for guard in GUARDS:
+            for statement in _guard_sql(guard, engine.dialect.name):
+                connection.execute(text(statement))
+    return engine
+
+
+class UnsupportedDatabase(ValueError):
+    """The ledger runs on SQLite and PostgreSQL only."""
+
+    def __init__(self, dialect: str) -> None:
+        super().__init__(f"{dialect} cannot hold the ledger: use sqlite or postgresql")
+        self.dialect = dialect
+
+
+def writing(engine: Engine) -> Engine:
+    """The engine for writes: its transactions run one at a time, across all processes."""
+    return engine.execution_options(**{_WRITER_OPTION: True})
+
+
+def reading(engine: Engine) -> Engine:
+    """The engine for reads: all statements of a transaction see one snapshot."""
+    if engine.dialect.name == "postgresql":
+        return engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+    return engine
+
+
+def _configure_sqlite(connection: Any, _record: object) -> None:
+    # the driver's own BEGIN would come late and deferred: _begin_sqlite says when and how instead
+    connection.isolation_level = None
+    for pragma in (
+        f"busy_timeout = {BUSY_TIMEOUT_MS}",
+        "journal_mode = WAL",
+        "synchronous = FULL",
+        "foreign_keys = ON",
+        "recursive_triggers = ON",  # INSERT OR REPLACE then fires the DELETE guards
+    ):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    # a writer takes the write lock first: upgrading a read transaction could fail half-way
+    writer = connection.get_execution_options().get(_WRITER_OPTION)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writer else "BEGIN")
+
+
+def _begin_postgresql(connection: Connection) -> None:
+    if connection.get_execution_options().get(_WRITER_OPTION):
+        connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_WRITER_LOCK})")
+
+
+def _guard_sql(guard: Guard, dialect: str) -> list[str]:
+    if dialect == "sqlite":
+        return [
+            f"CREATE TRIGGER IF NOT EXISTS {guard.name} BEFORE {guard.event} ON {guard.table}"
+            f" WHEN {guard.refuse} BEGIN SELECT RAISE(ABORT, '{guard.reason}'); END"
+        ]
+    row = "OLD" if guard.event == "DELETE" else "NEW"
+    return [
+        f"CREATE OR REPLACE FUNCTION {guard.name}() RETURNS trigger AS $$ BEGIN IF {guard.refuse} THEN"
+        f" RAISE EXCEPTION '{guard.reason}' USING ERRCODE = 'integrity_constraint_violation'; END IF;"
+        f" RETURN {row}; END $$ LANGUAGE plpgsql",
+        f"CREATE OR REPLACE TRIGGER {guard.name} BEFORE {guard.event} ON {guard.table}"
+        f" FOR EACH ROW EXECUTE FUNCTION {guard.name}()",
+    ]

@@ -1,0 +1,109 @@
+"""The double-entry ledger: every account's money, every call's charge, every receipt.
+
+`Ledger` (writer.py) runs operations in group commits; the operations are plain functions of a connection:
+reservations.py and charges.py for calls, chain.py for what happens on chain, keys.py for API keys and
+ceilings, read.py and books.py for reading. post.py alone writes entries and postings.
+
+    engine = open_database("sqlite:///ledger.db")
+    with Ledger(engine) as ledger:
+        ledger.run(lambda connection: open_account(connection, 1, owner))
+        view = ledger.read(lambda connection: account_view(connection, 1))
+"""
+
+from router.db import open_database
+from router.ledger import models as models  # registers the tables that open_database creates
+from router.ledger.books import TrialBalance, book_errors, trial_balance
+from router.ledger.chain import (
+    BatchFacts,
+    credit_deposit,
+    fee_claimed,
+    open_account,
+    partner_claimed,
+    request_key,
+    request_withdrawal,
+    settle_batch,
+    treasury_claimed,
+    withdrawn,
+)
+from router.ledger.charges import CallFacts, PostedCharge, post_charge
+from router.ledger.errors import (
+    AccountPaused,
+    AmountOutOfRange,
+    CeilingRejected,
+    EntryClosed,
+    IdempotencyMismatch,
+    InFlight,
+    InsufficientFunds,
+    InvalidTerms,
+    LedgerClosed,
+    LedgerError,
+    LedgerMismatch,
+    UnknownAccount,
+    UnknownEntry,
+)
+from router.ledger.keys import create_api_key, hash_api_key, revoke_api_key, store_ceiling
+from router.ledger.post import Applied
+from router.ledger.reservations import Replay, Reservation, Reserved, expire_lapsed, renew, reserve, void
+from router.ledger.shares import Terms
+from router.ledger.views import (
+    AccountView,
+    ApiKeyView,
+    CallView,
+    ReceiptSigner,
+    StoredAnswer,
+    Unsettled,
+)
+from router.ledger.writer import Ledger
+
+__all__ = [
+    "AccountPaused",
+    "AccountView",
+    "AmountOutOfRange",
+    "ApiKeyView",
+    "Applied",
+    "BatchFacts",
+    "CallFacts",
+    "CallView",
+    "CeilingRejected",
+    "EntryClosed",
+    "IdempotencyMismatch",
+    "InFlight",
+    "InsufficientFunds",
+    "InvalidTerms",
+    "Ledger",
+    "LedgerClosed",
+    "LedgerError",
+    "LedgerMismatch",
+    "PostedCharge",
+    "ReceiptSigner",
+    "Replay",
+    "Reservation",
+    "Reserved",
+    "StoredAnswer",
+    "Terms",
+    "TrialBalance",
+    "UnknownAccount",
+    "UnknownEntry",
+    "Unsettled",
+    "book_errors",
+    "create_api_key",
+    "credit_deposit",
+    "expire_lapsed",
+    "fee_claimed",
+    "hash_api_key",
+    "open_account",
+    "open_database",
+    "partner_claimed",
+    "post_charge",
+    "renew",
+    "request_key",
+    "request_withdrawal",
+    "reserve",
+    "revoke_api_key",
+    "settle_batch",
+    "store_ceiling",
+    "treasury_claimed",
+    "trial_balance",
+    "void",
+    "withdrawn",
+]

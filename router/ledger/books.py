@@ -1,0 +1,96 @@
+"""Do the books balance? Sums over all history, compared with each other and with the running sums."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, Select, func, select
+
+from router.ledger import post
+from router.ledger.models import ACCOUNT, CALL, ENTRY, POSTING, SHARE, Kind, State
+from router.ledger.shares import earned_base
+
+
+@dataclass(frozen=True)
+class TrialBalance:
+    """Every ledger account's balance, base units, and their sum, which is 0 if the books balance."""
+
+    balances: dict[str, int]
+    total_base: int
+
+
+def trial_balance(connection: Connection) -> TrialBalance:
+    """Adds up every posting by ledger account."""
+    query = (
+        select(POSTING.c.account, func.sum(POSTING.c.amount_base))
+        .group_by(POSTING.c.account)
+        .order_by(POSTING.c.account)
+    )
+    balances = _sums(connection, query)
+    return TrialBalance(balances, sum(balances.values()))
+
+
+def book_errors(connection: Connection) -> list[str]:
+    """Everything in the ledger that contradicts its own history, in words; empty if the books balance."""
+    trial = trial_balance(connection)
+    errors = [f"trial balance is {trial.total_base}, not 0"] if trial.total_base else []
+    errors += _unbalanced_entries(connection)
+    errors += _account_errors(connection, trial)
+    errors += _share_errors(connection)
+    return errors
+
+
+def _sums(connection: Connection, query: Select[Any]) -> dict[Any, int]:
+    """{key: sum} of a two-column query; PostgreSQL gives sums of bigint as Decimal."""
+    return {row[0]: int(row[1]) for row in connection.execute(query)}
+
+
+def _unbalanced_entries(connection: Connection) -> Iterator[str]:
+    total = func.sum(POSTING.c.amount_base)
+    query = (
+        select(ENTRY.c.id, ENTRY.c.state, total)
+        .join(POSTING, POSTING.c.entry_number == ENTRY.c.number)
+        .group_by(ENTRY.c.number, ENTRY.c.id, ENTRY.c.state)
+        .having((total != 0) | (ENTRY.c.state != State.POSTED))
+    )
+    for entry_id, state, total_base in connection.execute(query):
+        yield f"entry {entry_id} is {state} with postings that sum to {total_base}"
+
+
+def _account_errors(connection: Connection, trial: TrialBalance) -> Iterator[str]:
+    pending = (
+        select(ENTRY.c.account_idx, func.sum(ENTRY.c.quote_base))
+        .where(ENTRY.c.state == State.PENDING, ENTRY.c.kind == Kind.CALL)
+        .group_by(ENTRY.c.account_idx)
+    )
+    reserved = _sums(connection, pending)
+    charged = select(
+        CALL.c.account_idx, func.sum(CALL.c.charge_base), func.count(CALL.c.account_sequence)
+    ).group_by(CALL.c.account_idx)
+    spent: dict[int, tuple[int, int]] = {row[0]: (int(row[1]), row[2]) for row in connection.execute(charged)}
+    for row in connection.execute(select(ACCOUNT).order_by(ACCOUNT.c.idx)):
+        spent_base, receipts = spent.get(row.idx, (0, 0))
+        for name, kept, added_up in (
+            ("balance", row.balance_base, trial.balances.get(post.user(row.idx), 0)),
+            ("reserved", row.reserved_base, reserved.get(row.idx, 0)),
+            ("spent", row.spent_base, spent_base),
+            ("receipts", row.sequence, receipts),
+        ):
+            if kept != added_up:
+                yield f"account {row.idx}: {name} is {kept}, its history says {added_up}"
+
+
+def _share_errors(connection: Connection) -> Iterator[str]:
+    calls_only = (
+        select(POSTING.c.account, func.sum(POSTING.c.amount_base))
+        .join(ENTRY, ENTRY.c.number == POSTING.c.entry_number)
+        .where(ENTRY.c.kind == Kind.CALL)
+        .group_by(POSTING.c.account)
+    )
+    posted = _sums(connection, calls_only)
+    for row in connection.execute(select(SHARE).order_by(SHARE.c.code)):
+        earned = earned_base(row.gross_base, row.checkpoint_gross_base, row.accrued_base, row.bps)
+        if earned != posted.get(row.code, 0):
+            yield f"{row.code}: earned {earned}, its postings say {posted.get(row.code, 0)}"

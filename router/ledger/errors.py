@@ -1,0 +1,119 @@
+"""What the ledger refuses, with the values that explain it (never keys or prompts)."""
+
+from __future__ import annotations
+
+
+class LedgerError(Exception):
+    """Base of the ledger's refusals; nothing was written."""
+
+
+class UnknownAccount(LedgerError):
+    """No such account was opened."""
+
+    def __init__(self, idx: int) -> None:
+        super().__init__(f"account {idx} is unknown")
+        self.idx = idx
+
+
+class UnknownEntry(LedgerError):
+    """No entry has this id."""
+
+    def __init__(self, entry_id: str) -> None:
+        super().__init__(f"entry {entry_id} is unknown")
+        self.entry_id = entry_id
+
+
+class AmountOutOfRange(LedgerError):
+    """An amount that no slot of a batch can carry."""
+
+    def __init__(self, name: str, amount_base: int, minimum_base: int, maximum_base: int) -> None:
+        super().__init__(f"{name} is {amount_base}, not in {minimum_base} … {maximum_base} base units")
+        self.name = name
+        self.amount_base = amount_base
+        self.minimum_base = minimum_base
+        self.maximum_base = maximum_base
+
+
+class InsufficientFunds(LedgerError):
+    """The account's available amount does not cover the quote."""
+
+    def __init__(self, available_base: int, needed_base: int) -> None:
+        super().__init__(f"{needed_base} base units needed, {available_base} available")
+        self.available_base = available_base
+        self.needed_base = needed_base
+
+
+class AccountPaused(LedgerError):
+    """The account waits for the batch that puts its new session key into the tree."""
+
+    def __init__(self, idx: int) -> None:
+        super().__init__(f"account {idx} is paused until its new session key is settled")
+        self.idx = idx
+
+
+class IdempotencyMismatch(LedgerError):
+    """The same key or reference came before with other content."""
+
+    def __init__(self, entry_id: str) -> None:
+        super().__init__(f"entry {entry_id} was opened with other content")
+        self.entry_id = entry_id
+
+
+class InFlight(LedgerError):
+    """The first call under this key still runs, or its outcome is unknown until its lease lapses."""
+
+    def __init__(self, entry_id: str) -> None:
+        super().__init__(f"entry {entry_id} is in flight")
+        self.entry_id = entry_id
+
+
+class EntryClosed(LedgerError):
+    """The entry is no longer pending, so this step came too late."""
+
+    def __init__(self, entry_id: str, state: str) -> None:
+        super().__init__(f"entry {entry_id} is {state} already")
+        self.entry_id = entry_id
+        self.state = state
+
+
+class UnbalancedEntry(LedgerError):
+    """Legs that do not sum to zero."""
+
+    def __init__(self, kind: str, total_base: int) -> None:
+        super().__init__(f"the legs of a {kind} entry sum to {total_base} base units, not 0")
+        self.kind = kind
+        self.total_base = total_base
+
+
+class InvalidTerms(LedgerError):
+    """Shares that are negative or add up to more than the charge."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"shares of a charge: {reason}")
+        self.reason = reason
+
+
+class CeilingRejected(LedgerError):
+    """A signed spending ceiling that the ledger does not take."""
+
+    def __init__(self, idx: int, reason: str) -> None:
+        super().__init__(f"ceiling of account {idx}: {reason}")
+        self.idx = idx
+        self.reason = reason
+
+
+class LedgerMismatch(LedgerError):
+    """The chain says something that contradicts the ledger."""
+
+    def __init__(self, subject: str, expected: object, actual: object) -> None:
+        super().__init__(f"{subject}: ledger has {expected}, chain says {actual}")
+        self.subject = subject
+        self.expected = expected
+        self.actual = actual
+
+
+class LedgerClosed(LedgerError):
+    """The writer was closed; the operation did not run."""
+
+    def __init__(self) -> None:
+        super().__init__("the ledger's writer is closed")

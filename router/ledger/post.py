@@ -1,0 +1,182 @@
+"""The only writer of entries and postings.
+
+Everything that moves money opens an entry, gives it legs that sum to zero, and posts it; database triggers
+(`router.db.GUARDS`) hold the same rules against any other program.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from sqlalchemy import Connection, bindparam, insert, select, update
+
+from mini_llm.wallet.limits import AMOUNT_BITS
+from router.ledger.errors import AmountOutOfRange, IdempotencyMismatch, UnbalancedEntry
+from router.ledger.models import ENTRY, POSTING, State
+
+CUSTODY: Final = "custody"
+FEE: Final = "fee"
+BURN: Final = "burn"
+POOL: Final = "pool"
+TREASURY: Final = "treasury"
+
+MAX_AMOUNT_BASE: Final = 2**AMOUNT_BITS - 1
+"""Highest amount of one slot field, so of anything that a batch must carry."""
+
+Leg = tuple[str, int]
+"""(ledger account, signed base units)."""
+
+_INSERT_ENTRY: Final = insert(ENTRY)
+_INSERT_POSTINGS: Final = insert(POSTING)
+_CLOSE_ENTRY: Final = (
+    update(ENTRY)
+    .where(ENTRY.c.number == bindparam("entry_number"))
+    .values(state=bindparam("new_state"), reason=bindparam("why"))
+)
+_FIND_ENTRY: Final = select(ENTRY.c.body_hash).where(ENTRY.c.id == bindparam("entry_id"))
+
+
+@dataclass(frozen=True)
+class Applied:
+    """Outcome of recording something from the chain.
+
+    Args:
+        entry_id: the entry, 64 hex digits.
+        new: False if the same thing had been recorded before; then nothing changed.
+    """
+
+    entry_id: str
+    new: bool
+
+
+def user(idx: int) -> str:
+    """Ledger account of what is owed to a user."""
+    return f"user:{idx}"
+
+
+def withdrawable(idx: int) -> str:
+    """Ledger account of what a batch has set aside for a user's wallet."""
+    return f"withdrawable:{idx}"
+
+
+def partner(partner_id: int) -> str:
+    """Ledger account of what is owed to a partner."""
+    return f"partner:{partner_id}"
+
+
+def content_hash(*parts: str | int | bool | Sequence[Any]) -> bytes:
+    """sha256 over an unambiguous spelling of the parts."""
+    return hashlib.sha256(json.dumps(parts, separators=(",", ":")).encode()).digest()
+
+
+def check_amount(name: str, amount_base: int, minimum_base: int = 1) -> None:
+    """Refuses an amount outside `minimum_base` … 2^54 − 1.
+
+    Raises:
+        AmountOutOfRange: with name, amount and range.
+    """
+    if not minimum_base <= amount_base <= MAX_AMOUNT_BASE:
+        raise AmountOutOfRange(name, amount_base, minimum_base, MAX_AMOUNT_BASE)
+
+
+def open_entry(
+    connection: Connection,
+    *,
+    entry_id: str,
+    kind: str,
+    account_idx: int | None,
+    body_hash: bytes,
+    opened_s: int,
+    call_key: str | None = None,
+    attempt: int = 0,
+    quote_base: int = 0,
+    lease_until_s: int | None = None,
+) -> int:
+    """Inserts a pending entry and returns its row number."""
+    values = {
+        "id": entry_id,
+        "kind": kind,
+        "state": State.PENDING,
+        "account_idx": account_idx,
+        "call_key": call_key,
+        "attempt": attempt,
+        "body_hash": body_hash,
+        "quote_base": quote_base,
+        "lease_until_s": lease_until_s,
+        "opened_s": opened_s,
+        "reason": None,
+    }
+    number: int = connection.execute(_INSERT_ENTRY, values).inserted_primary_key[0]  # type: ignore[index]
+    return number
+
+
+def post_entry(connection: Connection, number: int, kind: str, legs: Iterable[Leg]) -> None:
+    """Gives a pending entry its legs and posts it; legs of 0 are left out.
+
+    Raises:
+        UnbalancedEntry: if the legs do not sum to zero.
+    """
+    kept = [(account, amount_base) for account, amount_base in legs if amount_base]
+    total_base = sum(amount_base for _, amount_base in kept)
+    if total_base:
+        raise UnbalancedEntry(kind, total_base)
+    if kept:
+        connection.execute(
+            _INSERT_POSTINGS,
+            [
+                {"entry_number": number, "leg": leg, "account": account, "amount_base": amount_base}
+                for leg, (account, amount_base) in enumerate(kept)
+            ],
+        )
+    close_entry(connection, number, State.POSTED)
+
+
+def close_entry(connection: Connection, number: int, state: str, reason: str | None = None) -> None:
+    """Moves a pending entry to its final state."""
+    connection.execute(_CLOSE_ENTRY, {"entry_number": number, "new_state": state, "why": reason})
+
+
+def record(
+    connection: Connection,
+    kind: str,
+    reference: str,
+    account_idx: int | None,
+    content: Sequence[Any],
+    legs: Iterable[Leg],
+) -> Applied:
+    """Opens and posts an entry for something that happened on chain, once per (kind, reference).
+
+    Args:
+        connection: a writing transaction.
+        kind: one of `Kind`.
+        reference: what identifies the happening, e.g. `{chain tx hash}:{log index}`.
+        account_idx: the account it is about, None for the house.
+        content: what happened; the same reference with other content is refused.
+        legs: legs that sum to zero, empty for a request that moves nothing yet.
+
+    Raises:
+        IdempotencyMismatch: if the reference was recorded with other content.
+        UnbalancedEntry: if the legs do not sum to zero.
+    """
+    entry_id = content_hash(kind, reference).hex()
+    body_hash = content_hash(*content)
+    known = connection.execute(_FIND_ENTRY, {"entry_id": entry_id}).one_or_none()
+    if known is not None:
+        if known.body_hash != body_hash:
+            raise IdempotencyMismatch(entry_id)
+        return Applied(entry_id, new=False)
+    number = open_entry(
+        connection,
+        entry_id=entry_id,
+        kind=kind,
+        account_idx=account_idx,
+        body_hash=body_hash,
+        opened_s=int(time.time()),
+    )
+    post_entry(connection, number, kind, legs)
+    return Applied(entry_id, new=True)

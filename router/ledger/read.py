@@ -1,0 +1,151 @@
+"""Reading the ledger. Each function takes a connection; several in one transaction see one snapshot."""
+
+from __future__ import annotations
+
+import hmac
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from sqlalchemy import Connection, Select, bindparam, func, select
+
+from mini_llm.wallet.ceiling import SignedCeiling
+from mini_llm.wallet.receipt import SignedReceipt
+from router.ledger.errors import UnknownAccount
+from router.ledger.keys import KEY_ID_DIGITS
+from router.ledger.models import ACCOUNT, API_KEY, CALL, CEILING, ENTRY
+from router.ledger.views import AccountView, ApiKeyView, CallView, Unsettled, account_of, call_of, receipt_of
+
+_EXPORT_CHUNK_ROWS: Final = 1000
+
+_ACCOUNT: Final = select(ACCOUNT).where(ACCOUNT.c.idx == bindparam("account_idx"))
+_API_KEY: Final = select(API_KEY).where(API_KEY.c.key_hash == bindparam("hash"))
+_CEILING: Final = select(CEILING.c.signed).where(CEILING.c.account_idx == bindparam("account_idx"))
+_CALLS: Final[Select[Any]] = select(CALL, ENTRY.c.id).join(ENTRY, ENTRY.c.number == CALL.c.entry_number)
+_CALL: Final = _CALLS.where(ENTRY.c.id == bindparam("entry_id"))
+_RECEIPTS: Final = _CALLS.where(CALL.c.signature.is_not(None))
+_RECEIPTS_BETWEEN: Final = _RECEIPTS.where(
+    CALL.c.account_idx == bindparam("account_idx"),
+    CALL.c.account_total_base > bindparam("after"),
+    CALL.c.account_total_base <= bindparam("upto"),
+).order_by(CALL.c.account_sequence)
+_OLDEST: Final = (
+    select(CALL.c.time_s)
+    .where(
+        CALL.c.account_idx == bindparam("account_idx"),
+        CALL.c.account_total_base > bindparam("settled"),
+    )
+    .order_by(CALL.c.account_total_base)
+    .limit(1)
+)
+
+
+def account_view(connection: Connection, idx: int) -> AccountView:
+    """One account.
+
+    Raises:
+        UnknownAccount: no such account.
+    """
+    row = connection.execute(_ACCOUNT, {"account_idx": idx}).one_or_none()
+    if row is None:
+        raise UnknownAccount(idx)
+    return account_of(row)
+
+
+def accounts(connection: Connection) -> list[AccountView]:
+    """All accounts by index."""
+    return [account_of(row) for row in connection.execute(select(ACCOUNT).order_by(ACCOUNT.c.idx))]
+
+
+def posted_accounts(connection: Connection) -> dict[int, int]:
+    """All posted charges, base units, of each account that has any, by index."""
+    query = (
+        select(ACCOUNT.c.idx, ACCOUNT.c.spent_base).where(ACCOUNT.c.spent_base > 0).order_by(ACCOUNT.c.idx)
+    )
+    return {row.idx: row.spent_base for row in connection.execute(query)}
+
+
+def unsettled(connection: Connection, settled: Mapping[int, int]) -> list[Unsettled]:
+    """Accounts whose posted charges exceed what the chain has settled, oldest unsettled charge first.
+
+    Args:
+        connection: a reading transaction.
+        settled: `spent` on chain by account index, base units; an absent account has 0.
+    """
+    found = []
+    for idx, posted_total_base in posted_accounts(connection).items():
+        settled_base = settled.get(idx, 0)
+        if posted_total_base > settled_base:
+            where = {"account_idx": idx, "settled": settled_base}
+            oldest_time_s: int = connection.execute(_OLDEST, where).scalar_one()
+            found.append(Unsettled(idx, posted_total_base, oldest_time_s))
+    return sorted(found, key=lambda account: (account.oldest_time_s, account.idx))
+
+
+def receipts_between(
+    connection: Connection, idx: int, after_total_base: int, upto_total_base: int
+) -> list[SignedReceipt]:
+    """An account's receipts with a total above `after_total_base` and up to `upto_total_base`, in order."""
+    where = {"account_idx": idx, "after": after_total_base, "upto": upto_total_base}
+    return _receipts(connection.execute(_RECEIPTS_BETWEEN, where))
+
+
+def iter_receipts(connection: Connection) -> Iterator[SignedReceipt]:
+    """Every receipt, by account and sequence; read in chunks, for exports."""
+    query = _RECEIPTS.order_by(CALL.c.account_idx, CALL.c.account_sequence)
+    for rows in connection.execute(query).partitions(_EXPORT_CHUNK_ROWS):
+        yield from _receipts(rows)
+
+
+def find_call(connection: Connection, entry_id: str) -> CallView | None:
+    """A finished call by its request id, None if there is none."""
+    row = connection.execute(_CALL, {"entry_id": entry_id}).one_or_none()
+    return None if row is None else call_of(row)
+
+
+def receipt(connection: Connection, entry_id: str) -> SignedReceipt | None:
+    """The receipt of a call, None if there is none (unknown, still running or free of charge)."""
+    call = find_call(connection, entry_id)
+    return None if call is None else call.receipt
+
+
+def ceiling(connection: Connection, idx: int) -> SignedCeiling | None:
+    """The signed ceiling in force, None if the account's present key has signed none."""
+    signed = connection.execute(_CEILING, {"account_idx": idx}).scalar_one_or_none()
+    return None if signed is None else SignedCeiling.from_json(json.loads(signed))
+
+
+def find_api_key(connection: Connection, key_hash: str) -> ApiKeyView | None:
+    """The valid API key with this sha256 (`keys.hash_api_key`), None if unknown or revoked."""
+    row = connection.execute(_API_KEY, {"hash": key_hash}).one_or_none()
+    # the index lookup compares hashes, not keys; the final word is a comparison in constant time
+    if row is None or row.revoked_s is not None or not hmac.compare_digest(row.key_hash, key_hash):
+        return None
+    return _api_key(row)
+
+
+def api_keys(connection: Connection, idx: int | None = None) -> list[ApiKeyView]:
+    """API keys, of one account or all, oldest first, revoked ones included."""
+    query = select(API_KEY).order_by(API_KEY.c.created_s, API_KEY.c.key_hash)
+    if idx is not None:
+        query = query.where(API_KEY.c.account_idx == idx)
+    return [_api_key(row) for row in connection.execute(query)]
+
+
+def calls_of(connection: Connection, idx: int, limit: int = 100) -> list[CallView]:
+    """The latest calls of an account, newest first."""
+    query = _CALLS.where(CALL.c.account_idx == idx).order_by(CALL.c.entry_number.desc()).limit(limit)
+    return [call_of(row) for row in connection.execute(query)]
+
+
+def lost_base(connection: Connection) -> int:
+    """What was used and never charged since ever, base units: the operator's loss."""
+    return int(connection.execute(select(func.coalesce(func.sum(CALL.c.lost_base), 0))).scalar_one())
+
+
+def _api_key(row: Any) -> ApiKeyView:
+    return ApiKeyView(row.key_hash[:KEY_ID_DIGITS], row.account_idx, row.label, row.created_s, row.revoked_s)
+
+
+def _receipts(rows: Any) -> list[SignedReceipt]:
+    return [signed for row in rows if (signed := receipt_of(row)) is not None]

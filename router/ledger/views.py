@@ -1,0 +1,212 @@
+"""What the ledger hands out: plain values, no database rows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Row
+
+from mini_llm.wallet.receipt import Receipt, ReceiptDomain, SignedReceipt
+
+
+@dataclass(frozen=True)
+class AccountView:
+    """A user's account; all amounts in base units.
+
+    Args:
+        idx: index in the account tree.
+        owner: wallet address that controls the account.
+        balance_base: deposits + rewards − posted charges − served withdrawals.
+        reserved_base: quotes of the calls that run now.
+        withdraw_requested_base: requested, not yet served by a batch.
+        ceiling_base: cumulative spending that the session key has signed for.
+        spent_base: posted charges since ever.
+        settled_spent_base: the part of `spent_base` that batches have settled.
+        key_commit: session key commitment in the tree, None before the first batch.
+        requested_key_commit: commitment that the owner asked for and no batch has served, None if none.
+        sequence: number of the last receipt, 0 if there is none.
+    """
+
+    idx: int
+    owner: str
+    balance_base: int
+    reserved_base: int
+    withdraw_requested_base: int
+    ceiling_base: int
+    spent_base: int
+    settled_spent_base: int
+    key_commit: int | None
+    requested_key_commit: int | None
+    sequence: int
+
+    @property
+    def paused(self) -> bool:
+        """True while a key change waits for its batch: a charge could be proved under neither key."""
+        return self.key_commit is not None and self.requested_key_commit is not None
+
+    @property
+    def usable_key_commit(self) -> int | None:
+        """The commitment whose key may sign ceilings now: the settled one, else the first requested one."""
+        return self.key_commit if self.key_commit is not None else self.requested_key_commit
+
+    @property
+    def available_base(self) -> int:
+        """What a new call may reserve, never negative."""
+        covered = min(self.balance_base, self.ceiling_base - self.spent_base)
+        return max(0, covered - self.reserved_base - self.withdraw_requested_base)
+
+
+@dataclass(frozen=True)
+class StoredAnswer:
+    """The answer to a call with an idempotency key, as the client got it.
+
+    Args:
+        status: HTTP status.
+        content_type: media type of the body.
+        body: the bytes; what depends on the receipt (header, stream comment) is made anew from the receipt.
+    """
+
+    status: int
+    content_type: str
+    body: bytes
+
+
+@dataclass(frozen=True)
+class CallView:
+    """A finished call: usage, charge and its receipt.
+
+    Args:
+        entry_id: 64 hex digits, the request id.
+        account_idx: paying account.
+        charge_base: what the account paid.
+        lost_base: what was used and not charged (operator's loss).
+        estimated: True if the router counted the tokens because the provider reported none.
+        provider: name of the provider that served the call.
+        model: the model's public name.
+        prompt_tokens: tokens read.
+        completion_tokens: tokens written.
+        time_s: unix seconds of the charge.
+        receipt: None if nothing was charged.
+    """
+
+    entry_id: str
+    account_idx: int
+    charge_base: int
+    lost_base: int
+    estimated: bool
+    provider: str
+    model: str
+    prompt_tokens: int
+    completion_tokens: int
+    time_s: int
+    receipt: SignedReceipt | None
+
+
+@dataclass(frozen=True)
+class ApiKeyView:
+    """An API key without the key.
+
+    Args:
+        key_id: first 16 hex digits of the key's sha256; names it in lists and for revoking.
+        account_idx: account that pays for its calls.
+        label: the name that its owner gave it.
+        created_s: unix seconds.
+        revoked_s: unix seconds, None while it is valid.
+    """
+
+    key_id: str
+    account_idx: int
+    label: str
+    created_s: int
+    revoked_s: int | None
+
+
+@dataclass(frozen=True)
+class Unsettled:
+    """An account with charges that no batch has settled.
+
+    Args:
+        idx: the account.
+        posted_total_base: all its posted charges (`spent` after the batch that settles them).
+        oldest_time_s: unix seconds of its oldest unsettled charge.
+    """
+
+    idx: int
+    posted_total_base: int
+    oldest_time_s: int
+
+
+@dataclass(frozen=True)
+class ReceiptSigner:
+    """What signs receipts: where they are valid, and the 32-byte private key."""
+
+    domain: ReceiptDomain
+    private_key: bytes
+
+    def __repr__(self) -> str:
+        return f"ReceiptSigner(domain={self.domain!r})"
+
+
+def _field_element(packed: bytes | None) -> int | None:
+    return None if packed is None else int.from_bytes(packed, "big")
+
+
+def account_of(row: Row[Any]) -> AccountView:
+    """The account in a row of `account`."""
+    return AccountView(
+        idx=row.idx,
+        owner=row.owner,
+        balance_base=row.balance_base,
+        reserved_base=row.reserved_base,
+        withdraw_requested_base=row.withdraw_requested_base,
+        ceiling_base=row.ceiling_base,
+        spent_base=row.spent_base,
+        settled_spent_base=row.settled_spent_base,
+        key_commit=_field_element(row.key_commit),
+        requested_key_commit=_field_element(row.requested_key_commit),
+        sequence=row.sequence,
+    )
+
+
+def receipt_of(row: Row[Any]) -> SignedReceipt | None:
+    """The receipt in a row of `call` joined with its entry's id, None if nothing was charged."""
+    if row.signature is None:
+        return None
+    receipt = Receipt(
+        request_id=bytes.fromhex(row.id),
+        account=row.account_idx,
+        partner=row.partner_id,
+        model=row.model,
+        prompt_tokens=row.prompt_tokens,
+        completion_tokens=row.completion_tokens,
+        prompt_price_base_per_mtok=row.prompt_price_base_per_mtok,
+        completion_price_base_per_mtok=row.completion_price_base_per_mtok,
+        vibes_per_usd=row.vibes_per_usd,
+        charge_base=row.charge_base,
+        account_sequence=row.account_sequence,
+        partner_sequence=row.partner_sequence,
+        account_total_base=row.account_total_base,
+        partner_total_base=row.partner_total_base,
+        previous_receipt=row.previous_receipt,
+        time=row.time_s,
+        prompt_hash=row.prompt_hash,
+    )
+    return SignedReceipt(receipt, row.signature)
+
+
+def call_of(row: Row[Any]) -> CallView:
+    """The call in a row of `call` joined with its entry's id."""
+    return CallView(
+        entry_id=row.id,
+        account_idx=row.account_idx,
+        charge_base=row.charge_base,
+        lost_base=row.lost_base,
+        estimated=row.estimated,
+        provider=row.provider,
+        model=row.model,
+        prompt_tokens=row.prompt_tokens,
+        completion_tokens=row.completion_tokens,
+        time_s=row.time_s,
+        receipt=receipt_of(row),
+    )

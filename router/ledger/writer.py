@@ -1,0 +1,178 @@
+"""The ledger's writer: one thread per process that commits in groups.
+
+An operation is a function of a connection. When the writer is idle it runs one at once; what arrives during a
+commit goes into the next one, all in one transaction, each in its own savepoint, so that a refused operation
+undoes nothing but itself. A caller gets its answer after the commit that made it durable. There is no timer.
+Several processes may write the same database: their transactions take turns.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import threading
+from collections import defaultdict
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass
+from queue import Empty, SimpleQueue
+from typing import Any, Final, TypeVar
+
+from sqlalchemy import Connection, Engine
+
+from router.db import reading, writing
+from router.ledger.errors import LedgerClosed
+
+T = TypeVar("T")
+Operation = Callable[[Connection], T]
+"""Something that reads and writes the ledger in one transaction. It must not wait for anything outside it."""
+
+GROUP_LIMIT: Final = 256
+"""Most operations in one commit, so that the first of them does not wait too long."""
+
+_LOG: Final = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class _Job:
+    operation: Operation[Any]
+    future: Future[Any] | asyncio.Future[Any]
+    loop: asyncio.AbstractEventLoop | None
+    result: Any = None
+    error: BaseException | None = None
+
+    def deliver(self) -> None:
+        """Hands the outcome to the caller; runs in the caller's loop if it has one."""
+        if self.future.done():  # the caller was cancelled; what it asked for is done all the same
+            return
+        if self.error is not None:
+            self.future.set_exception(self.error)
+        else:
+            self.future.set_result(self.result)
+
+
+class Ledger:
+    """Writes operations in group commits, and reads. Use as a context manager, or call `close`.
+
+    Args:
+        engine: from `router.db.open_database`.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self.commits = 0
+        self.operations = 0
+        self._writing = writing(engine)
+        self._reading = reading(engine)
+        self._queue: SimpleQueue[_Job | None] = SimpleQueue()
+        self._closing = threading.Lock()
+        self._closed = False
+        self._thread = threading.Thread(target=self._work, name="ledger-writer", daemon=True)
+        self._thread.start()
+
+    async def submit(self, operation: Operation[T]) -> T:
+        """Runs an operation and returns its result once it is committed.
+
+        An operation that was submitted runs even if the caller is cancelled while it waits: a charge is
+        posted although the client has gone. A caller that must know the outcome shields the wait.
+
+        Raises:
+            LedgerClosed: the writer was closed before.
+            Exception: whatever the operation raised; nothing of it was written.
+        """
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[T] = loop.create_future()
+        self._enqueue(_Job(operation, future, loop))
+        return await future
+
+    def run(self, operation: Operation[T]) -> T:
+        """As `submit`, for callers without an event loop; blocks until the commit."""
+        future: Future[T] = Future()
+        self._enqueue(_Job(operation, future, None))
+        return future.result()
+
+    def read(self, operation: Operation[T]) -> T:
+        """Runs a reading operation in the caller's thread, on one snapshot; it never waits for writers."""
+        with self._reading.begin() as connection:
+            return operation(connection)
+
+    def close(self) -> None:
+        """Commits what was submitted, then stops the writer."""
+        with self._closing:
+            if not self._closed:
+                self._closed = True
+                self._queue.put(None)
+        self._thread.join()
+
+    def __enter__(self) -> Ledger:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _enqueue(self, job: _Job) -> None:
+        with self._closing:
+            if self._closed:
+                raise LedgerClosed
+            self._queue.put(job)
+
+    def _work(self) -> None:
+        open_ = True
+        while open_:
+            jobs, open_ = self._next_group()
+            if jobs:
+                self._commit(jobs)
+                self._deliver(jobs)
+
+    def _next_group(self) -> tuple[list[_Job], bool]:
+        """Waits for one job and takes what else is there; False once the writer is to stop."""
+        jobs: list[_Job] = []
+        job = self._queue.get()
+        with contextlib.suppress(Empty):
+            while job is not None:
+                jobs.append(job)
+                if len(jobs) == GROUP_LIMIT:
+                    return jobs, True
+                job = self._queue.get_nowait()
+            return jobs, False
+        return jobs, True
+
+    def _commit(self, jobs: list[_Job]) -> None:
+        try:
+            with self._writing.begin() as connection:
+                for job in jobs:
+                    _run_in_savepoint(connection, job)
+        except BaseException as error:  # the thread must outlive a full disk or a lost connection
+            _LOG.exception("ledger commit of %d operations failed", len(jobs))
+            for job in jobs:
+                job.error = job.error or error
+        self.commits += 1
+        self.operations += len(jobs)
+
+    def _deliver(self, jobs: list[_Job]) -> None:
+        by_loop: defaultdict[asyncio.AbstractEventLoop, list[_Job]] = defaultdict(list)
+        for job in jobs:
+            if job.loop is None:
+                job.deliver()
+            else:
+                by_loop[job.loop].append(job)
+        for loop, group in by_loop.items():
+            with contextlib.suppress(RuntimeError):  # the loop was closed: nobody waits any more
+                loop.call_soon_threadsafe(_deliver_all, group)
+
+
+def _deliver_all(jobs: list[_Job]) -> None:
+    for job in jobs:
+        job.deliver()
+
+
+def _run_in_savepoint(connection: Connection, job: _Job) -> None:
+    # plain SQL: SQLAlchemy's nested transaction objects cost more than the operation
+    connection.exec_driver_sql("SAVEPOINT operation")
+    try:
+        job.result = job.operation(connection)
+    except Exception as error:
+        connection.exec_driver_sql("ROLLBACK TO SAVEPOINT operation")
+        job.error = error
+    connection.exec_driver_sql("RELEASE SAVEPOINT operation")
