@@ -30,8 +30,8 @@ def collect(
 ) -> Batch | None:
     """The next batch, checked in full and ready to seal; None if there is nothing to settle.
 
-    state: the chain's, which the ledger has mirrored. ledger: one read transaction, so that totals, reservations and
-    receipts belong together. sizes: batch sizes that can be proved and settled.
+    state: the chain's, which the ledger has mirrored. ledger: one read transaction, so that totals,
+    reservations and receipts belong together. sizes: batch sizes that can be proved and settled.
 
     Raises LedgerBehindChain, ReceiptsMismatch, InvalidTransition.
     """
@@ -76,15 +76,15 @@ def candidates(state: ChainState, ledger: Connection) -> Iterable[Candidate]:
         if slot is None:
             continue
         times = [requests.since] if requests else []
-        times += [unsettled[idx].oldest_time] if idx in unsettled else []
+        times += [unsettled[idx].oldest_time_s] if idx in unsettled else []
         yield Candidate(slot, min(times))
 
 
 def next_slot(ledger: Connection, idx: int, before: AccountState, requests: Requests) -> Slot | None:
     """The account's slot, None if nothing can be settled for it now.
 
-    A key change and a draining withdrawal wait until no call of the account is running: its charge must still be
-    covered by the old key's ceiling and by the balance. The ledger admits no new call meanwhile.
+    A key change and a draining withdrawal wait until no call of the account is running: its charge must still
+    be covered by the old key's ceiling and by the balance. The ledger admits no new call meanwhile.
     """
     view = read.account_view(ledger, idx)
     charge = view.spent_base - before.spent

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from eth_typing import ChecksumAddress
 from eth_utils.address import is_address, to_checksum_address
 
 from bridge.errors import ConfigError
@@ -31,7 +32,7 @@ class BridgeSettings:
     """
 
     rpc_url: str
-    settlement: str
+    settlement: ChecksumAddress
     ledger_url: str
     store_url: str
     chain_id: int | None = None

@@ -1,4 +1,4 @@
-"""Follows the contract: reads its logs in ranges of confirmed blocks, stores them, folds them into the state."""
+"""Follows the contract: reads its logs in ranges of confirmed blocks, stores them, folds them into a state."""
 
 from __future__ import annotations
 
@@ -82,4 +82,3 @@ class Indexer:
         expected = self._contract.view("stateRoot", block=block)
         if expected != self.state.rollup.root:
             raise StateMismatch(self.state.batch_number, expected, self.state.rollup.root)
-

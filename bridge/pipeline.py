@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-import router.ledger  # noqa: F401  its tables must be known before the database is opened
 from bridge.chain.client import ChainClient
 from bridge.chain.settlement import SettlementContract
 from bridge.collect import collect
@@ -19,8 +18,7 @@ from bridge.store import open_store
 from bridge.submit import Submitter
 from bridge.tables import Batch, BatchStep
 from mini_llm.wallet.receipt import ReceiptDomain
-from router.db import open_database, reading
-from router.ledger.writer import Ledger
+from router.ledger import Ledger, open_database
 
 Report = Callable[[str], None]
 """Takes one line about what is going on."""
@@ -63,7 +61,7 @@ class Pipeline:
         self.close()
 
     def sync(self) -> None:
-        """Indexes what is confirmed, brings it into the ledger and closes the batch that the chain settled."""
+        """Indexes what is confirmed, brings it into the ledger, closes the batch that the chain settled."""
         self._indexer.advance()
         mirrored = mirror(self._store, self._ledger)
         if mirrored:
@@ -87,7 +85,7 @@ class Pipeline:
         return self._store.batch(batch.number)
 
     def watch(self, interval_s: int) -> None:
-        """Settles for ever: at once while there is work, else every `interval_s` seconds. Outlives RPC outages."""
+        """Settles for ever: at once while there is work, else every `interval_s` seconds; outlives RPC outages."""
         while True:
             try:
                 if self.settle_once() is not None:
@@ -97,8 +95,11 @@ class Pipeline:
             time.sleep(interval_s)
 
     def _seal(self) -> Batch | None:
-        with reading(self._engine).connect() as connection:
-            batch = collect(self._indexer.state, connection, self._receipt_domain, self._prover.sizes)
+        batch = self._ledger.read(
+            lambda connection: collect(
+                self._indexer.state, connection, self._receipt_domain, self._prover.sizes
+            )
+        )
         if batch is None:
             return None
         self._store.seal(batch)
@@ -122,7 +123,9 @@ class Pipeline:
         settled = self._store.settled_batch(batch.number)
         if settled is None or tuple(settled.args["words"]) != batch.words:
             self._store.discard(batch.number)
-            self._report(f"batch {batch.number}: the chain settled another one; its charges are collected anew")
+            self._report(
+                f"batch {batch.number}: the chain settled another one; its charges are collected anew"
+            )
             return
         receipt = self._client.receipt(settled.tx_hash)
         gas_used = 0 if receipt is None else receipt["gasUsed"]
@@ -130,9 +133,11 @@ class Pipeline:
         self._report(f"batch {batch.number}: final in block {settled.block_number}, {gas_used} gas")
 
     def _open_prover(self) -> Prover:
-        """A prover for the batch sizes that were built and registered. Raises VerifierMismatch, NoBatchSize."""
+        """A prover for the sizes that were built and registered. Raises VerifierMismatch, NoBatchSize."""
         built = sorted(int(folder.name[5:]) for folder in self._settings.circuits_dir.glob("batch[0-9]*"))
-        registered = {size: found for size in built if (found := self._contract.circuit_hash(size)) is not None}
+        registered = {
+            size: found for size in built if (found := self._contract.circuit_hash(size)) is not None
+        }
         if not registered:
             raise NoBatchSize(tuple(built))
         prover = Prover(self._settings.circuits_dir, tuple(registered), self._client.chain_id)

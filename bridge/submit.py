@@ -1,4 +1,4 @@
-"""Sends a proved batch and sees it through: one transaction per batch number, whatever is killed in between."""
+"""Sends a proved batch and sees it through: one transaction per batch number, whatever is killed meanwhile."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Submitter:
     def submit(self, batch: Batch) -> Batch:
         """Sends a proved batch, or sends one that was signed before again, byte for byte.
 
-        Raises ContractReverted if the contract would refuse it, SettlementFailed if it was mined and reverted.
+        Raises ContractReverted if the contract would refuse it, SettlementFailed if it reverted on chain.
         """
         while True:
             if batch.raw_tx is None:

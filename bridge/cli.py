@@ -1,0 +1,186 @@
+"""The operator's command line: `vibes settle`, `vibes status`, `vibes audit`, `vibes up`."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from bridge.config import BridgeSettings, read_settings
+from bridge.errors import BridgeError, ConfigError, NotACheckout, RpcUnavailable
+from bridge.pipeline import Pipeline
+from bridge.rollup.errors import InvalidTransition
+from bridge.status import Status, read_status
+from bridge.tables import Batch
+from router.ledger import LedgerError
+
+ENVIRONMENT = """\b
+Environment:
+  VIBES_RPC_URL            JSON-RPC endpoint of the settlement chain
+  VIBES_SETTLEMENT         address of the Settlement contract
+  VIBES_LEDGER_URL         SQLAlchemy URL of the router's ledger
+  VIBES_BRIDGE_URL         SQLAlchemy URL of the bridge's own store
+  VIBES_OPERATOR_KEY_FILE  file with the operator's hex private key (settle)
+  VIBES_CIRCUITS_DIR       proving artefacts (default build/circuits)
+  VIBES_CHAIN_ID           refuse any other chain (default: the node's)
+  VIBES_CONFIRMATIONS      blocks on top (default 0 on a local chain, else 12)
+  VIBES_START_BLOCK        block of the deployment (default 0)
+
+\b
+Exit codes: 0 done, 1 failed or refused, 2 bad usage or settings,
+3 the node does not answer (nothing is lost: run it again)."""
+
+EXIT_FAILED, EXIT_USAGE, EXIT_UNREACHABLE = 1, 2, 3
+
+
+def exit_codes(command: Callable[..., None]) -> Callable[..., None]:
+    """Turns the project's own errors into one line on stderr and a documented exit code."""
+
+    @wraps(command)
+    def wrapped(*args: Any, **kwargs: Any) -> None:
+        try:
+            command(*args, **kwargs)
+        except ConfigError as error:
+            _fail(error, EXIT_USAGE)
+        except RpcUnavailable as error:
+            _fail(error, EXIT_UNREACHABLE)
+        except (BridgeError, InvalidTransition, LedgerError) as error:
+            _fail(error, EXIT_FAILED)
+
+    return wrapped
+
+
+def _fail(error: Exception, code: int) -> None:
+    click.echo(f"vibes: {error}", err=True)
+    raise SystemExit(code)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="vibes-rails")
+def main() -> None:
+    """Settles VIBES charges on chain with proofs, and audits them."""
+
+
+@main.command(epilog=ENVIRONMENT)
+@click.option("--once", "mode", flag_value="once", help="Settle one batch, if there is anything to settle.")
+@click.option("--watch", "mode", flag_value="watch", help="Keep settling until stopped.")
+@click.option(
+    "--interval", type=click.IntRange(1), default=30, show_default=True, help="Seconds between looks."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the settled batch as JSON (with --once).")
+@exit_codes
+def settle(mode: str | None, interval: int, as_json: bool) -> None:
+    """Nets the ledger into a batch, proves it and settles it on chain.
+
+    Every step is stored: killed at any point, the next run goes on where this one stopped, and no batch is
+    settled twice. Progress goes to stderr, the result to stdout.
+
+    \b
+    Examples:
+      vibes settle --once
+      vibes settle --once --json | jq .gas_used
+      vibes settle --watch --interval 60
+    """
+    if mode is None:
+        raise click.UsageError("say --once or --watch")
+    with Pipeline(_settings(), _progress) as pipeline:
+        if mode == "watch":
+            pipeline.watch(interval)
+        else:
+            _print_batch(pipeline.settle_once(), as_json)
+
+
+@main.command(epilog=ENVIRONMENT)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@exit_codes
+def status(as_json: bool) -> None:
+    """Shows batches, accounts, what waits for settlement and how far the chain was read.
+
+    \b
+    Examples:
+      vibes status
+      vibes status --json | jq .unsettled_base
+    """
+    found = read_status(_settings())
+    if as_json:
+        click.echo(json.dumps(found.to_dict()))
+    else:
+        _print_status(found)
+
+
+@main.command(context_settings={"ignore_unknown_options": True})
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+@exit_codes
+def up(arguments: tuple[str, ...]) -> None:
+    """Starts chain, contracts, router and bridge on this machine and stays until Ctrl-C.
+
+    Needs a checkout of the project, since it runs the checkout's scripts/up.py; ARGUMENTS go to it.
+
+    \b
+    Example:
+      vibes up
+    """
+    script = _checkout() / "scripts" / "up.py"
+    raise SystemExit(subprocess.call([sys.executable, str(script), *arguments], cwd=script.parents[1]))
+
+
+def _checkout() -> Path:
+    """The checkout around the working directory, or around this package. Raises NotACheckout."""
+    here = Path.cwd()
+    for folder in (here, *here.parents, Path(__file__).resolve().parents[1]):
+        if (folder / "scripts" / "up.py").is_file() and (folder / "bridge").is_dir():
+            return folder
+    raise NotACheckout(str(here))
+
+
+def _settings() -> BridgeSettings:
+    return read_settings(os.environ)
+
+
+def _progress(line: str) -> None:
+    click.echo(line, err=True)
+
+
+def _print_batch(batch: Batch | None, as_json: bool) -> None:
+    """The settled batch for people or, with all its figures, for programs (null if there was none)."""
+    if as_json:
+        fields = None if batch is None else _batch_fields(batch)
+        click.echo(json.dumps(fields))
+    elif batch is None:
+        click.echo("nothing to settle")
+    else:
+        click.echo(
+            f"batch {batch.number} settled: {batch.accounts} accounts, "
+            f"{batch.header.receipts_total} base units, {batch.gas_used} gas, {batch.tx_hash}"
+        )
+
+
+def _batch_fields(batch: Batch) -> dict[str, object]:
+    return {
+        "number": batch.number,
+        "slots": batch.size,
+        "accounts": batch.accounts,
+        "gross_base": batch.header.receipts_total,
+        "receipts_root": batch.header.receipts_root,
+        "tx_hash": batch.tx_hash,
+        "block_number": batch.block_number,
+        "gas_used": batch.gas_used,
+        "witness_ms": batch.witness_ms,
+        "prove_ms": batch.prove_ms,
+    }
+
+
+def _print_status(found: Status) -> None:
+    table = Table(show_header=False, box=None)
+    for name, value in found.to_dict().items():
+        table.add_row(name.replace("_", " "), "–" if value is None else str(value))
+    Console().print(table)

@@ -1,0 +1,29 @@
+"""Shared fixtures: a local chain and the deployed contracts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from support.anvil import Anvil, circuits, running_anvil
+from support.stack import Stack
+
+
+@pytest.fixture
+def anvil() -> Iterator[Anvil]:
+    """A fresh local chain."""
+    with running_anvil() as node:
+        yield node
+
+
+@pytest.fixture
+def stack(anvil: Anvil) -> Stack:
+    """The contracts on a fresh chain, with the verifier for batches of four."""
+    return Stack(anvil)
+
+
+@pytest.fixture(scope="session")
+def circuits_dir() -> Path:
+    """Folder of the proving artefacts."""
+    return circuits()
