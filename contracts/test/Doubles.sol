@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity ^0.8.24;
+
+import {IERC1271} from "@openzeppelin/contracts/interfaces/IERC1271.sol";
+import {ERC20} from "@openzeppelin/contracts/token/ERC20/ERC20.sol";
+import {ECDSA} from "@openzeppelin/contracts/utils/cryptography/ECDSA.sol";
+import {IBatchVerifier} from "../src/interfaces/IBatchVerifier.sol";
+import {ISettlement} from "../src/interfaces/ISettlement.sol";
+
+/// @dev Accepts or refuses on command, for tests of the accounting; real proofs are in tests/integration.
+contract SwitchVerifier is IBatchVerifier {
+    uint256 public immutable slots;
+    bool public accepts = true;
+    bytes32 public expectedInput;
+
+    constructor(uint256 slots_) {
+        slots = slots_;
+    }
+
+    function setAccepts(bool accepts_) external {
+        accepts = accepts_;
+    }
+
+    /// @dev From now on accepts these public inputs only.
+    function expectInput(uint256[3] calldata input) external {
+        expectedInput = keccak256(abi.encode(input));
+    }
+
+    function verifyProof(
+        uint256[2] calldata,
+        uint256[2][2] calldata,
+        uint256[2] calldata,
+        uint256[3] calldata input
+    ) external view returns (bool) {
+        if (expectedInput != 0 && keccak256(abi.encode(input)) != expectedInput) {
+            return false;
+        }
+        return accepts;
+    }
+
+    function circuitHash() external pure returns (bytes32) {
+        return 0;
+    }
+
+    function isDevelopment() external pure returns (bool) {
+        return true;
+    }
+
+    function verifyingKey() external pure returns (uint256[22] memory key) {}
+}
+
+/// @dev A token without a cap that can keep a part of what is sent or call back into the settlement.
+contract UnrulyToken is ERC20 {
+    uint256 public keptBps;
+    address public target;
+    bytes public reentry;
+
+    constructor() ERC20("Unruly", "UNRULY") {}
+
+    function mint(address to, uint256 amount) external {
+        _mint(to, amount);
+    }
+
+    function keep(uint256 bps) external {
+        keptBps = bps;
+    }
+
+    function callBack(address target_, bytes calldata reentry_) external {
+        target = target_;
+        reentry = reentry_;
+    }
+
+    function _update(address from, address to, uint256 amount) internal override {
+        super._update(from, to, amount);
+        if (keptBps != 0 && from != address(0) && to != address(0)) {
+            super._update(to, address(0xdead), amount * keptBps / 10_000);
+        }
+        if (target != address(0)) {
+            (bool ok, bytes memory answer) = target.call(reentry);
+            if (ok) return;
+            assembly {
+                revert(add(answer, 0x20), mload(answer))
+            }
+        }
+    }
+}
+
+/// @dev A contract wallet: a signature of its key counts as its own.
+contract ContractWallet is IERC1271 {
+    address public immutable key;
+
+    constructor(address key_) {
+        key = key_;
+    }
+
+    function call(address target, bytes calldata data) external {
+        (bool ok,) = target.call(data);
+        require(ok, "call failed");
+    }
+
+    function isValidSignature(bytes32 digest, bytes calldata signature) external view returns (bytes4) {
+        return
+            ECDSA.recover(digest, signature) == key ? IERC1271.isValidSignature.selector : bytes4(0xffffffff);
+    }
+}
+
+/// @dev Passes a batch on, as a contract between operator and settlement would.
+contract Forwarder {
+    function settle(
+        ISettlement settlement,
+        ISettlement.Header calldata header,
+        uint256[] calldata words,
+        uint256[] calldata partnerWords,
+        uint256[8] calldata proof
+    ) external {
+        settlement.settleBatch(header, words, partnerWords, proof);
+    }
+}
