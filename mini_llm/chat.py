@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import Any
+
+from pydantic_core import from_json
 
 from mini_llm.errors import BadRequest
 
@@ -87,19 +89,19 @@ class ChatRequest:
 
 
 def _read_json(body: bytes) -> tuple[dict[str, Any], int]:
+    # pydantic's parser bounds nesting by itself; the standard library's rests on the interpreter's recursion
+    # limit, which other packages raise, and then deep nesting crashes the process.
     try:
-        fields = json.loads(body.decode("utf-8"), parse_constant=_refuse_constant)
-        # Encoding again refuses lone surrogates, which no provider could be sent.
-        size_bytes = len(json.dumps(fields, ensure_ascii=False, separators=(",", ":")).encode())
-    except (ValueError, RecursionError):
+        fields = from_json(body, allow_inf_nan=False)
+        # Encoding again refuses what JSON cannot say, such as the infinity that 1e999 was read as.
+        size_bytes = len(
+            json.dumps(fields, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+        )
+    except ValueError:
         raise BadRequest("the body is not valid JSON in UTF-8") from None
     if not isinstance(fields, dict):
         raise BadRequest("the body must be a JSON object")
     return fields, size_bytes
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not JSON")
 
 
 def _integer(fields: Mapping[str, Any], name: str, most: int) -> int | None:

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import AnyHttpUrl, BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 
 from mini_llm.chat import MAX_MODEL_NAME
-from mini_llm.deployment import HOUSE_PARTNER
+from mini_llm.deployment import HOUSE_PARTNER, MAX_PARTNER_ID
 from mini_llm.errors import ConfigError
 from mini_llm.price import parse_usd
 
@@ -60,7 +60,7 @@ class DeploymentConfig(Strict):
     model: Name
     provider: Name
     upstream_model: Name | None = None
-    partner: Annotated[int, Field(ge=0, lt=2**32)] = HOUSE_PARTNER
+    partner: Annotated[int, Field(ge=HOUSE_PARTNER, le=MAX_PARTNER_ID)] = HOUSE_PARTNER
     prompt_usd_per_mtok: str = "0"
     completion_usd_per_mtok: str = "0"
     context_tokens: Tokens = 8192

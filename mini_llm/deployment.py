@@ -8,6 +8,7 @@ from mini_llm.price import Price
 
 HOUSE_PARTNER = 0
 """Partner 0 is the operator's own house: it earns no partner share."""
+MAX_PARTNER_ID = 2**16 - 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ MAX_TOKENS = 2**40
 MAX_PRICE_BASE_PER_MTOK = 10**14
 """No model costs more than this; keeps every charge far below 2^54 base units."""
 
-_USD = re.compile(r"\d{1,9}(\.\d{1,9})?")
+_USD = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?")
 
 
 @dataclass(frozen=True, slots=True)

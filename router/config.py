@@ -10,7 +10,7 @@ from typing import Annotated, Final, Self
 from pydantic import Field, model_validator
 
 from mini_llm.config import Name, RoutingConfig, Strict, load_config
-from mini_llm.deployment import HOUSE_PARTNER
+from mini_llm.deployment import HOUSE_PARTNER, MAX_PARTNER_ID
 from mini_llm.errors import ConfigError
 from mini_llm.wallet.limits import BPS
 from mini_llm.wallet.receipt import InvalidReceipt, ReceiptDomain
@@ -41,7 +41,7 @@ class Policy(Strict):
 class Partner(Strict):
     """A model provider that earns `bps` of its charges; `id` as in the PartnerRegistry."""
 
-    id: Annotated[int, Field(gt=HOUSE_PARTNER, lt=2**32)]
+    id: Annotated[int, Field(gt=HOUSE_PARTNER, le=MAX_PARTNER_ID)]
     name: Name
     bps: Bps
 

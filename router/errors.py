@@ -32,6 +32,16 @@ class BadIdempotencyKey(GatewayError):
         self.limit = limit
 
 
+class AnswerGone(GatewayError):
+    """The call with this idempotency key was done and charged; its answer is no longer kept."""
+
+    def __init__(self, request_id: str) -> None:
+        super().__init__(
+            f"call {request_id} with this idempotency key was answered; the answer is no longer kept"
+        )
+        self.request_id = request_id
+
+
 class UnknownReceipt(GatewayError):
     """The account has no receipt for that request."""
 

@@ -10,6 +10,7 @@ from mini_llm.chat import ChatRequest
 from mini_llm.deployment import Deployment
 from mini_llm.price import Usage
 from mini_llm.providers.base import Completion, StreamEvent
+from mini_llm.wallet.limits import MAX_AMOUNT_BASE
 
 TEMPLATE_TOKENS: Final = 256
 """Most tokens that a chat template adds to a call: preamble, tool instructions, start of the answer."""
@@ -40,7 +41,8 @@ def quote_call(request: ChatRequest, deployment: Deployment) -> Quote:
         prompt_tokens = min(written, prompt_tokens)
     cap = deployment.output_cap(request.output_cap) or 0
     most = Usage(prompt_tokens, cap * request.choices, estimated=True)
-    return Quote(most, deployment.price.cost_base(most))
+    # A call beyond what a slot can carry is beyond every balance too, so the cut changes no decision.
+    return Quote(most, min(deployment.price.cost_base(most), MAX_AMOUNT_BASE))
 
 
 def completion_usage(request: ChatRequest, completion: Completion) -> Usage:

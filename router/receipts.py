@@ -11,6 +11,7 @@ from mini_llm.wallet.receipt import InvalidReceipt, SignedReceipt
 REQUEST_ID_HEADER: Final = "x-vibes-request-id"
 CHARGE_HEADER: Final = "x-vibes-charge-base"
 RECEIPT_HEADER: Final = "x-vibes-receipt"
+REPLAY_HEADER: Final = "x-vibes-replay"
 END_OF_STREAM: Final = b"data: [DONE]\n\n"
 
 

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import httpx
+from pydantic_core import from_json
 
 from mini_llm.chat import ChatRequest
 from mini_llm.deployment import Deployment
@@ -62,8 +63,8 @@ class OpenAIProvider(Provider):
         finally:
             await response.aclose()
         try:
-            answer = json.loads(body)
-        except (ValueError, RecursionError):
+            answer = from_json(body)
+        except ValueError:
             raise UpstreamProtocolError(self.name, "the body is not JSON") from None
         if not isinstance(answer, dict) or not isinstance(answer.get("choices"), list):
             raise UpstreamProtocolError(self.name, "the body has no 'choices'")
@@ -221,8 +222,8 @@ async def _read_at_most(response: httpx.Response, limit: int) -> bytes:
 
 def _json_or_none(data: bytes) -> Any:
     try:
-        return json.loads(data)
-    except (ValueError, RecursionError):
+        return from_json(data)
+    except ValueError:
         return None
 
 

@@ -1,0 +1,83 @@
+"""The account behind an API key: balances, spending ceiling, receipts."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Callable
+from typing import Any, Final, TypeVar
+
+from fastapi import APIRouter, Request
+from sqlalchemy import Connection
+
+from mini_llm.wallet.ceiling import SignedCeiling, settlement_domain
+from router.api.chat import read_body
+from router.errors import UnknownReceipt, WrongAccount
+from router.ledger import keys, read
+from router.ledger.writer import Ledger
+
+MAX_CEILING_BYTES: Final = 4096
+_REQUEST_ID: Final = re.compile(r"[0-9a-f]{64}")
+
+T = TypeVar("T")
+
+routes = APIRouter()
+
+
+@routes.get("/v1/account", summary="Show the balance and what can be spent")
+async def show_account(request: Request) -> dict[str, Any]:
+    """Amounts in base units as decimal strings: they exceed what JSON readers keep exact."""
+    account_idx = await _account(request)
+    view = await _read(request, lambda connection: read.account_view(connection, account_idx))
+    amounts = {
+        "balance_base": view.balance_base,
+        "available_base": view.available_base,
+        "reserved_base": view.reserved_base,
+        "withdraw_requested_base": view.withdraw_requested_base,
+        "ceiling_base": view.ceiling_base,
+        "spent_base": view.spent_base,
+        "settled_spent_base": view.settled_spent_base,
+    }
+    return {
+        "account": view.idx,
+        "owner": view.owner,
+        "paused": view.paused,
+        "receipts": view.sequence,
+        **{name: str(amount_base) for name, amount_base in amounts.items()},
+    }
+
+
+@routes.post("/v1/account/ceiling", summary="Raise the spending ceiling")
+async def raise_ceiling(request: Request) -> dict[str, str]:
+    """Stores a ceiling that the account's session key signed, after checking the signature; it only rises."""
+    account_idx = await _account(request)
+    ceiling = SignedCeiling.from_json(await read_body(request, MAX_CEILING_BYTES))
+    if ceiling.idx != account_idx:
+        raise WrongAccount(ceiling.idx, account_idx)
+    place = request.app.state.settings.domain
+    domain = settlement_domain(place.chain_id, place.settlement)
+    await request.app.state.ledger.submit(lambda connection: keys.store_ceiling(connection, domain, ceiling))
+    return {"ceiling_base": str(ceiling.ceiling_base)}
+
+
+@routes.get("/v1/receipts/{request_id}", summary="Fetch the receipt of a call")
+async def get_receipt(request: Request, request_id: str) -> dict[str, Any]:
+    """The signed receipt of one of the account's own calls, by its `x-vibes-request-id`."""
+    account_idx = await _account(request)
+    if not _REQUEST_ID.fullmatch(request_id):
+        raise UnknownReceipt
+    signed = await _read(request, lambda connection: read.receipt(connection, request_id))
+    if signed is None or signed.receipt.account != account_idx:
+        raise UnknownReceipt
+    return signed.to_json()
+
+
+async def _account(request: Request) -> int:
+    gateway = request.app.state.gateway
+    account_idx: int = await gateway.account(request.headers.get("authorization"))
+    return account_idx
+
+
+async def _read(request: Request, operation: Callable[[Connection], T]) -> T:
+    ledger: Ledger = request.app.state.ledger
+    return await asyncio.to_thread(ledger.read, operation)

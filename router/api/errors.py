@@ -1,0 +1,147 @@
+"""Every refusal in OpenAI's error shape: `{"error": {message, type, param, code}}`."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from fastapi import FastAPI, Request
+from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse
+
+from mini_llm import errors as sdk
+from mini_llm.wallet.ceiling import CeilingOutOfRange, MalformedCeiling
+from mini_llm.wallet.limits import BASE_PER_VIBES
+from router import errors as own
+from router.ledger import errors as books
+
+log = logging.getLogger(__name__)
+
+INVALID: Final = "invalid_request_error"
+UPSTREAM: Final = "upstream_error"
+RETRY_AFTER_S: Final = "1"
+"""What a client whose first call with a key still runs is told to wait."""
+_CLIENTS_FAULT: Final = frozenset({400, 413, 415, 422})
+_BUSY: Final = frozenset({429, 503, 529})
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorAnswer:
+    """An error as it goes out; `values` are members beside OpenAI's four."""
+
+    status: int
+    type: str
+    code: str
+    message: str
+    param: str | None = None
+    values: dict[str, str] = field(default_factory=dict)
+    headers: dict[str, str] = field(default_factory=dict)
+
+    def response(self) -> JSONResponse:
+        """The HTTP response."""
+        error: dict[str, Any] = {
+            "message": self.message,
+            "type": self.type,
+            "param": self.param,
+            "code": self.code,
+        }
+        return JSONResponse({"error": error | self.values}, self.status, headers=self.headers)
+
+
+def _insufficient(error: books.InsufficientFunds) -> ErrorAnswer:
+    needed, available = _vibes(error.needed_base), _vibes(error.available_base)
+    return ErrorAnswer(
+        402,
+        "insufficient_funds",
+        "insufficient_funds",
+        f"This call may cost up to {needed} VIBES and the account can spend {available}: "
+        "deposit more, sign a higher ceiling, or lower max_tokens.",
+        values={"available_base": str(error.available_base), "needed_base": str(error.needed_base)},
+    )
+
+
+def _refused(error: sdk.UpstreamRefused) -> ErrorAnswer:
+    """Passes on complaints about the request only: a provider's other words are about us, not the client."""
+    if error.status in _CLIENTS_FAULT:
+        message = error.detail or "The provider refused the request as malformed."
+        return ErrorAnswer(400, INVALID, error.code or "upstream_refused", message, error.param)
+    if error.status in _BUSY:
+        headers = {"retry-after": error.retry_after} if error.retry_after else {}
+        message = "The provider is busy; nothing was charged. Try again later."
+        return ErrorAnswer(503, UPSTREAM, "upstream_busy", message, headers=headers)
+    if error.status in (408, 504):
+        return ErrorAnswer(504, UPSTREAM, "upstream_timeout", "The provider timed out; nothing was charged.")
+    return ErrorAnswer(502, UPSTREAM, "upstream_failed", "The provider failed; nothing was charged.")
+
+
+ANSWERS: Final[dict[type[Exception], Callable[[Any], ErrorAnswer]]] = {
+    own.UnknownApiKey: lambda e: ErrorAnswer(
+        401, INVALID, "invalid_api_key", str(e), headers={"www-authenticate": "Bearer"}
+    ),
+    own.BodyTooLarge: lambda e: ErrorAnswer(413, INVALID, "body_too_large", str(e)),
+    own.BadIdempotencyKey: lambda e: ErrorAnswer(400, INVALID, "bad_idempotency_key", str(e)),
+    own.AnswerGone: lambda e: ErrorAnswer(410, INVALID, "answer_gone", str(e)),
+    own.UnknownReceipt: lambda e: ErrorAnswer(404, INVALID, "receipt_not_found", str(e)),
+    own.WrongAccount: lambda e: ErrorAnswer(403, INVALID, "wrong_account", str(e)),
+    MalformedCeiling: lambda e: ErrorAnswer(400, INVALID, "malformed_ceiling", str(e)),
+    CeilingOutOfRange: lambda e: ErrorAnswer(400, INVALID, "malformed_ceiling", str(e)),
+    books.CeilingRejected: lambda e: ErrorAnswer(400, INVALID, "ceiling_rejected", str(e)),
+    books.InsufficientFunds: _insufficient,
+    books.AccountPaused: lambda e: ErrorAnswer(403, INVALID, "account_paused", str(e)),
+    books.IdempotencyMismatch: lambda _: ErrorAnswer(
+        422, INVALID, "idempotency_mismatch", "This Idempotency-Key came before with another body."
+    ),
+    books.InFlight: lambda _: ErrorAnswer(
+        409,
+        INVALID,
+        "idempotency_in_flight",
+        "The first call with this Idempotency-Key still runs, or its outcome is not known yet.",
+        headers={"retry-after": RETRY_AFTER_S},
+    ),
+    sdk.BadRequest: lambda e: ErrorAnswer(400, INVALID, "invalid_request", e.message, e.param),
+    sdk.UnknownModel: lambda e: ErrorAnswer(404, INVALID, "model_not_found", str(e), "model"),
+    sdk.UpstreamRefused: _refused,
+    sdk.UpstreamTimeout: lambda _: ErrorAnswer(
+        504, UPSTREAM, "upstream_timeout", "The provider did not answer in time; nothing was charged."
+    ),
+    sdk.UpstreamUnreachable: lambda _: ErrorAnswer(
+        502, UPSTREAM, "upstream_unreachable", "The provider cannot be reached; nothing was charged."
+    ),
+    sdk.UpstreamProtocolError: lambda _: ErrorAnswer(
+        502, UPSTREAM, "upstream_failed", "The provider's answer is unusable; nothing was charged."
+    ),
+}
+"""One row for each typed error that may reach a client."""
+
+
+def install(app: FastAPI) -> None:
+    """Registers the answers, and the same shape for what the web framework itself refuses."""
+    for kind, answer in ANSWERS.items():
+        app.add_exception_handler(kind, _handler(answer))
+    app.add_exception_handler(HTTPException, _http_refusal)
+    app.add_exception_handler(Exception, _fault)
+
+
+def _handler(answer: Callable[[Any], ErrorAnswer]) -> Callable[[Request, Exception], JSONResponse]:
+    def handle(_: Request, error: Exception) -> JSONResponse:
+        return answer(error).response()
+
+    return handle
+
+
+def _http_refusal(_: Request, error: Exception) -> JSONResponse:
+    status = error.status_code if isinstance(error, HTTPException) else 400
+    detail = str(getattr(error, "detail", "refused"))
+    return ErrorAnswer(status, INVALID, "invalid_request", detail).response()
+
+
+def _fault(request: Request, error: Exception) -> JSONResponse:
+    log.error("fault in %s %s: %s", request.method, request.url.path, type(error).__name__)
+    message = "The router failed. If this call was charged, GET /v1/account shows it."
+    return ErrorAnswer(500, "server_error", "internal_error", message).response()
+
+
+def _vibes(amount_base: int) -> str:
+    return f"{amount_base // BASE_PER_VIBES}.{amount_base % BASE_PER_VIBES:06d}"

@@ -1,0 +1,51 @@
+"""Who is calling: the account behind an API key."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Final
+
+from router.errors import UnknownApiKey
+from router.ledger import read
+from router.ledger.keys import hash_api_key
+from router.ledger.writer import Ledger
+
+CACHE_S: Final = 2.0
+"""A key is looked up again after this long, so a revoked one works no longer than this."""
+CACHE_KEYS: Final = 10_000
+_SCHEME: Final = "bearer"
+_MAX_KEY_LENGTH: Final = 256
+
+
+class ApiKeys:
+    """API keys of the ledger, known by their sha256 only, with a short memory of the valid ones."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self._known: dict[str, tuple[int, float]] = {}
+
+    async def account(self, authorization: str | None) -> int:
+        """The index of the account that the `Authorization: Bearer …` header speaks for.
+
+        Raises:
+            UnknownApiKey: the header is missing or its key is not valid.
+        """
+        scheme, _, key = (authorization or "").partition(" ")
+        key = key.strip()
+        if scheme.lower() != _SCHEME or not key or len(key) > _MAX_KEY_LENGTH:
+            raise UnknownApiKey
+        key_hash = hash_api_key(key)
+        account_idx, until = self._known.get(key_hash, (None, 0.0))
+        if account_idx is not None and time.monotonic() < until:
+            return account_idx
+        self._known.pop(key_hash, None)
+        found = await asyncio.to_thread(
+            self._ledger.read, lambda connection: read.find_api_key(connection, key_hash)
+        )
+        if found is None:
+            raise UnknownApiKey
+        if len(self._known) >= CACHE_KEYS:
+            self._known.clear()
+        self._known[key_hash] = (found.account_idx, time.monotonic() + CACHE_S)
+        return found.account_idx

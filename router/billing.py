@@ -1,0 +1,216 @@
+"""The gateway's dealings with the ledger: reserve before a call, keep the lease, then charge or release."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+import secrets
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import Final, TypeVar
+
+from eth_hash.auto import keccak
+from sqlalchemy import Connection
+
+from mini_llm.chat import ChatRequest
+from mini_llm.deployment import Deployment
+from mini_llm.price import Usage
+from mini_llm.wallet.limits import MAX_AMOUNT_BASE
+from router.config import Settings
+from router.errors import BadIdempotencyKey
+from router.ledger import reservations
+from router.ledger.charges import CallFacts, PostedCharge, post_charge
+from router.ledger.errors import LedgerError
+from router.ledger.reservations import Replay, Reservation
+from router.ledger.shares import Terms
+from router.ledger.views import ReceiptSigner, StoredAnswer
+from router.ledger.writer import Ledger
+from router.metering import Quote
+
+MAX_CLIENT_KEY: Final = 255
+SALT_BYTES: Final = 32
+RENEWALS_PER_LEASE: Final = 3
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Ticket:
+    """A call that has its money reserved.
+
+    Attributes:
+        request_id: id of the ledger entry, 64 hex digits.
+        account_idx: who pays.
+        request: the call.
+        deployment: what serves it; its price now is the price of the call.
+        replayable: the client sent an idempotency key, so the answer is kept.
+        prompt_salt: secret of this call.
+        prompt_hash: keccak256(salt ‖ body).
+    """
+
+    request_id: str
+    account_idx: int
+    request: ChatRequest
+    deployment: Deployment
+    replayable: bool
+    prompt_salt: bytes
+    prompt_hash: bytes
+
+
+class Billing:
+    """Reserves, charges and releases; a write that has begun is finished even if its caller is cancelled."""
+
+    def __init__(self, ledger: Ledger, settings: Settings) -> None:
+        self._ledger, self._settings = ledger, settings
+        self._signer = ReceiptSigner(settings.domain, settings.receipt_key)
+        self._live: set[str] = set()
+        self._writes: set[asyncio.Task[object]] = set()
+
+    async def reserve(
+        self,
+        account_idx: int,
+        endpoint: str,
+        client_key: str | None,
+        body: bytes,
+        request: ChatRequest,
+        deployment: Deployment,
+        quote: Quote,
+    ) -> Ticket | Replay:
+        """Reserves the quote, or finds the answer that was given to the same idempotency key before.
+
+        Raises:
+            BadIdempotencyKey: the key is no key.
+            LedgerError: not enough money, a paused account, or a key in use.
+        """
+        if client_key is not None and not (
+            0 < len(client_key) <= MAX_CLIENT_KEY and client_key.isprintable()
+        ):
+            raise BadIdempotencyKey(MAX_CLIENT_KEY)
+        reservation = Reservation(
+            account_idx=account_idx,
+            endpoint=endpoint,
+            client_key=client_key,
+            body_hash=hashlib.sha256(body).digest(),
+            quote_base=quote.quote_base,
+            lease_s=self._settings.lease_s,
+            now_s=int(time.time()),
+        )
+        held = await self._write(lambda connection: reservations.reserve(connection, reservation))
+        if isinstance(held, Replay):
+            return held
+        self._live.add(held.entry_id)
+        salt = secrets.token_bytes(SALT_BYTES)
+        return Ticket(
+            request_id=held.entry_id,
+            account_idx=account_idx,
+            request=request,
+            deployment=deployment,
+            replayable=client_key is not None,
+            prompt_salt=salt,
+            prompt_hash=keccak(salt + body),
+        )
+
+    async def charge(self, ticket: Ticket, usage: Usage, answer: bytes, content_type: str) -> PostedCharge:
+        """Charges the usage, at most what was reserved, and signs the receipt."""
+        deployment, config = ticket.deployment, self._settings.config
+        facts = CallFacts(
+            provider=deployment.provider,
+            model=deployment.model,
+            prompt_tokens=usage.prompt_tokens,
+            completion_tokens=usage.completion_tokens,
+            estimated=usage.estimated,
+            prompt_price_base_per_mtok=deployment.price.prompt_base_per_mtok,
+            completion_price_base_per_mtok=deployment.price.completion_base_per_mtok,
+            vibes_per_usd=config.vibes_per_usd,
+            actual_base=min(deployment.price.cost_base(usage), MAX_AMOUNT_BASE),
+            time_s=int(time.time()),
+            prompt_salt=ticket.prompt_salt,
+            prompt_hash=ticket.prompt_hash,
+            answer=StoredAnswer(200, content_type, answer) if ticket.replayable else None,
+        )
+        terms = Terms(
+            partner_id=deployment.partner_id,
+            partner_bps=config.partner_bps(deployment.partner_id),
+            fee_bps=config.policy.fee_bps,
+            burn_bps=config.policy.burn_bps,
+            pool_bps=config.policy.pool_bps,
+        )
+        charged = await self._finish(
+            ticket,
+            lambda connection: post_charge(connection, ticket.request_id, facts, terms, self._signer),
+        )
+        log.info(
+            "call %s account=%d model=%s prompt_tokens=%d completion_tokens=%d estimated=%s charge_base=%d",
+            ticket.request_id,
+            ticket.account_idx,
+            deployment.model,
+            usage.prompt_tokens,
+            usage.completion_tokens,
+            usage.estimated,
+            charged.charge_base,
+        )
+        if charged.lost_base:
+            log.warning("call %s lost_base=%d late=%s", ticket.request_id, charged.lost_base, charged.late)
+        return charged
+
+    async def release(self, ticket: Ticket, why: BaseException) -> None:
+        """Gives the reservation back, uncharged. Of `why` the kind is kept; the rest may quote a prompt."""
+        reason = type(why).__name__
+        await self._finish(
+            ticket, lambda connection: reservations.void(connection, ticket.request_id, reason)
+        )
+        log.info("call %s voided: %s", ticket.request_id, reason)
+
+    @asynccontextmanager
+    async def kept(self) -> AsyncIterator[None]:
+        """Renews the leases of live calls and expires lapsed ones of dead workers, until the block ends."""
+        await self._sweep()
+        keeper = asyncio.create_task(self._keep())
+        try:
+            yield
+        finally:
+            keeper.cancel()
+            await asyncio.gather(keeper, *self._writes, return_exceptions=True)
+
+    async def _keep(self) -> None:
+        while True:
+            await asyncio.sleep(self._settings.lease_s / RENEWALS_PER_LEASE)
+            try:
+                await self._renew()
+                await self._sweep()
+            except Exception as error:  # a full disk today must not let all leases lapse for ever
+                log.error("leases were not renewed: %s", type(error).__name__)
+
+    async def _renew(self) -> None:
+        until_s = int(time.time()) + self._settings.lease_s
+        for entry_id in list(self._live):
+            try:
+                await self._ledger.submit(partial(reservations.renew, entry_id=entry_id, until_s=until_s))
+            except LedgerError as error:  # settled meanwhile, or lapsed: the post will say so
+                log.info("call %s lease not renewed: %s", entry_id, type(error).__name__)
+
+    async def _sweep(self) -> None:
+        now_s = int(time.time())
+        for entry_id in await self._ledger.submit(
+            lambda connection: reservations.expire_lapsed(connection, now_s)
+        ):
+            log.warning("call %s expired: its worker is gone", entry_id)
+
+    async def _finish(self, ticket: Ticket, operation: Callable[[Connection], T]) -> T:
+        """The call's last write; its lease is kept until then."""
+        try:
+            return await self._write(operation)
+        finally:
+            self._live.discard(ticket.request_id)
+
+    async def _write(self, operation: Callable[[Connection], T]) -> T:
+        """Commits an operation. If the caller is cancelled meanwhile, the commit still happens."""
+        task: asyncio.Task[T] = asyncio.ensure_future(self._ledger.submit(operation))
+        self._writes.add(task)
+        task.add_done_callback(self._writes.discard)
+        return await asyncio.shield(task)

@@ -1,0 +1,90 @@
+"""A streaming answer on its way through: passed on, counted, charged, and settled however it ends."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from typing import Final
+
+from mini_llm.errors import ProviderError, UpstreamProtocolError
+from mini_llm.providers.base import UpstreamStream
+from router.billing import Billing, Ticket
+from router.ledger.charges import PostedCharge
+from router.metering import StreamMeter
+from router.receipts import stream_end
+
+EVENT_STREAM: Final = "text/event-stream"
+
+
+class LiveAnswer:
+    """A stream that its caller sends piece by piece, and closes whatever happens.
+
+    Whole answer: charged before its last piece leaves. Provider broke off: an error event, nothing charged.
+    Closed early because the client is gone: the provider is cut off, what it generated until then is charged.
+    """
+
+    def __init__(self, ticket: Ticket, upstream: UpstreamStream, billing: Billing) -> None:
+        self._ticket, self._upstream, self._billing = ticket, upstream, billing
+        self._meter = StreamMeter(ticket.request)
+        self._kept = bytearray()
+        self._settling = False
+
+    @property
+    def request_id(self) -> str:
+        """Id of the call, under which its receipt is found."""
+        return self._ticket.request_id
+
+    async def pieces(self) -> AsyncIterator[bytes]:
+        """What the client gets, in order."""
+        try:
+            async for events in self._upstream.batches():
+                if passed := self._meter.take(events):
+                    self._keep(passed)
+                    yield passed
+                if self._meter.ended:
+                    break
+            if not self._meter.complete:
+                raise UpstreamProtocolError(self._ticket.deployment.provider, "the stream ends in its middle")
+        except ProviderError as error:
+            self._settling = True
+            await self._billing.release(self._ticket, error)
+            yield error_event("upstream_error", "The provider broke off; nothing was charged.")
+            return
+        last = self._meter.held
+        self._keep(last)
+        charged = await self._charge()
+        yield last + stream_end(charged.receipt)
+
+    async def aclose(self) -> None:
+        """Ends the call if it has not ended: stops the provider, charges what was generated, if anything."""
+        try:
+            await self._upstream.aclose()
+        finally:
+            if not self._settling and self._meter.generated:
+                self._keep(
+                    error_event("client_closed", "The client of this call left before its answer ended.")
+                )
+                await self._charge()
+            elif not self._settling:
+                self._settling = True
+                await self._billing.release(self._ticket, ClientGone())
+
+    async def _charge(self) -> PostedCharge:
+        self._settling = True  # from here on the ledger finishes the call, even if nobody waits for it
+        answer = bytes(self._kept)
+        return await self._billing.charge(self._ticket, self._meter.usage(), answer, EVENT_STREAM)
+
+    def _keep(self, sent: bytes) -> None:
+        """Collects the answer for replays; without an idempotency key there are none."""
+        if self._ticket.replayable:
+            self._kept += sent
+
+
+class ClientGone(Exception):
+    """The client left before the provider generated anything."""
+
+
+def error_event(code: str, message: str) -> bytes:
+    """An error inside a stream, in the form that OpenAI's clients raise."""
+    error = {"message": message, "type": "upstream_error", "param": None, "code": code}
+    return b"data: " + json.dumps({"error": error}).encode() + b"\n\n"

@@ -1,0 +1,39 @@
+"""Fixtures of the router's tests: one upstream, and routers that share it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from router_upstream import Upstream, running_upstream
+from router_world import World, make_world
+
+
+@pytest.fixture(scope="session")
+def upstream() -> Iterator[Upstream]:
+    with running_upstream() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def new_world(upstream: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """Makes worlds with a router and a ledger of their own."""
+    worlds: list[World] = []
+
+    def make() -> World:
+        worlds.append(make_world(tmp_path_factory.mktemp("router"), upstream))
+        return worlds[-1]
+
+    yield make
+    upstream.release.set()
+    for world in worlds:
+        world.router.stop()
+        world.ledger.close()
+
+
+@pytest.fixture(scope="session")
+def world(new_world: Any) -> World:
+    """One router for all tests that do not kill it."""
+    made: World = new_world()
+    return made

@@ -1,0 +1,193 @@
+"""An upstream for the router's tests: speaks OpenAI's chat API over real HTTP and fails on demand.
+
+What it does follows from the model's name, so tests that share one server do not disturb each other.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+import threading
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import uvicorn
+from fastapi import FastAPI, Request
+from fastapi.responses import JSONResponse, Response, StreamingResponse
+
+WORDS = [
+    "the",
+    "rails",
+    "carry",
+    "each",
+    "call",
+    "from",
+    "the",
+    "user",
+    "to",
+    "the",
+    "provider",
+    "and",
+    "back",
+]
+PROMPT_TOKENS = 11
+PAUSE_S = 0.02
+FAILURES = {
+    "http-400": (
+        400,
+        {"error": {"message": "temperature is too hot", "param": "temperature", "code": "hot"}},
+    ),
+    "http-401": (401, {"error": {"message": "Incorrect API key provided: sk-operator-secret"}}),
+    "http-404": (404, {"error": "no such model in /srv/secret"}),
+    "http-429": (429, {"error": {"message": "slow down"}}),
+    "http-500": (500, {"error": {"message": "stack trace with secrets"}}),
+    "http-503": (503, {"detail": "overloaded"}),
+}
+
+
+class Upstream:
+    """The server and what it saw."""
+
+    def __init__(self) -> None:
+        self.calls: list[dict[str, Any]] = []
+        self.headers: list[dict[str, str]] = []
+        self.pieces_sent: dict[str, int] = {}
+        self.cut_off = threading.Event()
+        self.release = threading.Event()
+        self.url = ""
+        self.app = FastAPI()
+        self.app.post("/v1/chat/completions")(self.chat)
+        self.app.get("/v1/models")(self.models)
+
+    def calls_of(self, marker: str) -> list[dict[str, Any]]:
+        """Calls whose last message is the marker."""
+        return [call for call in self.calls if call["messages"][-1]["content"] == marker]
+
+    async def models(self) -> dict[str, Any]:
+        return {"object": "list", "data": [{"id": "llama-local", "object": "model"}]}
+
+    async def chat(self, request: Request) -> Response:
+        body = await request.json()
+        self.calls.append(body)
+        self.headers.append(dict(request.headers))
+        model = body["model"]
+        if model in FAILURES:
+            status, error = FAILURES[model]
+            return JSONResponse(error, status, headers={"retry-after": "7"} if status == 429 else {})
+        if model == "silent":
+            await asyncio.sleep(20)
+        if model == "held":
+            await asyncio.to_thread(self.release.wait, 60)
+        if model == "not-json":
+            return Response("<html>hello</html>", media_type="text/html")
+        if model == "huge":
+            return Response(b"x" * (65 * 2**20), media_type="application/json")
+        if body.get("stream"):
+            return StreamingResponse(self.stream(body), media_type="text/event-stream")
+        return JSONResponse(self.answer(body))
+
+    def answer(self, body: dict[str, Any]) -> dict[str, Any]:
+        words = WORDS[: body.get("max_tokens", len(WORDS))]
+        message = {"role": "assistant", "content": " ".join(words)}
+        answer = {
+            "id": "chatcmpl-1",
+            "object": "chat.completion",
+            "created": 1,
+            "model": body["model"],
+            "choices": [
+                {"index": i, "message": message, "finish_reason": "stop"} for i in range(body.get("n") or 1)
+            ],
+            "usage": usage(len(words) * (body.get("n") or 1)),
+            "x_unknown": body.get("x_unknown"),
+        }
+        if body["model"] == "no-usage":
+            del answer["usage"]
+        if body["model"] == "liar":
+            answer["usage"] = usage(10**9)
+        return answer
+
+    async def stream(self, body: dict[str, Any]) -> AsyncIterator[bytes]:
+        model, marker = body["model"], body["messages"][-1]["content"]
+        endless = model.startswith("endless")
+        words = iter(lambda: "word", None) if endless else iter(WORDS[: body.get("max_tokens", len(WORDS))])
+        count = 0
+        try:
+            yield event(model, {"role": "assistant", "content": ""})
+            for word in words:
+                count += 1
+                running = usage(count) if model == "endless-counted" else None
+                yield event(model, {"content": word + " "}, running=running)
+                self.pieces_sent[marker] = count
+                if model == "dawdles" or endless:
+                    await asyncio.sleep(PAUSE_S)
+                if count == 3:
+                    if model == "breaks":
+                        raise ConnectionResetError
+                    if model == "error-event":
+                        yield b'data: {"error": {"message": "GPU on fire at 10.0.0.7", "code": 500}}\n\n'
+                        return
+                    if model == "stops-short":
+                        return
+                    if model == "goes-silent":
+                        await asyncio.sleep(20)
+            yield event(model, {}, finish="stop")
+            if (body.get("stream_options") or {}).get("include_usage") and model != "no-usage":
+                chunk = {
+                    "id": "c",
+                    "object": "chat.completion.chunk",
+                    "created": 1,
+                    "model": model,
+                    "choices": [],
+                }
+                yield b"data: " + json.dumps(chunk | {"usage": usage(count)}).encode() + b"\n\n"
+            yield b"data: [DONE]\n\n"
+        except (asyncio.CancelledError, GeneratorExit):
+            self.cut_off.set()
+            raise
+
+
+def usage(completion_tokens: int) -> dict[str, int]:
+    return {
+        "prompt_tokens": PROMPT_TOKENS,
+        "completion_tokens": completion_tokens,
+        "total_tokens": PROMPT_TOKENS + completion_tokens,
+    }
+
+
+def event(
+    model: str, delta: dict[str, Any], finish: str | None = None, running: dict[str, int] | None = None
+) -> bytes:
+    chunk: dict[str, Any] = {
+        "id": "c",
+        "object": "chat.completion.chunk",
+        "created": 1,
+        "model": model,
+        "choices": [{"index": 0, "delta": delta, "finish_reason": finish}],
+    }
+    if running:
+        chunk["usage"] = running
+    return b"data: " + json.dumps(chunk).encode() + b"\n\n"
+
+
+@contextmanager
+def running_upstream() -> Iterator[Upstream]:
+    """Serves on a free port, in a thread of this process, until the block ends."""
+    upstream = Upstream()
+    listener = socket.create_server(("127.0.0.1", 0), backlog=1024)
+    config = uvicorn.Config(upstream.app, log_level="critical", lifespan="off", timeout_graceful_shutdown=1)
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
+    thread.start()
+    while not server.started:
+        time.sleep(0.01)
+    upstream.url = f"http://127.0.0.1:{listener.getsockname()[1]}/v1"
+    try:
+        yield upstream
+    finally:
+        upstream.release.set()
+        server.should_exit = True
+        thread.join(10)
+        listener.close()

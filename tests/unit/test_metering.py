@@ -1,0 +1,118 @@
+"""Quotes bound what a call can cost; the meter counts what it did."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mini_llm.chat import ChatRequest
+from mini_llm.deployment import Deployment
+from mini_llm.price import Price, Usage
+from mini_llm.providers.base import Completion, StreamEvent
+from router.metering import StreamMeter, completion_usage, quote_call
+
+PRICED = Deployment("m", "p", "m", 1, Price(1_000_000, 3_000_000), 8192, 1024)
+FREE = Deployment("m", "home", "m", 0, Price(0, 0), 2**20, None)
+
+
+def chat(text: object = "hello", **fields: object) -> ChatRequest:
+    body = {"model": "m", "messages": [{"role": "user", "content": text}]} | fields
+    return ChatRequest.parse(json.dumps(body).encode())
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"]), max_size=3000))
+def test_quote_covers_a_token_for_each_byte(text: str) -> None:
+    most = quote_call(chat(text), PRICED).most
+    assert most.prompt_tokens >= min(len(text.encode()), PRICED.context_tokens)
+
+
+def test_quote_covers_tools_and_each_message() -> None:
+    bare = quote_call(chat(), PRICED).most.prompt_tokens
+    tools = [{"type": "function", "function": {"name": "f" * 500}}]
+    assert quote_call(chat(tools=tools), PRICED).most.prompt_tokens > bare + 500
+    messages = [{"role": "user", "content": ""}] * 20
+    assert quote_call(chat(messages=messages), PRICED).most.prompt_tokens > bare + 19 * 16
+
+
+def test_prompt_is_bounded_by_the_context_and_images_may_fill_it() -> None:
+    assert quote_call(chat("x" * 20_000), PRICED).most.prompt_tokens == 8192
+    image = [{"type": "image_url", "image_url": {"url": "https://x/y.png"}}]
+    assert quote_call(chat(image), PRICED).most.prompt_tokens == 8192
+
+
+@pytest.mark.parametrize(
+    ("fields", "completion"),
+    [
+        ({}, 1024),
+        ({"max_tokens": 7}, 7),
+        ({"max_completion_tokens": 7}, 7),
+        ({"max_tokens": 7, "n": 3}, 21),
+        ({"max_tokens": 10**6}, 1024),
+    ],
+)
+def test_completion_is_bounded_by_the_cap_that_goes_upstream(fields: dict[str, int], completion: int) -> None:
+    quote = quote_call(chat(**fields), PRICED)
+    assert quote.most.completion_tokens == completion
+    assert quote.quote_base == quote.most.prompt_tokens + 3 * completion
+
+
+def test_free_models_need_no_reservation() -> None:
+    assert quote_call(chat(max_tokens=5), FREE).quote_base == 0
+    assert quote_call(chat(), FREE).quote_base == 0
+
+
+def piece(text: bytes) -> StreamEvent:
+    return StreamEvent(b"data: " + text + b"\n\n", pieces=1, text_bytes=len(text))
+
+
+FINISH = StreamEvent(b"data: finish\n\n", finished=1)
+USAGE = StreamEvent(b"data: usage\n\n", usage=Usage(5, 6), bare_usage=True)
+DONE = StreamEvent(b"data: [DONE]\n\n", done=True)
+
+
+def test_the_end_of_an_answer_is_held_and_usage_hidden() -> None:
+    meter = StreamMeter(chat(stream=True))
+    assert meter.take([piece(b"a"), piece(b"b")]) == b"data: a\n\ndata: b\n\n"
+    assert not meter.complete
+    assert meter.take([FINISH, USAGE, DONE]) == b""
+    assert meter.held == FINISH.raw
+    assert meter.complete
+    assert meter.usage() == Usage(5, 6)
+
+
+def test_usage_is_shown_to_a_client_that_asked() -> None:
+    meter = StreamMeter(chat(stream=True, stream_options={"include_usage": True}))
+    meter.take([piece(b"a"), FINISH, USAGE, DONE])
+    assert meter.held == FINISH.raw + USAGE.raw
+
+
+def test_an_answer_ends_with_its_last_choice() -> None:
+    meter = StreamMeter(chat(stream=True, n=2))
+    assert meter.take([piece(b"a"), FINISH, piece(b"b")]).endswith(b"b\n\n")
+    assert not meter.complete
+    assert meter.take([FINISH]) == b""
+    assert meter.complete
+
+
+def test_uncounted_streams_cost_a_token_for_each_piece_at_most() -> None:
+    meter = StreamMeter(chat("x" * 40, stream=True))
+    assert not meter.generated
+    meter.take([StreamEvent(b": comment\n\n")])
+    assert not meter.generated
+    meter.take([piece(b"several words at once"), piece(b"b")])
+    assert meter.generated
+    assert meter.usage() == Usage(10, 2, estimated=True)
+
+
+def test_the_last_of_continuous_counts_is_taken() -> None:
+    meter = StreamMeter(chat(stream=True))
+    meter.take([StreamEvent(b"x\n\n", usage=Usage(9, n), pieces=1, text_bytes=4) for n in (1, 2, 3)])
+    assert meter.usage() == Usage(9, 3)
+
+
+def test_uncounted_answers_cost_a_token_for_four_bytes() -> None:
+    assert completion_usage(chat("x" * 40), Completion(b"", None, 41)) == Usage(10, 11, estimated=True)
+    assert completion_usage(chat(), Completion(b"", Usage(1, 2), 41)) == Usage(1, 2)

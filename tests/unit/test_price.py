@@ -1,0 +1,79 @@
+"""Prices are exact and charges are rounded once, upward."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mini_llm.price import MAX_TOKENS, TOKENS_PER_PRICE, Price, Usage, base_per_mtok
+
+
+def test_usd_price_becomes_base_units_exactly() -> None:
+    assert base_per_mtok("0.15", 100) == 15_000_000
+    assert base_per_mtok("60", 100) == 6_000_000_000
+    assert base_per_mtok("0", 100) == 0
+
+
+@pytest.mark.parametrize("text", ["", "-1", "1e3", "NaN", "0.1 ", ".5", "1.", "0,15", "+1", "١", "9" * 10])
+def test_what_is_no_plain_decimal_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="plain decimal"):
+        base_per_mtok(text, 100)
+
+
+def test_price_finer_than_a_base_unit_is_refused() -> None:
+    assert base_per_mtok("0.00000001", 100) == 1
+    with pytest.raises(ValueError, match="finer than a base unit"):
+        base_per_mtok("0.000000001", 100)
+
+
+def test_price_beyond_reason_is_refused() -> None:
+    with pytest.raises(ValueError, match="more than any model costs"):
+        base_per_mtok("1000001", 100)
+
+
+def test_charge_is_rounded_up_over_the_whole_call() -> None:
+    price = Price(prompt_base_per_mtok=1, completion_base_per_mtok=1)
+    assert price.cost_base(Usage(0, 0)) == 0
+    assert price.cost_base(Usage(1, 0)) == 1
+    assert price.cost_base(Usage(500_000, 500_000)) == 1  # 2 if each part were rounded
+    assert price.cost_base(Usage(500_000, 500_001)) == 2
+
+
+tokens = st.integers(0, MAX_TOKENS)
+prices = st.builds(Price, st.integers(0, 10**12), st.integers(0, 10**12))
+
+
+@given(prices, tokens, tokens, tokens, tokens)
+def test_cost_never_falls_with_more_tokens_and_is_the_ceiling(
+    price: Price, prompt: int, completion: int, more_prompt: int, more_completion: int
+) -> None:
+    cost_base = price.cost_base(Usage(prompt, completion))
+    exact = prompt * price.prompt_base_per_mtok + completion * price.completion_base_per_mtok
+    assert (
+        cost_base - 1
+    ) * TOKENS_PER_PRICE < exact <= cost_base * TOKENS_PER_PRICE or exact == cost_base == 0
+    assert cost_base <= price.cost_base(Usage(prompt + more_prompt, completion + more_completion))
+
+
+@pytest.mark.parametrize(
+    "reported",
+    [
+        None,
+        [],
+        {},
+        {"prompt_tokens": -1, "completion_tokens": 1},
+        {"prompt_tokens": 1.5, "completion_tokens": 1},
+        {"prompt_tokens": True, "completion_tokens": 1},
+        {"prompt_tokens": 1, "completion_tokens": "2"},
+        {"prompt_tokens": 1, "completion_tokens": None},
+        {"prompt_tokens": 1, "completion_tokens": 2**63},
+    ],
+)
+def test_implausible_usage_is_not_believed(reported: object) -> None:
+    assert Usage.from_openai(reported) is None
+
+
+def test_usage_is_read_with_fields_to_spare() -> None:
+    reported = {"prompt_tokens": 3, "completion_tokens": 4, "total_tokens": 7, "prompt_tokens_details": {}}
+    assert Usage.from_openai(reported) == Usage(3, 4)
