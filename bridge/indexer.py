@@ -1,4 +1,4 @@
-"""Follows the contract: reads its logs in ranges of confirmed blocks, stores them, folds them into a state."""
+"""Follows the contract: reads its logs in ranges of confirmed blocks, stores and folds them into a state."""
 
 from __future__ import annotations
 

@@ -85,7 +85,7 @@ class Pipeline:
         return self._store.batch(batch.number)
 
     def watch(self, interval_s: int) -> None:
-        """Settles for ever: at once while there is work, else every `interval_s` seconds; outlives RPC outages."""
+        """Settles for ever: at once while there is work, else every `interval_s` s; waits outages out."""
         while True:
             try:
                 if self.settle_once() is not None:

@@ -18,8 +18,8 @@ from router.ledger import Ledger, open_database, read
 class Status:
     """What `vibes status` shows. Amounts in base units.
 
-    indexed_block: last block read, None before the first. head_block: the node's newest, None if out of reach.
-    accounts: accounts in the tree. batches: settled so far. open_batch, open_step: the unfinished one, if any.
+    indexed_block: last block read, None before the first. head_block: the node's newest, None if out of
+    reach. accounts: accounts in the tree. batches: settled so far. open_batch, open_step: the unfinished one.
     unsettled_base: posted charges that no batch has settled. waiting_requests: accounts whose deposit,
     withdrawal or key change waits for a batch. unmirrored_events: read, and not yet in the ledger.
     """

@@ -1,4 +1,4 @@
-"""Sends a proved batch and sees it through: one transaction per batch number, whatever is killed meanwhile."""
+"""Sends a proved batch and sees it through: one transaction per batch number, whatever is killed."""
 
 from __future__ import annotations
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from support.anvil import Anvil, circuits, running_anvil
+from support.operator import Operator, operating
 from support.stack import Stack
 
 
@@ -27,3 +28,10 @@ def stack(anvil: Anvil) -> Stack:
 def circuits_dir() -> Path:
     """Folder of the proving artefacts."""
     return circuits()
+
+
+@pytest.fixture
+def operator(stack: Stack, tmp_path: Path, circuits_dir: Path) -> Iterator[Operator]:
+    """An operator of the deployed contracts, with an empty ledger and an empty bridge store."""
+    with operating(stack, tmp_path, circuits_dir) as running:
+        yield running
