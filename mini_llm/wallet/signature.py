@@ -40,7 +40,7 @@ def recover_address(digest: bytes, signature: bytes) -> str:
     """The checksum address of the key that signed a 32-byte digest.
 
     Raises:
-        InvalidSignature: if the signature is not 65 bytes, has a v other than 27 and 28, has a high s (a digest
+        InvalidSignature: if the signature is not 65 bytes, has a v other than 27 and 28, a high s (a digest
             has one valid signature per key, so a changed one never passes), or recovers to no key.
     """
     if len(signature) != SIGNATURE_BYTES:

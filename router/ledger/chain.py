@@ -119,7 +119,7 @@ def credit_deposit(connection: Connection, idx: int, amount_base: int, reference
 
 
 def request_key(connection: Connection, idx: int, key_commit: int, reference: str) -> Applied:
-    """Notes a requested session key: the first may sign at once, a later one pauses the account until settled.
+    """Notes a requested session key: the first may sign at once, a later one pauses the account for a batch.
 
     Raises:
         UnknownAccount, IdempotencyMismatch.

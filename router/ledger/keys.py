@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import secrets
 import time
 from typing import Final
@@ -94,9 +93,7 @@ def store_ceiling(connection: Connection, domain: int, signed: SignedCeiling) ->
         raise CeilingRejected(account.idx, "signed by a key that is not the account's session key")
     if signed.ceiling_base > account.ceiling_base:
         connection.execute(delete(CEILING).where(CEILING.c.account_idx == account.idx))
-        connection.execute(
-            insert(CEILING), {"account_idx": account.idx, "signed": json.dumps(signed.to_json())}
-        )
+        connection.execute(insert(CEILING), {"account_idx": account.idx, "signed": signed.to_json()})
         connection.execute(
             update(ACCOUNT).where(ACCOUNT.c.idx == account.idx).values(ceiling_base=signed.ceiling_base)
         )

@@ -76,7 +76,7 @@ class Account(LedgerTable, table=True):
 
 
 class Ceiling(LedgerTable, table=True):
-    """The highest ceiling that the account's present key signed, as the JSON of a `SignedCeiling`."""
+    """The highest ceiling that the account's present key signed, as `SignedCeiling.to_json` writes it."""
 
     account_idx: int = Field(
         sa_column=Column(BigInteger, ForeignKey("account.idx"), primary_key=True, autoincrement=False)

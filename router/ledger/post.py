@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, bindparam, insert, select, update
 
-from mini_llm.wallet.limits import AMOUNT_BITS
+from mini_llm.wallet.limits import MAX_AMOUNT_BASE
 from router.ledger.errors import AmountOutOfRange, IdempotencyMismatch, UnbalancedEntry
 from router.ledger.models import ENTRY, POSTING, State
 
@@ -24,9 +24,6 @@ FEE: Final = "fee"
 BURN: Final = "burn"
 POOL: Final = "pool"
 TREASURY: Final = "treasury"
-
-MAX_AMOUNT_BASE: Final = 2**AMOUNT_BITS - 1
-"""Highest amount of one slot field, so of anything that a batch must carry."""
 
 Leg = tuple[str, int]
 """(ledger account, signed base units)."""

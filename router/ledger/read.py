@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hmac
-import json
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
@@ -112,7 +111,7 @@ def receipt(connection: Connection, entry_id: str) -> SignedReceipt | None:
 def ceiling(connection: Connection, idx: int) -> SignedCeiling | None:
     """The signed ceiling in force, None if the account's present key has signed none."""
     signed = connection.execute(_CEILING, {"account_idx": idx}).scalar_one_or_none()
-    return None if signed is None else SignedCeiling.from_json(json.loads(signed))
+    return None if signed is None else SignedCeiling.from_json(signed)
 
 
 def find_api_key(connection: Connection, key_hash: str) -> ApiKeyView | None:
