@@ -16,6 +16,7 @@ from pydantic_core import from_json
 from mini_llm.chat import ChatRequest
 from mini_llm.deployment import Deployment
 from mini_llm.errors import (
+    ProviderError,
     UpstreamProtocolError,
     UpstreamRefused,
     UpstreamTimeout,
@@ -184,22 +185,28 @@ class _OpenAIStream(UpstreamStream):
         self._provider, self._response = provider, response
 
     async def batches(self) -> AsyncIterator[list[StreamEvent]]:
+        async for raws in self._raw_batches():
+            events: list[StreamEvent] = []
+            try:
+                for raw in raws:
+                    events.append(self._provider._event(raw))
+            except ProviderError:
+                yield events  # what came before the error still came
+                raise
+            yield events
+
+    async def _raw_batches(self) -> AsyncIterator[list[bytes]]:
         splitter = EventSplitter()
-        read = self._provider._event
         room_bytes = MAX_ANSWER_BYTES
         with self._provider._failures():
             async for data in self._response.aiter_raw():
                 room_bytes -= len(data)
                 if room_bytes < 0:
                     raise _TooLong(MAX_ANSWER_BYTES)
-                try:
-                    raws = splitter.feed(data)
-                except ValueError as error:
-                    raise UpstreamProtocolError(self._provider.name, str(error)) from None
-                if raws:
-                    yield [read(raw) for raw in raws]
+                if raws := splitter.feed(data):
+                    yield raws
         if (rest := splitter.rest()).strip():
-            yield [read(rest.rstrip() + b"\n\n")]
+            yield [rest.rstrip() + b"\n\n"]
 
     async def aclose(self) -> None:
         await self._response.aclose()

@@ -7,9 +7,6 @@ from __future__ import annotations
 
 import re
 
-MAX_EVENT_BYTES = 8 * 2**20
-"""A longer event is an attack or a fault."""
-
 _BLANK_LINE = re.compile(rb"\r\n\r\n|\n\n|\r\r")
 
 
@@ -20,11 +17,7 @@ class EventSplitter:
         self._buffer = bytearray()
 
     def feed(self, data: bytes) -> list[bytes]:
-        """Events completed by ``data``, each with its closing blank line.
-
-        Raises:
-            ValueError: an event grew past ``MAX_EVENT_BYTES``.
-        """
+        """Events completed by ``data``, each with its closing blank line."""
         searched = max(0, len(self._buffer) - 3)  # a blank line may straddle two reads
         self._buffer += data
         events, start = [], 0
@@ -32,8 +25,6 @@ class EventSplitter:
             events.append(bytes(self._buffer[start : blank.end()]))
             start = blank.end()
         del self._buffer[:start]
-        if len(self._buffer) > MAX_EVENT_BYTES:
-            raise ValueError(f"an event of more than {MAX_EVENT_BYTES} bytes")
         return events
 
     def rest(self) -> bytes:

@@ -18,21 +18,7 @@ import uvicorn
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 
-WORDS = [
-    "the",
-    "rails",
-    "carry",
-    "each",
-    "call",
-    "from",
-    "the",
-    "user",
-    "to",
-    "the",
-    "provider",
-    "and",
-    "back",
-]
+WORDS = ["the", "rails", "carry", "each", "call", "from", "a", "user", "to", "its", "provider", "and", "back"]
 PROMPT_TOKENS = 11
 PAUSE_S = 0.02
 FAILURES = {

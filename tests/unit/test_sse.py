@@ -1,0 +1,26 @@
+"""Server-sent events are cut anywhere and come out whole."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mini_llm.providers.sse import EventSplitter, event_data
+
+EVENTS = [b"data: a\n\n", b": ping\n\n", b"data: b\r\n\r\n", b"event: x\ndata: c\ndata: d\n\n", b"data:\r\r"]
+
+
+@given(st.lists(st.sampled_from(EVENTS), max_size=8), st.lists(st.integers(0, 200), max_size=12))
+def test_any_cut_gives_the_same_events(events: list[bytes], cuts: list[int]) -> None:
+    stream = b"".join(events) + b"data: unfinished"
+    splitter, found, start = EventSplitter(), [], 0
+    for cut in [*sorted(min(cut, len(stream)) for cut in cuts), len(stream)]:
+        found += splitter.feed(stream[start:cut])
+        start = cut
+    assert found == events
+    assert splitter.rest() == b"data: unfinished"
+
+
+def test_data_lines_are_joined_and_the_rest_ignored() -> None:
+    assert event_data(b"event: x\r\ndata: c\r\ndata:d\r\nid: 7\r\n\r\n") == b"c\nd"
+    assert event_data(b": comment\n\n") == b""
