@@ -35,6 +35,7 @@ _STATEMENT: Final = (
     "Sign only on a site you trust."
 )
 _MAX_DECIMAL_DIGITS: Final = 78  # of 2^256 - 1
+_MAX_JSON_LENGTH: Final = 1024  # twice what a signed ceiling needs; also bounds the parser's recursion
 
 
 class CeilingOutOfRange(ValueError):
@@ -94,6 +95,8 @@ class SignedCeiling:
         Raises:
             MalformedCeiling: not such an object.
         """
+        if len(text) > _MAX_JSON_LENGTH:
+            raise MalformedCeiling(f"longer than {_MAX_JSON_LENGTH}")
         try:
             data = json.loads(text)
         except (ValueError, RecursionError) as error:

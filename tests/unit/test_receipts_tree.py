@@ -1,0 +1,80 @@
+"""The receipts' Merkle-sum tree refuses what is not in it; its roots are in tests/golden."""
+
+from dataclasses import replace
+
+import pytest
+
+from bridge.rollup.receipts import (
+    EMPTY_ROOT,
+    InclusionProof,
+    InvalidReceiptLeaf,
+    inclusion_proof,
+    receipts_tree,
+    verify_inclusion,
+)
+from mini_llm.wallet.limits import MAX_AMOUNT_BASE
+
+LEAVES = [(bytes([i]) * 32, 100 + i) for i in range(1, 6)]
+ROOT, TOTAL = receipts_tree(LEAVES)
+
+
+def test_no_receipts_have_the_empty_root() -> None:
+    assert receipts_tree([]) == (EMPTY_ROOT, 0)
+
+
+def test_every_leaf_is_proved_and_the_total_is_their_sum() -> None:
+    assert sum(charge for _, charge in LEAVES) == TOTAL
+    for index, leaf in enumerate(LEAVES):
+        assert verify_inclusion(ROOT, TOTAL, leaf, inclusion_proof(LEAVES, index))
+
+
+@pytest.mark.parametrize("index", range(5))
+def test_any_change_breaks_the_proof(index: int) -> None:
+    digest, charge = LEAVES[index]
+    proof = inclusion_proof(LEAVES, index)
+    assert not verify_inclusion(ROOT, TOTAL, (bytes(32), charge), proof)
+    assert not verify_inclusion(ROOT, TOTAL, (digest, charge + 1), proof)
+    assert not verify_inclusion(bytes(32), TOTAL, (digest, charge), proof)
+    assert not verify_inclusion(ROOT, TOTAL + 1, (digest, charge), proof)
+    assert not verify_inclusion(ROOT, TOTAL, (digest, charge), replace(proof, index=proof.index ^ 1))
+    for level, (sibling, amount) in enumerate(proof.siblings):
+        for changed in ((bytes([9]) * 32, amount), (sibling, amount + 1)):
+            siblings = (*proof.siblings[:level], changed, *proof.siblings[level + 1 :])
+            assert not verify_inclusion(ROOT, TOTAL, (digest, charge), InclusionProof(index, siblings))
+
+
+@pytest.mark.parametrize(
+    "proof",
+    [
+        InclusionProof(8, inclusion_proof(LEAVES, 0).siblings),
+        InclusionProof(-1, inclusion_proof(LEAVES, 0).siblings),
+        InclusionProof(0, ()),
+        InclusionProof(0, ((bytes(31), 0),)),
+        InclusionProof(0, ((bytes(32), -1),)),
+        InclusionProof(0, ((bytes(32), 2**256),)),
+        InclusionProof(0, ((bytes(32), 2**256 - 1),) * 2),
+    ],
+)
+def test_malformed_proofs_are_refused(proof: InclusionProof) -> None:
+    assert not verify_inclusion(ROOT, TOTAL, LEAVES[0], proof)
+
+
+def test_a_node_does_not_pass_as_a_leaf() -> None:
+    pair_root, pair_total = receipts_tree(LEAVES[:2])
+    assert receipts_tree([(pair_root, pair_total)])[0] != pair_root
+
+
+@pytest.mark.parametrize(
+    "leaf", [(bytes(31), 1), (bytes(33), 1), (bytes(32), -1), (bytes(32), MAX_AMOUNT_BASE + 1)]
+)
+def test_malformed_leaves_are_refused(leaf: tuple[bytes, int]) -> None:
+    with pytest.raises(InvalidReceiptLeaf) as caught:
+        receipts_tree([LEAVES[0], leaf])
+    assert (caught.value.digest, caught.value.charge_base) == leaf
+    assert not verify_inclusion(ROOT, TOTAL, leaf, InclusionProof(0, ()))
+
+
+@pytest.mark.parametrize("index", [-1, 5])
+def test_a_proof_needs_a_leaf(index: int) -> None:
+    with pytest.raises(IndexError):
+        inclusion_proof(LEAVES, index)
