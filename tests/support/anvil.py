@@ -66,8 +66,8 @@ def _built() -> bool:
 class Anvil:
     """A running node."""
 
-    def __init__(self, url: str) -> None:
-        self.url = url
+    def __init__(self, url: str, process: subprocess.Popen[bytes]) -> None:
+        self.url, self.process = url, process
         self.web3 = Web3(Web3.HTTPProvider(url))
 
     def rpc(self, method: str, *params: Any) -> Any:
@@ -87,7 +87,7 @@ def running_anvil(*options: str) -> Iterator[Anvil]:
     command = [str(tool("anvil")), "--port", str(port), "--silent", "--hardfork", "shanghai", *options]
     process = subprocess.Popen(command)
     try:
-        anvil = Anvil(f"http://127.0.0.1:{port}")
+        anvil = Anvil(f"http://127.0.0.1:{port}", process)
         deadline = time.monotonic() + 20
         while not anvil.web3.is_connected():
             if process.poll() is not None or time.monotonic() > deadline:
