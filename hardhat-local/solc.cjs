@@ -39,9 +39,10 @@ function parseArguments(argv) {
   return options;
 }
 
-/** Finds imported files under the base and include paths, in that order. */
+/** Finds imported files under the base and include paths, in that order, then in this checkout: ape compiles in
+ * a temporary folder to which it copies our sources only. */
 function importer({ basePath, includePaths }) {
-  const roots = [basePath || ".", ...includePaths];
+  const roots = [basePath || ".", ...includePaths, path.join(__dirname, "..")];
   return (name) => {
     const file = name.replace(/^file:\/\//, "");
     const candidates = path.isAbsolute(file) ? [file] : roots.map((root) => path.join(root, file));

@@ -1,0 +1,237 @@
+#!/usr/bin/env python3
+"""Deploys token, partner registry, settlement and verifiers with ape, and writes the deployment record.
+
+    scripts/deploy.py --rpc-url URL --key-file FILE --config FILE --out FILE [--network NAME] [--dry-run]
+
+The configuration is JSON; addresses are 0x hex, amounts whole base units:
+
+    {"treasury": "0x…", "operator": "0x…", "receipt_signer": "0x…",
+     "owner": "0x…",                                      (optional: whom ownership is offered to at the end)
+     "policy": {"fee_bps": 1500, "burn_bps": 500, …},     (optional: see Policy)
+     "partners": [{"name": "pithy-labs", "payout": "0x…", "bps": 3000}],
+     "mint": [{"to": "0x…", "amount_base": 1000000}]}     (optional: demo money, local chains only)
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ape_deployer import (
+    LOCAL_CHAIN_IDS,
+    ApeUnavailable,
+    Deployer,
+    Report,
+    connected,
+    prepare_ape,
+    scratch_chain,
+)
+from web3 import HTTPProvider, Web3
+
+ROOT = Path(__file__).resolve().parents[1]
+GENERATED = ROOT / "contracts" / "src" / "generated"
+# Public networks need an RPC URL of one's own; the profile makes sure that it is the network one meant.
+NETWORKS = {"anvil": 31337, "hardhat": 31338, "polygon-amoy": 80002}
+
+
+class DeployRefused(Exception):
+    """The deployment would be wrong or unsafe; nothing was sent."""
+
+
+@dataclass(frozen=True)
+class Policy:
+    """What the contracts fix for good: shares in basis points of gross, seconds, base units."""
+
+    fee_bps: int = 1_500
+    burn_bps: int = 500
+    pool_bps: int = 1_000
+    max_partner_bps: int = 5_000
+    service_deadline_s: int = 7 * 86_400
+    min_first_deposit_base: int = 1_000_000
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One deployment as the configuration file describes it."""
+
+    treasury: str
+    operator: str
+    receipt_signer: str
+    owner: str | None = None
+    policy: Policy = field(default_factory=Policy)
+    partners: tuple[dict[str, Any], ...] = ()
+    mint: tuple[dict[str, Any], ...] = ()
+
+    @classmethod
+    def read(cls, path: Path) -> Plan:
+        """Raises DeployRefused if the file is not JSON or a field is missing, unknown or no address."""
+        try:
+            values = json.loads(path.read_text())
+            policy = Policy(**values.pop("policy", {}))
+            lists = {name: tuple(values.pop(name, ())) for name in ("partners", "mint")}
+            plan = cls(policy=policy, **lists, **values)
+            addresses = [plan.treasury, plan.operator, plan.receipt_signer, *filter(None, [plan.owner])]
+            addresses += [entry["payout"] for entry in plan.partners] + [entry["to"] for entry in plan.mint]
+        except (OSError, TypeError, KeyError, ValueError) as error:
+            raise DeployRefused(f"{path}: {error}") from error
+        if wrong := [address for address in addresses if not Web3.is_address(address)]:
+            raise DeployRefused(f"{path}: not an address: {wrong[0]!r}")
+        return plan
+
+
+@dataclass(frozen=True)
+class Circuit:
+    """A built batch size: slots, sha256 of the circuit's r1cs, and whether its key is a development key."""
+
+    slots: int
+    circuit_hash: str
+    development: bool
+
+
+def built_circuits(directory: Path, chain_id: int) -> list[Circuit]:
+    """The batch sizes under `directory`, smallest first.
+
+    Raises:
+        DeployRefused: there are none, one has a development key and the chain is not a local one, or its
+            generated verifier is of another circuit.
+    """
+    manifests = [json.loads(path.read_text()) for path in directory.glob("batch*/manifest.json")]
+    circuits = [Circuit(m["slots"], m["circuit_hash"], m["development"]) for m in manifests]
+    if not circuits:
+        raise DeployRefused(f"no circuits under {directory}: run `make setup`")
+    unsafe = [circuit.slots for circuit in circuits if circuit.development]
+    if unsafe and chain_id not in LOCAL_CHAIN_IDS:
+        raise DeployRefused(
+            f"the keys for batches of {sorted(unsafe)} slots are development keys: whoever made them can "
+            f"forge proofs. They are for the local chains {LOCAL_CHAIN_IDS} only, this is chain {chain_id}"
+        )
+    for circuit in circuits:
+        source = GENERATED / f"BatchVerifier{circuit.slots}.sol"
+        if not source.exists() or circuit.circuit_hash not in source.read_text():
+            raise DeployRefused(f"{source} is not the verifier of the built circuit: run `make setup`")
+    return sorted(circuits, key=lambda circuit: circuit.slots)
+
+
+def deploy(deployer: Deployer, plan: Plan, circuits: list[Circuit], chain_id: int) -> dict[str, Any]:
+    """Deploys everything and returns the deployment record."""
+    token = deployer.deploy("VibesToken", deployer.address)
+    registry = deployer.deploy("PartnerRegistry", deployer.address, plan.policy.max_partner_bps)
+    partners = []
+    for number, partner in enumerate(plan.partners, 1):
+        terms = (partner["name"], partner["payout"], partner["bps"])
+        deployer.call(f"partner {number}: {partner['name']}", registry.addPartner, *terms)
+        partners.append({"id": number, "name": terms[0], "payout": terms[1], "bps": terms[2]})
+    settlement = deployer.deploy("Settlement", settlement_config(plan, token, registry, deployer.address))
+    verifiers = {}
+    for circuit in circuits:
+        verifier = deployer.deploy(f"BatchVerifier{circuit.slots}")
+        what = f"verifier for {circuit.slots} slots"
+        deployer.call(what, settlement.registerVerifier, circuit.slots, verifier.address)
+        verifiers[str(circuit.slots)] = verifier.address
+    for grant in plan.mint:
+        deployer.call(f"demo money for {grant['to']}", token.mint, grant["to"], grant["amount_base"])
+    if plan.owner is not None:
+        for contract in (token, registry, settlement):
+            what = f"ownership of {contract.address} offered to {plan.owner}"
+            deployer.call(what, contract.transferOwnership, plan.owner)
+    return {
+        "chain_id": chain_id,
+        "token": token.address,
+        "registry": registry.address,
+        "settlement": settlement.address,
+        "treasury": plan.treasury,
+        "operator": plan.operator,
+        "receipt_signer": plan.receipt_signer,
+        "verifiers": verifiers,
+        "start_block": token.creation_metadata.block,
+        "partners": partners,
+    }
+
+
+def settlement_config(plan: Plan, token: Any, registry: Any, owner: str) -> tuple[Any, ...]:
+    """Settlement.Config in its order."""
+    policy = plan.policy
+    return (
+        token.address,
+        registry.address,
+        plan.treasury,
+        owner,
+        plan.operator,
+        plan.receipt_signer,
+        policy.fee_bps,
+        policy.burn_bps,
+        policy.pool_bps,
+        policy.service_deadline_s,
+        policy.min_first_deposit_base,
+    )
+
+
+def run(arguments: argparse.Namespace, report: Report) -> None:
+    """Does what the command line asks for. Raises DeployRefused."""
+    plan = Plan.read(arguments.config)
+    private_key = arguments.key_file.read_text().strip()
+    web3 = Web3(HTTPProvider(arguments.rpc_url))
+    if not web3.is_connected():
+        raise DeployRefused(f"no node answers at {arguments.rpc_url}")
+    chain_id = web3.eth.chain_id
+    if arguments.network and chain_id != NETWORKS[arguments.network]:
+        raise DeployRefused(
+            f"{arguments.network} is chain {NETWORKS[arguments.network]}, the node serves {chain_id}"
+        )
+    circuits = built_circuits(arguments.circuits, chain_id)
+    if plan.mint and chain_id not in LOCAL_CHAIN_IDS:
+        raise DeployRefused(
+            f"demo money is for the local chains {LOCAL_CHAIN_IDS} only, this is chain {chain_id}"
+        )
+    address = web3.eth.account.from_key(private_key).address
+    report(f"compiling; deploying to chain {chain_id} from {address}")
+    project = prepare_ape()
+    if arguments.dry_run:
+        # The same deployment on a chain of its own: later steps need what earlier ones deployed, so a node
+        # cannot estimate them one by one.
+        with (
+            scratch_chain(chain_id, address) as url,
+            connected(url, project, private_key, report) as deployer,
+        ):
+            deploy(deployer, plan, circuits, chain_id)
+        gas, price = deployer.gas_used, web3.eth.gas_price
+        report(f"dry run: nothing was sent. {gas:,} gas at {price:,} wei would cost {gas * price:,} wei;")
+        report(f"{address} has {web3.eth.get_balance(address):,} wei")
+        return
+    with connected(arguments.rpc_url, project, private_key, report) as deployer:
+        record = deploy(deployer, plan, circuits, chain_id)
+    out = arguments.out or ROOT / "build" / "deployments" / f"{chain_id}.json"
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_text(json.dumps(record, indent=2) + "\n")
+    report(f"deployed with {deployer.gas_used:,} gas; record in {out}")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--rpc-url", default=os.environ.get("VIBES_RPC_URL"), help="default: VIBES_RPC_URL")
+    parser.add_argument("--network", choices=sorted(NETWORKS), help="refuse a node of any other network")
+    parser.add_argument("--key-file", type=Path, required=True, help="0x hex private key of the deployer")
+    parser.add_argument("--config", type=Path, required=True, help="JSON, see above")
+    parser.add_argument("--circuits", type=Path, default=ROOT / "build" / "circuits")
+    parser.add_argument("--out", type=Path, help="the record; default build/deployments/CHAIN_ID.json")
+    parser.add_argument("--dry-run", action="store_true", help="send nothing; show steps, gas and cost")
+    arguments = parser.parse_args()
+    if not arguments.rpc_url:
+        parser.error("--rpc-url or VIBES_RPC_URL is needed")
+    try:
+        run(arguments, lambda line: print(f"deploy: {line}", file=sys.stderr, flush=True))
+    except (DeployRefused, ApeUnavailable, OSError) as error:
+        print(f"deploy: refused: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
