@@ -51,7 +51,7 @@ def test_proof_verifies(key: tuple[int, ...], proof: Proof, batch: BatchWitness)
 
 @pytest.mark.parametrize("position", [0, 1, 2])
 def test_other_public_inputs(key: tuple[int, ...], proof: Proof, batch: BatchWitness, position: int) -> None:
-    for change in (1, P):  # another value; the same value in another encoding
+    for change in (1, P, -P, 2**256):  # another value; the same in another encoding; no word
         public = list(batch.public)
         public[position] += change
         assert not verify_proof(key, proof.words, (public[0], public[1], public[2]))
@@ -59,7 +59,7 @@ def test_other_public_inputs(key: tuple[int, ...], proof: Proof, batch: BatchWit
 
 @pytest.mark.parametrize("position", range(8))
 def test_altered_proof(key: tuple[int, ...], proof: Proof, batch: BatchWitness, position: int) -> None:
-    for value in ((proof.words[position] + 1) % Q, proof.words[position] + Q, 0):
+    for value in ((proof.words[position] + 1) % Q, proof.words[position] + Q, 0, -1, 2**256):
         words = [*proof.words[:position], value, *proof.words[position + 1 :]]
         assert not verify_proof(key, words, batch.public)
 

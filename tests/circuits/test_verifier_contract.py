@@ -18,7 +18,7 @@ from bridge.rollup.batch import Slot
 from bridge.rollup.transition import BatchWitness
 from mini_llm.wallet.field import P
 
-GAS_BUDGET = 240_000  # the pairing alone is 181,000
+GAS_BUDGET = 250_000  # the pairing alone takes 181,000, the transaction and its calldata 27,000
 
 
 @pytest.fixture(scope="module")
@@ -53,8 +53,8 @@ def call(verifier: Contract, words: Sequence[int], public: Sequence[int]) -> Any
 def test_proof_holds_within_the_gas_budget(
     verifier: Contract, words: tuple[int, ...], batch: BatchWitness
 ) -> None:
-    assert call(verifier, words, batch.public).call() is True
-    assert call(verifier, words, batch.public).estimate_gas() < GAS_BUDGET
+    # No estimate: with too little gas for the pairing the verifier returns False, which is no failed call.
+    assert call(verifier, words, batch.public).call({"gas": GAS_BUDGET}) is True
 
 
 @pytest.mark.parametrize("position", range(3))
