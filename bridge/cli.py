@@ -15,6 +15,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from bridge.audit import audit_command
 from bridge.config import BridgeSettings, read_settings
 from bridge.errors import BridgeError, ConfigError, NotACheckout, RpcUnavailable
 from bridge.pipeline import Pipeline
@@ -68,6 +69,9 @@ def _fail(error: Exception, code: int) -> None:
 @click.version_option(package_name="vibes-rails")
 def main() -> None:
     """Settles VIBES charges on chain with proofs, and audits them."""
+
+
+main.add_command(audit_command)
 
 
 @main.command(epilog=ENVIRONMENT)

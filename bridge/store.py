@@ -78,7 +78,9 @@ class Store:
     def settled_batch(self, number: int) -> ChainEvent | None:
         """The `BatchSettled` event of a batch number, None if it was not read yet."""
         with self._session() as session:
-            newest_first = select(EventRow).where(EventRow.name == "BatchSettled").order_by(EventRow.position.desc())
+            newest_first = (
+                select(EventRow).where(EventRow.name == "BatchSettled").order_by(EventRow.position.desc())
+            )
             rows = session.scalars(newest_first.execution_options(yield_per=8))
             events = (row.to_event() for row in rows)
             return next((found for found in events if found.args["batchNumber"] == number), None)
