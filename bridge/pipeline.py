@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import suppress
 from typing import Any
 
 from bridge.chain.client import ChainClient
@@ -13,12 +15,15 @@ from bridge.config import BridgeSettings
 from bridge.errors import NoBatchSize, RpcUnavailable, VerifierMismatch
 from bridge.indexer import Indexer
 from bridge.mirror import mirror
-from bridge.prover import Prover
+from bridge.prover import Proof, Prover
 from bridge.store import open_store
 from bridge.submit import Submitter
 from bridge.tables import Batch, BatchStep
 from mini_llm.wallet.receipt import ReceiptDomain
 from router.ledger import Ledger, open_database
+
+FOLLOW_S = 1
+"""Between two looks at the chain while a proof is being made."""
 
 Report = Callable[[str], None]
 """Takes one line about what is going on."""
@@ -62,10 +67,7 @@ class Pipeline:
 
     def sync(self) -> None:
         """Indexes what is confirmed, brings it into the ledger, closes the batch that the chain settled."""
-        self._indexer.advance()
-        mirrored = mirror(self._store, self._ledger)
-        if mirrored:
-            self._report(f"indexed up to block {self._store.indexed()[0]}: {mirrored} events")
+        self._follow()
         batch = self._store.open_batch()
         if batch is not None and self._indexer.state.batch_number >= batch.number:
             self._close_batch(batch)
@@ -86,6 +88,7 @@ class Pipeline:
 
     def watch(self, interval_s: int) -> None:
         """Settles for ever: at once while there is work, else every `interval_s` s; waits outages out."""
+        self._prover.warm_up(self._prover.sizes[0])
         while True:
             try:
                 if self.settle_once() is not None:
@@ -93,6 +96,13 @@ class Pipeline:
             except RpcUnavailable as error:
                 self._report(f"{error}; trying again in {interval_s} s")
             time.sleep(interval_s)
+
+    def _follow(self) -> None:
+        """Indexes what is confirmed and brings it into the ledger."""
+        self._indexer.advance()
+        mirrored = mirror(self._store, self._ledger)
+        if mirrored:
+            self._report(f"indexed up to block {self._store.indexed()[0]}: {mirrored} events")
 
     def _seal(self) -> Batch | None:
         batch = self._ledger.read(
@@ -111,12 +121,21 @@ class Pipeline:
 
     def _prove(self, batch: Batch) -> Batch:
         self._report(f"batch {batch.number}: proving")
-        proof = self._prover.prove(batch.size, batch.witness)
+        proof = self._await_proof(batch)
         self._store.store_proof(
             batch.number, proof.words, round(proof.witness_s * 1000), round(proof.prove_s * 1000)
         )
         self._report(f"batch {batch.number}: proved in {proof.witness_s + proof.prove_s:.1f} s")
         return self._store.batch(batch.number)
+
+    def _await_proof(self, batch: Batch) -> Proof:
+        """Proves, and meanwhile follows the chain: a deposit need not wait for a proof of others."""
+        with ThreadPoolExecutor(1) as waiting:
+            proving = waiting.submit(self._prover.prove, batch.size, batch.witness)
+            while not wait([proving], FOLLOW_S).done:
+                with suppress(RpcUnavailable):  # a proof outlives an outage
+                    self._follow()
+            return proving.result()
 
     def _close_batch(self, batch: Batch) -> None:
         """The chain has a batch of this number: ours, or one that leaves ours without a place."""
