@@ -16,6 +16,13 @@ class UnknownApiKey(GatewayError):
         super().__init__("no valid API key in the Authorization header")
 
 
+class ClientGone(GatewayError):
+    """The client left before the provider generated anything."""
+
+    def __init__(self) -> None:
+        super().__init__("the client closed the connection")
+
+
 class BodyTooLarge(GatewayError):
     """The request body exceeds `limit_bytes`."""
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from mini_llm.chat import ChatRequest
 from mini_llm.providers.registry import Catalog
@@ -14,7 +14,7 @@ from router.errors import AnswerGone
 from router.ledger.reservations import Replay
 from router.metering import completion_usage, quote_call
 from router.receipts import REPLAY_HEADER, answer_headers, stream_end
-from router.streaming import EVENT_STREAM, LiveAnswer
+from router.streaming import EVENT_STREAM, LiveAnswer, open_unless_gone
 
 JSON: Final = "application/json"
 
@@ -28,12 +28,15 @@ class IncomingCall:
         authorization: the header of that name.
         client_key: the Idempotency-Key header.
         read_body: reads the body, which happens only for a known API key.
+        hung_up: returns when the client is gone. Asked of streams only: a whole answer is made to its end and
+            paid for, whoever still listens.
     """
 
     endpoint: str
     authorization: str | None
     client_key: str | None
     read_body: Callable[[], Awaitable[bytes]]
+    hung_up: Callable[[], Coroutine[Any, Any, None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +77,7 @@ class Gateway:
             return replayed(ticket)
         try:
             if request.stream:
-                upstream = await provider.open_stream(request, deployment)
+                upstream = await open_unless_gone(call.hung_up, provider.open_stream(request, deployment))
                 return LiveAnswer(ticket, upstream, self._billing)
             completion = await provider.complete(request, deployment)
         except BaseException as error:  # a cancelled call too: nothing was delivered, nothing is charged

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections.abc import AsyncIterator
-from typing import Final
+from collections.abc import AsyncIterator, Callable, Coroutine
+from typing import Any, Final
 
 from mini_llm.errors import ProviderError, UpstreamProtocolError
 from mini_llm.providers.base import UpstreamStream
 from router.billing import Billing, Ticket
+from router.errors import ClientGone
 from router.ledger.charges import PostedCharge
 from router.metering import StreamMeter
 from router.receipts import stream_end
@@ -80,8 +82,29 @@ class LiveAnswer:
             self._kept += sent
 
 
-class ClientGone(Exception):
-    """The client left before the provider generated anything."""
+async def open_unless_gone(
+    hung_up: Callable[[], Coroutine[Any, Any, None]], opening: Coroutine[Any, Any, UpstreamStream]
+) -> UpstreamStream:
+    """Waits for a provider to accept a stream; cuts it off if the client leaves first.
+
+    Raises:
+        ClientGone: the client has left.
+        ProviderError: from `opening`.
+    """
+    opened, gone = asyncio.ensure_future(opening), asyncio.ensure_future(hung_up())
+    try:
+        await asyncio.wait((opened, gone), return_when=asyncio.FIRST_COMPLETED)
+        if not opened.done():
+            raise ClientGone
+        return opened.result()
+    except (ClientGone, asyncio.CancelledError):
+        opened.cancel()
+        (outcome,) = await asyncio.gather(opened, return_exceptions=True)
+        if isinstance(outcome, UpstreamStream):  # it was accepted in the same moment
+            await outcome.aclose()
+        raise
+    finally:
+        gone.cancel()
 
 
 def error_event(code: str, message: str) -> bytes:

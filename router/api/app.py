@@ -26,12 +26,13 @@ def create_app(settings: Settings) -> FastAPI:
         ConfigError: the providers and deployments do not fit together.
     """
 
+    http = open_client()
+    catalog = build_catalog(settings.config, settings.config.vibes_per_usd, http)
+
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         engine = open_database(settings.ledger_url)
         ledger = Ledger(engine)
-        http = open_client()
-        catalog = build_catalog(settings.config, settings.config.vibes_per_usd, http)
         billing = Billing(ledger, settings)
         app.state.settings, app.state.ledger = settings, ledger
         app.state.catalog = catalog

@@ -7,10 +7,11 @@ from functools import partial
 from typing import Final
 
 from fastapi import APIRouter, Request
+from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from router.errors import BodyTooLarge
+from router.errors import BodyTooLarge, ClientGone
 from router.gateway import Gateway, IncomingCall
 from router.receipts import REQUEST_ID_HEADER
 from router.streaming import LiveAnswer
@@ -30,6 +31,7 @@ async def chat_completions(request: Request) -> Response:
             authorization=request.headers.get("authorization"),
             client_key=request.headers.get("idempotency-key"),
             read_body=partial(read_body, request, request.app.state.settings.max_body_bytes),
+            hung_up=partial(_disconnected, request.receive),
         )
     )
     if isinstance(answer, LiveAnswer):
@@ -42,15 +44,19 @@ async def read_body(request: Request, limit_bytes: int) -> bytes:
 
     Raises:
         BodyTooLarge: it is longer, or says so.
+        ClientGone: the client left before its end.
     """
     announced = request.headers.get("content-length", "0")
     if announced.isdigit() and int(announced) > limit_bytes:
         raise BodyTooLarge(limit_bytes)
     body = bytearray()
-    async for piece in request.stream():
-        body += piece
-        if len(body) > limit_bytes:
-            raise BodyTooLarge(limit_bytes)
+    try:
+        async for piece in request.stream():
+            body += piece
+            if len(body) > limit_bytes:
+                raise BodyTooLarge(limit_bytes)
+    except ClientDisconnect:
+        raise ClientGone from None
     return bytes(body)
 
 

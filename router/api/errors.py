@@ -21,6 +21,8 @@ log = logging.getLogger(__name__)
 
 INVALID: Final = "invalid_request_error"
 UPSTREAM: Final = "upstream_error"
+CLIENT_CLOSED: Final = 499
+"""nginx's status for a request whose client is gone; nobody receives it."""
 RETRY_AFTER_S: Final = "1"
 """What a client whose first call with a key still runs is told to wait."""
 _CLIENTS_FAULT: Final = frozenset({400, 413, 415, 422})
@@ -80,6 +82,7 @@ ANSWERS: Final[dict[type[Exception], Callable[[Any], ErrorAnswer]]] = {
     own.UnknownApiKey: lambda e: ErrorAnswer(
         401, INVALID, "invalid_api_key", str(e), headers={"www-authenticate": "Bearer"}
     ),
+    own.ClientGone: lambda e: ErrorAnswer(CLIENT_CLOSED, INVALID, "client_closed", str(e)),
     own.BodyTooLarge: lambda e: ErrorAnswer(413, INVALID, "body_too_large", str(e)),
     own.BadIdempotencyKey: lambda e: ErrorAnswer(400, INVALID, "bad_idempotency_key", str(e)),
     own.AnswerGone: lambda e: ErrorAnswer(410, INVALID, "answer_gone", str(e)),

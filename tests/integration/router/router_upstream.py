@@ -105,8 +105,8 @@ class Upstream:
             for word in words:
                 count += 1
                 running = usage(count) if model == "endless-counted" else None
-                yield event(model, {"content": word + " "}, running=running)
                 self.pieces_sent[marker] = count
+                yield event(model, {"content": word + " "}, running=running)
                 if model == "dawdles" or endless:
                     await asyncio.sleep(PAUSE_S)
                 if count == 3:
