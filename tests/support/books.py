@@ -1,0 +1,174 @@
+"""A ledger in a temporary database, with an account that may spend. Set VIBES_TEST_LEDGER_URL to a PostgreSQL
+server's URL to run the ledger tests there: each test then makes a database of its own on it."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import SimpleNamespace
+
+from sqlalchemy import Connection, create_engine, make_url
+
+from mini_llm.wallet.babyjub import public_key
+from mini_llm.wallet.ceiling import SignedCeiling, key_commitment, settlement_domain, sign_ceiling
+from mini_llm.wallet.receipt import ReceiptDomain
+from router.ledger import (
+    AccountView,
+    CallFacts,
+    Ledger,
+    PostedCharge,
+    ReceiptSigner,
+    Replay,
+    Reservation,
+    Reserved,
+    StoredAnswer,
+    Terms,
+    book_errors,
+    chain,
+    credit_deposit,
+    keys,
+    open_account,
+    open_database,
+    post_charge,
+    read,
+    request_key,
+    reserve,
+    trial_balance,
+)
+
+CHAIN_ID = 31337
+SETTLEMENT = "0x5FbDB2315678afecb367f032d93F642f64180aa3"
+DOMAIN = settlement_domain(CHAIN_ID, SETTLEMENT)
+SIGNER = ReceiptSigner(ReceiptDomain(CHAIN_ID, SETTLEMENT), bytes.fromhex("11" * 32))
+TERMS = Terms(partner_id=1, partner_bps=3000, fee_bps=1500, burn_bps=500, pool_bps=1000)
+ENDPOINT = "/v1/chat/completions"
+BODY = b"b" * 32
+NOW_S = 1_800_000_000
+LEASE_S = 60
+
+
+def session_secret(idx: int) -> int:
+    return 7_000_000 + idx
+
+
+def session_commit(idx: int) -> int:
+    return key_commitment(public_key(session_secret(idx)))
+
+
+def owner(idx: int) -> str:
+    return f"0x{idx:040x}"
+
+
+def signed_ceiling(idx: int, ceiling_base: int, secret: int | None = None) -> SignedCeiling:
+    return sign_ceiling(session_secret(idx) if secret is None else secret, DOMAIN, idx, ceiling_base)
+
+
+def facts(
+    actual_base: int, *, time_s: int = NOW_S, model: str = "terse-1", answer: StoredAnswer | None = None
+) -> CallFacts:
+    return CallFacts(
+        provider="house",
+        model=model,
+        prompt_tokens=12,
+        completion_tokens=34,
+        estimated=False,
+        prompt_price_base_per_mtok=15_000_000,
+        completion_price_base_per_mtok=60_000_000,
+        vibes_per_usd=100,
+        actual_base=actual_base,
+        time_s=time_s,
+        prompt_salt=b"s" * 32,
+        prompt_hash=b"h" * 32,
+        answer=answer,
+    )
+
+
+def reservation(
+    idx: int, quote_base: int, key: str | None = None, *, body: bytes = BODY, now_s: int = NOW_S
+) -> Reservation:
+    return Reservation(idx, ENDPOINT, key, body, quote_base, LEASE_S, now_s)
+
+
+def funded(connection: Connection, idx: int, amount_base: int) -> None:
+    """Opens an account with a deposit and a requested key; no ceiling yet."""
+    open_account(connection, idx, owner(idx))
+    credit_deposit(connection, idx, amount_base, f"deposit-{idx}")
+    request_key(connection, idx, session_commit(idx), f"key-{idx}")
+
+
+class Books:
+    """A ledger and what tests do with it all the time."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self.ledger = ledger
+
+    def fund(self, idx: int, amount_base: int, ceiling_base: int | None = None) -> None:
+        """An account with a deposit and a ceiling (by default as high as the deposit)."""
+        self.ledger.run(lambda c: funded(c, idx, amount_base))
+        signed = signed_ceiling(idx, amount_base if ceiling_base is None else ceiling_base)
+        self.ledger.run(lambda c: keys.store_ceiling(c, DOMAIN, signed))
+
+    def reserve(self, idx: int, quote_base: int, key: str | None = None, **more: object) -> Reserved:
+        held = self.try_reserve(idx, quote_base, key, **more)
+        assert isinstance(held, Reserved)
+        return held
+
+    def try_reserve(self, idx: int, quote_base: int, key: str | None, **more: object) -> Reserved | Replay:
+        return self.ledger.run(lambda c: reserve(c, reservation(idx, quote_base, key, **more)))  # type: ignore[arg-type]
+
+    def post(self, entry_id: str, actual_base: int, terms: Terms = TERMS, **more: object) -> PostedCharge:
+        return self.ledger.run(
+            lambda c: post_charge(c, entry_id, facts(actual_base, **more), terms, SIGNER)  # type: ignore[arg-type]
+        )
+
+    def call(self, idx: int, actual_base: int, terms: Terms = TERMS, **more: object) -> PostedCharge:
+        """One call, reserved and posted."""
+        return self.post(self.reserve(idx, actual_base).entry_id, actual_base, terms, **more)
+
+    def account(self, idx: int) -> AccountView:
+        return self.ledger.read(lambda c: read.account_view(c, idx))
+
+    def balances(self) -> dict[str, int]:
+        return self.ledger.read(trial_balance).balances
+
+    def settle(self, number: int, *slots: SimpleNamespace, burned_base: int = 0) -> None:
+        batch = chain.BatchFacts(number, slots, burned_base)
+        self.ledger.run(lambda c: chain.settle_batch(c, batch, f"batch-{number}"))
+
+    def check(self) -> None:
+        assert self.ledger.read(book_errors) == []
+
+
+def slot(idx: int, **fields: int) -> SimpleNamespace:
+    """A settled slot."""
+    empty = {"charge": 0, "reward": 0, "deposit": 0, "withdraw": 0, "drain": False, "key_commit": 0}
+    return SimpleNamespace(idx=idx, **(empty | fields))
+
+
+@contextmanager
+def new_books(folder: Path) -> Iterator[Books]:
+    """A fresh ledger; its books must balance when the test is done."""
+    engine = open_database(new_database(folder))
+    try:
+        with Ledger(engine) as ledger:
+            books = Books(ledger)
+            yield books
+            books.check()
+    finally:
+        engine.dispose()
+
+
+def new_database(folder: Path) -> str:
+    """URL of a new, empty database."""
+    server = os.environ.get("VIBES_TEST_LEDGER_URL")
+    if server is None:
+        return f"sqlite:///{folder}/ledger-{secrets.token_hex(4)}.db"
+    name = f"ledger_{secrets.token_hex(8)}"
+    admin = create_engine(server, isolation_level="AUTOCOMMIT")
+    with admin.connect() as connection:
+        connection.exec_driver_sql(f"CREATE DATABASE {name}")
+    admin.dispose()
+    return make_url(server).set(database=name).render_as_string(hide_password=False)
