@@ -65,11 +65,14 @@ def test_receipts_are_exported(world: World, tmp_path: Path) -> None:
     assert run(world, "receipts", "export").stdout == file.read_text()
 
 
-def test_mistakes_are_told_in_one_line(world: World) -> None:
+def test_mistakes_are_told_in_one_line(world: World, tmp_path: Path) -> None:
+    misfit = tmp_path / "misfit.json"
+    misfit.write_text('{"providers": {}, "deployments": [{"model": "m", "provider": "nobody"}]}')
     for arguments, environ, words in (
         (("keys", "create", "--account", "999999"), {}, "account 999999 is unknown"),
         (("serve",), {"VIBES_CONFIG": ""}, "VIBES_CONFIG: is not set"),
         (("serve",), {"VIBES_SETTLEMENT": "0x12"}, "VIBES_SETTLEMENT"),
+        (("serve",), {"VIBES_CONFIG": str(misfit)}, "deployments.0.provider"),
     ):
         failed = run(world, *arguments, **environ)
         assert failed.returncode == 1
