@@ -1,0 +1,172 @@
+"""One paid call end to end, every part real: wallet, router, upstream, ledger, proof, chain, audit."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import openai
+import pytest
+from support.anvil import ROOT
+from support.operator import Operator
+from support.stack import BURN_BPS, FEE_BPS, POOL_BPS, VIBES
+
+from bridge.rollup.receipts import receipts_tree
+from mini_llm.wallet.receipt import ReceiptDomain, SignedReceipt, recover_signer
+from router.receipts import decode_receipt
+
+BIN = Path(sys.executable).parent
+RUN_S = 120
+
+
+@contextmanager
+def child(command: list[Any], environment: dict[str, str], log: Path, ready: str) -> Iterator[str]:
+    """A program that runs until the end of the block; yields what `ready` matched in its output."""
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [str(part) for part in command], env=os.environ | environment, stdout=output, stderr=output
+        )
+    try:
+        deadline = time.monotonic() + RUN_S
+        while (found := re.search(ready, log.read_text())) is None:
+            if process.poll() is not None or time.monotonic() > deadline:
+                pytest.fail(f"{command[0]} did not start:\n{log.read_text()}", pytrace=False)
+            time.sleep(0.05)
+        yield found[1]
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+def run(environment: dict[str, str], *command: Any) -> str:
+    """What a finished command printed; it must succeed."""
+    result = subprocess.run(
+        [str(part) for part in command],
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+        timeout=RUN_S,
+        check=False,
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
+    return result.stdout
+
+
+def router_environment(operator: Operator, upstream_url: str) -> dict[str, str]:
+    config = {
+        "policy": {"fee_bps": FEE_BPS, "burn_bps": BURN_BPS, "pool_bps": POOL_BPS, "wholesale_bps": 5_000},
+        "partners": [{"id": 1, "name": "pithy-labs", "bps": 3_000}],
+        "providers": {"pithy": {"base_url": upstream_url}},
+        "deployments": [
+            {
+                "model": "pithy-1",
+                "provider": "pithy",
+                "partner": 1,
+                "prompt_usd_per_mtok": "1.5",
+                "completion_usd_per_mtok": "6",
+                "context_tokens": 8_192,
+                "max_output_tokens": 256,
+            }
+        ],
+    }
+    config_file = operator.folder / "router.json"
+    config_file.write_text(json.dumps(config))
+    key_file = operator.folder / "receipt.key"
+    key_file.write_text("0x" + bytes(operator.stack.receipt_signer.key).hex())
+    return operator.environment | {
+        "VIBES_CONFIG": str(config_file),
+        "VIBES_RECEIPT_KEY_FILE": str(key_file),
+    }
+
+
+@contextmanager
+def router(operator: Operator) -> Iterator[tuple[dict[str, str], str]]:
+    """Upstream and router as processes; yields the router's environment and base URL."""
+    with ExitStack() as children:
+        upstream_url = children.enter_context(
+            child(
+                [sys.executable, ROOT / "scripts" / "answerers.py"],
+                {},
+                operator.folder / "upstream.log",
+                r'"base_url": "([^"]+)"',
+            )
+        )
+        environment = router_environment(operator, upstream_url)
+        address = children.enter_context(
+            child(
+                [BIN / "vibes-router", "serve", "--port", 0],
+                environment,
+                operator.folder / "router.log",
+                r"running on (http://[\d.]+:\d+)",
+            )
+        )
+        yield environment, f"{address}/v1"
+
+
+def test_a_paid_call_is_metered_proved_settled_and_audited(operator: Operator) -> None:
+    stack = operator.stack
+    alice = stack.wallet("alice", 10 * VIBES)
+    stack.deposit(alice, 5 * VIBES)
+    with router(operator) as (environment, base_url):
+        # the first batch opens the account; the deposit is spendable as soon as it is indexed
+        opened = json.loads(run(environment, BIN / "vibes", "settle", "--once", "--json"))
+        assert (opened["number"], opened["gross_base"]) == (1, 0)
+        api_key = run(environment, BIN / "vibes-router", "keys", "create", "--account", alice.idx).strip()
+        accepted = httpx.post(
+            f"{base_url}/account/ceiling",
+            content=alice.ceiling(3 * VIBES).to_json(),
+            headers={"authorization": f"Bearer {api_key}", "content-type": "application/json"},
+        )
+        assert accepted.status_code == 200, accepted.text
+
+        client = openai.OpenAI(base_url=base_url, api_key=api_key, max_retries=0)
+        question = [{"role": "user", "content": "What is a ceiling?"}]
+        answered = client.chat.completions.with_raw_response.create(model="pithy-1", messages=question)
+        completion = answered.parse()
+        signed = decode_receipt(answered.headers["x-vibes-receipt"])
+        assert completion.usage is not None
+        assert signed.receipt.prompt_tokens == completion.usage.prompt_tokens
+        assert signed.receipt.completion_tokens == completion.usage.completion_tokens
+        assert signed.receipt.charge_base == -(
+            -(completion.usage.prompt_tokens * 150_000_000 + completion.usage.completion_tokens * 600_000_000)
+            // 10**6
+        )
+        stream = client.chat.completions.create(model="pithy-1", messages=question, stream=True)
+        assert "".join(chunk.choices[0].delta.content or "" for chunk in stream if chunk.choices)
+
+        receipts_file = operator.folder / "receipts.jsonl"
+        run(environment, BIN / "vibes-router", "receipts", "export", "-o", receipts_file)
+        settled = json.loads(run(environment, BIN / "vibes", "settle", "--once", "--json"))
+
+    receipts = [SignedReceipt.from_json(json.loads(line)) for line in receipts_file.read_text().splitlines()]
+    assert receipts[0] == signed
+    assert len(receipts) == 2
+    domain = ReceiptDomain(stack.chain_id, stack.settlement.address)
+    signer = stack.settlement.functions.receiptSigner().call()
+    assert {recover_signer(receipt, domain) for receipt in receipts} == {signer}
+    root, gross_base = receipts_tree(
+        [(receipt.receipt.digest(domain), receipt.receipt.charge_base) for receipt in receipts]
+    )
+    assert (settled["number"], settled["gross_base"]) == (2, gross_base)
+    assert settled["receipts_root"] == "0x" + root.hex()
+
+    stack.send(stack.relayer, stack.settlement.functions.claimPartner(1))
+    paid_base = stack.token.functions.balanceOf(stack.payouts[0].address).call()
+    assert paid_base == gross_base * 3_000 // 10_000
+    report = run(
+        {}, BIN / "vibes", "audit", "--rpc", stack.url, "--settlement", stack.settlement.address,
+        "--receipts", receipts_file, "--json",
+    )  # fmt: skip
+    assert json.loads(report)["ok"] is True
+    with operator.pipeline() as pipeline:
+        pipeline.sync()
+    operator.assert_books_match_chain()
