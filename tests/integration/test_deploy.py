@@ -1,0 +1,168 @@
+"""scripts/deploy.py, as an operator runs it, on both local chains and against a public chain id."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from eth_account import Account
+from support.anvil import ROOT, artifact, circuits, running_anvil
+from web3 import HTTPProvider, Web3
+
+# The first account of the mnemonic that anvil and Hardhat give ether to.
+RICH_KEY = "0xac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80"  # gitleaks:allow
+ROLES = ("treasury", "operator", "receipt_signer")
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> dict[str, Any]:
+    (tmp_path / "owner.key").write_text(RICH_KEY)
+    return {
+        **{role: Account.create().address for role in ROLES},
+        "owner": Account.create().address,
+        "policy": {"max_partner_bps": 4_000},
+        "partners": [{"name": "pithy-labs", "payout": Account.create().address, "bps": 3_000}],
+        "mint": [{"to": Account.create().address, "amount_base": 123}],
+    }
+
+
+def deploy(
+    url: str, config: dict[str, Any], folder: Path, *options: str
+) -> tuple[int, str, dict[str, Any] | None]:
+    """Exit code, what was said, and the record."""
+    circuits()
+    (folder / "config.json").write_text(json.dumps(config))
+    files = ("--key-file", folder / "owner.key", "--config", folder / "config.json")
+    command = [sys.executable, ROOT / "scripts" / "deploy.py", "--rpc-url", url, *files]
+    out = folder / "out" / "record.json"
+    done = subprocess.run([*command, "--out", out, *options], capture_output=True, text=True, timeout=240)
+    return done.returncode, done.stderr, json.loads(out.read_text()) if out.exists() else None
+
+
+@contextmanager
+def running_hardhat() -> Iterator[str]:
+    """URL of a Hardhat node."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    folder = ROOT / "hardhat-local"
+    command = ["node", "node_modules/hardhat/internal/cli/cli.js", "--config", "hardhat.config.cjs", "node"]
+    environment = os.environ | {"HARDHAT_DISABLE_TELEMETRY_PROMPT": "true"}
+    node = subprocess.Popen(
+        [*command, "--hostname", "127.0.0.1", "--port", str(port)],
+        cwd=folder,
+        env=environment,
+        stdout=subprocess.DEVNULL,
+    )
+    url = f"http://127.0.0.1:{port}"
+    try:
+        deadline = time.monotonic() + 60
+        while not Web3(HTTPProvider(url)).is_connected():
+            assert node.poll() is None, "hardhat ended"
+            assert time.monotonic() < deadline, "hardhat did not start"
+            time.sleep(0.1)
+        yield url
+    finally:
+        node.terminate()
+        node.wait(10)
+
+
+def check_record(url: str, config: dict[str, Any], record: dict[str, Any], chain_id: int) -> None:
+    """The contracts behind the record are what the configuration asked for."""
+    web3 = Web3(HTTPProvider(url))
+
+    def at(name: str, address: str) -> Any:
+        return web3.eth.contract(Web3.to_checksum_address(address), abi=artifact(name)[0]).functions
+
+    settlement, token = at("Settlement", record["settlement"]), at("VibesToken", record["token"])
+    registry = at("PartnerRegistry", record["registry"])
+    assert record["chain_id"] == chain_id == web3.eth.chain_id
+    for role, view in zip(ROLES, ("treasury", "operator", "receiptSigner"), strict=True):
+        assert record[role] == config[role] == getattr(settlement, view)().call()
+    assert settlement.token().call() == Web3.to_checksum_address(record["token"])
+    assert settlement.registry().call() == Web3.to_checksum_address(record["registry"])
+    assert set(record["verifiers"]) >= {"4", "10"}
+    for slots, address in record["verifiers"].items():
+        assert settlement.verifierOf(int(slots)).call() == Web3.to_checksum_address(address)
+    (partner,) = record["partners"]
+    assert partner == {"id": 1, **config["partners"][0]}
+    assert registry.terms(1).call() == [partner["payout"], partner["bps"]]
+    assert registry.maxBps().call() == config["policy"]["max_partner_bps"]
+    assert token.balanceOf(config["mint"][0]["to"]).call() == config["mint"][0]["amount_base"]
+    assert {contract.pendingOwner().call() for contract in (settlement, token, registry)} == {config["owner"]}
+    assert not web3.eth.get_code(Web3.to_checksum_address(record["token"]), record["start_block"] - 1)
+    assert web3.eth.get_code(Web3.to_checksum_address(record["token"]), record["start_block"])
+
+
+def test_deploys_on_anvil(config: dict[str, Any], tmp_path: Path) -> None:
+    with running_anvil() as node:
+        code, said, record = deploy(node.url, config, tmp_path, "--network", "anvil")
+        assert code == 0, said
+        assert record is not None
+        check_record(node.url, config, record, 31337)
+
+
+def test_deploys_on_hardhat(config: dict[str, Any], tmp_path: Path) -> None:
+    with running_hardhat() as url:
+        code, said, record = deploy(url, config, tmp_path, "--network", "hardhat")
+        assert code == 0, said
+        assert record is not None
+        check_record(url, config, record, 31338)
+
+
+def test_dry_run_sends_nothing(config: dict[str, Any], tmp_path: Path) -> None:
+    with running_anvil() as node:
+        code, said, record = deploy(node.url, config, tmp_path, "--dry-run")
+        assert (code, record) == (0, None)
+        assert "Settlement at" in said
+        assert "dry run: nothing was sent" in said
+        assert node.web3.eth.block_number == 0
+
+
+def test_development_keys_are_refused_off_the_local_chains(config: dict[str, Any], tmp_path: Path) -> None:
+    with running_anvil("--chain-id", "80002") as node:
+        code, said, record = deploy(node.url, config, tmp_path, "--network", "polygon-amoy")
+        assert (code, record) == (1, None)
+        assert "development keys" in said
+        assert "chain 80002" in said
+        assert node.web3.eth.block_number == 0
+
+
+def test_a_node_of_another_network_is_refused(config: dict[str, Any], tmp_path: Path) -> None:
+    with running_anvil() as node:
+        code, said, _ = deploy(node.url, config, tmp_path, "--network", "polygon-amoy")
+    assert code == 1
+    assert "polygon-amoy is chain 80002, the node serves 31337" in said
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        ({"treasury": "0x12"}, "not an address: '0x12'"),
+        ({"treasurer": "0x12"}, "treasurer"),
+        ({"policy": {"fee": 1}}, "fee"),
+        ({"partners": [{"name": "no payout"}]}, "payout"),
+    ],
+)
+def test_bad_configurations_are_refused(
+    config: dict[str, Any], tmp_path: Path, change: dict[str, Any], complaint: str
+) -> None:
+    code, said, record = deploy("http://127.0.0.1:9", config | change, tmp_path)
+    assert (code, record) == (1, None)
+    assert complaint in said
+    assert "Traceback" not in said
+
+
+def test_an_unreachable_node_is_named(config: dict[str, Any], tmp_path: Path) -> None:
+    code, said, _ = deploy("http://127.0.0.1:9", config, tmp_path)
+    assert code == 1
+    assert "no node answers at http://127.0.0.1:9" in said
