@@ -41,7 +41,7 @@ def test_zero_words_are_padding() -> None:
 @pytest.mark.parametrize(
     ("w0", "w1", "named"),
     [
-        (1 << SLOT_BITS, 0, 1 << SLOT_BITS),
+        (1 | 1 << SLOT_BITS, 0, 1 | 1 << SLOT_BITS),
         (-1, 0, -1),
         (1, P, P),
         (1, -1, -1),

@@ -170,8 +170,10 @@ def test_a_commitment_that_nobody_can_open_blocks_no_batch(state: RollupState) -
 
 
 def test_a_batch_has_room_for_its_size_only(state: RollupState) -> None:
+    root = state.root
     with pytest.raises(errors.TooManySlots):
         state.prove_inputs(1, [Slot(5), Slot(6, key_commit=KEY)], {}, 1)
+    assert state.root == root
 
 
 def test_the_witness_has_one_row_per_slot_and_padding(state: RollupState) -> None:

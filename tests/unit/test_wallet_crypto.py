@@ -37,9 +37,10 @@ def test_secrets_lie_below_the_group_order(secret: int) -> None:
     assert not secret or str(secret) not in str(caught.value)
 
 
-def test_only_field_elements_are_signed() -> None:
+@pytest.mark.parametrize("message", [-1, P, 2**256])
+def test_only_field_elements_are_signed(message: int) -> None:
     with pytest.raises(NotCanonical):
-        babyjub.sign(SECRET, P)
+        babyjub.sign(SECRET, message)
 
 
 def test_nonces_differ_between_messages_and_secrets() -> None:
