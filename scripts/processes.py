@@ -12,12 +12,14 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
+from types import FrameType, MappingProxyType
 from typing import Any, Self, TypeVar
 
 import httpx
 
 Found = TypeVar("Found")
+Command = Sequence[str | Path]
+NOTHING: Mapping[str, str] = MappingProxyType({})
 
 LOG_TAIL_LINES = 15
 STOP_S = 10
@@ -123,11 +125,13 @@ class Processes:
         for number, handler in self._handlers.items():
             signal.signal(number, handler)
 
-    def start(self, name: str, command: Sequence[str | Path], **variables: str) -> Child:
-        """Starts a program that runs until ``stop``."""
+    def start(self, name: str, command: Command, variables: Mapping[str, str] = NOTHING) -> Child:
+        """Starts a program that runs until ``stop``, with ``variables`` added to its environment."""
         return self._start(name, command, variables, None)
 
-    def run(self, name: str, command: Sequence[str | Path], timeout_s: float = 120, **variables: str) -> str:
+    def run(
+        self, name: str, command: Command, variables: Mapping[str, str] = NOTHING, timeout_s: float = 300
+    ) -> str:
         """Runs a program to its end and returns what it wrote to stdout.
 
         Raises:
@@ -161,9 +165,7 @@ class Processes:
         finally:
             signal.signal(signal.SIGINT, before)
 
-    def _start(
-        self, name: str, command: Sequence[str | Path], variables: Mapping[str, str], stdout: int | None
-    ) -> Child:
+    def _start(self, name: str, command: Command, variables: Mapping[str, str], stdout: int | None) -> Child:
         path = self._logs / f"{name}.log"
         with path.open("ab") as log:
             process = subprocess.Popen(

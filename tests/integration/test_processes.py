@@ -98,8 +98,8 @@ def test_waiting_ends(processes: Processes) -> None:
 
 def test_run_gives_the_output_and_refuses_a_failure(processes: Processes) -> None:
     show = "import os, sys; print(os.environ['GREETING'], os.environ['NAME']); sys.exit(int(sys.argv[1]))"
-    assert processes.run("show", [sys.executable, "-c", show, "0"], NAME="world") == "hello world\n"
+    assert processes.run("show", [sys.executable, "-c", show, "0"], {"NAME": "world"}) == "hello world\n"
     with pytest.raises(ChildFailed, match=r"(?s)exit code 3.*hello again"):
-        processes.run("show", [sys.executable, "-c", show, "3"], NAME="again")
+        processes.run("show", [sys.executable, "-c", show, "3"], {"NAME": "again"})
     with pytest.raises(ChildFailed, match="did not end within"):
         processes.run("hang", [sys.executable, "-c", "import time; time.sleep(600)"], timeout_s=0.3)
