@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 from collections.abc import Callable
 from functools import wraps
@@ -121,20 +120,22 @@ def status(as_json: bool) -> None:
         _print_status(found)
 
 
-@main.command(context_settings={"ignore_unknown_options": True})
+@main.command(context_settings={"ignore_unknown_options": True}, add_help_option=False)
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 @exit_codes
 def up(arguments: tuple[str, ...]) -> None:
     """Starts chain, contracts, router and bridge on this machine and stays until Ctrl-C.
 
-    Needs a checkout of the project, since it runs the checkout's scripts/up.py; ARGUMENTS go to it.
+    Needs a checkout of the project, since it runs the checkout's scripts/up.py; ARGUMENTS go to it, --help too.
 
     \b
     Example:
       vibes up
     """
     script = _checkout() / "scripts" / "up.py"
-    raise SystemExit(subprocess.call([sys.executable, str(script), *arguments], cwd=script.parents[1]))
+    os.chdir(script.parents[1])
+    # In this process's place, so that a signal meant for it reaches what has to stop the others.
+    os.execv(sys.executable, [sys.executable, str(script), *arguments])  # noqa: S606
 
 
 def _checkout() -> Path:
