@@ -89,7 +89,6 @@ template Authorisation() {
     uncharged * (key[0] - BASE8_X()) === 0;
     uncharged * (key[1] - BASE8_Y()) === 0;
     uncharged * (ceiling - newSpent) === 0;
-    uncharged * r8[0] === 0;
-    uncharged * (r8[1] - 1) === 0;
+    uncharged * (r8[1] - 1) === 0; // the only point of the curve with y = 1 is (0, 1)
     uncharged * s === 0;
 }
