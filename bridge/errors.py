@@ -136,6 +136,14 @@ class NotOperator(BridgeError):
         super().__init__(f"the contract's operator is {expected}, the configured key is of {actual}")
 
 
+class BatchTaken(BridgeError):
+    """Another process sealed the batch number first; running again continues with that batch."""
+
+    def __init__(self, batch_number: int) -> None:
+        self.batch_number = batch_number
+        super().__init__(f"batch {batch_number} was sealed by another process meanwhile: run again")
+
+
 class SettlementFailed(BridgeError):
     """A batch's transaction was mined and reverted; running again says why, or sends it anew."""
 

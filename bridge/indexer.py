@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 from bridge.chain.client import ChainClient
 from bridge.chain.settlement import SettlementContract
@@ -18,6 +19,7 @@ class Indexer:
     """Keeps a store and a `ChainState` at the newest confirmed block.
 
     start_block: first block read. confirmations: blocks that must lie on top of a block before it is read.
+    report: takes a line of progress while there is much to read.
     """
 
     def __init__(
@@ -27,10 +29,11 @@ class Indexer:
         store: Store,
         start_block: int,
         confirmations: int,
+        report: Callable[[str], None],
     ) -> None:
         """Ties the store to the contract. Raises WrongStore if it is another deployment's."""
         self._client, self._contract, self._store = client, contract, store
-        self._start_block, self._confirmations = start_block, confirmations
+        self._start_block, self._confirmations, self._report = start_block, confirmations, report
         self.state = ChainState(contract.domain)
         self._position = 0
         self._bind()
@@ -47,8 +50,10 @@ class Indexer:
         confirmed = self._client.head() - self._confirmations
         while indexed < confirmed:
             last = min(indexed + RANGE_BLOCKS, confirmed)
-            indexed_hash = self._read(indexed + 1, last)
+            self._read(indexed + 1, last)
             indexed = last
+            if indexed < confirmed:
+                self._report(f"read up to block {indexed} of {confirmed}")
         self._fold()
         self._check_root(indexed)
 
@@ -60,8 +65,8 @@ class Indexer:
             raise ConfigError("VIBES_START_BLOCK", f"is {self._start_block}, the chain ends before it")
         self._store.bind(self._contract.address, self._client.chain_id, before, block_hash)
 
-    def _read(self, first: int, last: int) -> str:
-        """Stores the events of a range of blocks and returns the hash of its last block."""
+    def _read(self, first: int, last: int) -> None:
+        """Stores the events of a range of blocks."""
         last_hash = self._client.block_hash(last)
         logs = self._client.logs(self._contract.address, first, last)
         seen_at = int(time.time())
@@ -70,7 +75,6 @@ class Indexer:
         if last_hash is None or again != last_hash:
             raise ReorgDetected(last, str(last_hash), again)
         self._store.add_events(events, last, last_hash)
-        return last_hash
 
     def _fold(self) -> None:
         for position, event in self._store.events_after(self._position):

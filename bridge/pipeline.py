@@ -12,7 +12,7 @@ from bridge.chain.client import ChainClient
 from bridge.chain.settlement import SettlementContract
 from bridge.collect import collect
 from bridge.config import BridgeSettings
-from bridge.errors import NoBatchSize, RpcUnavailable, VerifierMismatch
+from bridge.errors import NoBatchSize, RpcUnavailable, SettlementTimeout, VerifierMismatch
 from bridge.indexer import Indexer
 from bridge.mirror import mirror
 from bridge.prover import Proof, Prover
@@ -45,7 +45,7 @@ class Pipeline:
         confirmations = settings.confirmations_on(self._client.chain_id)
         self._store = open_store(settings.store_url)
         self._indexer = Indexer(
-            self._client, self._contract, self._store, settings.start_block, confirmations
+            self._client, self._contract, self._store, settings.start_block, confirmations, report
         )
         self._submitter = Submitter(self._client, self._contract, self._store, key, confirmations)
         self._prover = self._open_prover()
@@ -87,13 +87,16 @@ class Pipeline:
         return self._store.batch(batch.number)
 
     def watch(self, interval_s: int) -> None:
-        """Settles for ever: at once while there is work, else every `interval_s` s; waits outages out."""
+        """Settles for ever: at once while there is work, else every `interval_s` seconds.
+
+        An outage or a transaction that is not mined in time is waited out: the same batch is tried again.
+        """
         self._prover.warm_up(self._prover.sizes[0])
         while True:
             try:
                 if self.settle_once() is not None:
                     continue
-            except RpcUnavailable as error:
+            except (RpcUnavailable, SettlementTimeout) as error:
                 self._report(f"{error}; trying again in {interval_s} s")
             time.sleep(interval_s)
 

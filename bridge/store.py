@@ -22,9 +22,10 @@ from sqlalchemy import (
     select,
     update,
 )
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from bridge.errors import WrongStore
+from bridge.errors import BatchTaken, WrongStore
 from bridge.state import ChainEvent
 from bridge.tables import Batch, BatchRow, BatchStep, Deployment, EventRow, Table
 
@@ -150,20 +151,22 @@ class Store:
             return session.get_one(BatchRow, number).to_batch()
 
     def seal(self, batch: Batch) -> None:
-        """Fixes a batch's content. Raises IntegrityError if its number is taken: a number is sealed once."""
-        with self._session() as session:
-            session.add(
-                BatchRow(
-                    number=batch.number,
-                    step=BatchStep.SEALED,
-                    size=batch.size,
-                    header=json.dumps(asdict(batch.header)),
-                    words=json.dumps(batch.words),
-                    partner_words=json.dumps(batch.partner_words),
-                    witness=json.dumps(batch.witness),
-                    sealed_at=int(time.time()),
-                )
-            )
+        """Fixes a batch's content. Raises BatchTaken: a number is sealed once."""
+        row = BatchRow(
+            number=batch.number,
+            step=BatchStep.SEALED,
+            size=batch.size,
+            header=json.dumps(asdict(batch.header)),
+            words=json.dumps(batch.words),
+            partner_words=json.dumps(batch.partner_words),
+            witness=json.dumps(batch.witness),
+            sealed_at=int(time.time()),
+        )
+        try:
+            with self._session() as session:
+                session.add(row)
+        except IntegrityError as error:
+            raise BatchTaken(batch.number) from error
 
     def store_proof(self, number: int, proof: Sequence[int], witness_ms: int, prove_ms: int) -> None:
         """Keeps a sealed batch's proof; one that is there already stays."""

@@ -11,7 +11,7 @@ from typing import cast
 
 from eth_typing import ChecksumAddress, HexStr
 from hexbytes import HexBytes
-from requests.exceptions import RequestException
+from requests.exceptions import ConnectionError, RequestException
 from web3 import Web3
 from web3.exceptions import (
     BadResponseFormat,
@@ -21,6 +21,7 @@ from web3.exceptions import (
     Web3RPCError,
 )
 from web3.middleware import ExtraDataToPOAMiddleware
+from web3.providers.rpc.utils import ExceptionRetryConfiguration
 from web3.types import BlockIdentifier, FilterParams, LogReceipt, TxData, TxParams, TxReceipt
 
 from bridge.errors import RpcRefused, RpcUnavailable, WrongChain
@@ -39,7 +40,11 @@ class ChainClient:
 
     def __init__(self, rpc_url: str, timeout_s: int, expected_chain_id: int | None = None) -> None:
         """Connects. Raises WrongChain if the node's chain id is not the expected one."""
-        self.web3 = Web3(Web3.HTTPProvider(rpc_url, request_kwargs={"timeout": timeout_s}))
+        # A broken connection is worth another try at once; a node that hung for the whole timeout is not.
+        retries = ExceptionRetryConfiguration(errors=(ConnectionError,), retries=3, backoff_factor=0.1)
+        self.web3 = Web3(
+            Web3.HTTPProvider(rpc_url, {"timeout": timeout_s}, exception_retry_configuration=retries)
+        )
         # Proof-of-authority chains (Polygon) put more than 32 bytes into extraData.
         self.web3.middleware_onion.inject(ExtraDataToPOAMiddleware, layer=0)
         with self.answering("eth_chainId"):

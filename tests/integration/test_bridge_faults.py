@@ -19,6 +19,7 @@ from bridge.chain.settlement import SettlementContract, load_abi
 from bridge.cli import main
 from bridge.config import read_settings
 from bridge.errors import (
+    BatchTaken,
     ConfigError,
     ContractReverted,
     LedgerBehindChain,
@@ -26,6 +27,7 @@ from bridge.errors import (
     NotOperator,
     ReorgDetected,
     RpcUnavailable,
+    SettlementFailed,
     SettlementTimeout,
     StateMismatch,
     WrongChain,
@@ -164,6 +166,34 @@ def test_a_taken_nonce_makes_the_bridge_sign_the_same_batch_anew(operator: Opera
     assert stack.settlement.functions.batchNumber().call() == 1
 
 
+def test_a_batch_that_reverts_on_chain_is_said_to_and_can_be_sent_again(
+    operator: Operator, alice: Wallet
+) -> None:
+    """The owner takes the operator's role away while the batch waits, and gives it back."""
+    stack = operator.stack
+    stuck_batch(operator)
+    for new_operator in (stack.relayer, stack.operator):
+        call = stack.settlement.functions.setOperator(new_operator.address)
+        transaction = call.build_transaction(
+            {
+                "from": stack.owner.address,
+                "nonce": stack.web3.eth.get_transaction_count(stack.owner.address),
+                "maxFeePerGas": 10**12,
+                "maxPriorityFeePerGas": 10**11,  # mined before the batch
+            }
+        )
+        stack.web3.eth.send_raw_transaction(stack.owner.sign_transaction(transaction).raw_transaction)
+        stack.anvil.rpc("evm_mine")
+    stack.anvil.rpc("evm_setAutomine", True)
+    with operator.pipeline() as pipeline:
+        with pytest.raises(SettlementFailed) as caught:
+            pipeline.settle_once()
+        assert caught.value.batch_number == 1
+        batch = pipeline.settle_once()
+    assert batch is not None
+    assert (batch.step, stack.settlement.functions.batchNumber().call()) == (BatchStep.FINAL, 1)
+
+
 def test_a_batch_that_another_bridge_settled_first_is_given_up(operator: Operator, alice: Wallet) -> None:
     """Two stores for one operator: the slower one's batch 1 has no place any more, its work is redone."""
     stack = operator.stack
@@ -189,7 +219,7 @@ def test_a_batch_number_is_sealed_once_and_keeps_its_first_proof(operator: Opera
         settled = pipeline.settle_once()
     assert settled is not None
     store = open_store(operator.settings.store_url)
-    with pytest.raises(Exception, match="UNIQUE"):
+    with pytest.raises(BatchTaken):
         store.seal(settled)
     store.store_proof(1, [9] * 8, 1, 1)
     store.store_transaction(1, "0x00", "0x00", 7)
