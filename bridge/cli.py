@@ -126,7 +126,7 @@ def status(as_json: bool) -> None:
 def up(arguments: tuple[str, ...]) -> None:
     """Starts chain, contracts, router and bridge on this machine and stays until Ctrl-C.
 
-    Needs a checkout of the project, since it runs the checkout's scripts/up.py; ARGUMENTS go to it, --help too.
+    Needs a checkout of the project, whose scripts/up.py it runs; ARGUMENTS go to that, as does --help.
 
     \b
     Example:
