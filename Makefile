@@ -41,13 +41,14 @@ test: setup ## all tests: forge, unit, property, circuits, integration, end to e
 	@. hardhat-local/env.sh && $(FORGE) test
 	@. hardhat-local/env.sh && $(BIN)/python -m pytest -q $(PYTEST_ARGS)
 
-lint: setup ## ruff, mypy, import rules, forge fmt, money lint
+lint: setup ## ruff, mypy, import rules, forge fmt, money lint, golden vectors up to date
 	@$(BIN)/ruff check $(SOURCES)
 	@$(BIN)/ruff format --check $(SOURCES)
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 	@$(FORGE) fmt --check contracts/src contracts/test
 	@$(BIN)/python scripts/lint_house_rules.py
+	@node hardhat-local/golden.cjs --check
 
 format: setup ## rewrite Python and Solidity in the project's format
 	@$(BIN)/ruff check --fix $(SOURCES)
