@@ -63,13 +63,15 @@ class Ticket:
 
 
 class Billing:
-    """Reserves, charges and releases; a write that has begun is finished even if its caller is cancelled."""
+    """Reserves, charges and releases.
+
+    The ledger finishes each write that it was given, even if the caller is cancelled while it waits.
+    """
 
     def __init__(self, ledger: Ledger, settings: Settings) -> None:
         self._ledger, self._settings = ledger, settings
         self._signer = ReceiptSigner(settings.domain, settings.receipt_key)
         self._live: set[str] = set()
-        self._writes: set[asyncio.Task[object]] = set()
 
     async def reserve(
         self,
@@ -100,7 +102,7 @@ class Billing:
             lease_s=self._settings.lease_s,
             now_s=int(time.time()),
         )
-        held = await self._write(lambda connection: reservations.reserve(connection, reservation))
+        held = await self._ledger.submit(lambda connection: reservations.reserve(connection, reservation))
         if isinstance(held, Replay):
             return held
         self._live.add(held.entry_id)
@@ -175,7 +177,7 @@ class Billing:
             yield
         finally:
             keeper.cancel()
-            await asyncio.gather(keeper, *self._writes, return_exceptions=True)
+            await asyncio.gather(keeper, return_exceptions=True)
 
     async def _keep(self) -> None:
         while True:
@@ -204,13 +206,6 @@ class Billing:
     async def _finish(self, ticket: Ticket, operation: Callable[[Connection], T]) -> T:
         """The call's last write; its lease is kept until then."""
         try:
-            return await self._write(operation)
+            return await self._ledger.submit(operation)
         finally:
             self._live.discard(ticket.request_id)
-
-    async def _write(self, operation: Callable[[Connection], T]) -> T:
-        """Commits an operation. If the caller is cancelled meanwhile, the commit still happens."""
-        task: asyncio.Task[T] = asyncio.ensure_future(self._ledger.submit(operation))
-        self._writes.add(task)
-        task.add_done_callback(self._writes.discard)
-        return await asyncio.shield(task)

@@ -110,6 +110,7 @@ class Upstream:
                 if model == "dawdles" or endless:
                     await asyncio.sleep(PAUSE_S)
                 if count == 3:
+                    await asyncio.sleep(5 * PAUSE_S)  # what came before a break gets through before it
                     if model == "breaks":
                         raise ConnectionResetError
                     if model == "error-event":

@@ -50,9 +50,9 @@ def config(upstream_url: str, local_url: str) -> dict[str, Any]:
     """Each of the upstream's models at 10 and 20 USD per million tokens, and one that nobody listens to."""
     price = {"prompt_usd_per_mtok": "10", "completion_usd_per_mtok": "20"}
     limits = {"context_tokens": 4000, "max_output_tokens": 100}
-    patient = ("held", "dawdles", "endless", "endless-counted")
+    hasty = ("silent", "goes-silent")
     deployments = [
-        {"model": model, "provider": "patient" if model in patient else "up", "partner": 1} | price | limits
+        {"model": model, "provider": "hasty" if model in hasty else "up", "partner": 1} | price | limits
         for model in UPSTREAM_MODELS
     ]
     deployments.append({"model": "renamed", "upstream_model": "plain", "provider": "up"} | price | limits)
@@ -63,9 +63,8 @@ def config(upstream_url: str, local_url: str) -> dict[str, Any]:
             "up": {
                 "base_url": upstream_url,
                 "api_key": "${UPSTREAM_KEY}",
-                "read_timeout_s": QUICK_READ_TIMEOUT_S,
             },
-            "patient": {"base_url": upstream_url},
+            "hasty": {"base_url": upstream_url, "read_timeout_s": QUICK_READ_TIMEOUT_S},
             "nowhere": {"base_url": "http://127.0.0.1:9/v1"},
             "home": {"type": "local", "servers": ["http://127.0.0.1:9/v1", local_url]},
         },

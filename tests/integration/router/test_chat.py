@@ -11,7 +11,7 @@ import httpx
 import openai
 import pytest
 from router_upstream import PROMPT_TOKENS, WORDS
-from router_world import COMPLETION_BASE, DOMAIN, PROMPT_BASE, SIGNER, User, World
+from router_world import COMPLETION_BASE, DOMAIN, LEASE_S, PROMPT_BASE, SIGNER, User, World
 
 from mini_llm.wallet.receipt import SignedReceipt, recover_signer
 from router.receipts import CHARGE_HEADER, RECEIPT_HEADER, REPLAY_HEADER, REQUEST_ID_HEADER, decode_receipt
@@ -212,7 +212,7 @@ def test_duplicate_of_a_running_call_is_409(new_world: Any) -> None:
         call()
     assert refused.value.code == "idempotency_in_flight"
     assert refused.value.response.headers["retry-after"] == "1"
-    time.sleep(2.5)  # longer than the lease: it is renewed while the call lives
+    time.sleep(2.5 * LEASE_S)  # the lease is renewed while the call lives
     world.upstream.release.set()
     first.join(20)
     assert answers[0].choices[0].message.content == ANSWER

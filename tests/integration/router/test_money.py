@@ -62,9 +62,9 @@ async def test_200_racing_calls_on_a_balance_for_20_serve_exactly_20(new_world: 
     ) as client:
         watching = asyncio.create_task(watch())
         calls = [asyncio.create_task(client.post("/chat/completions", json=fields)) for _ in range(RACING)]
-        for refused, _ in enumerate(asyncio.as_completed(calls), start=1):
-            if refused == RACING - AFFORDABLE:
-                break
+        pending = set(calls)
+        while len(pending) > AFFORDABLE:
+            _, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
         assert user.view().available_base == 0
         world.upstream.release.set()
         responses = await asyncio.gather(*calls)

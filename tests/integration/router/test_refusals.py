@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from typing import Any
 
 import httpx
@@ -140,6 +141,14 @@ def test_oversized_body_is_413_announced_or_not(world: World) -> None:
     assert after.status_code == 200
 
 
+def test_announced_length_is_refused_before_the_body_is_sent(world: World) -> None:
+    user = world.user()
+    with socket.create_connection(("127.0.0.1", world.router.port), timeout=10) as connection:
+        head = f"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {user.api_key}\r\n"
+        connection.sendall(head.encode() + b"Content-Length: 5000000\r\n\r\n")
+        assert connection.recv(100).startswith(b"HTTP/1.1 413")
+
+
 @pytest.mark.parametrize(
     ("model", "status", "code"),
     [
@@ -175,7 +184,7 @@ def test_failing_provider_is_mapped_and_voided(
     if model == "http-429":
         assert response.headers["retry-after"] == "7"
     assert again.status_code == 200
-    view = user.settled_view()
+    view = user.view()
     assert (view.reserved_base, view.sequence) == (0, 1)  # only the call that was answered
 
 
@@ -206,7 +215,7 @@ def test_provider_that_breaks_off_a_stream_costs_nothing(world: World, model: st
     assert WORDS[2] in text
     assert "[DONE]" not in text
     assert "10.0.0.7" not in text
-    view = user.settled_view()
+    view = user.view()
     assert (view.spent_base, view.reserved_base) == (0, 0)
 
 
