@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import BigInteger, Connection, Engine, Integer, create_engine, event, text
+from sqlalchemy import BigInteger, Connection, Engine, Integer, create_engine, event, make_url, text
 from sqlalchemy.orm import registry
 from sqlmodel import SQLModel
 
@@ -117,19 +117,23 @@ def open_database(url: str) -> Engine:
             every commit to disk.
 
     Import `router.ledger` before: its tables are the ones created.
+
+    Raises:
+        UnsupportedDatabase: for anything but SQLite and PostgreSQL.
     """
+    dialect = make_url(url).get_backend_name()
+    if dialect not in ("sqlite", "postgresql"):
+        raise UnsupportedDatabase(dialect)
     engine = create_engine(url)
-    if engine.dialect.name == "sqlite":
+    if dialect == "sqlite":
         event.listen(engine, "connect", _configure_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
-    elif engine.dialect.name == "postgresql":
-        event.listen(engine, "begin", _begin_postgresql)
     else:
-        raise UnsupportedDatabase(engine.dialect.name)
+        event.listen(engine, "begin", _begin_postgresql)
     with writing(engine).begin() as connection:
         METADATA.create_all(connection)
         for guard in GUARDS:
-            for statement in _guard_sql(guard, engine.dialect.name):
+            for statement in _guard_sql(guard, dialect):
                 connection.execute(text(statement))
     return engine
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import subprocess
 import sys
 import threading
@@ -131,7 +132,7 @@ def start_process(books: Books, *args: int) -> subprocess.Popen[str]:
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
-        env={"PYTHONPATH": f"{tests}:{tests.parent}"},
+        env=os.environ | {"PYTHONPATH": os.pathsep.join([str(tests), *sys.path])},
     )
 
 

@@ -16,7 +16,7 @@ from router.ledger import expire_lapsed, read
 
 CHARGE_BASE, WORKERS = 500, 4
 
-# Each worker goes through its own numbered calls, each with its own idempotency key; a call that was done before
+# Each worker goes through its own numbered calls, each with an idempotency key; one that was done before
 # is replayed. A line is printed only after the ledger acknowledged the post.
 STREAM = """
 import sys, threading
@@ -61,7 +61,7 @@ def run_until_killed(books: Books, lines: int) -> list[str]:
         [sys.executable, "-c", STREAM, url, str(WORKERS)],
         stdout=subprocess.PIPE,
         text=True,
-        env={"PYTHONPATH": f"{tests}:{tests.parent}"},
+        env=os.environ | {"PYTHONPATH": os.pathsep.join([str(tests), *sys.path])},
     ) as process:
         assert process.stdout is not None
         seen = [line.strip() for line in itertools.islice(process.stdout, lines)]

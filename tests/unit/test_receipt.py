@@ -47,6 +47,15 @@ RECEIPT = Receipt(
 )
 
 
+TYPE = (
+    "Receipt(bytes32 requestId,uint256 account,uint256 partner,string model,uint64 promptTokens,"
+    "uint64 completionTokens,uint256 promptPriceBasePerMtok,uint256 completionPriceBasePerMtok,"
+    "uint256 vibesPerUsd,uint256 chargeBase,uint64 accountSequence,uint64 partnerSequence,"
+    "uint256 accountTotalBase,uint256 partnerTotalBase,bytes32 previousReceipt,uint64 time,"
+    "bytes32 promptHash)"
+)
+
+
 def typed_data(receipt: Receipt, domain: ReceiptDomain) -> dict[str, object]:
     return {
         "types": {
@@ -68,6 +77,11 @@ def changed(value: object) -> object:
     if isinstance(value, bytes):
         return bytes([value[0] ^ 1]) + value[1:]
     return value + "x" if isinstance(value, str) else value + 1  # type: ignore[operator]
+
+
+def test_the_type_is_the_published_one() -> None:
+    members = ",".join(f"{kind} {field}" for field, kind in RECEIPT_TYPES["Receipt"])
+    assert f"Receipt({members})" == TYPE
 
 
 def test_digest_and_signature_are_those_of_eth_account() -> None:

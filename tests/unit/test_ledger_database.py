@@ -1,0 +1,66 @@
+"""How the ledger's database is opened."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from support.books import new_books
+
+from router.db import UnsupportedDatabase, open_database, reading, writing
+
+OPEN = "import sys; from router.ledger import open_database; open_database(sys.argv[1])"
+
+
+def test_sqlite_syncs_every_commit_and_lets_readers_read(tmp_path: Path) -> None:
+    engine = open_database(f"sqlite:///{tmp_path}/ledger.db")
+    for view in (writing(engine), reading(engine)):
+        with view.connect() as connection:
+            found = {
+                name: connection.exec_driver_sql(f"PRAGMA {name}").scalar_one()
+                for name in ("journal_mode", "synchronous", "foreign_keys", "recursive_triggers")
+            }
+        assert found == {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1, "recursive_triggers": 1}
+    engine.dispose()
+
+
+def test_opening_again_keeps_what_is_there(tmp_path: Path) -> None:
+    with new_books(tmp_path) as books:
+        books.fund(1, 10_000)
+        again = open_database(books.ledger.engine.url.render_as_string(hide_password=False))
+        again.dispose()
+        assert books.account(1).balance_base == 10_000
+
+
+def test_processes_may_create_the_database_together(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/ledger.db"
+    env = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    started = [subprocess.Popen([sys.executable, "-c", OPEN, url], env=env) for _ in range(3)]
+    assert [process.wait(60) for process in started] == [0, 0, 0]
+
+
+def test_a_program_without_the_ledger_meets_the_guards_too(tmp_path: Path) -> None:
+    with new_books(tmp_path) as books:
+        if books.ledger.engine.url.database is None or books.ledger.engine.dialect.name != "sqlite":
+            pytest.skip("opens the file with sqlite3")
+        books.fund(1, 10_000)
+        books.call(1, 700)
+        outsider = sqlite3.connect(books.ledger.engine.url.database)
+        for statement in (
+            "UPDATE posting SET amount_base = 0",
+            "DELETE FROM entry",
+            "UPDATE account SET balance_base = -1",
+            "INSERT OR REPLACE INTO entry SELECT * FROM entry",
+        ):
+            with pytest.raises(sqlite3.IntegrityError):
+                outsider.execute(statement)
+        outsider.close()
+
+
+def test_another_database_is_refused() -> None:
+    with pytest.raises(UnsupportedDatabase, match="oracle"):
+        open_database("oracle+oracledb://localhost/x")
