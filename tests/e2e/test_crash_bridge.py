@@ -174,7 +174,7 @@ def test_killed_at_a_step_the_same_batch_is_settled_once(
 def test_killed_at_random_moments_nothing_is_lost_or_settled_twice(operator: Operator, alice: Wallet) -> None:
     moments = random.Random(20260)
     gross_base = 3_000_003
-    for _ in range(6):
+    for _ in range(4):
         process = start(operator)
         time.sleep(moments.uniform(0.8, 6))
         kill(process)
