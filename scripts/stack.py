@@ -108,7 +108,7 @@ def running_stack(reporter: Reporter, live: LiveServer | None = None, port: int 
     answerers_key = secrets.token_urlsafe(24)
     with Processes(folder / "logs", os.environ, ROOT) as processes:
         try:
-            with reporter.step("start the chain (anvil) and the model servers"):
+            with reporter.step("start the chain (anvil)" + ("" if live else " and the model servers")):
                 rpc_url = _start_anvil(processes)
                 servers = {} if live else _start_answerers(processes, answerers_key)
                 model_urls = {offer.model: _model_url(offer.model, servers, live) for offer in OFFERS}
