@@ -24,6 +24,7 @@ from report import Run, print_report
 from stack import GAS_WEI, Stack, running_stack
 from tools import MissingTools
 from upstream import LIVE_MAX_TOKENS, OFFERS, LiveServer, NoLiveServer, find_live_server
+from wallet_flow import WrongReceipt
 
 from bridge.store import open_store
 from mini_llm.wallet.limits import BASE_PER_VIBES
@@ -52,7 +53,7 @@ def main() -> None:
         with running_stack(reporter, live) as stack:
             run = play(stack, reporter, live)
             print_report(results_console(), stack, run)
-    except (MissingTools, NoLiveServer, ChildFailed, DemoFailed) as error:
+    except (MissingTools, NoLiveServer, ChildFailed, DemoFailed, WrongReceipt) as error:
         sys.exit(f"demo: {error}")
     except KeyboardInterrupt:
         sys.exit("demo: stopped")
