@@ -199,7 +199,7 @@ class _OpenAIStream(UpstreamStream):
         splitter = EventSplitter()
         room_bytes = MAX_ANSWER_BYTES
         with self._provider._failures():
-            async for data in self._response.aiter_raw():
+            async for data in self._response.aiter_bytes():
                 room_bytes -= len(data)
                 if room_bytes < 0:
                     raise _TooLong(MAX_ANSWER_BYTES)
@@ -220,7 +220,7 @@ class _TooLong(Exception):
 
 async def _read_at_most(response: httpx.Response, limit: int) -> bytes:
     body = bytearray()
-    async for data in response.aiter_raw():
+    async for data in response.aiter_bytes():
         body += data
         if len(body) > limit:
             raise _TooLong(limit)

@@ -70,7 +70,8 @@ def _refused(error: sdk.UpstreamRefused) -> ErrorAnswer:
         message = error.detail or "The provider refused the request as malformed."
         return ErrorAnswer(400, INVALID, error.code or "upstream_refused", message, error.param)
     if error.status in _BUSY:
-        headers = {"retry-after": error.retry_after} if error.retry_after else {}
+        after = error.retry_after or ""
+        headers = {"retry-after": after} if after.isascii() and after.isprintable() and after else {}
         message = "The provider is busy; nothing was charged. Try again later."
         return ErrorAnswer(503, UPSTREAM, "upstream_busy", message, headers=headers)
     if error.status in (408, 504):
