@@ -55,9 +55,3 @@ def recover_address(digest: bytes, signature: bytes) -> str:
     except Exception as error:  # coincurve raises bare Exception when libsecp256k1 refuses
         raise InvalidSignature("recovers to no key") from error
     return to_checksum_address(keccak(key.format(compressed=False)[1:])[12:])
-
-
-def address_of(private_key: bytes) -> str:
-    """The checksum address of a 32-byte private key."""
-    public = _private_key(private_key).public_key.format(compressed=False)
-    return to_checksum_address(keccak(public[1:])[12:])
