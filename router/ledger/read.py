@@ -131,6 +131,12 @@ def api_keys(connection: Connection, idx: int | None = None) -> list[ApiKeyView]
     return [_api_key(row) for row in connection.execute(query)]
 
 
+def calls_of(connection: Connection, idx: int, limit: int = 100) -> list[CallView]:
+    """The latest calls of an account, newest first."""
+    query = _CALLS.where(CALL.c.account_idx == idx).order_by(CALL.c.entry_number.desc()).limit(limit)
+    return [call_of(row) for row in connection.execute(query)]
+
+
 def lost_base(connection: Connection) -> int:
     """What was used and never charged since ever, base units: the operator's loss."""
     return int(connection.execute(select(func.coalesce(func.sum(CALL.c.lost_base), 0))).scalar_one())

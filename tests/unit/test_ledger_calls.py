@@ -257,6 +257,7 @@ def test_a_call_and_its_receipt_are_found_by_request_id(books: Books) -> None:
     assert charged.receipt is not None
     assert charged.receipt.receipt.request_id.hex() == held.entry_id
     assert books.ledger.read(lambda c: read.receipt(c, held.entry_id)) == charged.receipt
+    assert books.ledger.read(lambda c: read.calls_of(c, 1)) == [call]
 
 
 def test_receipts_between_totals_are_those_of_a_batch(books: Books) -> None:
