@@ -3,7 +3,7 @@ pragma solidity ^0.8.24;
 
 import {Settlement} from "../src/Settlement.sol";
 import {ISettlement} from "../src/interfaces/ISettlement.sol";
-import {Forwarder, SwitchVerifier} from "./Doubles.sol";
+import {Forwarder, SettlingConstructor, SwitchVerifier} from "./Doubles.sol";
 import {Fixture} from "./Fixture.sol";
 
 /// @dev What a batch must satisfy, with a verifier that accepts everything unless told otherwise.
@@ -32,9 +32,12 @@ contract SettlementBatchesTest is Fixture {
         verifier.expectInput(input);
         _settleAs(header, words, _partnerWords(1, 3 * VIBES));
 
-        // The same words for another batch number are another challenge: the old inputs are worth nothing.
-        header.oldRoot = settlement.stateRoot();
+        // The next batch has the next number, and what was made for another number is worth nothing.
+        header = _header(3 * VIBES);
+        verifier.expectInput(_publicInputs(1, header, words));
         vm.expectRevert(ISettlement.InvalidProof.selector);
+        _settleAs(header, words, _partnerWords(1, 3 * VIBES));
+        verifier.expectInput(_publicInputs(2, header, words));
         _settleAs(header, words, _partnerWords(1, 3 * VIBES));
     }
 
@@ -61,6 +64,15 @@ contract SettlementBatchesTest is Fixture {
         vm.expectRevert(ISettlement.NotDirectCall.selector);
         vm.prank(operator, operator);
         forwarder.settle(settlement, header, new uint256[](8), none, proof);
+    }
+
+    function test_a_contract_under_construction_is_refused() public {
+        // It has no code yet: only the transaction's origin tells it from an account.
+        address made = vm.computeCreateAddress(address(this), vm.getNonce(address(this)));
+        settlement.setOperator(made);
+        ISettlement.Header memory header = _header(0);
+        vm.expectRevert(ISettlement.NotDirectCall.selector);
+        new SettlingConstructor(settlement, header);
     }
 
     function test_a_delegated_operator_account_is_refused() public {
