@@ -32,9 +32,10 @@ contract VibesTokenTest is Base {
         uint256 left = token.CAP() - AMOUNT;
         vm.expectRevert(abi.encodeWithSelector(IVibesToken.CapExceeded.selector, left + 1, left));
         token.mint(alice, left + 1);
-        token.mint(alice, left);
         vm.prank(alice);
         token.burn(1);
+        token.mint(alice, left);
+        assertEq(token.totalMinted(), token.CAP(), "burned units stay counted");
         assertEq(token.totalSupply(), token.CAP() - 1, "supply");
         vm.expectRevert(abi.encodeWithSelector(IVibesToken.CapExceeded.selector, 1, 0));
         token.mint(alice, 1);
