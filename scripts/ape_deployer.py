@@ -22,8 +22,8 @@ LIVE_CONFIRMATIONS = 3
 Report = Callable[[str], None]
 
 
-class ApeUnavailable(Exception):
-    """The compiler or the scratch chain cannot be started."""
+class ApeFailed(Exception):
+    """The compiler or the scratch chain did not start, or a transaction was refused or reverted."""
 
 
 class Deployer:
@@ -62,7 +62,7 @@ def prepare_ape() -> Any:
     """Points ape and its compiler at this checkout (as hardhat-local/env.sh does) and loads the project."""
     solc = ROOT / "hardhat-local" / "node_modules" / "solc" / "package.json"
     if not solc.exists():
-        raise ApeUnavailable(f"{solc.parent} is missing: run `make setup`")
+        raise ApeFailed(f"{solc.parent} is missing: run `make setup`")
     compilers = Path(os.environ.setdefault("SOLCX_BINARY_PATH", str(ROOT / "build" / "solcx")))
     os.environ.setdefault("APE_DATA_FOLDER", str(ROOT / "build" / "ape"))
     compilers.mkdir(parents=True, exist_ok=True)
@@ -70,11 +70,15 @@ def prepare_ape() -> Any:
     if not command.exists():
         command.symlink_to(ROOT / "hardhat-local" / "solc.cjs")
     from ape import Project
+    from ape.exceptions import ApeException
     from ape.logging import logger
 
     logger.set_level("WARNING")
     project = Project(ROOT)
-    project.load_contracts()
+    try:
+        project.load_contracts()
+    except ApeException as error:
+        raise ApeFailed(str(error)) from error
     return project
 
 
@@ -99,7 +103,7 @@ def scratch_chain(chain_id: int, rich: str) -> Iterator[str]:
         web3 = Web3(HTTPProvider(f"http://127.0.0.1:{port}"))
         while not web3.is_connected():
             if process.poll() is not None:
-                raise ApeUnavailable(f"anvil ended with exit code {process.returncode}")
+                raise ApeFailed(f"anvil ended with exit code {process.returncode}")
             time.sleep(0.02)
         web3.provider.make_request("anvil_setBalance", [rich, hex(10**24)])
         yield f"http://127.0.0.1:{port}"
@@ -110,8 +114,12 @@ def scratch_chain(chain_id: int, rich: str) -> Iterator[str]:
 
 @contextmanager
 def connected(url: str, project: Any, private_key: str, report: Report) -> Iterator[Deployer]:
-    """A deployer on the chain behind `url`."""
+    """A deployer on the chain behind `url`. Raises ApeFailed if something fails there."""
     from ape import networks
+    from ape.exceptions import ApeException
 
-    with networks.parse_network_choice(url) as provider:
-        yield Deployer(project, private_key, provider.chain_id, report)
+    try:
+        with networks.parse_network_choice(url) as provider:
+            yield Deployer(project, private_key, provider.chain_id, report)
+    except ApeException as error:
+        raise ApeFailed(str(error)) from error

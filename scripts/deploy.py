@@ -24,7 +24,7 @@ from typing import Any
 
 from ape_deployer import (
     LOCAL_CHAIN_IDS,
-    ApeUnavailable,
+    ApeFailed,
     Deployer,
     Report,
     connected,
@@ -227,8 +227,11 @@ def main() -> int:
         parser.error("--rpc-url or VIBES_RPC_URL is needed")
     try:
         run(arguments, lambda line: print(f"deploy: {line}", file=sys.stderr, flush=True))
-    except (DeployRefused, ApeUnavailable, OSError) as error:
+    except (DeployRefused, OSError) as error:
         print(f"deploy: refused: {error}", file=sys.stderr)
+        return 1
+    except ApeFailed as error:
+        print(f"deploy: failed: {error}", file=sys.stderr)
         return 1
     return 0
 

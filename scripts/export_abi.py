@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes the ABIs that Python reads, `bridge/chain/abi/*.json`, from a forge build; `--check` only compares."""
+"""Writes the ABIs `bridge/chain/abi/*.json`, from a forge build; `--check` compares only."""
 
 from __future__ import annotations
 

@@ -166,3 +166,12 @@ def test_an_unreachable_node_is_named(config: dict[str, Any], tmp_path: Path) ->
     code, said, _ = deploy("http://127.0.0.1:9", config, tmp_path)
     assert code == 1
     assert "no node answers at http://127.0.0.1:9" in said
+
+
+def test_a_deployer_without_ether_is_told(config: dict[str, Any], tmp_path: Path) -> None:
+    (tmp_path / "owner.key").write_text(Account.create().key.to_0x_hex())
+    with running_anvil() as node:
+        code, said, record = deploy(node.url, config, tmp_path)
+    assert (code, record) == (1, None)
+    assert "deploy: failed:" in said
+    assert "Traceback" not in said
