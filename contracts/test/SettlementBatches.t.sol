@@ -3,7 +3,7 @@ pragma solidity ^0.8.24;
 
 import {Settlement} from "../src/Settlement.sol";
 import {ISettlement} from "../src/interfaces/ISettlement.sol";
-import {Forwarder, SettlingConstructor, SwitchVerifier} from "./Doubles.sol";
+import {Forwarder, SettlingConstructor} from "./Doubles.sol";
 import {Fixture} from "./Fixture.sol";
 
 /// @dev What a batch must satisfy, with a verifier that accepts everything unless told otherwise.
@@ -205,36 +205,6 @@ contract SettlementBatchesTest is Fixture {
         assertTrue(entry.keyDeadline != 0, "key deadline");
     }
 
-    function test_verifiers_are_registered_once_by_the_owner() public {
-        address second = address(new SwitchVerifier(4));
-        vm.expectRevert(abi.encodeWithSelector(ISettlement.VerifierAlreadyRegistered.selector, 4));
-        settlement.registerVerifier(4, second);
-        _invalidVerifier(10, second);
-        _invalidVerifier(10, alice);
-        _invalidVerifier(0, address(new SwitchVerifier(0)));
-        vm.expectRevert(abi.encodeWithSignature("OwnableUnauthorizedAccount(address)", alice));
-        vm.prank(alice);
-        settlement.registerVerifier(10, second);
-    }
-
-    function test_roles_are_the_owners_to_give() public {
-        vm.expectEmit(true, true, true, true, address(settlement));
-        emit ISettlement.OperatorChanged(bob);
-        settlement.setOperator(bob);
-        settlement.setReceiptSigner(bob);
-        assertEq(settlement.operator(), bob, "operator");
-        assertEq(settlement.receiptSigner(), bob, "receipt signer");
-        vm.expectRevert(ISettlement.ZeroAddress.selector);
-        settlement.setOperator(address(0));
-        vm.expectRevert(ISettlement.ZeroAddress.selector);
-        settlement.setReceiptSigner(address(0));
-        vm.startPrank(alice);
-        vm.expectRevert(abi.encodeWithSignature("OwnableUnauthorizedAccount(address)", alice));
-        settlement.setOperator(alice);
-        vm.expectRevert(abi.encodeWithSignature("OwnableUnauthorizedAccount(address)", alice));
-        settlement.setReceiptSigner(alice);
-    }
-
     function test_fuzz_binding_equals_its_definition(
         uint256[8] calldata raw,
         uint256 newRoot,
@@ -299,10 +269,5 @@ contract SettlementBatchesTest is Fixture {
 
     function _refused(uint256[] memory words, uint256 word) internal {
         _settleReverts(words, none, 0, abi.encodeWithSelector(ISettlement.NotCanonical.selector, word));
-    }
-
-    function _invalidVerifier(uint256 slots, address candidate) internal {
-        vm.expectRevert(abi.encodeWithSelector(ISettlement.InvalidVerifier.selector, candidate));
-        settlement.registerVerifier(slots, candidate);
     }
 }
