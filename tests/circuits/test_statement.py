@@ -199,6 +199,14 @@ def test_amount_that_borrows_from_its_neighbour(refused: Refused) -> None:
     refused(unchecked_inputs(opened(1), [RawSlot(Slot(1, charge=2**54), authorise(1))]))
 
 
+@pytest.mark.parametrize("name", ["oldRoot", "newRoot"])
+def test_roots_are_not_the_provers_choice(refused: Refused, name: str) -> None:
+    inputs = unchecked_inputs(opened(1), [RawSlot(Slot(1, deposit=5))])
+    inputs[name] = opened(1, 2).root
+    bind(inputs)
+    assert "Batch" in refused(inputs)
+
+
 def test_other_words_for_the_same_update(refused: Refused) -> None:
     inputs = unchecked_inputs(opened(1), [RawSlot(Slot(1, deposit=5))])
     inputs["w0"][0] += 1 << 132
