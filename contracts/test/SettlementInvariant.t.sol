@@ -30,8 +30,11 @@ contract Handler is Deployment {
     }
 
     function depositFor(uint256 who, uint256 whom, uint256 amount) external {
-        vm.prank(wallets[who % WALLETS]);
-        settlement.depositFor(whom % WALLETS + 1, bound(amount, 1, 10));
+        address wallet = wallets[who % WALLETS];
+        uint256 most = token.balanceOf(wallet);
+        if (most == 0) return;
+        vm.prank(wallet);
+        settlement.depositFor(whom % WALLETS + 1, bound(amount, 1, most));
     }
 
     function requestWithdrawal(uint256 who, uint256 amount) external {
