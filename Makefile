@@ -39,7 +39,7 @@ demo: setup ## deposit, 60 paid calls, two proved batches, payouts and an audit 
 
 test: setup ## all tests: forge, unit, property, circuits, integration, end to end
 	@. hardhat-local/env.sh && $(FORGE) test
-	@. hardhat-local/env.sh && $(BIN)/python -m pytest -q $(PYTEST_ARGS)
+	@. hardhat-local/env.sh && $(BIN)/python -m pytest -q --numprocesses 2 --dist loadfile $(PYTEST_ARGS)
 
 lint: setup ## ruff, mypy, import rules, forge fmt, money lint, golden vectors up to date
 	@$(BIN)/ruff check $(SOURCES)
