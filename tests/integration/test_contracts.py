@@ -25,8 +25,8 @@ from mini_llm.wallet.field import P
 DEPLOYED = ("VibesToken", "PartnerRegistry", "Settlement", "BatchVerifier4", "BatchVerifier10")
 PUSH1, PUSH32, INVALID = 0x60, 0x7F, 0xFE
 # Opcodes after Shanghai, and those that Polygon zkEVM lacks or means otherwise: SELFDESTRUCT is SENDALL,
-# EXTCODEHASH does not tell empty accounts, DIFFICULTY is 0, BLOCKHASH and NUMBER count transactions, there is
-# no BASEFEE (0xPolygonHermez/zkevm-rom issue 193). PUSH0 it has.
+# EXTCODEHASH does not tell empty accounts, DIFFICULTY is 0, BLOCKHASH and NUMBER count transactions
+# (0xPolygonHermez/zkevm-rom issue 193); BASEFEE belongs to fees that its legacy transactions do not have.
 FORBIDDEN_OPCODES = {
     0x3F: "EXTCODEHASH",
     0x40: "BLOCKHASH",
