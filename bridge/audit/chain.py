@@ -15,9 +15,9 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from eth_utils.address import to_checksum_address
-from requests import RequestException
+from requests import HTTPError, RequestException
 from web3 import HTTPProvider, Web3
-from web3.exceptions import TransactionNotFound, Web3Exception, Web3RPCError, Web3ValueError
+from web3.exceptions import TransactionNotFound, Web3RPCError
 
 TIMEOUT_S: Final = 30
 
@@ -98,10 +98,14 @@ class Chain:
     def _reading(self) -> Iterator[None]:
         try:
             yield
+        except CannotAudit:
+            raise
         except RequestException as error:
             raise CannotAudit(f"no answer from {self._host}: {type(error).__name__}") from error
-        except (Web3Exception, Web3ValueError, ValueError, TypeError, KeyError, OverflowError) as error:
-            raise CannotAudit(f"unusable answer from {self._host}: {error}") from error
+        except Exception as error:  # a malformed answer can raise anything in web3 and eth_abi
+            raise CannotAudit(
+                f"unusable answer from {self._host}: {type(error).__name__}: {error}"
+            ) from error
 
     def view(self, name: str, *args: object) -> Any:
         """A view of the settlement at the audited block."""
@@ -181,7 +185,7 @@ class Chain:
             query["topics"] = topics
         try:
             return list(self._w3.eth.get_logs(query))  # type: ignore[arg-type]
-        except Web3RPCError:
+        except (Web3RPCError, HTTPError):
             if start == end:
                 raise
         middle = (start + end) // 2

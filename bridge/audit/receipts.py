@@ -74,7 +74,7 @@ class Locator:
         return places[position].of(subject) if position < len(places) else Place(subject=subject)
 
 
-@dataclass(frozen=True)
+@dataclass
 class ReceiptAudit:
     """One export under audit.
 
@@ -91,6 +91,10 @@ class ReceiptAudit:
     signers: Sequence[str]
     batches: Sequence[Batch]
     tally: Tally
+    _locate: Locator = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._locate = Locator(self.batches)
 
     def run(self, progress: Progress) -> Receipts:
         """Checks the receipts by themselves, then against the batches.
@@ -108,19 +112,18 @@ class ReceiptAudit:
         return receipts
 
     def _read(self, progress: Progress) -> list[Entry]:
-        locate = Locator(self.batches)
         size, read, entries = self.path.stat().st_size, 0, []
         with self.path.open("rb") as lines:
             for number, line in enumerate(lines, start=1):
                 read += len(line)
                 if line.strip():
-                    entries.append(self._check_line(number, line, locate))
+                    entries.append(self._check_line(number, line))
                 if number % 500 == 0:
                     progress("receipts", read, size)
         progress("receipts", size, size)
         return entries
 
-    def _check_line(self, number: int, line: bytes, locate: Locator) -> Entry:
+    def _check_line(self, number: int, line: bytes) -> Entry:
         try:
             signed = SignedReceipt.from_json(json.loads(line))
         except (ValueError, RecursionError) as error:
@@ -129,7 +132,7 @@ class ReceiptAudit:
             ) from error
         receipt = signed.receipt
         subject = f"line {number}, account {receipt.account}, receipt {receipt.account_sequence}"
-        place = locate(receipt.account, receipt.account_total_base, subject)
+        place = self._locate(receipt.account, receipt.account_total_base, subject)
         self.tally.counts["receipt format"] += 1
         expected = " or ".join(self.signers)
         try:
@@ -148,10 +151,9 @@ class ReceiptAudit:
         )  # fmt: skip
 
     def _check_account(self, idx: int, chain: list[Entry]) -> None:
-        locate = Locator(self.batches)
         previous, total_base = bytes(32), 0
-        for entry in self._numbered(f"account {idx}", chain, lambda entry: entry.account_sequence, locate):
-            place = locate(idx, entry.account_total_base, f"line {entry.line}, account {idx}")
+        for entry in self._numbered(f"account {idx}", chain, lambda entry: entry.account_sequence):
+            place = self._locate(idx, entry.account_total_base, f"line {entry.line}, account {idx}")
             self.tally.equal(
                 "receipt chain", place.of(f"{place.subject}, previousReceipt"), previous, entry.previous
             )
@@ -160,20 +162,17 @@ class ReceiptAudit:
             previous = entry.digest
 
     def _check_partner(self, partner_id: int, chain: list[Entry]) -> None:
-        locate, total_base = Locator(self.batches), 0
-        subject = f"partner {partner_id}"
-        for entry in self._numbered(subject, chain, lambda entry: entry.partner_sequence, locate):
-            place = locate(entry.account, entry.account_total_base, f"line {entry.line}, {subject}")
+        subject, total_base = f"partner {partner_id}", 0
+        for entry in self._numbered(subject, chain, lambda entry: entry.partner_sequence):
+            place = self._locate(entry.account, entry.account_total_base, f"line {entry.line}, {subject}")
             total_base += entry.charge_base
             self.tally.equal("receipt totals", place, total_base, entry.partner_total_base)
 
-    def _numbered(
-        self, subject: str, chain: list[Entry], sequence: Callable[[Entry], int], locate: Locator
-    ) -> list[Entry]:
+    def _numbered(self, subject: str, chain: list[Entry], sequence: Callable[[Entry], int]) -> list[Entry]:
         """The receipts in order of their sequence numbers, which must run from 1 without gaps or repeats."""
         ordered = sorted(chain, key=sequence)
         for expected, entry in enumerate(ordered, start=1):
-            place = locate(
+            place = self._locate(
                 entry.account, entry.account_total_base, f"line {entry.line}, sequence of {subject}"
             )
             if sequence(entry) < expected:

@@ -195,7 +195,10 @@ class Replay:
         self.tally.equal("commitments", place, commitment, call.commitment)
         r = challenge(place.batch or 0, words, commitment)
         public = (commitment, r, evaluate(words, r))
-        holds = verify_proof(verifier.key, call.proof, public)
+        try:
+            holds = verify_proof(verifier.key, call.proof, public)
+        except ValueError as error:
+            raise Mismatch("proofs", place, "a verifying key of curve points", str(error)) from error
         self.tally.require("proofs", place, holds, "a proof that holds", [hex(word) for word in call.proof])
 
     def _partner_gross(self, call: BatchCall, place: Place) -> dict[int, int]:

@@ -1,0 +1,165 @@
+"""`vibes audit` on a real chain with real proofs: what it accepts, what it prints, and which cheats of an
+operator, invisible to the contract, it finds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.anvil import running_anvil
+from support.auditing import Audited, Refused, lying_node, run_audit
+from support.settling import Scenario, export, played
+from support.stack import Stack
+
+from bridge.audit.checks import CHECKS
+from bridge.rollup.batch import Slot, encode_partner_word
+
+
+@pytest.fixture(scope="module")
+def scenario(circuits_dir: Path) -> Iterator[Scenario]:
+    with running_anvil() as node, played(Stack(node), circuits_dir) as played_out:
+        yield played_out
+
+
+def audit(scenario: Scenario, folder: Path, *options: str, url: str = "") -> Audited:
+    receipts = export(folder / "receipts.jsonl", scenario.settling.receipts)
+    return run_audit(url or scenario.stack.url, scenario.stack.settlement.address, receipts, *options)
+
+
+def test_an_honest_history_holds(scenario: Scenario, tmp_path: Path) -> None:
+    found = audit(scenario, tmp_path, "--json")
+    report = found.report
+    assert (found.code, report["ok"], report["first_mismatch"]) == (0, True, None)
+    assert [check["name"] for check in report["checks"]] == list(CHECKS)
+    assert all(check["ok"] and check["count"] for check in report["checks"])
+    assert [batch["gross"] for batch in report["batches"]] == [1_934_678, 345_712, 5]
+    assert report["receipts"] == {
+        "count": 8,
+        "settled": 7,
+        "settled_base": 2_280_395,
+        "not_yet_settled": 1,
+        "not_yet_settled_base": 77,
+    }
+    # floor(1,234,567 x 30 %) + floor(345,684 x 20 %): the change of terms is not retroactive
+    pithy = report["partners"][1]
+    assert (pithy["name"], pithy["earned"]) == ("pithy-labs", 370_370 + 69_136)
+    assert report["totals"]["held"] == sum(report["totals"]["liabilities"].values())
+    assert report["verifiers"][0]["development"] is True
+
+
+def test_the_text_ends_with_the_verdict(scenario: Scenario, tmp_path: Path) -> None:
+    found = audit(scenario, tmp_path)
+    assert found.code == 0
+    lines = found.output.rstrip().splitlines()
+    assert lines[-1] == "audit: OK"
+    assert all(any(line.startswith(name) for line in lines) for name in CHECKS)
+    assert found.errors == ""  # no progress bars where there is no terminal
+
+
+def test_a_partner_sees_its_batches(scenario: Scenario, tmp_path: Path) -> None:
+    report = audit(scenario, tmp_path, "--json", "--partner", "long-form").report
+    (partner,) = report["partners"]
+    assert [(batch["number"], batch["gross"]) for batch in partner["batches"]] == [(1, 700_100), (2, 33)]
+    assert (
+        sum(batch["share"] for batch in partner["batches"]) == partner["earned"] == 700_133 * 2_500 // 10_000
+    )
+    assert partner["claimable"] == partner["earned"] - partner["paid"] == 0
+    text = audit(scenario, tmp_path, "--partner", "long-form").output
+    assert "pithy-labs" not in text
+    unknown = audit(scenario, tmp_path, "--partner", "nobody")
+    assert unknown.code == 2
+    assert "house, pithy-labs, long-form" in unknown.errors
+
+
+def test_what_cannot_be_audited_is_said(scenario: Scenario, tmp_path: Path) -> None:
+    receipts, settlement = export(tmp_path / "r.jsonl", []), scenario.stack.settlement.address
+    dead = run_audit("http://127.0.0.1:1/secret-path", settlement, receipts)
+    assert (dead.code, dead.output) == (2, "")
+    assert "no answer from 127.0.0.1:1" in dead.errors
+    assert "secret-path" not in dead.errors
+    empty = run_audit(scenario.stack.url, "0x" + "12" * 20, receipts)
+    assert empty.code == 2
+    assert "no contract at" in empty.errors
+    other = run_audit(scenario.stack.url, scenario.stack.token.address, receipts)
+    assert (other.code, other.output) == (2, "")
+    assert run_audit(scenario.stack.url, "0x12", receipts).code == 2
+    assert run_audit(scenario.stack.url, settlement, tmp_path / "missing").code == 2
+
+
+def test_nodes_that_limit_ranges_are_asked_in_pieces(scenario: Scenario, tmp_path: Path) -> None:
+    asked: list[int] = []
+
+    def limited(method: str, params: list[Any], result: Any) -> Any:
+        if method == "eth_getLogs":
+            span = int(params[0]["toBlock"], 16) - int(params[0]["fromBlock"], 16) + 1
+            asked.append(span)
+            if span > 5:
+                raise Refused("block range too large")
+        return result
+
+    with lying_node(scenario.stack.url, limited) as url:
+        assert audit(scenario, tmp_path, url=url).code == 0
+    assert max(asked) > 5
+    assert min(asked) <= 5
+
+
+def test_a_start_after_the_deployment_fails(scenario: Scenario, tmp_path: Path) -> None:
+    assert audit(scenario, tmp_path, "--json", "--from-block", "14").mismatch["check"] in CHECKS
+
+
+def test_a_receipts_root_of_other_receipts_is_found(scenario: Scenario, tmp_path: Path) -> None:
+    settling, alice = scenario.settling, scenario.alice
+    with settling.branch():
+        call = settling.prepare(Slot(alice.idx, charge=77), wallets=(alice,))
+        settling.send(call.altered(receipts_root=b"\1" * 32))
+        mismatch = audit(scenario, tmp_path, "--json").mismatch
+    assert (mismatch["check"], mismatch["batch"]) == ("receipt anchors", 4)
+    assert mismatch["actual"] != mismatch["expected"] == "0x" + "01" * 32
+
+
+def test_revenue_given_to_another_partner_is_found(scenario: Scenario, tmp_path: Path) -> None:
+    settling, alice = scenario.settling, scenario.alice
+    with settling.branch():
+        call = settling.prepare(Slot(alice.idx, charge=77), wallets=(alice,))
+        receipt = settling.send(replace(call, partner_words=[encode_partner_word(1, 77)]))
+        mismatch = audit(scenario, tmp_path, "--json").mismatch
+    assert mismatch["check"] == "partner receipts"
+    assert (mismatch["block"], mismatch["batch"]) == (receipt["blockNumber"], 4)
+    assert (mismatch["subject"], mismatch["expected"], mismatch["actual"]) == ("partner 1", "0", "77")
+
+
+def test_a_reward_above_the_accounts_share_is_found(scenario: Scenario, tmp_path: Path) -> None:
+    settling, bob = scenario.settling, scenario.bob
+    allowed_base = 700_045 // 10 - 7
+    with settling.branch():
+        settling.open = []
+        settling.settle(Slot(bob.idx, reward=allowed_base))
+        assert audit(scenario, tmp_path).code == 0
+        settling.settle(Slot(bob.idx, reward=1))
+        mismatch = audit(scenario, tmp_path, "--json").mismatch
+    assert (mismatch["check"], mismatch["batch"]) == ("rewards", 5)
+    assert (mismatch["expected"], mismatch["actual"]) == ("at most 70004", "70005")
+
+
+def test_an_overcharging_receipt_is_found(scenario: Scenario, tmp_path: Path) -> None:
+    settling = scenario.settling
+    cheap = replace(settling.receipts[0].receipt, prompt_price_base_per_mtok=999_999)
+    receipts = [settling.sign(cheap), *settling.receipts[1:]]
+    found = run_audit(
+        scenario.stack.url,
+        scenario.stack.settlement.address,
+        export(tmp_path / "r.jsonl", receipts),
+        "--json",
+    )
+    assert (found.mismatch["check"], found.mismatch["batch"]) == ("receipt charges", 1)
+    assert (found.mismatch["expected"], found.mismatch["actual"]) == ("at most 1234566", "1234567")
+
+
+def test_a_rotated_receipt_signer_keeps_old_receipts_valid(scenario: Scenario, tmp_path: Path) -> None:
+    stack = scenario.stack
+    with scenario.settling.branch():
+        stack.send(stack.owner, stack.settlement.functions.setReceiptSigner(stack.owner.address))
+        assert audit(scenario, tmp_path).code == 0
