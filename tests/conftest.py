@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from support.anvil import Anvil, circuits, running_anvil
 from support.operator import Operator, operating
+from support.settling import Scenario, played
 from support.stack import Stack
 
 
@@ -35,3 +36,10 @@ def operator(stack: Stack, tmp_path: Path, circuits_dir: Path) -> Iterator[Opera
     """An operator of the deployed contracts, with an empty ledger and an empty bridge store."""
     with operating(stack, tmp_path, circuits_dir) as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def scenario(circuits_dir: Path) -> Iterator[Scenario]:
+    """A settled history on a chain of its own; tests that go on settling do so in a `branch`."""
+    with running_anvil() as node, played(Stack(node), circuits_dir) as played_out:
+        yield played_out

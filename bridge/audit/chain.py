@@ -84,6 +84,7 @@ class Chain:
     def __init__(self, rpc: str, settlement: str) -> None:
         self._host = urlsplit(rpc).netloc or rpc  # the path of a node's URL is often its password
         self._w3 = Web3(HTTPProvider(rpc, request_kwargs={"timeout": TIMEOUT_S}))
+        self._w3.middleware_onion.remove("validation")  # asks for the chain id before every call
         address = to_checksum_address(settlement)
         with self._reading():
             self.head = int(self._w3.eth.block_number)

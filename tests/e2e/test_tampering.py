@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import fields, replace
 from pathlib import Path
@@ -11,10 +11,9 @@ from typing import Any
 
 import pytest
 from eth_utils.abi import function_abi_to_4byte_selector
-from support.anvil import running_anvil
 from support.auditing import Audited, Lie, lying_node, run_audit
 from support.batches import RawSlot, unchecked_inputs
-from support.settling import CEILING_BASE, Call, Scenario, Settling, export, played
+from support.settling import CEILING_BASE, Call, Scenario, Settling, export
 from support.stack import Stack, Wallet, labelled_account
 from web3.exceptions import ContractCustomError
 
@@ -26,13 +25,6 @@ from bridge.rollup.transition import Authorisation
 from bridge.witness import WitnessRefused
 from mini_llm.wallet.ceiling import sign_ceiling
 from mini_llm.wallet.receipt import Receipt, SignedReceipt, sign_receipt
-
-
-@pytest.fixture(scope="module")
-def scenario(circuits_dir: Path) -> Iterator[Scenario]:
-    with running_anvil() as node, played(Stack(node), circuits_dir) as played_out:
-        yield played_out
-
 
 # -- receipts
 

@@ -3,25 +3,15 @@ operator, invisible to the contract, it finds."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import pytest
-from support.anvil import running_anvil
 from support.auditing import Audited, Refused, lying_node, run_audit
-from support.settling import Scenario, export, played
-from support.stack import Stack
+from support.settling import Scenario, export
 
 from bridge.audit.checks import CHECKS
 from bridge.rollup.batch import Slot, encode_partner_word
-
-
-@pytest.fixture(scope="module")
-def scenario(circuits_dir: Path) -> Iterator[Scenario]:
-    with running_anvil() as node, played(Stack(node), circuits_dir) as played_out:
-        yield played_out
 
 
 def audit(scenario: Scenario, folder: Path, *options: str, url: str = "") -> Audited:
