@@ -44,7 +44,7 @@ test: setup ## all tests: forge, unit, property, circuits, integration, end to e
 lint: setup ## ruff, mypy, import rules, forge fmt, money lint, golden vectors up to date
 	@$(BIN)/ruff check $(SOURCES)
 	@$(BIN)/ruff format --check $(SOURCES)
-	@$(BIN)/mypy
+	@MYPYPATH=scripts $(BIN)/mypy mini_llm router bridge scripts/*.py benchmarks/*.py
 	@$(BIN)/lint-imports
 	@$(FORGE) fmt --check contracts/src contracts/test
 	@$(BIN)/python scripts/lint_house_rules.py

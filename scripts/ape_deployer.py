@@ -14,6 +14,7 @@ from typing import Any
 
 from tools import anvil
 from web3 import HTTPProvider, Web3
+from web3.types import RPCEndpoint
 
 ROOT = Path(__file__).resolve().parents[1]
 LOCAL_CHAIN_IDS = (31337, 31338)
@@ -39,7 +40,7 @@ class Deployer:
         self._account = ApeSigner(private_key=private_key)
         self.address: str = self._account.address
         confirmations = 0 if chain_id in LOCAL_CHAIN_IDS else LIVE_CONFIRMATIONS
-        self._options = {"required_confirmations": confirmations}
+        self._options: dict[str, Any] = {"required_confirmations": confirmations}
         self.gas_used = 0
 
     def deploy(self, name: str, *arguments: Any) -> Any:
@@ -105,7 +106,7 @@ def scratch_chain(chain_id: int, rich: str) -> Iterator[str]:
             if process.poll() is not None:
                 raise ApeFailed(f"anvil ended with exit code {process.returncode}")
             time.sleep(0.02)
-        web3.provider.make_request("anvil_setBalance", [rich, hex(10**24)])
+        web3.provider.make_request(RPCEndpoint("anvil_setBalance"), [rich, hex(10**24)])
         yield f"http://127.0.0.1:{port}"
     finally:
         process.terminate()

@@ -73,8 +73,8 @@ class Plan:
         try:
             values = json.loads(path.read_text())
             policy = Policy(**values.pop("policy", {}))
-            lists = {name: tuple(values.pop(name, ())) for name in ("partners", "mint")}
-            plan = cls(policy=policy, **lists, **values)
+            partners, mint = tuple(values.pop("partners", ())), tuple(values.pop("mint", ()))
+            plan = cls(policy=policy, partners=partners, mint=mint, **values)
             addresses = [plan.treasury, plan.operator, plan.receipt_signer, *filter(None, [plan.owner])]
             addresses += [entry["payout"] for entry in plan.partners] + [entry["to"] for entry in plan.mint]
         except (OSError, TypeError, KeyError, ValueError) as error:
