@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import rlp  # type: ignore[import-untyped]
 from eth_hash.auto import keccak
+from hexbytes import HexBytes
 
 from bridge.audit.chain import Chain, Log
 from bridge.audit.checks import Mismatch, Place, Tally
@@ -105,7 +106,7 @@ def _encodings(tx: Mapping[str, Any]) -> tuple[bytes, bytes, int]:
     if fees is None:
         raise ValueError(f"transaction type {kind}")
     access = [
-        [bytes.fromhex(entry["address"][2:]), [bytes(key) for key in entry["storageKeys"]]]
+        [bytes.fromhex(entry["address"][2:]), [bytes(HexBytes(key)) for key in entry["storageKeys"]]]
         for entry in tx.get("accessList", [])
     ]
     body = [tx["chainId"], tx["nonce"], *(tx[fee] for fee in fees), tx["gas"], *head, access]

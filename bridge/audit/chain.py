@@ -130,9 +130,12 @@ class Chain:
         """A transaction by hash; None if the node does not know it."""
         with self._reading():
             try:
-                return self._w3.eth.get_transaction(tx_hash)  # type: ignore[arg-type]
+                found: Mapping[str, Any] = self._w3.eth.get_transaction(tx_hash)  # type: ignore[arg-type]
             except TransactionNotFound:
                 return None
+            if not {"to", "input"} <= set(found):
+                raise ValueError(f"a transaction without recipient or input for {tx_hash}")
+            return found
 
     def decode_call(self, data: bytes) -> tuple[str, dict[str, Any]]:
         """Function name and arguments of calldata for the settlement.

@@ -79,6 +79,19 @@ def test_what_cannot_be_audited_is_said(scenario: Scenario, tmp_path: Path) -> N
     assert run_audit(scenario.stack.url, settlement, tmp_path / "missing").code == 2
 
 
+def test_a_broken_node_is_no_mismatch(scenario: Scenario, tmp_path: Path) -> None:
+    for broken in ("eth_blockNumber", "eth_call", "eth_getLogs", "eth_getTransactionByHash"):
+        for answer in ("0xzz", {}):
+
+            def garble(method: str, _: list[Any], result: Any, *, at: str = broken, say: Any = answer) -> Any:
+                return say if method == at else result
+
+            with lying_node(scenario.stack.url, garble) as url:
+                found = audit(scenario, tmp_path, url=url)
+            assert (found.code, found.output) == (2, "")
+            assert "audit: could not be made" in found.errors
+
+
 def test_nodes_that_limit_ranges_are_asked_in_pieces(scenario: Scenario, tmp_path: Path) -> None:
     asked: list[int] = []
 
