@@ -8,7 +8,7 @@ from collections import Counter
 from dataclasses import replace
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, rule
 from support.books import LEASE_S, NOW_S, SIGNER, TERMS, facts, funded, owner, reservation
@@ -77,6 +77,7 @@ def test_shares_are_one_floor_of_the_total(
 def test_a_change_of_shares_is_never_retroactive(
     before: list[int], after: list[int], old_bps: int, new_bps: int
 ) -> None:
+    assume(old_bps != new_bps)  # the same share is no change: it goes on being floored on one total
     with tempfile.TemporaryDirectory() as folder:
         engine = open_database(f"sqlite:///{folder}/ledger.db")
         with writing(engine).begin() as connection:
