@@ -12,7 +12,7 @@ from bridge.chain.client import ChainClient
 from bridge.chain.settlement import SettlementContract
 from bridge.collect import collect
 from bridge.config import BridgeSettings
-from bridge.errors import NoBatchSize, RpcUnavailable, SettlementTimeout, VerifierMismatch
+from bridge.errors import BatchTaken, NoBatchSize, RpcUnavailable, SettlementTimeout, VerifierMismatch
 from bridge.indexer import Indexer
 from bridge.mirror import mirror
 from bridge.prover import Proof, Prover
@@ -89,14 +89,15 @@ class Pipeline:
     def watch(self, interval_s: int) -> None:
         """Settles for ever: at once while there is work, else every `interval_s` seconds.
 
-        An outage or a transaction that is not mined in time is waited out: the same batch is tried again.
+        An outage or a transaction that is not mined in time is waited out: the same batch is tried again. A
+        batch that another process of the operator sealed first is taken up from the store.
         """
         self._prover.warm_up(self._prover.sizes[0])
         while True:
             try:
                 if self.settle_once() is not None:
                     continue
-            except (RpcUnavailable, SettlementTimeout) as error:
+            except (BatchTaken, RpcUnavailable, SettlementTimeout) as error:
                 self._report(f"{error}; trying again in {interval_s} s")
             time.sleep(interval_s)
 

@@ -17,7 +17,7 @@ TEMPLATE_TOKENS: Final = 256
 MESSAGE_TOKENS: Final = 16
 """Most tokens that it adds to each message: role and separators."""
 BYTES_PER_TOKEN: Final = 4
-"""Text that no provider counted is charged as one token for this many bytes: fewer than tokenizers make."""
+"""A whole answer that no provider counted costs a token for this many bytes, about what tokenizers make."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,9 +110,9 @@ class StreamMeter:
 
 
 def _prompt_floor(request: ChatRequest) -> int:
-    """Tokens of the messages' text at `BYTES_PER_TOKEN`; roles, tools and templates are not counted."""
+    """Words of the messages' text: a token never spans two. Roles, tools and templates are not counted."""
     texts = (text for message in request.fields["messages"] for text in _texts(message.get("content")))
-    return sum(len(text.encode()) for text in texts) // BYTES_PER_TOKEN
+    return sum(len(text.split()) for text in texts)
 
 
 def _texts(content: Any) -> Iterable[str]:

@@ -14,7 +14,7 @@ from bridge.audit.chain import Progress
 from bridge.audit.checks import Mismatch, Place, Tally
 from bridge.audit.replay import Batch
 from bridge.rollup.receipts import receipts_tree
-from mini_llm.wallet.receipt import Receipt, ReceiptDomain, SignedReceipt, recover_signer
+from mini_llm.wallet.receipt import InvalidReceipt, Receipt, ReceiptDomain, SignedReceipt, recover_signer
 from mini_llm.wallet.signature import InvalidSignature
 
 PRICED_TOKENS: Final = 10**6
@@ -125,8 +125,8 @@ class ReceiptAudit:
 
     def _check_line(self, number: int, line: bytes) -> Entry:
         try:
-            signed = SignedReceipt.from_json(json.loads(line))
-        except (ValueError, RecursionError) as error:
+            signed = SignedReceipt.from_text(line)
+        except InvalidReceipt as error:
             raise Mismatch(
                 "receipt format", Place(subject=f"line {number}"), "a receipt", str(error)
             ) from error

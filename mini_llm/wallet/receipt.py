@@ -1,11 +1,11 @@
 """Signed receipts: what the router promises it charged, and what everyone can check (EIP-712).
 
-A receipt is signed over EIP-712 typed data, so a wallet, a contract or any Ethereum library verifies it. The
-constant parts of the encoding are hashed once; one digest costs two keccaks.
+A wallet, a contract or any Ethereum library can verify one. A digest costs two keccaks.
 """
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -51,6 +51,7 @@ DOMAIN_VERSION: Final = "1"
 
 _WORD: Final = 32
 _DECIMAL: Final = re.compile(r"0|[1-9][0-9]*")
+_SURROGATE: Final = re.compile("[\ud800-\udfff]")  # JSON can spell a lone one, UTF-8 cannot
 _HEX: Final = re.compile(r"0x([0-9a-f]{2})*")
 
 
@@ -195,7 +196,7 @@ _MEMBERS: Final = tuple(
 
 def _check_range(field: str, kind: str, value: object) -> None:
     if kind == "string":
-        if not isinstance(value, str) or not value:
+        if not isinstance(value, str) or not value or _SURROGATE.search(value):
             raise InvalidReceipt(field, "not a text")
     elif kind == "bytes32":
         if not isinstance(value, bytes) or len(value) != _WORD:
@@ -238,6 +239,24 @@ class SignedReceipt:
         values = {name: _decode(field, kind, message[field]) for name, field, kind in _MEMBERS}
         signature = cast(bytes, _decode("signature", "bytes", data["signature"]))
         return cls(Receipt(**cast(dict[str, Any], values)), signature)
+
+    @classmethod
+    def from_text(cls, text: str | bytes) -> SignedReceipt:
+        """Reads one line of an export. Raises InvalidReceipt for anything but the JSON of `to_json`."""
+        try:
+            data = json.loads(text, object_pairs_hook=_members)
+        except InvalidReceipt:
+            raise
+        except (ValueError, RecursionError):
+            raise InvalidReceipt("receipt", "not JSON") from None
+        return cls.from_json(data)
+
+
+def _members(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    members = dict(pairs)
+    if len(members) != len(pairs):  # readers differ in which of the two counts
+        raise InvalidReceipt("receipt", "names a member twice")
+    return members
 
 
 def _encode(value: str | int | bytes) -> str:

@@ -128,6 +128,18 @@ def test_a_line_that_is_no_receipt_is_found(scenario: Scenario, tmp_path: Path, 
     assert (found["check"], found["subject"]) == ("receipt format", "line 9")
 
 
+@pytest.mark.parametrize("model", ['"free", "model": "', '"\\ud800'])
+def test_a_receipt_that_readers_would_differ_on_is_found(
+    scenario: Scenario, tmp_path: Path, model: str
+) -> None:
+    path = export(tmp_path / "receipts.jsonl", scenario.settling.receipts)
+    altered = path.read_text().replace('"model": "', '"model": ' + model, 1)
+    assert altered != path.read_text()
+    path.write_text(altered)
+    found = run_audit(scenario.stack.url, scenario.stack.settlement.address, path, "--json").mismatch
+    assert (found["check"], found["subject"]) == ("receipt format", "line 1")
+
+
 # -- a node that lies
 
 

@@ -98,7 +98,7 @@ def test_an_answer_ends_with_its_last_choice() -> None:
 
 
 def test_uncounted_streams_cost_a_token_for_each_piece_at_most() -> None:
-    meter = StreamMeter(chat("x" * 40, stream=True))
+    meter = StreamMeter(chat("ten words, " * 5 + " " * 7000, stream=True))
     assert not meter.generated
     meter.take([StreamEvent(b": comment\n\n")])
     assert not meter.generated
@@ -114,5 +114,5 @@ def test_the_last_of_continuous_counts_is_taken() -> None:
 
 
 def test_uncounted_answers_cost_a_token_for_four_bytes() -> None:
-    assert completion_usage(chat("x" * 40), Completion(b"", None, 41)) == Usage(10, 11, estimated=True)
+    assert completion_usage(chat("two words"), Completion(b"", None, 41)) == Usage(2, 11, estimated=True)
     assert completion_usage(chat(), Completion(b"", Usage(1, 2), 41)) == Usage(1, 2)

@@ -143,7 +143,7 @@ def test_default_cap_is_sent_upstream(world: World) -> None:
 
 def test_uncounted_answers_are_estimated_low(world: World) -> None:
     user = world.user()
-    text = "x" * 80
+    text = "twenty words " * 10 + " " * 80
     raw = user.client().chat.completions.with_raw_response.create(model="no-usage", messages=say(text))
     receipt = decode_receipt(raw.headers[RECEIPT_HEADER]).receipt
     assert (receipt.prompt_tokens, receipt.completion_tokens) == (20, -(-len(ANSWER) // 4))

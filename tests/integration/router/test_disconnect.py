@@ -53,7 +53,7 @@ def test_what_was_generated_is_charged_and_no_more(world: World, model: str) -> 
     generated = world.upstream.pieces_sent[marker]
     assert 5 <= call.completion_tokens <= generated
     assert call.estimated is (model == "endless")
-    prompt_tokens = len(marker) // 4 if call.estimated else PROMPT_TOKENS
+    prompt_tokens = len(marker.split()) if call.estimated else PROMPT_TOKENS
     charge_base = prompt_tokens * PROMPT_BASE + call.completion_tokens * COMPLETION_BASE
     assert call.charge_base == charge_base
     assert call.receipt is not None
