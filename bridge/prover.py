@@ -1,50 +1,41 @@
-"""Proofs of batches, made by a pool of worker processes that keep their keys loaded."""
+"""Proofs of batches and exits: made by a pool of workers, believed only when they verify here."""
 
 from __future__ import annotations
 
-import json
-import multiprocessing
-import os
-import tempfile
 import threading
-import time
-from collections.abc import Mapping, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
-from functools import cache
-from multiprocessing.connection import wait
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Executor
 from pathlib import Path
-from typing import Any, Final
-
-import groth16py
+from typing import Any, Final, cast
 
 from bridge.errors import BridgeError
-from bridge.groth16 import key_words, solidity_words, verify_proof
-from bridge.witness import WitnessCalculator, wtns_file
+from bridge.groth16 import verify_proof
+from bridge.proving.artifacts import (
+    DEVELOPMENT_CHAIN_IDS,
+    Artifacts,
+    ArtifactsDiffer,
+    ArtifactsMissing,
+    DevelopmentKeyRefused,
+)
+from bridge.proving.engines import FleetNotInstalled, SchedulerUnavailable, fleet_engine, local_engine
+from bridge.proving.worker import Job, Proof, load, prove
 
-DEVELOPMENT_CHAIN_IDS: Final = frozenset({31337, 31338})
-"""Chains on which a single-party key may be used: nobody's money is there."""
+__all__ = [
+    "DEVELOPMENT_CHAIN_IDS",
+    "Artifacts",
+    "ArtifactsDiffer",
+    "ArtifactsMissing",
+    "DevelopmentKeyRefused",
+    "FleetNotInstalled",
+    "Proof",
+    "Prover",
+    "ProverFailed",
+    "SchedulerUnavailable",
+    "UnknownBatchSize",
+    "prove_once",
+]
 
-BUILD_COMMAND: Final = "make setup"
-
-
-class ArtifactsMissing(BridgeError):
-    """A circuit's proving artefacts are not there or not complete."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        super().__init__(f"{path} is missing: run `{BUILD_COMMAND}`")
-
-
-class DevelopmentKeyRefused(BridgeError):
-    """Proofs by a single-party development key are worth nothing: whoever made the key can forge them."""
-
-    def __init__(self, chain_id: int) -> None:
-        self.chain_id = chain_id
-        super().__init__(
-            f"development proving keys are refused on chain {chain_id}, only local chains may use them"
-        )
+ATTEMPTS: Final = 2
 
 
 class UnknownBatchSize(BridgeError):
@@ -56,98 +47,45 @@ class UnknownBatchSize(BridgeError):
 
 
 class ProverFailed(BridgeError):
-    """A worker died or made a proof that does not verify; the same batch may be proved again."""
+    """Workers died, did not answer in time or made proofs that do not verify; proving again may help."""
 
-    def __init__(self, slots: int, reason: str) -> None:
-        self.slots, self.reason = slots, reason
-        super().__init__(f"proving a batch of {slots} slots failed: {reason}")
-
-    def __reduce__(self) -> tuple[Any, ...]:  # crosses from the worker process
-        return type(self), (self.slots, self.reason)
-
-
-@dataclass(frozen=True)
-class Artifacts:
-    """What `scripts/build_circuits.py` made for one batch size.
-
-    circuit_hash: sha256 of the r1cs, hex without 0x.
-    key_hash: sha256 of the verifying key's 22 words of 32 bytes, hex without 0x.
-    constraints: number of constraints, for reports.
-    development: True if the key is from a single-party setup.
-    """
-
-    slots: int
-    wasm: Path
-    proving_key: Path
-    verifying_key: tuple[int, ...]
-    circuit_hash: str
-    key_hash: str
-    constraints: int
-    development: bool
-
-    @classmethod
-    def load(cls, directory: Path, slots: int) -> Artifacts:
-        """Read the manifest and verifying key of `directory/batch{slots}`.
-
-        Raises:
-            ArtifactsMissing: a file is not there.
-        """
-        folder = Path(directory) / f"batch{slots}"
-        files = [
-            folder / name for name in ("manifest.json", "verifying_key.json", "batch.wasm", "proving.pk")
-        ]
-        for file in files:
-            if not file.is_file():
-                raise ArtifactsMissing(file)
-        manifest_file, key_file, wasm, proving_key = files
-        manifest = json.loads(manifest_file.read_text())
-        return cls(
-            slots=int(manifest["slots"]),
-            wasm=wasm,
-            proving_key=proving_key,
-            verifying_key=key_words(key_file.read_text()),
-            circuit_hash=str(manifest["circuit_hash"]),
-            key_hash=str(manifest["key_hash"]),
-            constraints=int(manifest["constraints"]),
-            development=bool(manifest["development"]),
-        )
-
-
-@dataclass(frozen=True)
-class Proof:
-    """A proof that was verified before it left its worker.
-
-    words: [a.x, a.y, b.x1, b.x0, b.y1, b.y0, c.x, c.y], as `settleBatch` takes them.
-    witness_s, prove_s: seconds spent, for reports.
-    """
-
-    words: tuple[int, ...]
-    witness_s: float
-    prove_s: float
+    def __init__(self, circuit: str, reason: str) -> None:
+        self.circuit, self.reason = circuit, reason
+        super().__init__(f"proving with {circuit} failed: {reason}")
 
 
 class Prover:
     """Proves batches of the given sizes for one chain. Close it, or use it as a context manager."""
 
-    def __init__(self, directory: Path, sizes: Sequence[int], chain_id: int, workers: int = 1) -> None:
-        """Check the artefacts; keys are loaded by the workers when a size is first used.
+    def __init__(
+        self,
+        directory: Path,
+        sizes: Sequence[int],
+        chain_id: int,
+        workers: int = 1,
+        scheduler: str | None = None,
+    ) -> None:
+        """Check the artefacts and open the pool; a worker loads the keys of a size when it first needs them.
 
         Args:
             directory: folder with one `batch{N}` folder per size.
             sizes: slots per batch, each with its own circuit.
             chain_id: where the proofs will be settled.
-            workers: processes; each proof takes one, and each holds its own copy of the keys.
+            workers: processes of the local pool; each holds its own copy of the keys.
+            scheduler: address of a Dask scheduler whose workers are to prove instead of the local pool.
 
         Raises:
             ArtifactsMissing: a size was not built.
             DevelopmentKeyRefused: a development key for a chain that is not local.
+            SchedulerUnavailable, FleetNotInstalled: the fleet cannot be used.
         """
         self.artifacts = {slots: Artifacts.load(directory, slots) for slots in sorted(set(sizes))}
         if chain_id not in DEVELOPMENT_CHAIN_IDS and any(a.development for a in self.artifacts.values()):
             raise DevelopmentKeyRefused(chain_id)
         self._directory = Path(directory)
-        self._workers = workers
-        self._pool = self._new_pool()
+        self._engine = local_engine(workers) if scheduler is None else fleet_engine(scheduler)
+        self._lock = threading.Lock()
+        self._pool = self._engine.start()
 
     @property
     def sizes(self) -> tuple[int, ...]:
@@ -155,7 +93,9 @@ class Prover:
         return tuple(self.artifacts)
 
     def prove(self, slots: int, circuit_inputs: Mapping[str, Any]) -> Proof:
-        """Prove one batch; blocks until a worker is done. Several threads may call it.
+        """Prove one batch; blocks until a worker is done. Several threads may call it at a time.
+
+        A job whose worker is lost, or whose proof does not verify, is given to the pool once more.
 
         Args:
             slots: batch size.
@@ -164,24 +104,41 @@ class Prover:
         Raises:
             UnknownBatchSize: no artefacts for this size.
             WitnessRefused: the inputs are no valid batch.
-            ProverFailed: the worker died, or its proof does not verify.
+            ProverFailed: both attempts came to nothing.
+            ArtifactsMissing, ArtifactsDiffer: a worker of the fleet has no such circuit, or another one.
+            SchedulerUnavailable: the fleet is gone.
         """
-        pool = self._pool
-        try:
-            proof: Proof = self._submit(pool, _prove, slots, dict(circuit_inputs)).result()
-            return proof
-        except BrokenProcessPool as error:
-            if self._pool is pool:
-                self._pool = self._new_pool()
-            raise ProverFailed(slots, "the worker process died") from error
+        artifacts, inputs = self._known(slots), dict(circuit_inputs)
+        reason = ""
+        for _ in range(ATTEMPTS):
+            pool, answer = self._submit(prove, artifacts, inputs)
+            try:
+                proof = answer.result(self._engine.timeout_s)
+            except self._engine.lost:
+                self._replace(pool)
+                reason = "the worker died"
+                continue
+            except TimeoutError:
+                answer.cancel()
+                raise ProverFailed(
+                    artifacts.circuit, f"no answer within {self._engine.timeout_s} s"
+                ) from None
+            if _holds(artifacts, proof, inputs):
+                return cast(Proof, proof)
+            reason = "the worker's proof does not verify"
+        raise ProverFailed(artifacts.circuit, reason)
 
     def warm_up(self, slots: int) -> None:
-        """Have a worker load the keys of one size now, without waiting for it: loading takes seconds."""
-        self._submit(self._pool, _load_for_use, slots)
+        """Have a worker load the keys of one size now, without waiting for it: loading takes seconds.
+
+        Raises:
+            UnknownBatchSize: no artefacts for this size.
+        """
+        self._submit(load, self._known(slots))
 
     def close(self) -> None:
-        """Stop the workers."""
-        self._pool.shutdown(wait=True, cancel_futures=True)
+        """Stop the workers of the local pool, or leave the fleet."""
+        self._engine.stop(self._pool)
 
     def __enter__(self) -> Prover:
         return self
@@ -189,60 +146,56 @@ class Prover:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _new_pool(self) -> ProcessPoolExecutor:
-        # Forking a process that has threads or database connections is unsafe: workers start fresh.
-        context = multiprocessing.get_context("spawn")
-        return ProcessPoolExecutor(self._workers, mp_context=context, initializer=_exit_with_parent)
-
-    def _submit(self, pool: ProcessPoolExecutor, task: Any, slots: int, *arguments: Any) -> Future[Any]:
+    def _known(self, slots: int) -> Artifacts:
         if slots not in self.artifacts:
             raise UnknownBatchSize(slots, self.sizes)
-        return pool.submit(task, self._directory, slots, *arguments)
+        return self.artifacts[slots]
+
+    def _submit(
+        self, task: Callable[..., Any], artifacts: Artifacts, *arguments: Any
+    ) -> tuple[Executor, Any]:
+        """The pool that took the job, and the job's future."""
+        directory = None if self._engine.remote else self._directory
+        job = Job(directory, artifacts.circuit, artifacts.circuit_hash, artifacts.key_hash)
+        while True:
+            with self._lock:  # else another thread could close the pool between these two lines
+                pool = self._pool
+                try:
+                    return pool, pool.submit(task, job, *arguments)
+                except self._engine.lost:  # broken while idle: the job has not been tried yet
+                    self._pool = self._engine.start()
+
+    def _replace(self, broken: Executor) -> None:
+        """Opens a new pool, unless another thread that lost its job has done so already."""
+        with self._lock:
+            if self._pool is broken:
+                self._engine.stop(broken)
+                self._pool = self._engine.start()
 
 
-@dataclass(frozen=True)
-class _Circuit:
-    """What a worker keeps in memory for one batch size."""
+def prove_once(directory: Path, circuit: int | str, circuit_inputs: Mapping[str, Any]) -> Proof:
+    """One proof in this process, for programs that make no second one.
 
-    artifacts: Artifacts
-    calculator: WitnessCalculator
-    proving_key: groth16py.ProvingKey
+    Args:
+        directory: folder with the circuits.
+        circuit: a batch size, or a circuit's name such as "exit".
+        circuit_inputs: every input signal by name.
 
-
-def _exit_with_parent() -> None:
-    """End this worker when the process that started it is gone, even by SIGKILL."""
-
-    def watch() -> None:
-        parent = multiprocessing.parent_process()
-        if parent is not None:
-            wait([parent.sentinel])
-            os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
-
-
-@cache
-def _circuit(directory: Path, slots: int) -> _Circuit:
-    artifacts = Artifacts.load(directory, slots)
-    key = groth16py.ProvingKey.load(str(artifacts.proving_key))
-    return _Circuit(artifacts, WitnessCalculator(artifacts.wasm), key)
+    Raises:
+        ArtifactsMissing: the circuit was not built.
+        WitnessRefused: the inputs satisfy no witness.
+        ProverFailed: the proof does not verify: key and circuit do not belong together.
+    """
+    artifacts, inputs = Artifacts.load(directory, circuit), dict(circuit_inputs)
+    job = Job(Path(directory), artifacts.circuit, artifacts.circuit_hash, artifacts.key_hash)
+    proof = prove(job, inputs)
+    if not _holds(artifacts, proof, inputs):
+        raise ProverFailed(artifacts.circuit, "the proof does not verify")
+    return proof
 
 
-def _load_for_use(directory: Path, slots: int) -> None:
-    _circuit(directory, slots)
-
-
-def _prove(directory: Path, slots: int, inputs: dict[str, Any]) -> Proof:
-    circuit = _circuit(directory, slots)
-    started = time.perf_counter()
-    witness = circuit.calculator.calculate(inputs)
-    calculated = time.perf_counter()
-    with tempfile.TemporaryDirectory(prefix="vibes-witness-") as folder:  # readable by this user only
-        wtns = Path(folder) / "batch.wtns"
-        wtns.write_bytes(wtns_file(witness))
-        words = solidity_words(groth16py.prove_wtns(circuit.proving_key, str(wtns)))
-    proved = time.perf_counter()
-    public = (int(inputs["C"]), int(inputs["r"]), int(inputs["y"]))
-    if not verify_proof(circuit.artifacts.verifying_key, words, public):
-        raise ProverFailed(slots, "the proof does not verify")
-    return Proof(words, witness_s=calculated - started, prove_s=proved - calculated)
+def _holds(artifacts: Artifacts, answer: object, inputs: dict[str, Any]) -> bool:
+    """True if this is a proof for the public inputs that were asked for, by the key that the contract has."""
+    if not isinstance(answer, Proof) or not all(isinstance(word, int) for word in answer.words):
+        return False
+    return verify_proof(artifacts.verifying_key, answer.words, artifacts.public_inputs(inputs))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import subprocess
 import sys
 import time
@@ -19,7 +17,6 @@ from bridge.prover import (
     DevelopmentKeyRefused,
     Proof,
     Prover,
-    ProverFailed,
     UnknownBatchSize,
 )
 from bridge.rollup.batch import Slot
@@ -152,16 +149,6 @@ def test_missing_input(prover: Prover, batch: BatchWitness) -> None:
     inputs = {name: value for name, value in batch.circuit_inputs.items() if name != "y"}
     with pytest.raises(WitnessRefused, match="309 of 310 input elements"):
         prover.prove(4, inputs)
-
-
-def test_killed_worker_is_reported_and_replaced(circuits_dir: Path, batch: BatchWitness) -> None:
-    with Prover(circuits_dir, [4], 31337) as prover:
-        prover.warm_up(4)
-        (worker,) = prover._pool._processes
-        os.kill(worker, signal.SIGKILL)
-        with pytest.raises(ProverFailed, match="died"):
-            prover.prove(4, batch.circuit_inputs)
-        assert len(prover.prove(4, batch.circuit_inputs).words) == 8
 
 
 PARENT = """

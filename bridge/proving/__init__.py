@@ -1,0 +1,1 @@
+"""What proving needs: built circuits, the work of one worker, and the pools that workers come in."""
