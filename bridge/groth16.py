@@ -19,9 +19,24 @@ from mini_llm.wallet.field import is_canonical
 Q: Final = 21888242871839275222246405745257275088696311157297823662689037894645226208583
 """Order of BN254's base field, in which the coordinates of its points lie."""
 
+EXIT_SLOTS: Final = 0
+"""What the exit circuit answers where batch circuits tell their number of slots."""
+
 KEY_WORDS: Final = 22
 PROOF_WORDS: Final = 8
 WORD_BYTES: Final = 32
+
+
+def circuit_name(circuit: int | str) -> str:
+    """Name of a circuit, of its folder and of its `main` file, for its number of slots (or its name)."""
+    if isinstance(circuit, str):
+        return circuit
+    return "exit" if circuit == EXIT_SLOTS else f"batch{circuit}"
+
+
+def verifier_name(slots: int) -> str:
+    """Name of the circuit's generated verifier contract."""
+    return "ExitVerifier" if slots == EXIT_SLOTS else f"BatchVerifier{slots}"
 
 
 def _twist_words(point: Sequence[Sequence[str]]) -> list[int]:
@@ -43,7 +58,7 @@ def key_words(snarkjs_key: str) -> tuple[int, ...]:
     for point in key["IC"]:
         words += [int(coordinate) for coordinate in point[:2]]
     if len(words) != KEY_WORDS:
-        raise ValueError(f"a batch's verifying key has {KEY_WORDS} words, this one {len(words)}")
+        raise ValueError(f"a verifying key has {KEY_WORDS} words, this one {len(words)}")
     return tuple(words)
 
 
@@ -88,7 +103,7 @@ def verify_proof(key: Sequence[int], proof: Sequence[int], public: tuple[int, in
     Args:
         key: 22 words as `IBatchVerifier.verifyingKey` gives them.
         proof: 8 words, each below Q.
-        public: (C, r, y), each below the scalar field.
+        public: (C, r, y) of a batch, (root, idx, balance) of an exit; each below the scalar field.
 
     Raises:
         ValueError: the key is malformed (a wrong key is the caller's mistake, not a false proof).

@@ -1,9 +1,10 @@
-"""Compile the batch circuits, make development keys and render the verifier contracts.
+"""Compile the circuits, make development keys and render the verifier contracts.
 
     python scripts/build_circuits.py [--sizes 4,10] [--force]
 
-Output: build/circuits/batch{N}/ with batch.r1cs, batch.wasm, batch.cwasm, proving.pk, verifying_key.json
-and manifest.json, and contracts/src/generated/BatchVerifier{N}.sol. A circuit whose sources, compiler and
+Makes the exit circuit and a batch circuit for each size: build/circuits/exit/ and batch{N}/ with the files
+circuit.r1cs, circuit.wasm, circuit.cwasm, proving.pk, verifying_key.json and manifest.json, and the contracts
+ExitVerifier.sol and BatchVerifier{N}.sol in contracts/src/generated/. A circuit whose sources, compiler and
 library have not changed is not built again. The keys come from a single-party setup: whoever runs this could
 forge proofs, so the verifiers and the prover refuse every chain but the local ones.
 """
@@ -14,6 +15,7 @@ import argparse
 import hashlib
 import json
 import os
+import re
 import shutil
 import struct
 import subprocess
@@ -27,12 +29,12 @@ from string import Template
 
 import groth16py
 
-from bridge.groth16 import WORD_BYTES, key_words
+from bridge.groth16 import EXIT_SLOTS, WORD_BYTES, circuit_name, key_words, verifier_name
 from bridge.witness import WitnessCalculator
 
 ROOT = Path(__file__).resolve().parents[1]
 CIRCUITS = ROOT / "contracts" / "circuits"
-VERIFIER_TEMPLATE = CIRCUITS / "BatchVerifier.sol.template"
+VERIFIER_TEMPLATE = CIRCUITS / "Verifier.sol.template"
 GENERATED = ROOT / "contracts" / "src" / "generated"
 BUILD = ROOT / "build" / "circuits"
 NODE_MODULES = ROOT / "hardhat-local" / "node_modules"
@@ -40,8 +42,9 @@ COMPILER = NODE_MODULES / "circom2" / "cli.js"
 LIBRARY = NODE_MODULES / "circomlib" / "circuits"
 DEFAULT_SIZES = (4, 10)
 OPTIMISATION = "--O2"  # half the constraints of --O1
-BUILD_VERSION = b"1"  # raise to have everything built again when this script makes other artefacts
-ARTIFACTS = ("batch.r1cs", "batch.wasm", "proving.pk", "verifying_key.json", "manifest.json")
+BUILD_VERSION = b"2"  # raise to have everything built again when this script makes other artefacts
+ARTIFACTS = ("circuit.r1cs", "circuit.wasm", "proving.pk", "verifying_key.json", "manifest.json")
+INCLUDE = re.compile(r'^include "([^"]+)";', re.MULTILINE)
 KEY_NAMES = (
     *("alpha_x", "alpha_y"),
     *(f"{point}_{word}" for point in ("beta", "gamma", "delta") for word in ("x1", "x0", "y1", "y0")),
@@ -56,14 +59,14 @@ class BuildError(Exception):
 
 def main(arguments: list[str] | None = None) -> int:
     """Build what is out of date; the exit code is 1 if something is missing or does not compile."""
-    parser = argparse.ArgumentParser(description="Build the batch circuits with development keys.")
+    parser = argparse.ArgumentParser(description="Build the exit and batch circuits with development keys.")
     parser.add_argument(
         "--sizes", default=",".join(map(str, DEFAULT_SIZES)), help="slots per batch, e.g. 4,10"
     )
     parser.add_argument("--force", action="store_true", help="build even if nothing has changed")
     options = parser.parse_args(arguments)
     try:
-        build(sorted({int(size) for size in options.sizes.split(",")}), options.force)
+        build(sorted({EXIT_SLOTS, *map(int, options.sizes.split(","))}), options.force)
     except (BuildError, ValueError) as error:
         print(f"circuits: {error}", file=sys.stderr)
         return 1
@@ -72,6 +75,8 @@ def main(arguments: list[str] | None = None) -> int:
 
 def build(sizes: list[int], force: bool) -> None:
     """Bring the artefacts and verifier contracts of all `sizes` up to date, the circuits in parallel.
+
+    A size is a number of slots; 0 means the exit circuit, here and in every function below.
 
     Raises:
         BuildError: a tool or source is missing, or a circuit does not compile.
@@ -85,9 +90,7 @@ def build(sizes: list[int], force: bool) -> None:
     if stale:
         require_tools()
         started = time.perf_counter()
-        print(
-            f"circuits: building {', '.join(f'batch{size}' for size in stale)} (about a minute)", flush=True
-        )
+        print(f"circuits: building {names(stale)} (about a minute)", flush=True)
         with ProcessPoolExecutor(max_workers=min(len(stale), os.cpu_count() or 1)) as pool:
             list(pool.map(build_size, reversed(stale)))  # the longest first
         print(f"circuits: built in {time.perf_counter() - started:.0f} s", flush=True)
@@ -105,15 +108,14 @@ def require_tools() -> None:
 
 
 def main_circuit(size: int) -> Path:
-    """The circuit file with the `main` component for batches of `size` slots."""
-    return CIRCUITS / "main" / f"batch{size}.circom"
+    """The circuit file with the `main` component."""
+    return CIRCUITS / "main" / f"{circuit_name(size)}.circom"
 
 
 def sources_hash(size: int) -> str:
-    """sha256 over everything that decides what the compiler makes: circuits, library, compiler, flags."""
+    """sha256 over everything that decides what the compiler makes: circuit, library, compiler, flags."""
     files: Iterable[Path] = [
-        *sorted(CIRCUITS.glob("*.circom")),
-        main_circuit(size),
+        *included(main_circuit(size)),
         *sorted(LIBRARY.glob("*.circom")),
         COMPILER.with_name("circom.wasm"),
     ]
@@ -123,9 +125,21 @@ def sources_hash(size: int) -> str:
     return digest.hexdigest()
 
 
+def included(source: Path) -> list[Path]:
+    """A circuit file and all files of ours that it includes, sorted; the library's are not among them."""
+    found: set[Path] = set()
+    waiting = [source.resolve()]
+    while waiting:
+        file = waiting.pop()
+        if file not in found and file.is_file():  # the library lies elsewhere
+            found.add(file)
+            waiting += [(file.parent / name).resolve() for name in INCLUDE.findall(file.read_text())]
+    return sorted(found)
+
+
 def is_current(size: int) -> bool:
     """True if the artefacts of this size are complete and made from the present sources."""
-    folder = BUILD / f"batch{size}"
+    folder = BUILD / circuit_name(size)
     if not all((folder / name).is_file() for name in ARTIFACTS) or not COMPILER.is_file():
         return False
     manifest = json.loads((folder / "manifest.json").read_text())
@@ -134,28 +148,28 @@ def is_current(size: int) -> bool:
 
 def build_size(size: int) -> None:
     """Make all artefacts of one size in a folder beside the final one, then move it into place."""
-    folder = BUILD / f".batch{size}.{os.getpid()}"
+    folder = BUILD / f".{circuit_name(size)}.{os.getpid()}"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     try:
         digest = sources_hash(size)
         compile_circuit(size, folder)
-        constraints, wires = r1cs_size(folder / "batch.r1cs")
+        constraints, wires = r1cs_size(folder / "circuit.r1cs")
         say(size, f"{constraints} constraints, {wires} wires; making development keys")
         key = b"".join(word.to_bytes(WORD_BYTES, "big") for word in make_keys(folder))
-        WitnessCalculator(folder / "batch.wasm")  # leaves the compiled module beside it
+        WitnessCalculator(folder / "circuit.wasm")  # leaves the compiled module beside it
         manifest = {
             "slots": size,
             "constraints": constraints,
             "wires": wires,
-            "circuit_hash": file_hash(folder / "batch.r1cs"),
+            "circuit_hash": file_hash(folder / "circuit.r1cs"),
             "key_hash": hashlib.sha256(key).hexdigest(),
             "sources_hash": digest,
             "development": True,
             "made_at": datetime.now(UTC).isoformat(timespec="seconds"),
         }
         (folder / "manifest.json").write_text(json.dumps(manifest, indent=2) + "\n")
-        final = BUILD / f"batch{size}"
+        final = BUILD / circuit_name(size)
         shutil.rmtree(final, ignore_errors=True)
         folder.rename(final)
         say(size, "done")
@@ -164,7 +178,7 @@ def build_size(size: int) -> None:
 
 
 def compile_circuit(size: int, folder: Path) -> None:
-    """Run circom; leaves batch.r1cs and batch.wasm in `folder`.
+    """Run circom; leaves circuit.r1cs and circuit.wasm in `folder`.
 
     Raises:
         BuildError: the compiler's complaint.
@@ -177,17 +191,18 @@ def compile_circuit(size: int, folder: Path) -> None:
     command = ["node", compiler, source, OPTIMISATION, "--r1cs", "--wasm", "-o", target, "-l", library]
     say(size, "compiling")
     result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-    r1cs, wasm = folder / f"batch{size}.r1cs", folder / f"batch{size}_js" / f"batch{size}.wasm"
+    name = circuit_name(size)
+    r1cs, wasm = folder / f"{name}.r1cs", folder / f"{name}_js" / f"{name}.wasm"
     if result.returncode != 0 or not r1cs.is_file() or not wasm.is_file():
-        raise BuildError(f"batch{size} does not compile:\n{result.stdout}{result.stderr}")
-    r1cs.rename(folder / "batch.r1cs")
-    wasm.rename(folder / "batch.wasm")
+        raise BuildError(f"{name} does not compile:\n{result.stdout}{result.stderr}")
+    r1cs.rename(folder / "circuit.r1cs")
+    wasm.rename(folder / "circuit.wasm")
     shutil.rmtree(wasm.parent)
 
 
 def make_keys(folder: Path) -> tuple[int, ...]:
     """Single-party setup: writes proving.pk and verifying_key.json, returns the verifying key's words."""
-    proving_key, verifying_key = groth16py.setup(str(folder / "batch.r1cs"))
+    proving_key, verifying_key = groth16py.setup(str(folder / "circuit.r1cs"))
     proving_key.save(str(folder / "proving.pk"))
     text = verifying_key.to_json()
     (folder / "verifying_key.json").write_text(text)
@@ -217,17 +232,19 @@ def file_hash(path: Path) -> str:
 
 
 def render_verifier(size: int) -> None:
-    """Write contracts/src/generated/BatchVerifier{size}.sol if its text has changed."""
-    folder = BUILD / f"batch{size}"
+    """Write the circuit's contract to contracts/src/generated if its text has changed."""
+    folder = BUILD / circuit_name(size)
     manifest = json.loads((folder / "manifest.json").read_text())
     values = dict(zip(KEY_NAMES, key_words((folder / "verifying_key.json").read_text()), strict=True))
     text = Template(VERIFIER_TEMPLATE.read_text()).substitute(
         values,
+        contract=verifier_name(size),
+        statement="exits" if size == EXIT_SLOTS else f"batches of {size} slots",
         slots=size,
         circuit_hash=manifest["circuit_hash"],
         development="true" if manifest["development"] else "false",
     )
-    target = GENERATED / f"BatchVerifier{size}.sol"
+    target = GENERATED / f"{verifier_name(size)}.sol"
     if target.is_file() and target.read_text() == text:
         return
     GENERATED.mkdir(parents=True, exist_ok=True)
@@ -238,12 +255,12 @@ def render_verifier(size: int) -> None:
 
 def names(sizes: list[int]) -> str:
     """The circuits' names, for messages."""
-    return ", ".join(f"batch{size}" for size in sizes)
+    return ", ".join(map(circuit_name, sizes))
 
 
 def say(size: int, message: str) -> None:
     """One line of progress."""
-    print(f"circuits: batch{size}: {message}", flush=True)
+    print(f"circuits: {circuit_name(size)}: {message}", flush=True)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from bridge.errors import BridgeError
-from bridge.groth16 import key_words
+from bridge.groth16 import circuit_name, key_words
 
 DEVELOPMENT_CHAIN_IDS: Final = frozenset({31337, 31338})
 """Chains on which a single-party key may be used: nobody's money is there."""
@@ -58,11 +58,6 @@ class DevelopmentKeyRefused(BridgeError):
         )
 
 
-def circuit_name(circuit: int | str) -> str:
-    """Folder of a circuit: its own name, or that of the batch circuit for so many slots."""
-    return circuit if isinstance(circuit, str) else f"batch{circuit}"
-
-
 @dataclass(frozen=True)
 class Artifacts:
     """What `scripts/build_circuits.py`, or a ceremony, made for one circuit.
@@ -95,7 +90,7 @@ class Artifacts:
         """
         name = circuit_name(circuit)
         folder = Path(directory) / name
-        wasm = folder / ("batch.wasm" if name.startswith("batch") else f"{name}.wasm")
+        wasm = folder / "circuit.wasm"
         manifest_file, key_file = folder / "manifest.json", folder / "verifying_key.json"
         for file in (manifest_file, key_file, wasm):
             if not file.is_file():

@@ -136,3 +136,11 @@ class InvalidCeilingSignature(InvalidTransition):
             f"account {idx}: the signature over a ceiling of {ceiling_base} base units does not hold"
         )
         self.idx, self.ceiling_base = idx, ceiling_base
+
+
+class NothingToExit(ValueError):
+    """The tree does not hold the account that is to leave: it was never used, or its numbers are others."""
+
+    def __init__(self, idx: int, leaf: int) -> None:
+        super().__init__(f"the tree does not hold this account {idx}: its leaf there is {leaf}")
+        self.idx, self.leaf = idx, leaf

@@ -180,8 +180,9 @@ class RollupState:
         Raises:
             InvalidTransition: the first broken rule; the state is as before.
         """
-        for idx, state in self._checked(slots).items():
-            self._write(idx, state)
+        after = self._checked(slots)
+        self.accounts |= after
+        self.tree.set_leaves({idx: leaf(account) for idx, account in after.items()})
 
     def prove_inputs(
         self, batch_number: int, slots: Sequence[Slot], auths: Mapping[int, Authorisation], n: int

@@ -3,6 +3,7 @@
 Source: docs/protocol.md (state); contracts/circuits/path.circom.
 """
 
+from collections.abc import Mapping
 from functools import cache
 from typing import Final
 
@@ -29,6 +30,17 @@ class AccountTree:
         # One dict per level, leaves first, root last.
         self._levels: list[dict[int, int]] = [{} for _ in range(TREE_LEVELS + 1)]
 
+    @classmethod
+    def from_leaves(cls, leaves: Mapping[int, int]) -> "AccountTree":
+        """The tree with these leaves by account index and no others.
+
+        Raises:
+            IndexOutOfRange, NotCanonical: as for `set_leaves`.
+        """
+        tree = cls()
+        tree.set_leaves(leaves)
+        return tree
+
     @property
     def root(self) -> int:
         """Root hash, a field element."""
@@ -50,13 +62,25 @@ class AccountTree:
             IndexOutOfRange: ``idx`` is not in ``[1, 2^24)``.
             NotCanonical: ``leaf`` is not a field element.
         """
-        _require_index(idx, 1)
-        self._levels[0][idx] = require_canonical(leaf)
-        position = idx
+        self.set_leaves({idx: leaf})
+
+    def set_leaves(self, leaves: Mapping[int, int]) -> None:
+        """Write many leaves by account index and hash every node above them once.
+
+        Raises:
+            IndexOutOfRange: an index is not in ``[1, 2^24)``; the tree is as before.
+            NotCanonical: a leaf is not a field element; the tree is as before.
+        """
+        for idx, leaf in leaves.items():
+            _require_index(idx, 1)
+            require_canonical(leaf)
+        self._levels[0].update(leaves)
+        positions = set(leaves)
         for level in range(TREE_LEVELS):
-            children = self._siblings(level, position)
-            position //= TREE_ARITY
-            self._levels[level + 1][position] = poseidon(children)
+            positions = {position // TREE_ARITY for position in positions}
+            nodes = self._levels[level + 1]
+            for position in positions:
+                nodes[position] = poseidon(self._siblings(level, TREE_ARITY * position))
 
     def path(self, idx: int) -> list[list[int]]:
         """For each level from the leaves up, the 8 children of the parent of account ``idx``'s node.

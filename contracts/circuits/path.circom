@@ -18,6 +18,24 @@ template OneHot8() {
     }
 }
 
+// One node of a Merkle path: hashes its eight children.
+// @input  digitBits[3] - {bool} - which child is on the path
+// @input  child - {field} - that child
+// @input  children[8] - {field} - all eight children
+// @output node - {field} - Poseidon of the children
+template PathStep() {
+    signal input digitBits[3];
+    signal input child;
+    signal input children[8];
+    signal output node;
+
+    signal selected[8] <== OneHot8()(digitBits);
+    for (var k = 0; k < 8; k++) {
+        selected[k] * (children[k] - child) === 0;
+    }
+    node <== Poseidon(8)(children);
+}
+
 // One node of a Merkle path, before and after the update: hashes its eight children twice.
 // @input  digitBits[3] - {bool} - which child is on the path
 // @input  oldChild - {field} - that child before the update

@@ -24,10 +24,12 @@ def script() -> ModuleType:
     return module
 
 
-@pytest.mark.parametrize(("size", "log_domain"), [(4, 16), (10, 17)])
-def test_size_fits_its_domain(circuits_dir: Path, size: int, log_domain: int) -> None:
+@pytest.mark.parametrize(
+    ("name", "size", "log_domain"), [("exit", 0, 12), ("batch4", 4, 16), ("batch10", 10, 17)]
+)
+def test_size_fits_its_domain(circuits_dir: Path, name: str, size: int, log_domain: int) -> None:
     """The prover's domain holds the constraints, the public inputs and the constant."""
-    manifest = json.loads((circuits_dir / f"batch{size}" / "manifest.json").read_text())
+    manifest = json.loads((circuits_dir / name / "manifest.json").read_text())
     assert manifest["slots"] == size
     assert manifest["constraints"] + 3 + 1 <= 2**log_domain
 
@@ -36,7 +38,7 @@ def test_manifest_ties_key_and_circuit(circuits_dir: Path, script: ModuleType) -
     folder = circuits_dir / "batch4"
     manifest = json.loads((folder / "manifest.json").read_text())
     assert manifest["development"] is True
-    assert manifest["circuit_hash"] == hashlib.sha256((folder / "batch.r1cs").read_bytes()).hexdigest()
+    assert manifest["circuit_hash"] == hashlib.sha256((folder / "circuit.r1cs").read_bytes()).hexdigest()
     words = script.key_words((folder / "verifying_key.json").read_text())
     encoded = b"".join(word.to_bytes(32, "big") for word in words)
     assert manifest["key_hash"] == hashlib.sha256(encoded).hexdigest()
@@ -48,9 +50,9 @@ def test_present_artefacts_are_not_built_again(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr(script, "build_size", lambda size: pytest.fail(f"built batch{size} again"))
+    monkeypatch.setattr(script, "build_size", lambda size: pytest.fail(f"built {size} again"))
     assert script.main([]) == 0
-    assert "batch4, batch10 up to date" in capsys.readouterr().out
+    assert "exit, batch4, batch10 up to date" in capsys.readouterr().out
 
 
 def test_changed_circuit_or_compiler_flag_is_noticed(
@@ -67,6 +69,11 @@ def test_changed_circuit_or_compiler_flag_is_noticed(
         target.write_text(source.read_text() + ("// changed\n" if source.name == "path.circom" else ""))
     monkeypatch.setattr(script, "CIRCUITS", changed)
     assert not script.is_current(4)
+    assert not script.is_current(0)
+    (changed / "path.circom").write_text((ROOT / "contracts/circuits/path.circom").read_text())
+    (changed / "batch.circom").write_text("// changed\n" + (changed / "batch.circom").read_text())
+    assert not script.is_current(4)
+    assert script.is_current(0), "the exit circuit does not include batch.circom"
 
 
 def test_incomplete_artefacts_are_noticed(

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import copy
 import random
 import struct
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path as FilePath
 from typing import Any
 
 import pytest
 from support.batches import DEPOSIT, authorise, commit_of, opened
+from support.mutations import Path, scalar_paths, with_changed
 
 from bridge.rollup.batch import Slot
 from bridge.rollup.transition import BatchWitness
@@ -34,17 +34,9 @@ def batch() -> BatchWitness:
     return state.prove_inputs(7, slots, {8: authorise(8), 64: authorise(64)}, 4)
 
 
-def addresses(inputs: dict[str, Any]) -> list[tuple[Any, ...]]:
+def addresses(inputs: dict[str, Any]) -> list[Path]:
     """Every scalar input, but of the tree only one node on and one off each slot's path on three levels."""
-
-    def scalars(value: Any, path: tuple[Any, ...]) -> Iterator[tuple[Any, ...]]:
-        if isinstance(value, list):
-            for position, part in enumerate(value):
-                yield from scalars(part, (*path, position))
-        else:
-            yield path
-
-    found = [path for name, value in inputs.items() if name != "children" for path in scalars(value, (name,))]
+    found = [path for path in scalar_paths(inputs) if path[0] != "children"]
     for slot, word in enumerate(inputs["w0"]):
         for level in (0, 3, 7):
             digit = (word >> 3 * level) & 7
@@ -57,12 +49,7 @@ def test_every_input_matters(circuit4: WitnessCalculator, batch: BatchWitness) -
     circuit4.calculate(batch.circuit_inputs)
     accepted = []
     for path in addresses(batch.circuit_inputs):
-        mutated: Any = copy.deepcopy(batch.circuit_inputs)
-        *parents, last = path
-        container = mutated
-        for step in parents:
-            container = container[step]
-        container[last] = (container[last] + rng.choice((1, P - 1, rng.randrange(1, P)))) % P
+        mutated = with_changed(batch.circuit_inputs, path, rng)
         try:
             circuit4.calculate(mutated)
         except WitnessRefused:
@@ -74,7 +61,7 @@ def test_every_input_matters(circuit4: WitnessCalculator, batch: BatchWitness) -
 Row = list[tuple[int, int]]
 
 
-def constraints(r1cs: Path) -> Iterator[tuple[Row, Row, Row]]:
+def constraints(r1cs: FilePath) -> Iterator[tuple[Row, Row, Row]]:
     """The (wire, coefficient) lists A, B, C of each constraint A·w × B·w = C·w, from circom's r1cs format."""
     data = r1cs.read_bytes()
     sections: dict[int, tuple[int, int]] = {}
@@ -100,7 +87,7 @@ def constraints(r1cs: Path) -> Iterator[tuple[Row, Row, Row]]:
 
 
 def test_every_wire_is_constrained(
-    circuits_dir: Path, circuit4: WitnessCalculator, batch: BatchWitness
+    circuits_dir: FilePath, circuit4: WitnessCalculator, batch: BatchWitness
 ) -> None:
     """Changing one wire of the witness breaks a constraint.
 
@@ -111,7 +98,7 @@ def test_every_wire_is_constrained(
     wires = [int.from_bytes(witness[i : i + 32], "little") for i in range(0, len(witness), ELEMENT_BYTES)]
     shift = random.Random(3).randrange(1, P)
     free = set(range(1, len(wires)))
-    for a, b, c in constraints(circuits_dir / "batch4" / "batch.r1cs"):
+    for a, b, c in constraints(circuits_dir / "batch4" / "circuit.r1cs"):
         values = [sum(wires[wire] * coefficient for wire, coefficient in row) % P for row in (a, b, c)]
         assert values[0] * values[1] % P == values[2]
         in_a, in_b, in_c = dict(a), dict(b), dict(c)

@@ -12,7 +12,7 @@ from support.batches import authorise, opened
 from web3.contract import Contract
 from web3.exceptions import ContractLogicError
 
-from bridge.groth16 import Q
+from bridge.groth16 import EXIT_SLOTS, Q, verifier_name
 from bridge.prover import Artifacts, Prover
 from bridge.rollup.batch import Slot
 from bridge.rollup.transition import BatchWitness
@@ -80,9 +80,9 @@ def test_points_at_infinity(verifier: Contract, batch: BatchWitness) -> None:
     assert call(verifier, [0] * 8, batch.public).call() is False
 
 
-@pytest.mark.parametrize("size", [4, 10])
+@pytest.mark.parametrize("size", [EXIT_SLOTS, 4, 10])
 def test_constants_are_those_of_the_artefacts(anvil: Anvil, circuits_dir: Path, size: int) -> None:
-    contract = deploy(anvil, f"BatchVerifier{size}").functions
+    contract = deploy(anvil, verifier_name(size)).functions
     artifacts = Artifacts.load(circuits_dir, size)
     assert contract.slots().call() == size
     assert contract.isDevelopment().call() is True

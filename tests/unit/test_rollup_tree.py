@@ -1,7 +1,10 @@
 """The account tree: indices, paths and copies; its roots are in tests/golden."""
 
+import random
+
 import pytest
 
+from bridge.rollup import tree as tree_module
 from bridge.rollup.tree import GENESIS_ROOT, AccountTree, IndexOutOfRange
 from mini_llm.wallet.field import NotCanonical, P
 from mini_llm.wallet.limits import MAX_IDX
@@ -74,3 +77,44 @@ def test_copies_are_independent() -> None:
     copy.set_leaf(1, 2)
     assert tree.leaf(1) == 1
     assert tree.root != copy.root
+
+
+def test_bulk_writes_make_the_tree_of_single_ones() -> None:
+    rng = random.Random(3)
+    leaves = {idx: idx + 1 for idx in (1, 2, 7, 8, 4095, 4096, MAX_IDX, *rng.sample(range(1, MAX_IDX), 50))}
+    single = AccountTree()
+    for idx, leaf in leaves.items():
+        single.set_leaf(idx, leaf)
+    built = AccountTree.from_leaves(leaves)
+    assert built.root == single.root
+    assert all(built.path(idx) == single.path(idx) for idx in leaves)
+    changes = {1: 0, 4096: 5, 123456: 6}
+    for idx, leaf in changes.items():
+        single.set_leaf(idx, leaf)
+    built.set_leaves(changes)
+    assert built.root == single.root
+
+
+def test_bulk_writes_hash_each_node_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    AccountTree().root  # noqa: B018  # the empty nodes are hashed once per process
+    hashed = []
+    monkeypatch.setattr(tree_module, "poseidon", lambda inputs: hashed.append(1) or poseidon(inputs))
+    AccountTree.from_leaves({idx: idx for idx in range(1, 1000)})
+    assert len(hashed) == 125 + 16 + 2 + 5
+
+
+@pytest.mark.parametrize(
+    ("leaves", "error"),
+    [
+        ({1: 1, 0: 1}, IndexOutOfRange),
+        ({1: 1, MAX_IDX + 1: 1}, IndexOutOfRange),
+        ({1: 1, 2: P}, NotCanonical),
+    ],
+)
+def test_bulk_writes_are_checked_before_the_first(leaves: dict[int, int], error: type[Exception]) -> None:
+    tree = AccountTree()
+    with pytest.raises(error):
+        tree.set_leaves(leaves)
+    assert tree.leaf(1) == 0
+    assert tree.root == GENESIS_ROOT
+    assert AccountTree.from_leaves({}).root == GENESIS_ROOT
