@@ -29,7 +29,7 @@ CHECKS: Final[Mapping[str, str]] = {
     "contract views": "root, totals, accounts and partner accounts of the contract equal the replay",
     "token flow": "every token that entered or left the contract is explained by an event",
     "solvency": "the contract holds at least what it owes",
-    "receipt format": "every line of the export is one receipt",
+    "receipt format": "every line of the export is one receipt within the limits of the protocol",
     "receipt signatures": "every receipt is signed by the contract's receipt signer",
     "receipt charges": "no receipt charges more than its tokens cost at its prices",
     "receipt sequences": "account and partner sequence numbers run from 1 without gaps or repeats",
@@ -77,6 +77,9 @@ class Mismatch(Exception):
         super().__init__(f"{check}: expected {expected}, found {actual}")
         self.check, self.place, self.expected, self.actual = check, place, expected, actual
         self.evidence = evidence
+
+    def __reduce__(self) -> tuple[Any, ...]:  # crosses from the worker processes
+        return type(self), (self.check, self.place, self.expected, self.actual, self.evidence)
 
 
 @dataclass

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import sqlite3
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,17 +25,18 @@ from bridge.audit.views import check_tokens, check_views
 from mini_llm.wallet.receipt import ReceiptDomain
 
 
-def audit(chain: Chain, logs: list[Log], receipts: Path, progress: Progress) -> Outcome:
+def audit(chain: Chain, logs: list[Log], receipts: Path, processes: int, progress: Progress) -> Outcome:
     """Checks everything and stops at the first mismatch, which the outcome keeps.
 
     Args:
         chain: the node and contract.
         logs: all its events, of `Chain.logs`.
         receipts: export of `vibes-router receipts export`, one signed receipt a line.
+        processes: how many check the receipts' signatures.
         progress: told how far it is.
 
     Raises:
-        CannotAudit: the node stopped answering.
+        CannotAudit: the node stopped answering, or the export cannot be read.
     """
     outcome = Outcome(chain.facts, chain.head, Tally())
     tally = outcome.tally
@@ -46,9 +49,12 @@ def audit(chain: Chain, logs: list[Log], receipts: Path, progress: Progress) -> 
         replay.money.check_flow(places)
         check_tokens(chain, replay, tally)
         domain = ReceiptDomain(chain.facts.chain_id, chain.facts.settlement)
-        outcome.receipts = ReceiptAudit(receipts, domain, replay.signers, replay.batches, tally).run(progress)
+        export = ReceiptAudit(receipts, domain, replay.signers, replay.batches, tally, processes)
+        outcome.receipts = export.run(progress)
     except Mismatch as found:
         outcome.mismatch = found
+    except (OSError, sqlite3.Error) as error:
+        raise CannotAudit(f"reading {receipts}: {error}") from error
     return outcome
 
 
@@ -56,30 +62,42 @@ def audit(chain: Chain, logs: list[Log], receipts: Path, progress: Progress) -> 
 @click.option("--rpc", required=True, metavar="URL", help="HTTP URL of a node that you trust.")
 @click.option("--settlement", required=True, metavar="ADDRESS", help="The settlement contract.")
 @click.option(
-    "--receipts", required=True, metavar="FILE", type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    "--receipts", required=True, metavar="FILE", type=click.Path(path_type=Path),
     help="Receipts export, one JSON object a line.",
 )  # fmt: skip
 @click.option("--partner", metavar="NAME", help="Report only this partner, batch by batch (all is checked).")
 @click.option("--from-block", default=0, show_default=True, type=click.IntRange(min=0),
               help="Where to start reading: not after the contracts were deployed.")  # fmt: skip
+@click.option("--processes", default=os.cpu_count() or 1, show_default="all processors",
+              type=click.IntRange(min=1), help="How many check the receipts' signatures.")  # fmt: skip
 @click.option("--json", "as_object", is_flag=True, help="Print one JSON object.")
 def audit_command(
-    rpc: str, settlement: str, receipts: Path, partner: str | None, from_block: int, as_object: bool
+    rpc: str,
+    settlement: str,
+    receipts: Path,
+    partner: str | None,
+    from_block: int,
+    processes: int,
+    as_object: bool,
 ) -> None:
     """Check every batch, payout and receipt from a node and a receipts export alone.
 
     Exits 0 only if everything holds, 1 at the first mismatch, which it names, and 2 if the audit could not be
-    made.
+    made. With --json all three print one object; "ok" is true, false or null.
     """
-    if not is_address(settlement):
-        raise click.BadParameter(f"{settlement!r} is no address", param_hint="--settlement")
     try:
+        if not is_address(settlement):
+            raise CannotAudit(f"{settlement!r} is no address")
+        if not receipts.is_file():
+            raise CannotAudit(f"there is no file {receipts}")
         with _progress() as progress:
             chain = Chain(rpc, settlement)
             logs = chain.logs(from_block, progress)
             _require_partner(partner, logs)
-            outcome = audit(chain, logs, receipts, progress)
+            outcome = audit(chain, logs, receipts, processes, progress)
     except CannotAudit as error:
+        if as_object:
+            click.echo(json.dumps({"ok": None, "error": str(error)}, indent=2))
         click.echo(f"audit: could not be made: {error}", err=True)
         sys.exit(2)
     click.echo(json.dumps(as_json(outcome, partner), indent=2) if as_object else as_text(outcome, partner))
@@ -89,9 +107,7 @@ def audit_command(
 def _require_partner(name: str | None, logs: list[Log]) -> None:
     names = [log.args["name"] for log in logs if log.name == "PartnerAdded"]
     if name is not None and name not in names:
-        raise click.BadParameter(
-            f"no partner {name!r}; there are: {', '.join(names)}", param_hint="--partner"
-        )
+        raise CannotAudit(f"no partner {name!r}; there are: {', '.join(names)}")
 
 
 @contextmanager

@@ -155,7 +155,7 @@ def _verifiers(replay: Replay) -> list[dict[str, Any]]:
 
 def _receipts(receipts: Receipts) -> dict[str, int]:
     return {
-        "count": len(receipts.entries), "settled": receipts.settled, "settled_base": receipts.settled_base,
+        "count": receipts.count, "settled": receipts.settled, "settled_base": receipts.settled_base,
         "not_yet_settled": receipts.unsettled, "not_yet_settled_base": receipts.unsettled_base,
     }  # fmt: skip
 

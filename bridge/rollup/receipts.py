@@ -9,7 +9,7 @@ Leaves are in the order of account index, then account sequence.
 Source: docs/protocol.md (receipts); Settlement.settleBatch (receiptsRoot, receiptsTotal).
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -46,13 +46,52 @@ class InclusionProof:
     siblings: tuple[Node, ...]
 
 
-def receipts_tree(leaves: Sequence[Leaf]) -> Node:
+class ReceiptsTree:
+    """A tree that is given its leaves one by one and keeps one node per level, however many there are."""
+
+    def __init__(self) -> None:
+        # (level, node) of the whole subtrees so far, no two of one level, highest first.
+        self._subtrees: list[tuple[int, Node]] = []
+
+    def add(self, leaf: Leaf) -> None:
+        """Append the next leaf.
+
+        Raises:
+            InvalidReceiptLeaf: it is malformed.
+        """
+        if not _is_leaf(leaf):
+            raise InvalidReceiptLeaf(*leaf)
+        level, node = 0, _leaf_node(leaf)
+        while self._subtrees and self._subtrees[-1][0] == level:
+            node = _parent(self._subtrees.pop()[1], node)
+            level += 1
+        self._subtrees.append((level, node))
+
+    @property
+    def root(self) -> Node:
+        """Root and total of the tree so far; ``(EMPTY_ROOT, 0)`` without leaves."""
+        if not self._subtrees:
+            return _PADDING
+        *higher, (level, node) = self._subtrees
+        for left_level, left in reversed(higher):
+            while level < left_level:
+                node = _parent(node, _PADDING)
+                level += 1
+            node = _parent(left, node)
+            level += 1
+        return node
+
+
+def receipts_tree(leaves: Iterable[Leaf]) -> Node:
     """Root and total of the tree; ``(EMPTY_ROOT, 0)`` without leaves.
 
     Raises:
         InvalidReceiptLeaf: a leaf is malformed.
     """
-    return _levels(leaves)[-1][0] if leaves else _PADDING
+    tree = ReceiptsTree()
+    for leaf in leaves:
+        tree.add(leaf)
+    return tree.root
 
 
 def inclusion_proof(leaves: Sequence[Leaf], index: int) -> InclusionProof:

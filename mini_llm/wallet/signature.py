@@ -54,4 +54,9 @@ def recover_address(digest: bytes, signature: bytes) -> str:
         key = coincurve.PublicKey.from_signature_and_message(recoverable, digest, hasher=None)
     except Exception as error:  # coincurve raises bare Exception when libsecp256k1 refuses
         raise InvalidSignature("recovers to no key") from error
-    return to_checksum_address(keccak(key.format(compressed=False)[1:])[12:])
+    return _checksum_address(key.format(compressed=False))
+
+
+@lru_cache(maxsize=4)  # many signatures of few keys: two hashes less for each
+def _checksum_address(key: bytes) -> str:
+    return to_checksum_address(keccak(key[1:])[12:])

@@ -75,8 +75,21 @@ def test_what_cannot_be_audited_is_said(scenario: Scenario, tmp_path: Path) -> N
     assert "no contract at" in empty.errors
     other = run_audit(scenario.stack.url, scenario.stack.token.address, receipts)
     assert (other.code, other.output) == (2, "")
-    assert run_audit(scenario.stack.url, "0x12", receipts).code == 2
-    assert run_audit(scenario.stack.url, settlement, tmp_path / "missing").code == 2
+    for not_read in (tmp_path / "missing", tmp_path):
+        assert "there is no file" in run_audit(scenario.stack.url, settlement, not_read).errors
+
+
+def test_an_audit_that_cannot_be_made_answers_programs_too(scenario: Scenario, tmp_path: Path) -> None:
+    receipts, settlement = export(tmp_path / "r.jsonl", []), scenario.stack.settlement.address
+    url = scenario.stack.url
+    for found in (
+        run_audit("http://127.0.0.1:1", settlement, receipts, "--json"),
+        run_audit(url, "0x12", receipts, "--json"),
+        run_audit(url, settlement, tmp_path / "missing", "--json"),
+        run_audit(url, settlement, receipts, "--partner", "nobody", "--json"),
+    ):
+        assert (found.code, found.report["ok"]) == (2, None)
+        assert found.report["error"] in found.errors
 
 
 def test_a_broken_node_is_no_mismatch(scenario: Scenario, tmp_path: Path) -> None:

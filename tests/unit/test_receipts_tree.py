@@ -8,6 +8,7 @@ from bridge.rollup.receipts import (
     EMPTY_ROOT,
     InclusionProof,
     InvalidReceiptLeaf,
+    ReceiptsTree,
     inclusion_proof,
     receipts_tree,
     verify_inclusion,
@@ -78,3 +79,16 @@ def test_malformed_leaves_are_refused(leaf: tuple[bytes, int]) -> None:
 def test_a_proof_needs_a_leaf(index: int) -> None:
     with pytest.raises(IndexError):
         inclusion_proof(LEAVES, index)
+
+
+@pytest.mark.parametrize("count", range(34))
+def test_a_tree_grown_leaf_by_leaf_holds_each_of_them(count: int) -> None:
+    leaves, tree = [(bytes((at,)) * 32, at + 1) for at in range(count)], ReceiptsTree()
+    for at, leaf in enumerate(leaves):
+        tree.add(leaf)
+        root, total = tree.root
+        assert all(
+            verify_inclusion(root, total, grown, inclusion_proof(leaves[: at + 1], position))
+            for position, grown in enumerate(leaves[: at + 1])
+        )
+    assert tree.root == receipts_tree(leaves)
