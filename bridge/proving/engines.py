@@ -8,18 +8,15 @@ Source: https://distributed.dask.org, `Client.get_executor`.
 
 from __future__ import annotations
 
-import multiprocessing
-import os
-import threading
 from collections.abc import Callable
-from concurrent.futures import CancelledError, Executor, ProcessPoolExecutor
+from concurrent.futures import CancelledError, Executor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from importlib import import_module
-from multiprocessing.connection import wait
 from typing import Any, Final
 
 from bridge.errors import BridgeError
+from bridge.workers import new_pool
 
 CONNECT_TIMEOUT_S: Final = 10
 JOIN_TIMEOUT_S: Final = 30
@@ -65,9 +62,7 @@ def local_engine(workers: int) -> Engine:
     """Processes on this machine, each of which takes one job at a time and ends with this process."""
 
     def start() -> Executor:
-        # Forking a process that has threads or database connections is unsafe: workers start fresh.
-        context = multiprocessing.get_context("spawn")
-        return ProcessPoolExecutor(workers, mp_context=context, initializer=_exit_with_parent)
+        return new_pool(workers)
 
     def stop(pool: Executor) -> None:
         pool.shutdown(wait=True, cancel_futures=True)
@@ -108,15 +103,3 @@ def fleet_engine(address: str) -> Engine:
 
     lost = (distributed.KilledWorker, CancelledError)
     return Engine(start, stop, lost, timeout_s=FLEET_TIMEOUT_S, remote=True)
-
-
-def _exit_with_parent() -> None:
-    """End this worker when the process that started it is gone, even by SIGKILL."""
-
-    def watch() -> None:
-        parent = multiprocessing.parent_process()
-        if parent is not None:
-            wait([parent.sentinel])
-            os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
