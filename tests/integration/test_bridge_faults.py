@@ -25,7 +25,6 @@ from bridge.errors import (
     LedgerBehindChain,
     NoContract,
     NotOperator,
-    ReorgDetected,
     RpcUnavailable,
     SettlementFailed,
     SettlementTimeout,
@@ -56,26 +55,6 @@ def change_event(operator: Operator, name: str, column: str, value: object) -> N
 
 
 # -- chain
-
-
-def test_a_reorg_of_indexed_blocks_stops_the_bridge(operator: Operator, alice: Wallet) -> None:
-    with operator.pipeline() as pipeline:
-        pipeline.sync()
-        operator.stack.anvil.rpc("anvil_reorg", 2, [])
-        with pytest.raises(ReorgDetected) as caught:
-            pipeline.sync()
-    assert caught.value.actual != caught.value.expected
-    with operator.pipeline() as pipeline, pytest.raises(ReorgDetected):
-        pipeline.settle_once()  # a restart does not forget
-
-
-def test_a_chain_that_got_shorter_stops_the_bridge(operator: Operator, alice: Wallet) -> None:
-    with operator.pipeline() as pipeline:
-        pipeline.sync()
-        operator.stack.anvil.rpc("anvil_rollback", 2)
-        with pytest.raises(ReorgDetected) as caught:
-            pipeline.sync()
-    assert caught.value.actual is None
 
 
 def test_events_wait_for_their_confirmations(operator: Operator, alice: Wallet) -> None:
