@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import wraps
 from pathlib import Path
 from typing import Any
@@ -16,11 +16,12 @@ from rich.table import Table
 
 from bridge.audit import audit_command
 from bridge.config import BridgeSettings, read_settings
-from bridge.errors import BridgeError, ConfigError, NotACheckout, RpcUnavailable
+from bridge.errors import BridgeError, ConfigError, NotACheckout, NotLeader, RpcUnavailable
 from bridge.pipeline import Pipeline
 from bridge.rollup.errors import InvalidTransition
 from bridge.status import Status, read_status
 from bridge.tables import Batch
+from bridge.watch import watch
 from router.ledger import LedgerError
 
 ENVIRONMENT = """\b
@@ -37,9 +38,10 @@ Environment:
 
 \b
 Exit codes: 0 done, 1 failed or refused, 2 bad usage or settings,
-3 the node does not answer (nothing is lost: run it again)."""
+3 the node does not answer (nothing is lost: run it again),
+4 status: something is wrong, 5 settle --once: another process settles."""
 
-EXIT_FAILED, EXIT_USAGE, EXIT_UNREACHABLE = 1, 2, 3
+EXIT_FAILED, EXIT_USAGE, EXIT_UNREACHABLE, EXIT_UNHEALTHY, EXIT_NOT_LEADER = 1, 2, 3, 4, 5
 
 
 def exit_codes(command: Callable[..., None]) -> Callable[..., None]:
@@ -53,6 +55,8 @@ def exit_codes(command: Callable[..., None]) -> Callable[..., None]:
             _fail(error, EXIT_USAGE)
         except RpcUnavailable as error:
             _fail(error, EXIT_UNREACHABLE)
+        except NotLeader as error:
+            _fail(error, EXIT_NOT_LEADER)
         except (BridgeError, InvalidTransition, LedgerError) as error:
             _fail(error, EXIT_FAILED)
 
@@ -95,9 +99,9 @@ def settle(mode: str | None, interval: int, as_json: bool) -> None:
     """
     if mode is None:
         raise click.UsageError("say --once or --watch")
-    with Pipeline(_settings(), _progress) as pipeline:
+    with Pipeline(_settings(), _progress, _alert, wait_to_lead=mode == "watch") as pipeline:
         if mode == "watch":
-            pipeline.watch(interval)
+            watch(pipeline, interval, _progress)
         else:
             _print_batch(pipeline.settle_once(), as_json)
 
@@ -153,6 +157,10 @@ def _settings() -> BridgeSettings:
 
 def _progress(line: str) -> None:
     click.echo(line, err=True)
+
+
+def _alert(event: Mapping[str, object]) -> None:
+    click.echo(json.dumps(event), err=True)
 
 
 def _print_batch(batch: Batch | None, as_json: bool) -> None:

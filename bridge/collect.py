@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
+from bridge.choose import Candidate, choose
 from bridge.errors import LedgerBehindChain, ReceiptsMismatch
 from bridge.rollup.batch import Slot, encode_partner_word
 from bridge.rollup.receipts import receipts_tree
@@ -17,29 +17,25 @@ from mini_llm.wallet.receipt import ReceiptDomain, SignedReceipt
 from router.ledger import read
 
 
-@dataclass(frozen=True)
-class Candidate:
-    """An account with something to settle. since: unix seconds of the oldest part of it."""
-
-    slot: Slot
-    since: int
-
-
 def collect(
-    state: ChainState, ledger: Connection, receipt_domain: ReceiptDomain, sizes: Sequence[int]
+    state: ChainState,
+    ledger: Connection,
+    receipt_domain: ReceiptDomain,
+    sizes: Sequence[int],
+    only_full: bool = False,
 ) -> Batch | None:
     """The next batch, checked in full and ready to seal; None if there is nothing to settle.
 
-    state: the chain's, which the ledger has mirrored. ledger: one read transaction, so that totals,
-    reservations and receipts belong together. sizes: batch sizes that can be proved and settled.
+    state: the chain's, which the ledger has mirrored, after the sealed batches that the new one follows.
+    ledger: one read transaction, so that totals, reservations and receipts belong together. sizes: batches
+    that can be proved and settled. only_full: None also if more would fit: it costs nothing to wait then.
 
     Raises LedgerBehindChain, ReceiptsMismatch, InvalidTransition.
     """
-    found = sorted(candidates(state, ledger), key=lambda one: (one.since, one.slot.idx))[: max(sizes)]
-    if not found:
+    choice = choose(candidates(state, ledger), sizes)
+    if choice is None or (only_full and not choice.full):
         return None
-    slots = sorted((one.slot for one in found), key=lambda slot: slot.idx)
-    size = min(size for size in sizes if size >= len(slots))
+    slots, size = choice.slots, choice.size
     receipts = [
         receipt for slot in slots for receipt in slot_receipts(ledger, slot, account(state, slot.idx))
     ]
@@ -70,7 +66,7 @@ def candidates(state: ChainState, ledger: Connection) -> Iterable[Candidate]:
     """Every account that has unsettled charges or open requests that can be served now."""
     settled = {idx: one.spent for idx, one in state.rollup.accounts.items()}
     unsettled = {one.idx: one for one in read.unsettled(ledger, settled)}
-    for idx in sorted(unsettled.keys() | state.requests.keys()):
+    for idx in sorted((unsettled.keys() | state.requests.keys()) - frozen(state)):
         requests = state.requests.get(idx, Requests())
         slot = next_slot(ledger, idx, account(state, idx), requests)
         if slot is None:
@@ -95,23 +91,36 @@ def next_slot(ledger: Connection, idx: int, before: AccountState, requests: Requ
     key_commit = requests.key_commit if fresh or idle else 0
     if fresh and not key_commit:
         return None
-    balance = before.balance + requests.deposit_base - charge
+    deposit = countable_deposit(requests, charge - before.balance)
+    balance = before.balance + deposit - charge
     withdraw, drain = 0, False
     if requests.withdrawal_base:
         if requests.withdrawal_base <= balance - view.reserved_base:
             withdraw = requests.withdrawal_base
         elif idle:
             withdraw, drain = balance, True
-    if not (charge or requests.deposit_base or withdraw or drain or key_commit):
+    opens_nothing = fresh and not (charge or deposit)
+    if opens_nothing or not (charge or deposit or withdraw or drain or key_commit):
         return None
     return Slot(
         idx,
         charge=charge,
-        deposit=requests.deposit_base,
+        deposit=deposit,
         withdraw=withdraw,
         drain=drain,
         key_commit=key_commit,
     )
+
+
+def countable_deposit(requests: Requests, missing_base: int) -> int:
+    """What a batch consumes of an account's pending deposit, base units.
+
+    All of it but the part whose cancellation was announced; of that only what charges need that were made on
+    the strength of it. missing_base: charges that the balance does not cover, negative if it does.
+    """
+    cancelling_base = min(cancelling(requests), requests.deposit_base)
+    free_base = requests.deposit_base - cancelling_base
+    return free_base + min(cancelling_base, max(0, missing_base - free_base))
 
 
 def slot_receipts(ledger: Connection, slot: Slot, before: AccountState) -> list[SignedReceipt]:
@@ -142,6 +151,16 @@ def partner_words(receipts: Iterable[SignedReceipt]) -> tuple[int, ...]:
         partner = signed.receipt.partner
         gross[partner] = gross.get(partner, 0) + signed.receipt.charge_base
     return tuple(encode_partner_word(partner, gross[partner]) for partner in sorted(gross))
+
+
+def cancelling(requests: Requests) -> int:
+    """Part of the pending deposit whose cancellation was announced, base units."""
+    return getattr(requests, "cancelling_base", 0)
+
+
+def frozen(state: ChainState) -> set[int]:
+    """Accounts that no batch may touch any more."""
+    return getattr(state, "frozen", set())
 
 
 def account(state: ChainState, idx: int) -> AccountState:

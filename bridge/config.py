@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from pathlib import Path
 
 from eth_typing import ChecksumAddress
@@ -13,6 +14,16 @@ from bridge.errors import ConfigError
 
 LOCAL_CHAIN_IDS = (31337, 31338)
 DEFAULT_CONFIRMATIONS = 12
+DEFAULT_MAX_FEE_GWEI = 500
+WEI_PER_GWEI = 10**9
+
+
+class TxType(StrEnum):
+    """Which transactions the chain takes; AUTO asks whether its blocks have a base fee."""
+
+    AUTO = "auto"
+    LEGACY = "legacy"
+    EIP1559 = "eip1559"
 
 
 @dataclass(frozen=True)
@@ -28,7 +39,11 @@ class BridgeSettings:
     confirmations: blocks on top of a block before it counts, None for 0 on a local chain and 12 elsewhere.
     start_block: block of the deployment; nothing before it is read.
     timeout_s: longest wait for one RPC answer, seconds.
-    mining_timeout_s: longest wait for a sent batch, seconds.
+    mining_timeout_s: longest wait of `settle --once` for a sent batch, seconds.
+    max_fee_wei: most that the operator pays per gas. stuck_s: seconds after which a transaction that is not
+        mined is replaced by one that offers more. tx_type: which transactions the chain takes.
+    prover_workers: batches proved at a time. prover_scheduler: address of a Dask scheduler, None for
+        processes on this machine.
     """
 
     rpc_url: str
@@ -42,6 +57,11 @@ class BridgeSettings:
     start_block: int = 0
     timeout_s: int = 20
     mining_timeout_s: int = 180
+    max_fee_wei: int = DEFAULT_MAX_FEE_GWEI * WEI_PER_GWEI
+    stuck_s: int = 60
+    tx_type: TxType = TxType.AUTO
+    prover_workers: int = 1
+    prover_scheduler: str | None = None
 
     def confirmations_on(self, chain_id: int) -> int:
         """Blocks that must lie on top of a block before its events count."""
@@ -99,4 +119,25 @@ def read_settings(environ: Mapping[str, str]) -> BridgeSettings:
         circuits_dir=Path(environ.get("VIBES_CIRCUITS_DIR", "") or "build/circuits"),
         confirmations=_natural(environ, "VIBES_CONFIRMATIONS"),
         start_block=_natural(environ, "VIBES_START_BLOCK") or 0,
+        max_fee_wei=_positive(environ, "VIBES_MAX_FEE_GWEI", DEFAULT_MAX_FEE_GWEI) * WEI_PER_GWEI,
+        stuck_s=_positive(environ, "VIBES_STUCK_S", BridgeSettings.stuck_s),
+        mining_timeout_s=_positive(environ, "VIBES_MINING_TIMEOUT_S", BridgeSettings.mining_timeout_s),
+        tx_type=_tx_type(environ),
+        prover_workers=_positive(environ, "VIBES_PROVER_WORKERS", 1),
+        prover_scheduler=environ.get("VIBES_PROVER_SCHEDULER") or None,
     )
+
+
+def _positive(environ: Mapping[str, str], name: str, default: int) -> int:
+    value = _natural(environ, name)
+    if value == 0:
+        raise ConfigError(name, "must be above zero")
+    return default if value is None else value
+
+
+def _tx_type(environ: Mapping[str, str]) -> TxType:
+    name = "VIBES_TX_TYPE"
+    try:
+        return TxType(environ.get(name, "") or TxType.AUTO)
+    except ValueError as error:
+        raise ConfigError(name, f"must be one of {', '.join(TxType)}") from error

@@ -152,6 +152,38 @@ class SettlementFailed(BridgeError):
         super().__init__(f"batch {batch_number}: transaction {tx_hash} reverted on chain")
 
 
+class NotLeader(BridgeError):
+    """Another process settles from this store; the command line exits 5."""
+
+    def __init__(self, holder: str) -> None:
+        self.holder = holder
+        super().__init__(f"{holder} settles from this store already")
+
+
+class LeadershipLost(BridgeError):
+    """The lock that made this process the leader is gone: it must not act any more."""
+
+    def __init__(self, holder: str) -> None:
+        self.holder = holder
+        super().__init__(f"{holder} lost the leader's lock and stops")
+
+
+class FeeLimitReached(BridgeError):
+    """The chain asks for more than the operator pays for gas; the batch waits until it asks for less."""
+
+    def __init__(self, needed_wei: int, limit_wei: int) -> None:
+        self.needed_wei, self.limit_wei = needed_wei, limit_wei
+        super().__init__(f"gas costs {needed_wei} wei, VIBES_MAX_FEE_GWEI allows {limit_wei}")
+
+
+class FalseReceipt(BridgeError):
+    """The node's receipt of a transaction contradicts the chain: the node lies or is broken."""
+
+    def __init__(self, tx_hash: str, part: str, expected: object, actual: object) -> None:
+        self.tx_hash, self.part, self.expected, self.actual = tx_hash, part, expected, actual
+        super().__init__(f"receipt of {tx_hash}: {part} is {actual}, expected {expected}")
+
+
 class SettlementTimeout(BridgeError):
     """A sent batch was not mined or confirmed in time; running again continues with the same transaction."""
 

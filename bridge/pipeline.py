@@ -1,63 +1,103 @@
-"""The settlement cycle: index → mirror → collect → prove → submit → confirm, resumable at every arrow."""
+"""The settlement cycle: index → mirror → collect → prove → submit → final, resumable at every arrow.
+
+Everything that a step needs is in the store, so a step is the same whether it follows the one before or a
+restart. Batches are sealed on top of each other, proved in parallel and submitted strictly in order.
+"""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor, wait
-from contextlib import suppress
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from typing import Any
 
+from bridge.alerts import Alerts, Emit
 from bridge.chain.client import ChainClient
 from bridge.chain.settlement import SettlementContract
 from bridge.collect import collect
 from bridge.config import BridgeSettings
-from bridge.errors import BatchTaken, NoBatchSize, RpcUnavailable, SettlementTimeout, VerifierMismatch
+from bridge.errors import (
+    FeeLimitReached,
+    RpcUnavailable,
+    SettlementTimeout,
+)
+from bridge.forecast import forecast
 from bridge.indexer import Indexer
+from bridge.leader import Leader
 from bridge.mirror import mirror
-from bridge.prover import Proof, Prover
+from bridge.proofs import Proofs, open_prover
 from bridge.store import open_store
-from bridge.submit import Submitter
+from bridge.submit import FeePolicy, Submitter
 from bridge.tables import Batch, BatchStep
 from mini_llm.wallet.receipt import ReceiptDomain
 from router.ledger import Ledger, open_database
 
-FOLLOW_S = 1
-"""Between two looks at the chain while a proof is being made."""
+PROOF_POLL_S = 1.0
+"""Between two looks at the chain while proofs are being made, seconds."""
+
+FIRST_POLL_S = 0.05
+LONGEST_POLL_S = 2.0
+"""Between two looks at a sent transaction: the pause doubles from the first to the second."""
+
+MAX_UNFINISHED = 16
+"""Most batches that wait for proof, block or confirmations at a time."""
 
 Report = Callable[[str], None]
 """Takes one line about what is going on."""
 
 
+def _silent(_event: Mapping[str, object]) -> None:
+    """Alerts are in the store all the same."""
+
+
 class Pipeline:
     """One operator's bridge. Not for use by several threads at a time."""
 
-    def __init__(self, settings: BridgeSettings, report: Report) -> None:
-        """Connects to node, store and ledger and checks that they belong together.
+    def __init__(
+        self, settings: BridgeSettings, report: Report, emit: Emit = _silent, wait_to_lead: bool = False
+    ) -> None:
+        """Becomes the leader, connects to node and ledger and checks that all belongs together.
 
-        Raises ConfigError, RpcUnavailable, WrongChain, NoContract, WrongDomain, WrongStore, NotOperator,
-        VerifierMismatch, NoBatchSize, ArtifactsMissing, DevelopmentKeyRefused.
+        wait_to_lead: wait while another process settles from this store, instead of raising NotLeader.
+
+        Raises ConfigError, NotLeader, RpcUnavailable, WrongChain, NoContract, WrongDomain, WrongStore,
+        NotOperator, VerifierMismatch, NoBatchSize, ArtifactsMissing, DevelopmentKeyRefused.
         """
         self._settings, self._report = settings, report
+        self._mined: set[int] = set()  # in a block, which may still be dropped
+        with ExitStack() as opened:
+            self._open(opened, emit, wait_to_lead)
+            self._opened = opened.pop_all()
+
+    def _open(self, opened: ExitStack, emit: Emit, wait_to_lead: bool) -> None:
+        settings, report = self._settings, self._report
         key = settings.operator_key()
+        self._store = open_store(settings.store_url)
+        opened.callback(self._store.engine.dispose)
+        self._leader = Leader(self._store.engine)
+        opened.callback(self._leader.release)
+        self._leader.acquire(wait_to_lead, report)
+        self._alerts = Alerts(self._store, emit)
         self._client = ChainClient(settings.rpc_url, settings.timeout_s, settings.chain_id)
         self._contract = SettlementContract(self._client, settings.settlement)
+        self._receipt_domain = ReceiptDomain(self._client.chain_id, settings.settlement)
         confirmations = settings.confirmations_on(self._client.chain_id)
-        self._store = open_store(settings.store_url)
         self._indexer = Indexer(
             self._client, self._contract, self._store, settings.start_block, confirmations, report
         )
-        self._submitter = Submitter(self._client, self._contract, self._store, key, confirmations)
-        self._prover = self._open_prover()
-        self._engine = open_database(settings.ledger_url)
-        self._ledger = Ledger(self._engine)
-        self._receipt_domain = ReceiptDomain(self._client.chain_id, settings.settlement)
+        policy = FeePolicy(settings.max_fee_wei, settings.stuck_s, settings.tx_type)
+        self._submitter = Submitter(self._client, self._contract, self._store, key, policy)
+        engine = open_database(settings.ledger_url)
+        opened.callback(engine.dispose)
+        self._ledger = opened.enter_context(Ledger(engine))
+        self._prover = opened.enter_context(open_prover(settings, self._contract))
+        allowed = self._leader.check
+        self._proofs = Proofs(self._prover, self._store, settings.prover_workers, allowed, report)
+        opened.callback(self._proofs.close)
 
     def close(self) -> None:
-        """Stops workers and the ledger's writer."""
-        self._prover.close()
-        self._ledger.close()
-        self._engine.dispose()
+        """Stops workers and the ledger's writer, and lets another process lead."""
+        self._opened.close()
 
     def __enter__(self) -> Pipeline:
         return self
@@ -66,56 +106,135 @@ class Pipeline:
         self.close()
 
     def sync(self) -> None:
-        """Indexes what is confirmed, brings it into the ledger, closes the batch that the chain settled."""
+        """Indexes what is confirmed, brings it into the ledger, and squares the open batches with it.
+
+        Raises WrongChain, ReorgDetected, StateMismatch, FalseReceipt and the like if the node is not to be
+        trusted; nothing was changed by what it said then.
+        """
         self._follow()
-        batch = self._store.open_batch()
-        if batch is not None and self._indexer.state.batch_number >= batch.number:
-            self._close_batch(batch)
+        self._square()
 
     def settle_once(self) -> Batch | None:
-        """Settles one batch, the unfinished one if there is one; None if there is nothing to settle."""
-        self.sync()
-        batch = self._store.open_batch() or self._seal()
-        if batch is None:
-            return None
-        if batch.step is BatchStep.SEALED:
-            batch = self._prove(batch)
-        batch = self._submitter.submit(batch)
-        self._report(f"batch {batch.number}: sent as {batch.tx_hash}")
-        self._submitter.wait(batch, self._settings.mining_timeout_s)
-        self.sync()
-        return self._store.batch(batch.number)
+        """Settles one batch, the first unfinished one if there is any; None if there is nothing to settle.
 
-    def watch(self, interval_s: int) -> None:
-        """Settles for ever: at once while there is work, else every `interval_s` seconds.
-
-        An outage or a transaction that is not mined in time is waited out: the same batch is tried again. A
-        batch that another process of the operator sealed first is taken up from the store.
+        Raises SettlementTimeout if it was sent and is not final in time; running again goes on with it.
         """
-        self._prover.warm_up(self._prover.sizes[0])
         while True:
+            self.sync()
+            batch = self._store.open_batch() or self._seal()
+            if batch is None:
+                return None
+            settled = self._see_through(batch.number)
+            if settled is not None:
+                return settled
+
+    def turn(self) -> None:
+        """One look at everything, and whatever is due; waits for nothing. Raises as `sync` does, and more."""
+        self.sync()
+        self._seal()
+        self._prove()
+        self._submit()
+
+    def warm_up(self) -> None:
+        """Has a worker load its keys before there is work for it."""
+        self._prover.warm_up(self._prover.sizes[0])
+
+    def wait_for_proof(self, timeout_s: float) -> None:
+        """Waits until any proof is there, at most so long. Raises ProverFailed, WitnessRefused."""
+        self._proofs.wait(timeout_s)
+
+    def steps(self) -> dict[int, BatchStep]:
+        """How far each unfinished batch is, by number."""
+        return {batch.number: batch.step for batch in self._store.unfinished()}
+
+    def _see_through(self, number: int) -> Batch | None:
+        """Brings a batch to its end; None if it was discarded."""
+        sent_at: float | None = None
+        pause_s = FIRST_POLL_S
+        while (batch := self._store.find_batch(number)) is not None and batch.step is not BatchStep.FINAL:
+            self._prove()
             try:
-                if self.settle_once() is not None:
-                    continue
-            except (BatchTaken, RpcUnavailable, SettlementTimeout) as error:
-                self._report(f"{error}; trying again in {interval_s} s")
-            time.sleep(interval_s)
+                self._submit()
+                if batch.step is BatchStep.SEALED:
+                    self._proofs.wait(PROOF_POLL_S)
+                else:
+                    time.sleep(pause_s)
+                    pause_s = min(2 * pause_s, LONGEST_POLL_S)
+                self.sync()
+            except RpcUnavailable:
+                if self._store.batch(number).step is not BatchStep.SEALED:
+                    raise
+                continue  # a proof outlives an outage
+            batch = self._store.find_batch(number)
+            if batch is not None and batch.step is BatchStep.SUBMITTED:
+                sent_at = sent_at or time.monotonic()
+                if time.monotonic() - sent_at >= self._settings.mining_timeout_s:
+                    raise SettlementTimeout(number, str(batch.tx_hash), self._settings.mining_timeout_s)
+        return batch
+
+    # -- steps
 
     def _follow(self) -> None:
         """Indexes what is confirmed and brings it into the ledger."""
+        self._client.require_chain()
         self._indexer.advance()
+        self._leader.check()
         mirrored = mirror(self._store, self._ledger)
         if mirrored:
             self._report(f"indexed up to block {self._store.indexed()[0]}: {mirrored} events")
 
+    def _square(self) -> None:
+        """Closes the batches that the chain has, takes back those that it dropped, drops the impossible."""
+        self._leader.check()
+        settled = self._indexer.state.batch_number
+        last = self._store.last_final()
+        while last is not None and last.number > settled:
+            self._store.reopen(last.number)
+            self._alerts.note("batch_dropped", f"batch {last.number}: its block is no longer in the chain")
+            last = self._store.last_final()
+        for batch in self._store.unfinished():
+            if batch.number <= settled and not self._close(batch):
+                break
+        broken = forecast(self._indexer.state, self._store.unfinished())
+        if broken.broken is not None:
+            self._discard(broken.broken.number, broken.reason)
+
+    def _close(self, batch: Batch) -> bool:
+        """Finishes a batch whose number the chain has; False if it has another one, and ours has no place."""
+        settled = self._store.settled_batch(batch.number)
+        if settled is None or tuple(settled.args["words"]) != batch.words:
+            self._discard(batch.number, "the chain settled another one")
+            return False
+        receipt = self._client.receipt(settled.tx_hash)
+        gas_used = 0 if receipt is None else receipt["gasUsed"]
+        self._store.finish(batch.number, settled.tx_hash, settled.block_number, gas_used)
+        self._report(f"batch {batch.number}: final in block {settled.block_number}, {gas_used} gas")
+        return True
+
+    def _discard(self, number: int, reason: str) -> None:
+        numbers = ", ".join(str(one) for one in self._store.discard_from(number))
+        self._alerts.note("batch_discarded", f"batch {numbers}: {reason}")
+        self._report(f"batch {numbers}: {reason}; its charges are collected anew")
+
     def _seal(self) -> Batch | None:
+        """Seals the next batch on top of those that are not settled, if there is enough for one."""
+        unfinished = self._store.unfinished()
+        sealed = [batch for batch in unfinished if batch.step is BatchStep.SEALED]
+        if len(sealed) >= self._settings.prover_workers or len(unfinished) >= MAX_UNFINISHED:
+            return None
+        ahead = forecast(self._indexer.state, unfinished)
         batch = self._ledger.read(
             lambda connection: collect(
-                self._indexer.state, connection, self._receipt_domain, self._prover.sizes
+                ahead.state,
+                connection,
+                self._receipt_domain,
+                self._prover.sizes,
+                only_full=any(batch.number not in self._mined for batch in unfinished),
             )
         )
         if batch is None:
             return None
+        self._leader.check()
         self._store.seal(batch)
         self._report(
             f"batch {batch.number}: sealed {batch.accounts} accounts in {batch.size} slots, "
@@ -123,48 +242,29 @@ class Pipeline:
         )
         return batch
 
-    def _prove(self, batch: Batch) -> Batch:
-        self._report(f"batch {batch.number}: proving")
-        proof = self._await_proof(batch)
-        self._store.store_proof(
-            batch.number, proof.words, round(proof.witness_s * 1000), round(proof.prove_s * 1000)
-        )
-        self._report(f"batch {batch.number}: proved in {proof.witness_s + proof.prove_s:.1f} s")
-        return self._store.batch(batch.number)
+    def _prove(self) -> None:
+        for batch in self._store.unfinished():
+            if batch.step is BatchStep.SEALED:
+                self._proofs.start(batch)
+        self._proofs.wait(0)
 
-    def _await_proof(self, batch: Batch) -> Proof:
-        """Proves, and meanwhile follows the chain: a deposit need not wait for a proof of others."""
-        with ThreadPoolExecutor(1) as waiting:
-            proving = waiting.submit(self._prover.prove, batch.size, batch.witness)
-            while not wait([proving], FOLLOW_S).done:
-                with suppress(RpcUnavailable):  # a proof outlives an outage
-                    self._follow()
-            return proving.result()
-
-    def _close_batch(self, batch: Batch) -> None:
-        """The chain has a batch of this number: ours, or one that leaves ours without a place."""
-        settled = self._store.settled_batch(batch.number)
-        if settled is None or tuple(settled.args["words"]) != batch.words:
-            self._store.discard(batch.number)
-            self._report(
-                f"batch {batch.number}: the chain settled another one; its charges are collected anew"
-            )
+    def _submit(self) -> None:
+        """Sends the first batch that is not mined, if it is proved: the next one builds on its root."""
+        for batch in self._store.unfinished():
+            if batch.step is BatchStep.SEALED:
+                return
+            if batch.step is BatchStep.SUBMITTED and self._submitter.mined(batch) is not None:
+                self._mined.add(batch.number)
+                continue
+            self._mined.discard(batch.number)
+            self._leader.check()
+            before = batch.tx_hash
+            try:
+                batch = self._submitter.push(batch)
+            except FeeLimitReached as error:
+                self._alerts.open("fee_limit", f"batch {batch.number}: {error}")
+                return
+            self._alerts.clear("fee_limit")
+            if batch.tx_hash not in (None, before):
+                self._report(f"batch {batch.number}: sent as {batch.tx_hash}")
             return
-        receipt = self._client.receipt(settled.tx_hash)
-        gas_used = 0 if receipt is None else receipt["gasUsed"]
-        self._store.finish(batch.number, settled.tx_hash, settled.block_number, gas_used)
-        self._report(f"batch {batch.number}: final in block {settled.block_number}, {gas_used} gas")
-
-    def _open_prover(self) -> Prover:
-        """A prover for the sizes that were built and registered. Raises VerifierMismatch, NoBatchSize."""
-        built = sorted(int(folder.name[5:]) for folder in self._settings.circuits_dir.glob("batch[0-9]*"))
-        registered = {
-            size: found for size in built if (found := self._contract.circuit_hash(size)) is not None
-        }
-        if not registered:
-            raise NoBatchSize(tuple(built))
-        prover = Prover(self._settings.circuits_dir, tuple(registered), self._client.chain_id)
-        for size, artifacts in prover.artifacts.items():
-            if artifacts.circuit_hash != registered[size]:
-                raise VerifierMismatch(size, artifacts.circuit_hash, registered[size])
-        return prover

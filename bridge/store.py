@@ -7,40 +7,20 @@ finds on its next start exactly where to go on.
 from __future__ import annotations
 
 import json
-import time
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict
-from typing import Any
+from collections.abc import Iterable, Iterator
 
-from sqlalchemy import (
-    Connection,
-    Engine,
-    create_engine,
-    delete,
-    event,
-    select,
-    update,
-)
-from sqlalchemy.exc import IntegrityError
-from sqlalchemy.orm import Session
+from sqlalchemy import select, update
 
-from bridge.errors import BatchTaken, WrongStore
+from bridge.alerts import AlertRecords
+from bridge.batches import Batches
+from bridge.errors import WrongStore
+from bridge.sessions import open_engine
 from bridge.state import ChainEvent
-from bridge.tables import Batch, BatchRow, BatchStep, Deployment, DroppedRow, EventRow, Table
+from bridge.tables import Deployment, EventRow
 
 
-class Store:
-    """The bridge's database. One instance per process."""
-
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-        Table.metadata.create_all(engine)
-
-    @contextmanager
-    def _session(self) -> Iterator[Session]:
-        with Session(self._engine, expire_on_commit=False) as session, session.begin():
-            yield session
+class Store(Batches, AlertRecords):
+    """The bridge's database. One instance per process; several threads may use it."""
 
     # -- what was read from the chain
 
@@ -58,8 +38,6 @@ class Store:
                         chain_id=chain_id,
                         indexed_block=block_number,
                         indexed_hash=block_hash,
-                        start_block=block_number,
-                        start_hash=block_hash,
                     )
                 )
             elif (row.settlement, row.chain_id) != (settlement, chain_id):
@@ -132,149 +110,7 @@ class Store:
         with self._session() as session:
             session.execute(update(EventRow).where(EventRow.position == position).values(mirrored=True))
 
-    # -- what the chain dropped again
-
-    def rewinds(self) -> int:
-        """How often blocks that had been read were dropped; each time, all is to be folded anew."""
-        with self._session() as session:
-            return session.scalars(select(Deployment)).one().rewinds
-
-    def landmarks(self) -> list[tuple[int, str]]:
-        """(number, hash) of the blocks whose loss matters, rising: start, with events, the last read."""
-        with self._session() as session:
-            row = session.scalars(select(Deployment)).one()
-            blocks = select(EventRow.block_number, EventRow.block_hash).distinct()
-            found = {(number, block_hash) for number, block_hash in session.execute(blocks)}
-            ends = {(row.start_block, row.start_hash), (row.indexed_block, row.indexed_hash)}
-            return sorted(found | ends)
-
-    def rewind(self, block_number: int, block_hash: str) -> int:
-        """Moves the events behind a block to `dropped` and goes back to it; returns how many they were."""
-        with self._session() as session:
-            deployment = session.scalars(select(Deployment).with_for_update()).one()
-            behind = EventRow.block_number > block_number
-            rows = session.scalars(select(EventRow).where(behind).order_by(EventRow.position)).all()
-            session.add_all(DroppedRow(name=row.name, reference=row.to_event().reference) for row in rows)
-            session.execute(delete(EventRow).where(behind))
-            deployment.indexed_block, deployment.indexed_hash = block_number, block_hash
-            deployment.rewinds += 1
-            return len(rows)
-
-    def dropped(self) -> list[tuple[str, str]]:
-        """(name, reference) of the dropped events that the ledger may still have."""
-        with self._session() as session:
-            rows = session.scalars(select(DroppedRow).order_by(DroppedRow.id))
-            return [(row.name, row.reference) for row in rows]
-
-    def forget_dropped(self) -> None:
-        """Notes that the ledger took them back."""
-        with self._session() as session:
-            session.execute(delete(DroppedRow))
-
-    # -- the operator's batches
-
-    def open_batch(self) -> Batch | None:
-        """The batch that is sealed and not final, if there is one."""
-        with self._session() as session:
-            row = session.scalar(
-                select(BatchRow).where(BatchRow.step != BatchStep.FINAL).order_by(BatchRow.number).limit(1)
-            )
-            return None if row is None else row.to_batch()
-
-    def batches(self) -> list[Batch]:
-        """Every batch, by number."""
-        with self._session() as session:
-            return [row.to_batch() for row in session.scalars(select(BatchRow).order_by(BatchRow.number))]
-
-    def batch(self, number: int) -> Batch:
-        """One batch by its number. Raises NoResultFound."""
-        with self._session() as session:
-            return session.get_one(BatchRow, number).to_batch()
-
-    def seal(self, batch: Batch) -> None:
-        """Fixes a batch's content. Raises BatchTaken: a number is sealed once."""
-        row = BatchRow(
-            number=batch.number,
-            step=BatchStep.SEALED,
-            size=batch.size,
-            header=json.dumps(asdict(batch.header)),
-            words=json.dumps(batch.words),
-            partner_words=json.dumps(batch.partner_words),
-            witness=json.dumps(batch.witness),
-            sealed_at=int(time.time()),
-        )
-        try:
-            with self._session() as session:
-                session.add(row)
-        except IntegrityError as error:
-            raise BatchTaken(batch.number) from error
-
-    def store_proof(self, number: int, proof: Sequence[int], witness_ms: int, prove_ms: int) -> None:
-        """Keeps a sealed batch's proof; one that is there already stays."""
-        self._advance(
-            number,
-            BatchStep.SEALED,
-            step=BatchStep.PROVED,
-            proof=json.dumps(list(proof)),
-            witness_ms=witness_ms,
-            prove_ms=prove_ms,
-        )
-
-    def store_transaction(self, number: int, raw_tx: str, tx_hash: str, nonce: int) -> None:
-        """Keeps the signed transaction of a proved batch before it is sent; one that is there stays."""
-        self._advance(
-            number, BatchStep.PROVED, step=BatchStep.SUBMITTED, raw_tx=raw_tx, tx_hash=tx_hash, nonce=nonce
-        )
-
-    def forget_transaction(self, number: int) -> None:
-        """Goes back to the proof when the signed transaction can never be mined any more."""
-        self._advance(
-            number, BatchStep.SUBMITTED, step=BatchStep.PROVED, raw_tx=None, tx_hash=None, nonce=None
-        )
-
-    def finish(self, number: int, tx_hash: str, block_number: int, gas_used: int) -> None:
-        """Notes that the chain has the batch, by whichever transaction."""
-        with self._session() as session:
-            session.execute(
-                update(BatchRow)
-                .where(BatchRow.number == number)
-                .values(
-                    step=BatchStep.FINAL,
-                    tx_hash=tx_hash,
-                    block_number=block_number,
-                    gas_used=gas_used,
-                    witness="{}",
-                )
-            )
-
-    def discard(self, number: int) -> None:
-        """Drops a batch whose number the chain gave to other content; its charges are collected again."""
-        with self._session() as session:
-            session.execute(
-                delete(BatchRow).where(BatchRow.number == number, BatchRow.step != BatchStep.FINAL)
-            )
-
-    def _advance(self, number: int, expected: BatchStep, **values: Any) -> None:
-        with self._session() as session:
-            session.execute(
-                update(BatchRow).where(BatchRow.number == number, BatchRow.step == expected).values(**values)
-            )
-
 
 def open_store(url: str) -> Store:
     """Opens (and creates) the store at an SQLAlchemy URL; commits are durable once they return."""
-    engine = create_engine(url)
-    if engine.dialect.name == "sqlite":
-
-        @event.listens_for(engine, "connect")
-        def _durable(connection: Any, _record: Any) -> None:
-            connection.isolation_level = None  # sqlite3 must not open transactions of its own
-            for pragma in ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=20000"):
-                connection.execute(f"PRAGMA {pragma}")
-
-        @event.listens_for(engine, "begin")
-        def _begin(connection: Connection) -> None:
-            # Under WAL a reader that turns writer in one transaction fails; taking the lock first waits.
-            connection.exec_driver_sql("BEGIN IMMEDIATE")
-
-    return Store(engine)
+    return Store(open_engine(url))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Index, UniqueConstraint
+from sqlalchemy import BigInteger, Index, UniqueConstraint
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from bridge.state import BatchHeader, ChainEvent
@@ -28,20 +28,13 @@ class Table(DeclarativeBase):
 
 
 class Deployment(Table):
-    """The one contract that this store is about, and how far its chain was read.
-
-    start_block, start_hash: the block before the first one to read. rewinds: how often blocks that had been
-    read were dropped by the chain.
-    """
+    """The one contract that this store is about, and the last block that was read."""
 
     __tablename__ = "deployment"
     settlement: Mapped[str] = mapped_column(primary_key=True)
     chain_id: Mapped[int]
     indexed_block: Mapped[int]
     indexed_hash: Mapped[str]
-    start_block: Mapped[int]
-    start_hash: Mapped[str]
-    rewinds: Mapped[int] = mapped_column(default=0)
 
 
 class EventRow(Table):
@@ -74,20 +67,11 @@ class EventRow(Table):
         )
 
 
-class DroppedRow(Table):
-    """An event whose block the chain dropped, until the ledger took it back."""
-
-    __tablename__ = "dropped"
-    id: Mapped[int] = mapped_column(primary_key=True)
-    name: Mapped[str]
-    reference: Mapped[str]
-
-
 class BatchRow(Table):
     """A batch of this operator. JSON columns hold integers of any size.
 
     witness: the circuit's inputs, dropped once the batch is final.
-    raw_tx: the signed transaction, stored before it is sent.
+    tx_hash: the newest attempt; once the batch is final, the transaction that settled it.
     """
 
     __tablename__ = "batch"
@@ -102,9 +86,7 @@ class BatchRow(Table):
     proof: Mapped[str | None] = mapped_column(default=None)
     witness_ms: Mapped[int | None] = mapped_column(default=None)
     prove_ms: Mapped[int | None] = mapped_column(default=None)
-    raw_tx: Mapped[str | None] = mapped_column(default=None)
     tx_hash: Mapped[str | None] = mapped_column(default=None)
-    nonce: Mapped[int | None] = mapped_column(default=None)
     block_number: Mapped[int | None] = mapped_column(default=None)
     gas_used: Mapped[int | None] = mapped_column(default=None)
 
@@ -120,12 +102,91 @@ class BatchRow(Table):
             proof=tuple(json.loads(self.proof)) if self.proof else (),
             witness_ms=self.witness_ms,
             prove_ms=self.prove_ms,
-            raw_tx=self.raw_tx,
             tx_hash=self.tx_hash,
-            nonce=self.nonce,
             block_number=self.block_number,
             gas_used=self.gas_used,
         )
+
+
+class AttemptRow(Table):
+    """One signed transaction for a batch, stored before it is sent.
+
+    batch_number: None once the batch was discarded; the transaction may still hold its nonce.
+    """
+
+    __tablename__ = "attempt"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    batch_number: Mapped[int | None] = mapped_column(index=True)
+    tx_hash: Mapped[str] = mapped_column(unique=True)
+    raw_tx: Mapped[str]
+    nonce: Mapped[int] = mapped_column(BigInteger, index=True)
+    max_fee_wei: Mapped[int] = mapped_column(BigInteger)
+    tip_wei: Mapped[int | None] = mapped_column(BigInteger)
+    signed_at: Mapped[int]
+    reverted: Mapped[bool] = mapped_column(default=False)
+
+    def to_attempt(self) -> Attempt:
+        return Attempt(
+            self.tx_hash, self.raw_tx, self.nonce, Fees(self.max_fee_wei, self.tip_wei), self.signed_at,
+            self.reverted,
+        )  # fmt: skip
+
+
+class AlertRow(Table):
+    """Something that an operator has to know: open until `cleared_at` (unix seconds)."""
+
+    __tablename__ = "alert"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    code: Mapped[str] = mapped_column(index=True)
+    detail: Mapped[str]
+    opened_at: Mapped[int]
+    cleared_at: Mapped[int | None] = mapped_column(default=None)
+
+    def to_alert(self) -> Alert:
+        return Alert(self.code, self.detail, self.opened_at, self.cleared_at)
+
+
+class LeaderRow(Table):
+    """Who settles, for people to read; what keeps others out is the lock in `bridge.leader`."""
+
+    __tablename__ = "leader"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    holder: Mapped[str]
+    since: Mapped[int]
+
+
+@dataclass(frozen=True)
+class Alert:
+    """One alert event. opened_at, cleared_at: unix seconds; both the same for what happens in a moment."""
+
+    code: str
+    detail: str
+    opened_at: int
+    cleared_at: int | None
+
+
+@dataclass(frozen=True)
+class Fees:
+    """What a transaction offers, wei per gas.
+
+    max_fee_wei: `maxFeePerGas`, or the gas price of a legacy transaction.
+    tip_wei: `maxPriorityFeePerGas`, None for a legacy transaction.
+    """
+
+    max_fee_wei: int
+    tip_wei: int | None
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """A signed transaction that settles a batch. signed_at: unix seconds. reverted: mined without effect."""
+
+    tx_hash: str
+    raw_tx: str
+    nonce: int
+    fees: Fees
+    signed_at: int
+    reverted: bool = False
 
 
 @dataclass(frozen=True)
@@ -146,9 +207,7 @@ class Batch:
     proof: tuple[int, ...] = ()
     witness_ms: int | None = None
     prove_ms: int | None = None
-    raw_tx: str | None = None
     tx_hash: str | None = None
-    nonce: int | None = None
     block_number: int | None = None
     gas_used: int | None = None
 

@@ -81,10 +81,46 @@ class ChainClient:
             except BlockNotFound:
                 return None
 
-    def base_fee(self) -> int | None:
-        """Base fee of the newest block in wei per gas, None on a chain without EIP-1559."""
+    def block_transactions(self, number: int) -> tuple[str, list[str]] | None:
+        """Hash of the block at a height and hashes of its transactions, None if there is no such block."""
         with self.answering("eth_getBlockByNumber"):
-            return cast("int | None", self.web3.eth.get_block("latest").get("baseFeePerGas"))
+            try:
+                block = self.web3.eth.get_block(number)
+            except BlockNotFound:
+                return None
+        return hex0x(block["hash"]), [hex0x(cast(HexBytes, one)) for one in block["transactions"]]
+
+    def block_time(self, number: int) -> int | None:
+        """Unix seconds of the block at a height, None if the chain is not that long."""
+        with self.answering("eth_getBlockByNumber"):
+            try:
+                return self.web3.eth.get_block(number)["timestamp"]
+            except BlockNotFound:
+                return None
+
+    def require_chain(self) -> None:
+        """Asks for the chain id once more. Raises WrongChain if the node moved to another chain."""
+        with self.answering("eth_chainId"):
+            actual = self.web3.eth.chain_id
+        if actual != self.chain_id:
+            raise WrongChain(self.chain_id, actual)
+
+    def balance_wei(self, address: ChecksumAddress) -> int:
+        """Ether of an address in wei, at the newest block."""
+        with self.answering("eth_getBalance"):
+            return self.web3.eth.get_balance(address)
+
+    def base_fee(self) -> int | None:
+        """Base fee of the next block in wei per gas, None on a chain without EIP-1559.
+
+        Of the newest block, on a node that makes no pending one.
+        """
+        with self.answering("eth_getBlockByNumber"):
+            try:
+                block = self.web3.eth.get_block("pending")
+            except BlockNotFound:
+                block = self.web3.eth.get_block("latest")
+            return cast("int | None", block.get("baseFeePerGas"))
 
     def gas_price(self) -> int:
         """The node's suggestion for a legacy transaction, wei per gas."""

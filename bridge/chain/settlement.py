@@ -16,15 +16,15 @@ from eth_abi.exceptions import DecodingError
 from eth_typing import ABI, ABIFunction, ChecksumAddress
 from eth_utils.abi import collapse_if_tuple, event_abi_to_log_topic, function_abi_to_4byte_selector
 from web3.exceptions import ContractLogicError
-from web3.types import BlockIdentifier, LogReceipt, TxParams
+from web3.types import BlockIdentifier, LogReceipt, TxParams, TxReceipt
 
 from bridge.chain.client import ChainClient, hex0x
-from bridge.errors import ContractReverted, NoContract, UnexpectedEvent, WrongDomain
+from bridge.errors import ContractReverted, FalseReceipt, NoContract, UnexpectedEvent, WrongDomain
 from bridge.state import BatchHeader, ChainEvent
 from mini_llm.wallet.ceiling import settlement_domain
 
 ABI_FOLDER = Path(__file__).parent / "abi"
-ABI_NAMES = ("Settlement", "VibesToken", "PartnerRegistry", "Verifier")
+ABI_NAMES = ("Settlement", "VibesToken", "PartnerRegistry", "BatchVerifier")
 
 
 @cache
@@ -54,6 +54,8 @@ def _plain(value: Any) -> Any:
         return hex0x(value)
     if isinstance(value, list | tuple):
         return [_plain(part) for part in value]
+    if isinstance(value, Mapping):
+        return {key: _plain(part) for key, part in value.items()}
     return value
 
 
@@ -92,7 +94,7 @@ class SettlementContract:
         verifier = self.view("verifierOf", slots)
         if int(verifier, 16) == 0:
             return None
-        contract = self.client.web3.eth.contract(address=verifier, abi=load_abi("Verifier"))
+        contract = self.client.web3.eth.contract(address=verifier, abi=load_abi("BatchVerifier"))
         with self.client.answering("eth_call"):
             return bytes(contract.functions.circuitHash().call()).hex()
 
@@ -141,6 +143,30 @@ class SettlementContract:
             "commitment": header["commitment"],
             "receiptsTotal": header["receiptsTotal"],
         }
+
+    def require_settled(self, receipt: TxReceipt, number: int, header: BatchHeader) -> None:
+        """Checks that a transaction settled this very batch: its log says so, and so does the contract.
+
+        Raises FalseReceipt.
+        """
+        tx_hash = hex0x(receipt["transactionHash"])
+        expected = (number, header.old_root, header.new_root, header.receipts_root)
+        settled = [
+            _plain(event["args"])
+            for log in receipt["logs"]
+            if log["address"] == self.address and log["topics"]
+            if self._events.get(bytes(log["topics"][0])) == "BatchSettled"
+            for event in [self._contract.events.BatchSettled().process_log(log)]
+        ]
+        found = [
+            (args["batchNumber"], args["oldRoot"], args["newRoot"], args["receiptsRoot"]) for args in settled
+        ]
+        if found != [expected]:
+            raise FalseReceipt(tx_hash, "BatchSettled", [expected], found)
+        block = receipt["blockNumber"]
+        root, newest = self.view("stateRoot", block=block), self.view("batchNumber", block=block)
+        if newest < number or (newest == number and root != header.new_root):
+            raise FalseReceipt(tx_hash, f"state after batch {newest}", header.new_root, root)
 
     # -- writing
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import pytest
 from support.operator import Operator
+from support.proofs import remembered_proofs  # noqa: F401
 from support.stack import PARTNERS, VIBES, Stack, Wallet
 
 from bridge.tables import BatchStep
 from router.ledger import AccountPaused
 from router.ledger.read import account_view
+
+pytestmark = pytest.mark.usefixtures("remembered_proofs")
 
 
 def funded(operator: Operator, label: str, deposit_base: int) -> Wallet:

@@ -12,6 +12,7 @@ import pytest
 from click.testing import CliRunner
 from support.anvil import artifact
 from support.operator import Operator
+from support.proofs import remembered_proofs  # noqa: F401
 from support.stack import VIBES, Stack, Wallet, labelled_account
 
 from bridge.chain.client import ChainClient
@@ -25,6 +26,7 @@ from bridge.errors import (
     LedgerBehindChain,
     NoContract,
     NotOperator,
+    ReorgDetected,
     RpcUnavailable,
     SettlementFailed,
     SettlementTimeout,
@@ -35,7 +37,9 @@ from bridge.errors import (
 )
 from bridge.state import BatchHeader
 from bridge.store import open_store
-from bridge.tables import BatchStep
+from bridge.tables import Attempt, BatchStep, Fees
+
+pytestmark = pytest.mark.usefixtures("remembered_proofs")
 
 
 @pytest.fixture
@@ -55,6 +59,26 @@ def change_event(operator: Operator, name: str, column: str, value: object) -> N
 
 
 # -- chain
+
+
+def test_a_reorg_of_indexed_blocks_stops_the_bridge(operator: Operator, alice: Wallet) -> None:
+    with operator.pipeline() as pipeline:
+        pipeline.sync()
+        operator.stack.anvil.rpc("anvil_reorg", 2, [])
+        with pytest.raises(ReorgDetected) as caught:
+            pipeline.sync()
+    assert caught.value.actual != caught.value.expected
+    with operator.pipeline() as pipeline, pytest.raises(ReorgDetected):
+        pipeline.settle_once()  # a restart does not forget
+
+
+def test_a_chain_that_got_shorter_stops_the_bridge(operator: Operator, alice: Wallet) -> None:
+    with operator.pipeline() as pipeline:
+        pipeline.sync()
+        operator.stack.anvil.rpc("anvil_rollback", 2)
+        with pytest.raises(ReorgDetected) as caught:
+            pipeline.sync()
+    assert caught.value.actual is None
 
 
 def test_events_wait_for_their_confirmations(operator: Operator, alice: Wallet) -> None:
@@ -148,13 +172,20 @@ def test_a_taken_nonce_makes_the_bridge_sign_the_same_batch_anew(operator: Opera
 def test_a_batch_that_reverts_on_chain_is_said_to_and_can_be_sent_again(
     operator: Operator, alice: Wallet
 ) -> None:
-    """The timelock takes the operator's role away while the batch waits, and gives it back."""
+    """The owner takes the operator's role away while the batch waits, and gives it back."""
     stack = operator.stack
     stuck_batch(operator)
     for new_operator in (stack.relayer, stack.operator):
-        # Mined before the batch, whose fees are lower.
-        fees = {"maxFeePerGas": 10**12, "maxPriorityFeePerGas": 10**11}
-        stack.send_as_timelock(stack.settlement.functions.setOperator(new_operator.address), fees)
+        call = stack.settlement.functions.setOperator(new_operator.address)
+        transaction = call.build_transaction(
+            {
+                "from": stack.owner.address,
+                "nonce": stack.web3.eth.get_transaction_count(stack.owner.address),
+                "maxFeePerGas": 10**12,
+                "maxPriorityFeePerGas": 10**11,  # mined before the batch
+            }
+        )
+        stack.web3.eth.send_raw_transaction(stack.owner.sign_transaction(transaction).raw_transaction)
         stack.anvil.rpc("evm_mine")
     stack.anvil.rpc("evm_setAutomine", True)
     with operator.pipeline() as pipeline:
@@ -193,8 +224,8 @@ def test_a_batch_number_is_sealed_once_and_keeps_its_first_proof(operator: Opera
     store = open_store(operator.settings.store_url)
     with pytest.raises(BatchTaken):
         store.seal(settled)
-    store.store_proof(1, [9] * 8, 1, 1)
-    store.store_transaction(1, "0x00", "0x00", 7)
+    store.store_proof(settled, [9] * 8, 1, 1)
+    store.add_attempt(1, Attempt("0x00", "0x00", 7, Fees(1, 1), 0))
     assert store.batch(1) == settled
 
 
@@ -305,7 +336,7 @@ def test_the_command_line_has_documented_exit_codes(
 def test_committed_abis_are_the_compilers() -> None:
     for name in ("Settlement", "VibesToken", "PartnerRegistry"):
         assert list(load_abi(name)) == artifact(name)[0]
-    assert list(load_abi("Verifier")) == artifact("IVerifier")[0]
+    assert list(load_abi("BatchVerifier")) == artifact("IBatchVerifier")[0]
 
 
 def test_reading_an_event_twice_stores_it_once(operator: Operator, alice: Wallet) -> None:

@@ -1,0 +1,87 @@
+"""Alert events: what an operator has to know, kept in the store and said once when it begins and ends."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+
+from sqlalchemy import Select, select
+
+from bridge.sessions import Sessions
+from bridge.tables import Alert, AlertRow
+
+Emit = Callable[[Mapping[str, object]], None]
+"""Takes an event with `alert` (its code), `state` (opened, cleared or noted), `detail` and `at`."""
+
+
+class AlertRecords(Sessions):
+    """The alerts in the store."""
+
+    def open_alerts(self) -> list[Alert]:
+        """What is wrong now, oldest first."""
+        rows = select(AlertRow).where(AlertRow.cleared_at.is_(None)).order_by(AlertRow.id)
+        with self._session() as session:
+            return [row.to_alert() for row in session.scalars(rows)]
+
+    def alerts(self) -> list[Alert]:
+        """Every alert ever, oldest first."""
+        with self._session() as session:
+            return [row.to_alert() for row in session.scalars(select(AlertRow).order_by(AlertRow.id))]
+
+    def open_alert(self, code: str, detail: str, now_s: int) -> bool:
+        """Opens an alert; False if one with this code is open already."""
+        with self._session() as session:
+            if session.scalar(_open(code)) is not None:
+                return False
+            session.add(AlertRow(code=code, detail=detail, opened_at=now_s))
+            return True
+
+    def clear_alert(self, code: str, now_s: int) -> bool:
+        """Ends an alert; False if none with this code is open."""
+        with self._session() as session:
+            row = session.scalar(_open(code))
+            if row is not None:
+                row.cleared_at = now_s
+            return row is not None
+
+    def note_alert(self, code: str, detail: str, now_s: int) -> None:
+        """Keeps something that happened and needs no end."""
+        with self._session() as session:
+            session.add(AlertRow(code=code, detail=detail, opened_at=now_s, cleared_at=now_s))
+
+
+class Alerts:
+    """Opens, clears and says alerts."""
+
+    def __init__(self, records: AlertRecords, emit: Emit) -> None:
+        self._records, self._emit = records, emit
+
+    def show(self, present: Mapping[str, str]) -> None:
+        """Makes exactly the alerts open that are present: detail by code."""
+        for alert in self._records.open_alerts():
+            if alert.code not in present:
+                self.clear(alert.code)
+        for code, detail in present.items():
+            self.open(code, detail)
+
+    def open(self, code: str, detail: str) -> None:
+        """Says that something is wrong, unless it was said before."""
+        if self._records.open_alert(code, detail, int(time.time())):
+            self._say(code, "opened", detail)
+
+    def clear(self, code: str) -> None:
+        """Says that it is over, if it was wrong before."""
+        if self._records.clear_alert(code, int(time.time())):
+            self._say(code, "cleared", "")
+
+    def note(self, code: str, detail: str) -> None:
+        """Says that something happened."""
+        self._records.note_alert(code, detail, int(time.time()))
+        self._say(code, "noted", detail)
+
+    def _say(self, code: str, state: str, detail: str) -> None:
+        self._emit({"alert": code, "state": state, "detail": detail, "at": int(time.time())})
+
+
+def _open(code: str) -> Select[AlertRow]:
+    return select(AlertRow).where(AlertRow.code == code, AlertRow.cleared_at.is_(None)).limit(1)

@@ -1,0 +1,35 @@
+"""Receipts, taken only if they agree with the block that they claim to be in."""
+
+from __future__ import annotations
+
+from web3.types import TxReceipt
+
+from bridge.chain.client import ChainClient, hex0x
+from bridge.errors import FalseReceipt
+
+
+def checked_receipt(client: ChainClient, tx_hash: str) -> TxReceipt | None:
+    """The receipt of a mined transaction, None if it is not mined.
+
+    It must be of this transaction, its block must be the chain's at that height and list the transaction at
+    that place. Raises FalseReceipt, unless a reorg between two questions explains the difference.
+    """
+    receipt = client.receipt(tx_hash)
+    if receipt is None:
+        return None
+    if hex0x(receipt["transactionHash"]) != tx_hash:
+        raise FalseReceipt(tx_hash, "transaction", tx_hash, hex0x(receipt["transactionHash"]))
+    block = client.block_transactions(receipt["blockNumber"])
+    if block is None or block[0] != hex0x(receipt["blockHash"]):
+        if client.receipt(tx_hash) != receipt:  # a reorg: the next look finds the new place
+            return None
+        again = client.block_transactions(receipt["blockNumber"])
+        if again is None or again[0] != hex0x(receipt["blockHash"]):
+            actual = None if again is None else again[0]
+            raise FalseReceipt(tx_hash, "block", actual, hex0x(receipt["blockHash"]))
+        block = again
+    place = receipt["transactionIndex"]
+    found = block[1][place] if place < len(block[1]) else None
+    if found != tx_hash:
+        raise FalseReceipt(tx_hash, f"transaction {place} of block {receipt['blockNumber']}", tx_hash, found)
+    return receipt
