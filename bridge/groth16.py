@@ -1,4 +1,4 @@
-"""Groth16 over BN254 in the word order of `IBatchVerifier`: verifying keys of 22 words, proofs of 8.
+"""Groth16 over BN254 in the word order of `IVerifier`: verifying keys of 22 words, proofs of 8.
 
 The arithmetic is arkworks' (package `groth16py`).
 
@@ -46,7 +46,7 @@ def _twist_words(point: Sequence[Sequence[str]]) -> list[int]:
 
 
 def key_words(snarkjs_key: str) -> tuple[int, ...]:
-    """The words of a verifying key in the order of `IBatchVerifier.verifyingKey`.
+    """The words of a verifying key in the order of `IVerifier.verifyingKey`.
 
     Raises:
         ValueError: the key is not for three public inputs.
@@ -101,7 +101,7 @@ def verify_proof(key: Sequence[int], proof: Sequence[int], public: tuple[int, in
     """True if the proof holds; False for a false, malformed or non-canonical one, like the verifier contract.
 
     Args:
-        key: 22 words as `IBatchVerifier.verifyingKey` gives them.
+        key: 22 words as `IVerifier.verifyingKey` gives them.
         proof: 8 words, each below Q.
         public: (C, r, y) of a batch, (root, idx, balance) of an exit; each below the scalar field.
 

@@ -1,25 +1,56 @@
-"""Follows the contract: reads its logs in ranges of confirmed blocks, stores and folds them into a state."""
+"""Follows the contract: reads its logs in ranges of confirmed blocks, stores and folds them into a state.
+
+A block that was read can still be dropped by the chain. Up to the number of confirmations that does no harm:
+no block is read before so many lie on top. Whatever reaches deeper is rewound: the events behind the last
+block that both histories share leave the store (and, by `bridge.mirror`, the ledger), and the new history is
+read instead.
+"""
 
 from __future__ import annotations
 
 import time
+from bisect import bisect_left
 from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
 
 from bridge.chain.client import ChainClient
 from bridge.chain.settlement import SettlementContract
-from bridge.errors import ConfigError, ReorgDetected, StateMismatch
+from bridge.errors import ConfigError, ReorgDetected, RpcUnavailable, StateMismatch
 from bridge.state import ChainState
 from bridge.store import Store
 
-RANGE_BLOCKS = 2_000
+RANGE_BLOCKS: Final = 2_000
 """Blocks per eth_getLogs; public nodes refuse much larger ranges."""
+
+MOST_RESTARTS: Final = 5
+"""How often one `advance` starts over because the chain changed while it was being read."""
+
+
+@dataclass(frozen=True)
+class Rewind:
+    """A reorganisation that reached blocks that had been read.
+
+    from_block: the last block that had been read. to_block: up to here all that was read still holds.
+    events: how many events were behind it.
+    """
+
+    from_block: int
+    to_block: int
+    events: int
+
+    def __str__(self) -> str:
+        return (
+            f"the chain dropped blocks that had been read: back from block {self.from_block} to"
+            f" {self.to_block}, {self.events} events taken back"
+        )
 
 
 class Indexer:
     """Keeps a store and a `ChainState` at the newest confirmed block.
 
     start_block: first block read. confirmations: blocks that must lie on top of a block before it is read.
-    report: takes a line of progress while there is much to read.
+    report: takes a line of progress while there is much to read, and one for each rewind.
     """
 
     def __init__(
@@ -35,27 +66,30 @@ class Indexer:
         self._client, self._contract, self._store = client, contract, store
         self._start_block, self._confirmations, self._report = start_block, confirmations, report
         self.state = ChainState(contract.domain)
-        self._position = 0
+        self._position = self._rewinds = 0
         self._bind()
 
-    def advance(self) -> None:
+    def advance(self) -> list[Rewind]:
         """Reads up to the newest confirmed block and checks the rebuilt root against the contract's.
 
-        Raises ReorgDetected if an indexed block is gone, StateMismatch if calldata and chain disagree.
+        Returns the reorganisations that it had to follow, usually none.
+
+        Raises ReorgDetected if not even the block before the first one is left, or if the chain does not
+        stand still long enough to be read; RpcUnavailable also if the node does not have the blocks yet that
+        were read before; StateMismatch if calldata and chain disagree.
         """
-        indexed, indexed_hash = self._store.indexed()
-        actual = self._client.block_hash(indexed)
-        if actual != indexed_hash:
-            raise ReorgDetected(indexed, indexed_hash, actual)
-        confirmed = self._client.head() - self._confirmations
-        while indexed < confirmed:
-            last = min(indexed + RANGE_BLOCKS, confirmed)
-            self._read(indexed + 1, last)
-            indexed = last
-            if indexed < confirmed:
-                self._report(f"read up to block {indexed} of {confirmed}")
-        self._fold()
-        self._check_root(indexed)
+        rewinds = []
+        for _ in range(MOST_RESTARTS):
+            rewind = self._rewind_if_gone()
+            if rewind is not None:
+                rewinds.append(rewind)
+                self._report(str(rewind))
+            if self._read_confirmed():
+                self._fold()
+                if self._root_agrees():
+                    return rewinds
+        block, expected = self._store.indexed()
+        raise ReorgDetected(block, expected, self._client.block_hash(block))
 
     def _bind(self) -> None:
         """A fresh store counts as indexed up to just before the first block to read."""
@@ -65,24 +99,69 @@ class Indexer:
             raise ConfigError("VIBES_START_BLOCK", f"is {self._start_block}, the chain ends before it")
         self._store.bind(self._contract.address, self._client.chain_id, before, block_hash)
 
-    def _read(self, first: int, last: int) -> None:
-        """Stores the events of a range of blocks."""
+    def _rewind_if_gone(self) -> Rewind | None:
+        """Goes back to the last landmark that is still in the chain, if the last block read is not."""
+        indexed, indexed_hash = self._store.indexed()
+        actual = self._client.block_hash(indexed)
+        if actual == indexed_hash:
+            return None
+        if actual is None:  # a node that lags behind is no reorganisation, and a shorter chain grows again
+            raise RpcUnavailable("eth_getBlockByNumber", f"it does not have block {indexed} (any more)")
+        landmarks = self._store.landmarks()
+        # Blocks name their parents, so if one is in the chain, then so is everything before it.
+        lost = bisect_left(landmarks, True, key=lambda landmark: not self._stands(landmark))
+        if lost == 0:
+            start, start_hash = landmarks[0]
+            raise ReorgDetected(start, start_hash, self._client.block_hash(start))
+        block, block_hash = landmarks[lost - 1]
+        return Rewind(indexed, block, self._store.rewind(block, block_hash))
+
+    def _stands(self, landmark: tuple[int, str]) -> bool:
+        number, block_hash = landmark
+        return self._client.block_hash(number) == block_hash
+
+    def _read_confirmed(self) -> bool:
+        """Stores all that is confirmed; False if the chain changed meanwhile."""
+        indexed, _ = self._store.indexed()
+        confirmed = self._client.head() - self._confirmations
+        while indexed < confirmed:
+            last = min(indexed + RANGE_BLOCKS, confirmed)
+            if not self._read(indexed + 1, last):
+                return False
+            indexed = last
+            if indexed < confirmed:
+                self._report(f"read up to block {indexed} of {confirmed}")
+        return True
+
+    def _read(self, first: int, last: int) -> bool:
+        """Stores the events of a range of blocks; False if they are not the present chain's."""
         last_hash = self._client.block_hash(last)
         logs = self._client.logs(self._contract.address, first, last)
         seen_at = int(time.time())
         events = [event for log in logs if (event := self._contract.read_event(log, seen_at)) is not None]
-        again = self._client.block_hash(last)
-        if last_hash is None or again != last_hash:
-            raise ReorgDetected(last, str(last_hash), again)
+        before = self._store.indexed()
+        if last_hash is None or not self._stands((last, last_hash)) or not self._stands(before):
+            return False
         self._store.add_events(events, last, last_hash)
+        return True
 
     def _fold(self) -> None:
+        rewinds = self._store.rewinds()
+        if rewinds != self._rewinds:  # by whichever process: what was folded is not the chain's any more
+            self.state, self._position, self._rewinds = ChainState(self._contract.domain), 0, rewinds
         for position, event in self._store.events_after(self._position):
             self.state.apply(event)
             self._position = position
 
-    def _check_root(self, block: int) -> None:
-        """The contract's own root at the indexed block must be the rebuilt one: no batch was missed."""
+    def _root_agrees(self) -> bool:
+        """The contract's own root at the indexed block must be the rebuilt one: no batch was missed.
+
+        False if the chain changed before it could be asked.
+        """
+        block, block_hash = self._store.indexed()
         expected = self._contract.view("stateRoot", block=block)
-        if expected != self.state.rollup.root:
-            raise StateMismatch(self.state.batch_number, expected, self.state.rollup.root)
+        if expected == self.state.rollup.root:
+            return True
+        if not self._stands((block, block_hash)):
+            return False
+        raise StateMismatch(self.state.batch_number, expected, self.state.rollup.root)

@@ -2,21 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
+from typing import Any, Final
 
 from sqlalchemy import Connection
 
 from bridge.state import ChainEvent
 from bridge.store import Store
-from router.ledger import Ledger, chain
+from router.ledger import Ledger, chain, leaving, reverse
+from router.ledger.models import Kind
+
+Post = Callable[[Connection, ChainEvent], Any]
+"""Brings one event into the ledger."""
 
 
 def mirror(store: Store, ledger: Ledger) -> int:
-    """Posts every event that the ledger does not have yet and returns how many that were.
+    """Takes back what the chain dropped, then posts every event that the ledger does not have yet.
 
-    A process killed between posting and marking posts again on its next start; the ledger knows the event by
-    its reference and answers as before.
+    Returns how many it posted. A process killed between posting and marking posts again on its next start;
+    the ledger knows the event by its reference and answers as before.
     """
+    dropped = store.dropped()
+    if dropped:
+        happenings = [
+            (_LEDGER_SIDE[name][0], reference) for name, reference in dropped if name in _LEDGER_SIDE
+        ]
+        ledger.run(lambda connection: reverse(connection, happenings))
+        store.forget_dropped()
     waiting = store.unmirrored()
     for position, event in waiting:
         ledger.run(partial(post_event, event))
@@ -26,26 +39,51 @@ def mirror(store: Store, ledger: Ledger) -> int:
 
 def post_event(event: ChainEvent, connection: Connection) -> None:
     """The ledger's side of one event; events that move no money and open nothing are left out."""
-    args, reference = event.args, event.reference
-    match event.name:
-        case "AccountOpened":
-            chain.open_account(connection, args["idx"], args["owner"])
-        case "Deposited":
-            chain.credit_deposit(connection, args["idx"], args["amount"], reference)
-        case "SessionKeyRequested":
-            chain.request_key(connection, args["idx"], args["keyCommit"], reference)
-        case "WithdrawalRequested":
-            chain.request_withdrawal(connection, args["idx"], args["amount"], reference)
-        case "BatchSettled":
-            facts = chain.BatchFacts(
-                number=args["batchNumber"], slots=event.slots(), burned_base=args["burned"]
-            )
-            chain.settle_batch(connection, facts, reference)
-        case "Withdrawn":
-            chain.withdrawn(connection, args["idx"], args["amount"], reference)
-        case "PartnerClaimed":
-            chain.partner_claimed(connection, args["partnerId"], args["amount"], reference)
-        case "FeeClaimed":
-            chain.fee_claimed(connection, args["amount"], reference)
-        case "TreasuryClaimed":
-            chain.treasury_claimed(connection, args["amount"], reference)
+    if event.name in _LEDGER_SIDE:
+        _, post = _LEDGER_SIDE[event.name]
+        post(connection, event)
+
+
+def _of_account(operation: Callable[[Connection, int, Any, str], Any], detail: str) -> Post:
+    """An operation on an account and one more argument of the event."""
+
+    def post(connection: Connection, event: ChainEvent) -> None:
+        operation(connection, event.args["idx"], event.args[detail], event.reference)
+
+    return post
+
+
+def _settle(connection: Connection, event: ChainEvent) -> None:
+    facts = chain.BatchFacts(
+        number=event.args["batchNumber"], slots=event.slots(), burned_base=event.args["burned"]
+    )
+    chain.settle_batch(connection, facts, event.reference)
+
+
+_LEDGER_SIDE: Final[dict[str, tuple[str, Post]]] = {
+    "AccountOpened": (Kind.ACCOUNT, _of_account(chain.open_account, "owner")),
+    "Deposited": (Kind.DEPOSIT, _of_account(chain.credit_deposit, "amount")),
+    "SessionKeyRequested": (Kind.KEY_REQUEST, _of_account(chain.request_key, "keyCommit")),
+    "WithdrawalRequested": (Kind.WITHDRAWAL_REQUEST, _of_account(chain.request_withdrawal, "amount")),
+    "DepositCancelAnnounced": (Kind.CANCEL_ANNOUNCED, _of_account(leaving.announce_cancel, "amount")),
+    "DepositCancelled": (Kind.CANCELLED, _of_account(leaving.cancel_deposit, "amount")),
+    "AccountFrozen": (Kind.FREEZE, _of_account(leaving.freeze_account, "refundedDeposit")),
+    "AccountExited": (Kind.EXIT, _of_account(leaving.exit_account, "amount")),
+    "BatchSettled": (Kind.BATCH, _settle),
+    "Withdrawn": (Kind.WITHDRAWN, _of_account(chain.withdrawn, "amount")),
+    "PartnerClaimed": (
+        Kind.PARTNER_CLAIM,
+        lambda c, event: chain.partner_claimed(
+            c, event.args["partnerId"], event.args["amount"], event.reference
+        ),
+    ),
+    "FeeClaimed": (
+        Kind.FEE_CLAIM,
+        lambda c, event: chain.fee_claimed(c, event.args["amount"], event.reference),
+    ),
+    "TreasuryClaimed": (
+        Kind.TREASURY_CLAIM,
+        lambda c, event: chain.treasury_claimed(c, event.args["amount"], event.reference),
+    ),
+}
+"""By event name: what the ledger calls it, and how it gets there."""

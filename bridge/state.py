@@ -63,12 +63,14 @@ class Requests:
     """What an account's owner asked for and no batch has served yet; 0 means nothing.
 
     deposit_base: deposited and not consumed, base units.
+    cancelling_base: the part of it that its owner announced to take back: nothing may be spent against it.
     withdrawal_base: requested withdrawal, base units.
     key_commit: requested session key commitment.
     since: unix seconds at which the oldest of these was seen.
     """
 
     deposit_base: int = 0
+    cancelling_base: int = 0
     withdrawal_base: int = 0
     key_commit: int = 0
     since: int = 0
@@ -84,12 +86,20 @@ class Requests:
 
 @dataclass
 class ChainState:
-    """Accounts and open requests after some prefix of the chain's events."""
+    """Accounts and open requests after some prefix of the chain's events.
+
+    frozen: accounts that no batch may touch any more, because they were frozen or have exited.
+    exited: those of them whose balance was paid out.
+    paused: True while the contract takes no deposits and no batches.
+    """
 
     domain: int
     rollup: RollupState = field(init=False)
     requests: dict[int, Requests] = field(default_factory=dict)
     batch_number: int = 0
+    frozen: set[int] = field(default_factory=set)
+    exited: set[int] = field(default_factory=set)
+    paused: bool = False
 
     def __post_init__(self) -> None:
         self.rollup = RollupState(self.domain)
@@ -100,20 +110,67 @@ class ChainState:
         Raises StateMismatch if a batch's calldata does not lead to the root that the chain stored,
         UnexpectedEvent for a sequence that the contract cannot emit.
         """
-        args = event.args
-        if event.name == "BatchSettled":
-            self._apply_batch(event)
-            return
-        if event.name not in ("Deposited", "WithdrawalRequested", "SessionKeyRequested"):
-            return
-        open_requests = self.requests.setdefault(args["idx"], Requests())
+        match event.name:
+            case "BatchSettled":
+                self._apply_batch(event)
+            case "Deposited" | "WithdrawalRequested" | "SessionKeyRequested":
+                self._request(event)
+            case "DepositCancelAnnounced" | "DepositCancelled":
+                self._cancel(event)
+            case "AccountFrozen":
+                self._freeze(event)
+            case "AccountExited":
+                self._exit(event)
+            case "Paused" | "Unpaused":
+                self.paused = event.name == "Paused"
+
+    def _request(self, event: ChainEvent) -> None:
+        idx = event.args["idx"]
+        if idx in self.frozen:
+            raise UnexpectedEvent(event.reference, f"{event.name} of frozen account {idx}")
+        open_requests = self.requests.setdefault(idx, Requests())
         open_requests.note(event.seen_at)
-        if event.name == "Deposited":
-            open_requests.deposit_base += args["amount"]
-        elif event.name == "WithdrawalRequested":
-            open_requests.withdrawal_base = args["amount"]
+        match event.name:
+            case "Deposited":
+                open_requests.deposit_base += event.args["amount"]
+            case "WithdrawalRequested":
+                open_requests.withdrawal_base = event.args["amount"]
+            case _:
+                open_requests.key_commit = event.args["keyCommit"]
+
+    def _cancel(self, event: ChainEvent) -> None:
+        """An announcement marks a part of the pending deposit; later it goes back to the wallet."""
+        idx, amount_base = event.args["idx"], event.args["amount"]
+        open_requests = self.requests.setdefault(idx, Requests())
+        announced = event.name == "DepositCancelAnnounced"
+        expected_base = open_requests.deposit_base if announced else open_requests.cancelling_base
+        if amount_base != expected_base:
+            raise UnexpectedEvent(event.reference, f"account {idx} cancels {amount_base} of {expected_base}")
+        if announced:
+            open_requests.cancelling_base = amount_base
         else:
-            open_requests.key_commit = args["keyCommit"]
+            open_requests.deposit_base -= amount_base
+            open_requests.cancelling_base = 0
+        self._forget_if_served(idx)
+
+    def _freeze(self, event: ChainEvent) -> None:
+        """Voids the account's requests; its leaf stays as it is for good."""
+        idx, refunded_base = event.args["idx"], event.args["refundedDeposit"]
+        pending_base = self.requests.pop(idx, Requests()).deposit_base
+        if refunded_base != pending_base:
+            raise UnexpectedEvent(
+                event.reference, f"account {idx} was refunded {refunded_base} of {pending_base} deposited"
+            )
+        self.frozen.add(idx)
+
+    def _exit(self, event: ChainEvent) -> None:
+        idx, amount_base = event.args["idx"], event.args["amount"]
+        balance_base = self.rollup.accounts[idx].balance if idx in self.rollup.accounts else 0
+        if idx not in self.frozen or idx in self.exited or amount_base != balance_base:
+            raise UnexpectedEvent(
+                event.reference, f"account {idx} exits with {amount_base} of {balance_base}"
+            )
+        self.exited.add(idx)
 
     def _apply_batch(self, event: ChainEvent) -> None:
         args = event.args
@@ -132,6 +189,8 @@ class ChainState:
 
     def _consume(self, slot: Slot, reference: str) -> None:
         """Takes out of the open requests what a settled slot served."""
+        if slot.idx in self.frozen:
+            raise UnexpectedEvent(reference, f"frozen account {slot.idx} is in a batch")
         open_requests = self.requests.setdefault(slot.idx, Requests())
         if slot.deposit > open_requests.deposit_base:
             raise UnexpectedEvent(
@@ -139,9 +198,13 @@ class ChainState:
                 f"account {slot.idx} consumed {slot.deposit} of {open_requests.deposit_base} deposited",
             )
         open_requests.deposit_base -= slot.deposit
+        open_requests.cancelling_base = min(open_requests.cancelling_base, open_requests.deposit_base)
         if slot.withdraw or slot.drain:
             open_requests.withdrawal_base = 0
         if slot.key_commit:
             open_requests.key_commit = 0
-        if not open_requests:
-            del self.requests[slot.idx]
+        self._forget_if_served(slot.idx)
+
+    def _forget_if_served(self, idx: int) -> None:
+        if not self.requests[idx]:
+            del self.requests[idx]

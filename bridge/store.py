@@ -9,14 +9,14 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator
 
-from sqlalchemy import select, update
+from sqlalchemy import delete, select, update
 
 from bridge.alerts import AlertRecords
 from bridge.batches import Batches
 from bridge.errors import WrongStore
 from bridge.sessions import open_engine
 from bridge.state import ChainEvent
-from bridge.tables import Deployment, EventRow
+from bridge.tables import Deployment, DroppedRow, EventRow
 
 
 class Store(Batches, AlertRecords):
@@ -38,6 +38,8 @@ class Store(Batches, AlertRecords):
                         chain_id=chain_id,
                         indexed_block=block_number,
                         indexed_hash=block_hash,
+                        start_block=block_number,
+                        start_hash=block_hash,
                     )
                 )
             elif (row.settlement, row.chain_id) != (settlement, chain_id):
@@ -109,6 +111,45 @@ class Store(Batches, AlertRecords):
         """Notes that the ledger has the event."""
         with self._session() as session:
             session.execute(update(EventRow).where(EventRow.position == position).values(mirrored=True))
+
+    # -- what the chain dropped again
+
+    def rewinds(self) -> int:
+        """How often blocks that had been read were dropped; each time, all is to be folded anew."""
+        with self._session() as session:
+            return session.scalars(select(Deployment)).one().rewinds
+
+    def landmarks(self) -> list[tuple[int, str]]:
+        """(number, hash) of the blocks whose loss matters, rising: start, with events, the last read."""
+        with self._session() as session:
+            row = session.scalars(select(Deployment)).one()
+            blocks = select(EventRow.block_number, EventRow.block_hash).distinct()
+            found = {(number, block_hash) for number, block_hash in session.execute(blocks)}
+            ends = {(row.start_block, row.start_hash), (row.indexed_block, row.indexed_hash)}
+            return sorted(found | ends)
+
+    def rewind(self, block_number: int, block_hash: str) -> int:
+        """Moves the events behind a block to `dropped` and goes back to it; returns how many they were."""
+        with self._session() as session:
+            deployment = session.scalars(select(Deployment).with_for_update()).one()
+            behind = EventRow.block_number > block_number
+            rows = session.scalars(select(EventRow).where(behind).order_by(EventRow.position)).all()
+            session.add_all(DroppedRow(name=row.name, reference=row.to_event().reference) for row in rows)
+            session.execute(delete(EventRow).where(behind))
+            deployment.indexed_block, deployment.indexed_hash = block_number, block_hash
+            deployment.rewinds += 1
+            return len(rows)
+
+    def dropped(self) -> list[tuple[str, str]]:
+        """(name, reference) of the dropped events that the ledger may still have."""
+        with self._session() as session:
+            rows = session.scalars(select(DroppedRow).order_by(DroppedRow.id))
+            return [(row.name, row.reference) for row in rows]
+
+    def forget_dropped(self) -> None:
+        """Notes that the ledger took them back."""
+        with self._session() as session:
+            session.execute(delete(DroppedRow))
 
 
 def open_store(url: str) -> Store:

@@ -28,13 +28,20 @@ class Table(DeclarativeBase):
 
 
 class Deployment(Table):
-    """The one contract that this store is about, and the last block that was read."""
+    """The one contract that this store is about, and how far its chain was read.
+
+    start_block, start_hash: the block before the first one to read. rewinds: how often blocks that had been
+    read were dropped by the chain.
+    """
 
     __tablename__ = "deployment"
     settlement: Mapped[str] = mapped_column(primary_key=True)
     chain_id: Mapped[int]
     indexed_block: Mapped[int]
     indexed_hash: Mapped[str]
+    start_block: Mapped[int]
+    start_hash: Mapped[str]
+    rewinds: Mapped[int] = mapped_column(default=0)
 
 
 class EventRow(Table):
@@ -65,6 +72,15 @@ class EventRow(Table):
             self.log_index,
             self.seen_at,
         )
+
+
+class DroppedRow(Table):
+    """An event whose block the chain dropped, until the ledger took it back."""
+
+    __tablename__ = "dropped"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str]
+    reference: Mapped[str]
 
 
 class BatchRow(Table):

@@ -103,6 +103,8 @@ GUARDS: Final = (
     ),
     Guard("posting_is_immutable", "posting", "UPDATE", "1 = 1", "postings are immutable"),
     Guard("posting_is_kept", "posting", "DELETE", "1 = 1", "postings are never deleted"),
+    Guard("change_is_immutable", "account_change", "UPDATE", "1 = 1", "account changes are immutable"),
+    Guard("change_is_kept", "account_change", "DELETE", "1 = 1", "account changes are never deleted"),
     Guard("call_is_immutable", "call", "UPDATE", "1 = 1", "calls and their receipts are immutable"),
     Guard("call_is_kept", "call", "DELETE", "1 = 1", "calls and their receipts are never deleted"),
 )

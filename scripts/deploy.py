@@ -1,15 +1,18 @@
 #!/usr/bin/env python3
-"""Deploys token, partner registry, settlement and verifiers with ape, and writes the deployment record.
+"""Deploys token, timelock, registry, verifiers and settlement with ape, and writes the deployment record.
 
     scripts/deploy.py --rpc-url URL --key-file FILE --config FILE --out FILE [--network NAME] [--dry-run]
 
 The configuration is JSON; addresses are 0x hex, amounts whole base units:
 
-    {"treasury": "0x…", "operator": "0x…", "receipt_signer": "0x…",
-     "owner": "0x…",                                      (optional: whom ownership is offered to at the end)
+    {"treasury": "0x…", "guardian": "0x…", "operator": "0x…", "receipt_signer": "0x…",
+     "owner": "0x…",                                      (optional: default the deployer)
      "policy": {"fee_bps": 1500, "burn_bps": 500, …},     (optional: see Policy)
      "partners": [{"name": "pithy-labs", "payout": "0x…", "bps": 3000}],
      "mint": [{"to": "0x…", "amount_base": 1000000}]}     (optional: demo money, local chains only)
+
+The owner proposes and cancels changes, which pass the timelock, and mints the token. Constructors fix
+everything: the deployer keeps no role, and no step is left that somebody else could take first.
 """
 
 from __future__ import annotations
@@ -36,6 +39,9 @@ from web3 import HTTPProvider, Web3
 ROOT = Path(__file__).resolve().parents[1]
 GENERATED = ROOT / "contracts" / "src" / "generated"
 # Public networks need an RPC URL of one's own; the profile makes sure that it is the network one meant.
+# Settlement.EXIT_PERIOD, and the time that users have on top to see a change coming.
+EXIT_PERIOD_S = 3 * 86_400
+NOTICE_S = 2 * 86_400
 NETWORKS = {"anvil": 31337, "hardhat": 31338, "polygon-amoy": 80002}
 
 
@@ -53,6 +59,17 @@ class Policy:
     max_partner_bps: int = 5_000
     service_deadline_s: int = 7 * 86_400
     min_first_deposit_base: int = 1_000_000
+    timelock_delay_s: int = 0
+    """0 for what leaving takes (service deadline and exit period) and two days."""
+
+    def delay_s(self) -> int:
+        """Seconds that every change of the rules waits. Raises DeployRefused if leaving takes longer."""
+        leaving_s = self.service_deadline_s + EXIT_PERIOD_S
+        if self.timelock_delay_s and self.timelock_delay_s < leaving_s:
+            raise DeployRefused(
+                f"a timelock of {self.timelock_delay_s} s is shorter than leaving takes, {leaving_s} s"
+            )
+        return self.timelock_delay_s or leaving_s + NOTICE_S
 
 
 @dataclass(frozen=True)
@@ -60,6 +77,7 @@ class Plan:
     """One deployment as the configuration file describes it."""
 
     treasury: str
+    guardian: str
     operator: str
     receipt_signer: str
     owner: str | None = None
@@ -75,43 +93,51 @@ class Plan:
             policy = Policy(**values.pop("policy", {}))
             partners, mint = tuple(values.pop("partners", ())), tuple(values.pop("mint", ()))
             plan = cls(policy=policy, partners=partners, mint=mint, **values)
-            addresses = [plan.treasury, plan.operator, plan.receipt_signer, *filter(None, [plan.owner])]
+            addresses = [plan.treasury, plan.guardian, plan.operator, plan.receipt_signer]
+            addresses += filter(None, [plan.owner])
             addresses += [entry["payout"] for entry in plan.partners] + [entry["to"] for entry in plan.mint]
         except (OSError, TypeError, KeyError, ValueError) as error:
             raise DeployRefused(f"{path}: {error}") from error
         if wrong := [address for address in addresses if not Web3.is_address(address)]:
             raise DeployRefused(f"{path}: not an address: {wrong[0]!r}")
+        policy.delay_s()
         return plan
 
 
 @dataclass(frozen=True)
 class Circuit:
-    """A built batch size: slots, sha256 of the circuit's r1cs, and whether its key is a development key."""
+    """A built circuit: slots (0 for exits), sha256 of its r1cs, and whether its key is a development key."""
 
     slots: int
     circuit_hash: str
     development: bool
 
+    @property
+    def verifier(self) -> str:
+        """Name of the generated verifier contract."""
+        return f"BatchVerifier{self.slots}" if self.slots else "ExitVerifier"
+
 
 def built_circuits(directory: Path, chain_id: int) -> list[Circuit]:
-    """The batch sizes under `directory`, smallest first.
+    """The exit circuit and the batch sizes under `directory`, smallest first.
 
     Raises:
-        DeployRefused: there are none, one has a development key and the chain is not a local one, or its
+        DeployRefused: one kind is missing, one has a development key and the chain is not a local one, or its
             generated verifier is of another circuit.
     """
-    manifests = [json.loads(path.read_text()) for path in directory.glob("batch*/manifest.json")]
+    paths = [directory / "exit" / "manifest.json", *directory.glob("batch*/manifest.json")]
+    manifests = [json.loads(path.read_text()) for path in paths if path.exists()]
     circuits = [Circuit(m["slots"], m["circuit_hash"], m["development"]) for m in manifests]
-    if not circuits:
-        raise DeployRefused(f"no circuits under {directory}: run `make setup`")
-    unsafe = [circuit.slots for circuit in circuits if circuit.development]
+    if len(circuits) < 2 or not any(circuit.slots == 0 for circuit in circuits):
+        raise DeployRefused(f"no exit and batch circuits under {directory}: run `make setup`")
+    unsafe = sorted(circuit.verifier for circuit in circuits if circuit.development)
     if unsafe and chain_id not in LOCAL_CHAIN_IDS:
         raise DeployRefused(
-            f"the keys for batches of {sorted(unsafe)} slots are development keys: whoever made them can "
-            f"forge proofs. They are for the local chains {LOCAL_CHAIN_IDS} only, this is chain {chain_id}"
+            f"the keys of {', '.join(unsafe)} are development keys: whoever made them can forge proofs. "
+            f"They are for the local chains {LOCAL_CHAIN_IDS} only, this is chain {chain_id}"
         )
     for circuit in circuits:
-        source = GENERATED / f"BatchVerifier{circuit.slots}.sol"
+        source = GENERATED / f"{circuit.verifier}.sol"
         if not source.exists() or circuit.circuit_hash not in source.read_text():
             raise DeployRefused(f"{source} is not the verifier of the built circuit: run `make setup`")
     return sorted(circuits, key=lambda circuit: circuit.slots)
@@ -119,48 +145,47 @@ def built_circuits(directory: Path, chain_id: int) -> list[Circuit]:
 
 def deploy(deployer: Deployer, plan: Plan, circuits: list[Circuit], chain_id: int) -> dict[str, Any]:
     """Deploys everything and returns the deployment record."""
-    token = deployer.deploy("VibesToken", deployer.address)
-    registry = deployer.deploy("PartnerRegistry", deployer.address, plan.policy.max_partner_bps)
-    partners = []
-    for number, partner in enumerate(plan.partners, 1):
-        terms = (partner["name"], partner["payout"], partner["bps"])
-        deployer.call(f"partner {number}: {partner['name']}", registry.addPartner, *terms)
-        partners.append({"id": number, "name": terms[0], "payout": terms[1], "bps": terms[2]})
-    settlement = deployer.deploy("Settlement", settlement_config(plan, token, registry, deployer.address))
-    verifiers = {}
-    for circuit in circuits:
-        verifier = deployer.deploy(f"BatchVerifier{circuit.slots}")
-        what = f"verifier for {circuit.slots} slots"
-        deployer.call(what, settlement.registerVerifier, circuit.slots, verifier.address)
-        verifiers[str(circuit.slots)] = verifier.address
-    for grant in plan.mint:
-        deployer.call(f"demo money for {grant['to']}", token.mint, grant["to"], grant["amount_base"])
-    if plan.owner is not None:
-        for contract in (token, registry, settlement):
-            what = f"ownership of {contract.address} offered to {plan.owner}"
-            deployer.call(what, contract.transferOwnership, plan.owner)
-    return {
-        "chain_id": chain_id,
+    owner = plan.owner or deployer.address
+    token = deployer.deploy("VibesToken", owner, [(grant["to"], grant["amount_base"]) for grant in plan.mint])
+    timelock = deployer.deploy("PolicyTimelock", plan.policy.delay_s(), owner)
+    partners = [(partner["name"], partner["payout"], partner["bps"]) for partner in plan.partners]
+    maximum = plan.policy.max_partner_bps
+    registry = deployer.deploy("PartnerRegistry", timelock.address, maximum, partners)
+    verifiers = {circuit.slots: deployer.deploy(circuit.verifier).address for circuit in circuits}
+    addresses = {
         "token": token.address,
         "registry": registry.address,
+        "timelock": timelock.address,
+        "exit_verifier": verifiers.pop(0),
+    }
+    settlement = deployer.deploy("Settlement", settlement_config(plan, addresses, list(verifiers.values())))
+    return {
+        "chain_id": chain_id,
+        **addresses,
         "settlement": settlement.address,
+        "owner": owner,
         "treasury": plan.treasury,
+        "guardian": plan.guardian,
         "operator": plan.operator,
         "receipt_signer": plan.receipt_signer,
-        "verifiers": verifiers,
+        "verifiers": {str(slots): address for slots, address in verifiers.items()},
         "start_block": token.creation_metadata.block,
-        "partners": partners,
+        "partners": [
+            {"id": number, "name": name, "payout": payout, "bps": bps}
+            for number, (name, payout, bps) in enumerate(partners, 1)
+        ],
     }
 
 
-def settlement_config(plan: Plan, token: Any, registry: Any, owner: str) -> tuple[Any, ...]:
+def settlement_config(plan: Plan, addresses: dict[str, str], batch_verifiers: list[str]) -> tuple[Any, ...]:
     """Settlement.Config in its order."""
     policy = plan.policy
     return (
-        token.address,
-        registry.address,
+        addresses["token"],
+        addresses["registry"],
         plan.treasury,
-        owner,
+        addresses["timelock"],
+        plan.guardian,
         plan.operator,
         plan.receipt_signer,
         policy.fee_bps,
@@ -168,6 +193,8 @@ def settlement_config(plan: Plan, token: Any, registry: Any, owner: str) -> tupl
         policy.pool_bps,
         policy.service_deadline_s,
         policy.min_first_deposit_base,
+        addresses["exit_verifier"],
+        batch_verifiers,
     )
 
 

@@ -18,7 +18,7 @@ EXPORTED = {
     "Settlement": "Settlement",
     "VibesToken": "VibesToken",
     "PartnerRegistry": "PartnerRegistry",
-    "BatchVerifier": "IBatchVerifier",
+    "Verifier": "IVerifier",
 }
 
 

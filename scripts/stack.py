@@ -47,6 +47,7 @@ class Keys:
     """The operator's fresh accounts, each in a file that only its user can read."""
 
     owner: LocalAccount
+    guardian: LocalAccount
     operator: LocalAccount
     receipts: LocalAccount
     relayer: LocalAccount
@@ -183,6 +184,7 @@ def _deploy(processes: Processes, rpc_url: str, keys: Keys, folder: Path) -> dic
     """Deploys with fresh accounts in every role; returns the deployment record."""
     plan = {
         "treasury": keys.treasury.address,
+        "guardian": keys.guardian.address,
         "operator": keys.operator.address,
         "receipt_signer": keys.receipts.address,
         "partners": [
@@ -194,7 +196,8 @@ def _deploy(processes: Processes, rpc_url: str, keys: Keys, folder: Path) -> dic
     config.write_text(json.dumps(plan, indent=2))
     circuits = folder / "circuits"
     circuits.mkdir()
-    (circuits / f"batch{BATCH_SIZE}").symlink_to(ROOT / "build" / "circuits" / f"batch{BATCH_SIZE}")
+    for name in ("exit", f"batch{BATCH_SIZE}"):
+        (circuits / name).symlink_to(ROOT / "build" / "circuits" / name)
     for account in (keys.owner, keys.operator, keys.relayer):
         _give_ether(rpc_url, account.address)
     options: dict[str, str | Path] = {

@@ -121,7 +121,7 @@ class Chain:
 
     def verifier(self, address: str) -> dict[str, Any]:
         """`slots`, `circuitHash`, `isDevelopment` and `verifyingKey` (22 words) of a verifier contract."""
-        contract = self._w3.eth.contract(to_checksum_address(address), abi=_abi("BatchVerifier"))
+        contract = self._w3.eth.contract(to_checksum_address(address), abi=_abi("Verifier"))
         names = ("slots", "circuitHash", "isDevelopment", "verifyingKey")
         with self._reading():
             return {name: contract.functions[name]().call(block_identifier=self.head) for name in names}

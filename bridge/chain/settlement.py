@@ -24,7 +24,7 @@ from bridge.state import BatchHeader, ChainEvent
 from mini_llm.wallet.ceiling import settlement_domain
 
 ABI_FOLDER = Path(__file__).parent / "abi"
-ABI_NAMES = ("Settlement", "VibesToken", "PartnerRegistry", "BatchVerifier")
+ABI_NAMES = ("Settlement", "VibesToken", "PartnerRegistry", "Verifier")
 
 
 @cache
@@ -94,7 +94,7 @@ class SettlementContract:
         verifier = self.view("verifierOf", slots)
         if int(verifier, 16) == 0:
             return None
-        contract = self.client.web3.eth.contract(address=verifier, abi=load_abi("BatchVerifier"))
+        contract = self.client.web3.eth.contract(address=verifier, abi=load_abi("Verifier"))
         with self.client.answering("eth_call"):
             return bytes(contract.functions.circuitHash().call()).hex()
 

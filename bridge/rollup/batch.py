@@ -12,7 +12,13 @@ from typing import Final
 
 from eth_hash.auto import keccak
 
-from bridge.rollup.errors import NonCanonicalWord, PartnerOutOfRange, SlotFieldOutOfRange, TooManySlots
+from bridge.rollup.errors import (
+    NonCanonicalWord,
+    PartnerOutOfRange,
+    SlotFieldOutOfRange,
+    TooManyRegions,
+    TooManySlots,
+)
 from mini_llm.wallet.field import P, is_canonical
 from mini_llm.wallet.limits import AMOUNT_BITS, BALANCE_BITS, IDX_BITS, MAX_AMOUNT_BASE, MAX_IDX
 from mini_llm.wallet.poseidon import MAX_INPUTS, poseidon
@@ -22,6 +28,12 @@ SLOT_BITS: Final = IDX_BITS + 4 * AMOUNT_BITS + 1
 
 PARTNER_ID_BITS: Final = 16
 """Width of a partner id."""
+
+REGION_LEVELS: Final = 4
+"""Levels of the tree that a circuit proves for each slot; the levels above are proved once per region."""
+
+REGION_BITS: Final = 3 * REGION_LEVELS
+"""Low bits of an index: accounts that differ only there share a region, a subtree of 4,096 leaves."""
 
 _CHARGE_SHIFT: Final = IDX_BITS
 _REWARD_SHIFT: Final = _CHARGE_SHIFT + AMOUNT_BITS
@@ -116,6 +128,27 @@ def batch_words(domain: int, old_root: int, new_root: int, slots: Sequence[Slot]
     for slot in slots:
         words.extend(encode_slot(slot))
     return words + [0] * (2 * (n - len(slots)))
+
+
+def region_of(idx: int) -> int:
+    """Which of the tree's 4,096 regions holds account ``idx``."""
+    return idx >> REGION_BITS
+
+
+def max_regions(n: int) -> int:
+    """How many regions the slots of a batch of size ``n`` may lie in: its circuit has so many upper paths."""
+    return max(2, -(-n // 4))
+
+
+def require_regions(slots: Sequence[Slot], n: int) -> None:
+    """Check that the slots keep to `max_regions`.
+
+    Raises:
+        TooManyRegions: they do not.
+    """
+    count, limit = len({region_of(slot.idx) for slot in slots}), max_regions(n)
+    if count > limit:
+        raise TooManyRegions(count, limit)
 
 
 def commit_words(words: Sequence[int]) -> int:

@@ -37,6 +37,14 @@ class TooManySlots(InvalidTransition):
         self.count, self.size = count, size
 
 
+class TooManyRegions(InvalidTransition):
+    """The slots lie in more regions of the tree than the batch size has paths for."""
+
+    def __init__(self, count: int, limit: int) -> None:
+        super().__init__(f"slots in {count} regions do not fit a batch with paths for {limit}")
+        self.count, self.limit = count, limit
+
+
 class SlotsOutOfOrder(InvalidTransition):
     """Slot indices must rise strictly: one slot per account and batch."""
 

@@ -1,30 +1,41 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.24;
 
-import {Ownable} from "@openzeppelin/contracts/access/Ownable.sol";
-import {Ownable2Step} from "@openzeppelin/contracts/access/Ownable2Step.sol";
 import {IPartnerRegistry} from "./interfaces/IPartnerRegistry.sol";
 
 /// @title Partner registry
-/// @dev Payout address, share and activity of a partner sit in one storage word: the settlement reads it per batch.
-contract PartnerRegistry is IPartnerRegistry, Ownable2Step {
+/// @dev The owner is the timelock, for good: whoever could hand it on would have a way around the delay.
+contract PartnerRegistry is IPartnerRegistry {
     uint256 private constant MAX_PARTNERS = 2 ** 16;
     uint256 private constant MAX_NAME_BYTES = 64;
     uint256 private constant HOUSE = 0;
 
+    /// @inheritdoc IPartnerRegistry
+    address public immutable owner;
     /// @inheritdoc IPartnerRegistry
     uint256 public immutable maxBps;
 
     Partner[] private _partners;
     mapping(bytes32 nameHash => uint256 idPlusOne) private _idPlusOne;
 
-    /// @param owner who adds partners and sets their shares
+    modifier onlyOwner() {
+        if (msg.sender != owner) revert NotTimelock(msg.sender);
+        _;
+    }
+
+    /// @param owner_ the timelock, who adds partners and sets their shares
     /// @param maxBps_ highest share a partner may have, basis points
-    constructor(address owner, uint256 maxBps_) Ownable(owner) {
+    /// @param partners who is there from the start, ids 1 and up
+    constructor(address owner_, uint256 maxBps_, InitialPartner[] memory partners) {
+        if (owner_ == address(0)) revert ZeroAddress();
         if (maxBps_ > 10_000) revert BpsTooHigh(maxBps_, 10_000);
+        owner = owner_;
         maxBps = maxBps_;
         // Nobody can claim for the house: its share stays 0, what its calls earn is the treasury's.
-        _add("house", address(0), 0);
+        _push("house", address(0), 0);
+        for (uint256 i = 0; i < partners.length; ++i) {
+            _add(partners[i].name, partners[i].payout, partners[i].bps);
+        }
     }
 
     /// @inheritdoc IPartnerRegistry
@@ -33,11 +44,6 @@ contract PartnerRegistry is IPartnerRegistry, Ownable2Step {
         onlyOwner
         returns (uint256 id)
     {
-        if (payout == address(0)) revert ZeroAddress();
-        if (bps > maxBps) revert BpsTooHigh(bps, maxBps);
-        if (bytes(name).length == 0 || bytes(name).length > MAX_NAME_BYTES) revert InvalidName();
-        if (_idPlusOne[keccak256(bytes(name))] != 0) revert NameTaken(name);
-        if (_partners.length == MAX_PARTNERS) revert TooManyPartners();
         return _add(name, payout, bps);
     }
 
@@ -87,6 +93,15 @@ contract PartnerRegistry is IPartnerRegistry, Ownable2Step {
     }
 
     function _add(string memory name, address payout, uint256 bps) private returns (uint256 id) {
+        if (payout == address(0)) revert ZeroAddress();
+        if (bps > maxBps) revert BpsTooHigh(bps, maxBps);
+        if (bytes(name).length == 0 || bytes(name).length > MAX_NAME_BYTES) revert InvalidName();
+        if (_idPlusOne[keccak256(bytes(name))] != 0) revert NameTaken(name);
+        if (_partners.length == MAX_PARTNERS) revert TooManyPartners();
+        return _push(name, payout, bps);
+    }
+
+    function _push(string memory name, address payout, uint256 bps) private returns (uint256 id) {
         id = _partners.length;
         _partners.push(Partner({payout: payout, bps: uint16(bps), active: true, name: name}));
         _idPlusOne[keccak256(bytes(name))] = id + 1;

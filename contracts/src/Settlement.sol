@@ -1,25 +1,30 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.24;
 
-import {Ownable} from "@openzeppelin/contracts/access/Ownable.sol";
-import {Ownable2Step} from "@openzeppelin/contracts/access/Ownable2Step.sol";
 import {Accounts} from "./base/Accounts.sol";
 import {Custody} from "./base/Custody.sol";
+import {Leaving} from "./base/Leaving.sol";
 import {Revenue} from "./base/Revenue.sol";
-import {IBatchVerifier} from "./interfaces/IBatchVerifier.sol";
+import {Roles} from "./base/Roles.sol";
+import {IPartnerRegistry} from "./interfaces/IPartnerRegistry.sol";
 import {ISettlement} from "./interfaces/ISettlement.sol";
+import {IVerifier} from "./interfaces/IVerifier.sol";
 import {BatchBinding} from "./libraries/BatchBinding.sol";
-import {FIELD, GENESIS_ROOT} from "./libraries/Limits.sol";
+import {FIELD} from "./libraries/Limits.sol";
+import {Proofs} from "./libraries/Proofs.sol";
 import {SlotWords} from "./libraries/SlotWords.sol";
 
 /// @title VIBES settlement
-/// @dev Batches and roles; what owners do is in Accounts, how charges are split in Revenue, token moves in Custody.
-contract Settlement is Accounts, Revenue, Ownable2Step {
-    /// @notice What a deployment fixes, for good but for owner, operator and receipt signer.
+/// @dev Batches; what owners do is in Accounts, how they leave in Leaving, how charges are split in Revenue, token
+/// moves in Custody, who may do what in Roles. Everything is set by the constructor: there is nothing to initialise,
+/// so nothing that somebody else could initialise first.
+contract Settlement is Leaving, Revenue {
+    /// @notice What a deployment fixes, for good but for guardian, operator and receipt signer.
     /// @param token the VIBES token
-    /// @param registry partner registry
+    /// @param registry partner registry, of the same owner
     /// @param treasury where fee and treasury share are paid
-    /// @param owner who registers verifiers and appoints operator and receipt signer
+    /// @param owner TimelockController with a delay of at least `serviceDeadline` + `EXIT_PERIOD`
+    /// @param guardian who may pause deposits and batches
     /// @param operator who settles batches
     /// @param receiptSigner whose signature makes a receipt valid
     /// @param feeBps protocol fee, basis points of gross, 1000 to 2000
@@ -27,11 +32,14 @@ contract Settlement is Accounts, Revenue, Ownable2Step {
     /// @param poolBps reward pool, basis points of gross; all three and the registry's `maxBps` are at most 10000
     /// @param serviceDeadline seconds within which requests are to be served, 1 to 30 days
     /// @param minFirstDeposit base units, 1 to 2^54 - 1
+    /// @param exitVerifier verifier of exit proofs
+    /// @param batchVerifiers verifiers of batches, of different sizes
     struct Config {
         address token;
         address registry;
         address treasury;
         address owner;
+        address guardian;
         address operator;
         address receiptSigner;
         uint256 feeBps;
@@ -39,29 +47,31 @@ contract Settlement is Accounts, Revenue, Ownable2Step {
         uint256 poolBps;
         uint256 serviceDeadline;
         uint256 minFirstDeposit;
+        address exitVerifier;
+        address[] batchVerifiers;
     }
 
     /// @inheritdoc ISettlement
     uint256 public immutable domain;
 
     /// @inheritdoc ISettlement
-    uint256 public stateRoot = GENESIS_ROOT;
-    /// @inheritdoc ISettlement
-    address public operator;
-    /// @inheritdoc ISettlement
-    address public receiptSigner;
-    /// @inheritdoc ISettlement
     mapping(uint256 slots => address) public verifierOf;
 
     constructor(Config memory config)
         Custody(config.token)
+        Roles(config.owner, config.guardian, config.operator, config.receiptSigner, config.serviceDeadline)
         Accounts(config.minFirstDeposit, config.serviceDeadline)
+        Leaving(config.exitVerifier)
         Revenue(config.registry, config.treasury, config.feeBps, config.burnBps, config.poolBps)
-        Ownable(config.owner)
     {
+        // Partners' shares are as much a rule as any other.
+        if (IPartnerRegistry(config.registry).owner() != config.owner) revert InvalidPolicy();
         domain = uint256(keccak256(abi.encode(block.chainid, address(this)))) % FIELD;
-        _setOperator(config.operator);
-        _setReceiptSigner(config.receiptSigner);
+        for (uint256 i = 0; i < config.batchVerifiers.length; ++i) {
+            address verifier = config.batchVerifiers[i];
+            if (verifier.code.length == 0) revert InvalidVerifier(verifier);
+            _registerVerifier(IVerifier(verifier).slots(), verifier);
+        }
     }
 
     /// @inheritdoc ISettlement
@@ -72,10 +82,13 @@ contract Settlement is Accounts, Revenue, Ownable2Step {
         uint256[] calldata partnerWords,
         uint256[8] calldata proof
     ) external {
-        _requireDirectOperator();
+        Control memory control = _control;
+        _requireDirect(control.operator);
+        if (control.paused) revert IsPaused();
         if (header.oldRoot != stateRoot) revert StateMismatch(stateRoot, header.oldRoot);
         uint256 number = batchNumber() + 1;
         BatchBinding.Scan memory scan = _verify(number, header, words, proof);
+        if (control.anyFrozen) _requireNoneFrozen(words);
 
         if (scan.requests != 0) _serveAll(words);
         uint256 burned = _record(scan.charges, scan.rewards, header.receiptsTotal, partnerWords);
@@ -96,28 +109,16 @@ contract Settlement is Accounts, Revenue, Ownable2Step {
 
     /// @inheritdoc ISettlement
     function registerVerifier(uint256 slots, address verifier) external onlyOwner {
-        if (verifierOf[slots] != address(0)) revert VerifierAlreadyRegistered(slots);
-        if (verifier.code.length == 0 || slots == 0 || IBatchVerifier(verifier).slots() != slots) {
+        if (verifier.code.length == 0 || IVerifier(verifier).slots() != slots) {
             revert InvalidVerifier(verifier);
         }
-        verifierOf[slots] = verifier;
-        emit VerifierRegistered(slots, verifier);
-    }
-
-    /// @inheritdoc ISettlement
-    function setOperator(address operator_) external onlyOwner {
-        _setOperator(operator_);
-    }
-
-    /// @inheritdoc ISettlement
-    function setReceiptSigner(address receiptSigner_) external onlyOwner {
-        _setReceiptSigner(receiptSigner_);
+        _registerVerifier(slots, verifier);
     }
 
     /// @dev Users rebuild the tree from the *input of the transaction*, which every node keeps. Words that a contract
     /// (or a delegated account, EIP-7702) made up on the way could be had from execution traces only.
-    function _requireDirectOperator() private view {
-        if (msg.sender != operator) revert NotOperator(msg.sender);
+    function _requireDirect(address operator_) private view {
+        if (msg.sender != operator_) revert NotOperator(msg.sender);
         if (tx.origin != msg.sender || msg.sender.code.length != 0) revert NotDirectCall();
     }
 
@@ -134,14 +135,7 @@ contract Settlement is Accounts, Revenue, Ownable2Step {
         if (header.commitment >= FIELD) revert NotCanonical(header.commitment);
         uint256 r = BatchBinding.challenge(number, domain, header, words);
         scan = BatchBinding.scan(r, domain, header, words);
-        bool proved = IBatchVerifier(verifier)
-            .verifyProof(
-                [proof[0], proof[1]],
-                [[proof[2], proof[3]], [proof[4], proof[5]]],
-                [proof[6], proof[7]],
-                [header.commitment, r, scan.evaluation]
-            );
-        if (!proved) revert InvalidProof();
+        if (!Proofs.holds(verifier, proof, [header.commitment, r, scan.evaluation])) revert InvalidProof();
     }
 
     function _serveAll(uint256[] calldata words) private {
@@ -151,15 +145,11 @@ contract Settlement is Accounts, Revenue, Ownable2Step {
         }
     }
 
-    function _setOperator(address operator_) private {
-        if (operator_ == address(0)) revert ZeroAddress();
-        operator = operator_;
-        emit OperatorChanged(operator_);
-    }
-
-    function _setReceiptSigner(address receiptSigner_) private {
-        if (receiptSigner_ == address(0)) revert ZeroAddress();
-        receiptSigner = receiptSigner_;
-        emit ReceiptSignerChanged(receiptSigner_);
+    /// @dev A size's verifier is never replaced, so that nobody's next batch is judged by another key.
+    function _registerVerifier(uint256 slots, address verifier) private {
+        if (slots == 0) revert InvalidVerifier(verifier); // the exit circuit's
+        if (verifierOf[slots] != address(0)) revert VerifierAlreadyRegistered(slots);
+        verifierOf[slots] = verifier;
+        emit VerifierRegistered(slots, verifier);
     }
 }

@@ -18,17 +18,31 @@ contract VibesToken is ERC3009, ERC20Burnable, Ownable2Step {
     /// @inheritdoc IVibesToken
     uint256 public totalMinted;
 
-    constructor(address owner) ERC20("VIBES", "VIBES") ERC20Permit("VIBES") Ownable(owner) {}
+    /// @param owner who may mint
+    /// @param grants what is minted at once
+    constructor(address owner, Grant[] memory grants)
+        ERC20("VIBES", "VIBES")
+        ERC20Permit("VIBES")
+        Ownable(owner)
+    {
+        for (uint256 i = 0; i < grants.length; ++i) {
+            _mintCapped(grants[i].to, grants[i].amount);
+        }
+    }
 
     /// @inheritdoc IVibesToken
     function mint(address to, uint256 amount) external onlyOwner {
-        uint256 left = CAP - totalMinted;
-        if (amount > left) revert CapExceeded(amount, left);
-        totalMinted += amount;
-        _mint(to, amount);
+        _mintCapped(to, amount);
     }
 
     function decimals() public pure override returns (uint8) {
         return 6;
+    }
+
+    function _mintCapped(address to, uint256 amount) private {
+        uint256 left = CAP - totalMinted;
+        if (amount > left) revert CapExceeded(amount, left);
+        totalMinted += amount;
+        _mint(to, amount);
     }
 }

@@ -4,11 +4,11 @@ pragma solidity ^0.8.24;
 import {IERC1271} from "@openzeppelin/contracts/interfaces/IERC1271.sol";
 import {ERC20} from "@openzeppelin/contracts/token/ERC20/ERC20.sol";
 import {ECDSA} from "@openzeppelin/contracts/utils/cryptography/ECDSA.sol";
-import {IBatchVerifier} from "../src/interfaces/IBatchVerifier.sol";
+import {IVerifier} from "../src/interfaces/IVerifier.sol";
 import {ISettlement} from "../src/interfaces/ISettlement.sol";
 
 /// @dev Accepts or refuses on command, for tests of the accounting; real proofs are in tests/integration.
-contract SwitchVerifier is IBatchVerifier {
+contract SwitchVerifier is IVerifier {
     uint256 public immutable slots;
     bool public accepts = true;
     bytes32 public expectedInput;

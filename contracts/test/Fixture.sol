@@ -5,10 +5,12 @@ import {PartnerRegistry} from "../src/PartnerRegistry.sol";
 import {Settlement} from "../src/Settlement.sol";
 import {VibesToken} from "../src/VibesToken.sol";
 import {ISettlement} from "../src/interfaces/ISettlement.sol";
+import {IPartnerRegistry} from "../src/interfaces/IPartnerRegistry.sol";
+import {IVibesToken} from "../src/interfaces/IVibesToken.sol";
 import {Base} from "./Base.sol";
 import {SwitchVerifier} from "./Doubles.sol";
 
-/// @dev A deployment with two partners and wallets that hold tokens.
+/// @dev A deployment with two partners and wallets that hold tokens. The test itself stands in for the timelock.
 abstract contract Deployment is Base {
     uint256 internal constant VIBES = 10 ** 6;
     uint256 internal constant ALICE_KEY = 0xA11CE;
@@ -20,6 +22,7 @@ abstract contract Deployment is Base {
 
     address internal alice = vm.addr(ALICE_KEY);
     address internal bob = vm.addr(BOB_KEY);
+    address internal guardian = address(0x6A4D);
     address internal operator = address(0x0931);
     address internal treasury = address(0x7EA5);
     address internal receiptSigner = address(0x5165);
@@ -30,34 +33,47 @@ abstract contract Deployment is Base {
     PartnerRegistry internal registry;
     Settlement internal settlement;
     SwitchVerifier internal verifier;
+    SwitchVerifier internal exitVerifier;
     uint256 internal fakeRoot = 1000;
+    uint256 internal timelockDelay = 40 days;
 
     function _deploy() internal {
         vm.warp(1_700_000_000);
-        token = new VibesToken(address(this));
-        registry = new PartnerRegistry(address(this), MAX_BPS);
-        registry.addPartner("one", partnerOnePayout, 3_000);
-        registry.addPartner("two", partnerTwoPayout, 1_234);
-        settlement = new Settlement(config());
+        token = new VibesToken(address(this), new IVibesToken.Grant[](0));
+        IPartnerRegistry.InitialPartner[] memory partners = new IPartnerRegistry.InitialPartner[](2);
+        partners[0] = IPartnerRegistry.InitialPartner("one", partnerOnePayout, 3_000);
+        partners[1] = IPartnerRegistry.InitialPartner("two", partnerTwoPayout, 1_234);
+        registry = new PartnerRegistry(address(this), MAX_BPS, partners);
         verifier = new SwitchVerifier(4);
-        settlement.registerVerifier(4, address(verifier));
+        exitVerifier = new SwitchVerifier(0);
+        settlement = new Settlement(config());
         _fund(alice);
         _fund(bob);
     }
 
+    /// @dev What the settlement asks its owner, a timelock, at deployment.
+    function getMinDelay() external view returns (uint256) {
+        return timelockDelay;
+    }
+
     function config() internal view returns (Settlement.Config memory) {
+        address[] memory batchVerifiers = new address[](1);
+        batchVerifiers[0] = address(verifier);
         return Settlement.Config({
             token: address(token),
             registry: address(registry),
             treasury: treasury,
             owner: address(this),
+            guardian: guardian,
             operator: operator,
             receiptSigner: receiptSigner,
             feeBps: 1_500,
             burnBps: 500,
             poolBps: 1_000,
             serviceDeadline: 1 days,
-            minFirstDeposit: 1 * VIBES
+            minFirstDeposit: 1 * VIBES,
+            exitVerifier: address(exitVerifier),
+            batchVerifiers: batchVerifiers
         });
     }
 
@@ -128,6 +144,12 @@ abstract contract Deployment is Base {
     /// @dev One charge of one account, all of it by one partner.
     function _settleCharge(uint256 idx, uint256 amount, uint256 partnerId) internal {
         _settle(_charge(idx, amount), _partnerWords(partnerId, amount), amount);
+    }
+
+    /// @dev Deposits, and lets a batch put the account into the tree with all of it.
+    function _openAccount(address wallet, uint256 amount) internal returns (uint256 idx) {
+        idx = _deposit(wallet, amount);
+        _settleSlot(_word(idx, 0, 0, amount, 0, false), KEY_COMMIT);
     }
 
     function _settleSlot(uint256 w0, uint256 w1) internal {

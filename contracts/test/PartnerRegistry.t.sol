@@ -10,9 +10,10 @@ contract PartnerRegistryTest is Base {
     address internal constant STRANGER = address(0xBAD);
 
     PartnerRegistry internal registry;
+    IPartnerRegistry.InitialPartner[] internal none;
 
     function setUp() public {
-        registry = new PartnerRegistry(address(this), 5_000);
+        registry = new PartnerRegistry(address(this), 5_000, none);
     }
 
     function test_the_house_is_partner_0_with_no_share() public {
@@ -40,6 +41,22 @@ contract PartnerRegistryTest is Base {
         assertTrue(keccak256(bytes(entry.name)) == keccak256("one"), "name");
     }
 
+    function test_the_first_partners_come_with_the_deployment() public {
+        IPartnerRegistry.InitialPartner[] memory partners = new IPartnerRegistry.InitialPartner[](2);
+        partners[0] = IPartnerRegistry.InitialPartner("one", PAYOUT, 5_000);
+        partners[1] = IPartnerRegistry.InitialPartner("two", STRANGER, 7);
+        PartnerRegistry other = new PartnerRegistry(address(this), 5_000, partners);
+        assertEq(other.count(), 3, "count");
+        assertEq(other.idOf("one"), 1, "first id");
+        assertEq(other.partner(2).bps, 7, "bps");
+        assertEq(other.owner(), address(this), "owner");
+        partners[1].bps = 5_001;
+        vm.expectRevert(abi.encodeWithSelector(IPartnerRegistry.BpsTooHigh.selector, 5_001, 5_000));
+        new PartnerRegistry(address(this), 5_000, partners);
+        vm.expectRevert(IPartnerRegistry.ZeroAddress.selector);
+        new PartnerRegistry(address(0), 5_000, none);
+    }
+
     function test_bad_partners_are_refused() public {
         registry.addPartner("one", PAYOUT, 1);
         vm.expectRevert(abi.encodeWithSelector(IPartnerRegistry.NameTaken.selector, "one"));
@@ -53,11 +70,11 @@ contract PartnerRegistryTest is Base {
         vm.expectRevert(abi.encodeWithSelector(IPartnerRegistry.BpsTooHigh.selector, 5_001, 5_000));
         registry.addPartner("two", PAYOUT, 5_001);
         vm.expectRevert(abi.encodeWithSelector(IPartnerRegistry.BpsTooHigh.selector, 10_001, 10_000));
-        new PartnerRegistry(address(this), 10_001);
+        new PartnerRegistry(address(this), 10_001, none);
     }
 
     function test_ids_have_16_bits() public {
-        bytes32 lengthSlot = bytes32(uint256(2)); // after Ownable2Step's two addresses
+        bytes32 lengthSlot = bytes32(0); // owner and maxBps are immutable
         vm.store(address(registry), lengthSlot, bytes32(uint256(2 ** 16)));
         assertEq(registry.count(), 2 ** 16, "the slot holds the count");
         vm.expectRevert(IPartnerRegistry.TooManyPartners.selector);
@@ -72,7 +89,7 @@ contract PartnerRegistryTest is Base {
         assertTrue(!registry.partner(1).active, "inactive");
         vm.expectRevert(abi.encodeWithSelector(IPartnerRegistry.BpsTooHigh.selector, 5_001, 5_000));
         registry.setBps(1, 5_001);
-        bytes memory refusal = abi.encodeWithSignature("OwnableUnauthorizedAccount(address)", STRANGER);
+        bytes memory refusal = abi.encodeWithSelector(IPartnerRegistry.NotTimelock.selector, STRANGER);
         vm.startPrank(STRANGER);
         vm.expectRevert(refusal);
         registry.setBps(1, 1);

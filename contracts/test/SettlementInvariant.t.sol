@@ -14,7 +14,9 @@ contract Handler is Deployment {
     /// @dev Tree balances by account index.
     mapping(uint256 idx => uint256) public balanceOf;
 
-    constructor() {
+    /// @dev No constructor: the settlement asks this contract, its owner, for a delay. Once only.
+    function start() external {
+        if (address(settlement) != address(0)) return;
         _deploy();
         for (uint160 i = 1; i <= WALLETS; ++i) {
             wallets.push(address(0xC0FFEE00 + i));
@@ -46,6 +48,7 @@ contract Handler is Deployment {
 
     function setBps(uint256 id, uint256 bps) external {
         registry.setBps(id % 2 + 1, bound(bps, 0, MAX_BPS));
+        if (bps & 1 == 0) settlement.applyTerms(id % 2 + 1);
     }
 
     function withdraw(uint256 whom) external {
@@ -148,6 +151,7 @@ contract SettlementInvariantTest is Base {
 
     function setUp() public {
         handler = new Handler();
+        handler.start();
     }
 
     /// @dev Tells forge whom to call.

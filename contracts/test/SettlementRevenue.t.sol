@@ -63,16 +63,28 @@ contract SettlementRevenueTest is Fixture {
         assertEq(settlement.partnerClaimable(1), 30 * VIBES, "a lower share takes nothing back");
         registry.setBps(1, 5_000);
         assertEq(settlement.partnerClaimable(1), 30 * VIBES, "a higher share adds nothing to the past");
-        vm.expectEmit(true, false, false, true, address(settlement));
-        emit ISettlement.PartnerTermsApplied(1, 5_000, 100 * VIBES, 30 * VIBES);
         _settleCharge(idx, 10 * VIBES, 1);
-        assertEq(settlement.partnerClaimable(1), 35 * VIBES, "the new share counts from here");
+        assertEq(settlement.partnerClaimable(1), 33 * VIBES, "nor before it is taken over");
+        vm.expectEmit(true, false, false, true, address(settlement));
+        emit ISettlement.PartnerTermsApplied(1, 5_000, 110 * VIBES, 33 * VIBES);
+        settlement.applyTerms(1);
+        _settleCharge(idx, 10 * VIBES, 1);
+        assertEq(settlement.partnerClaimable(1), 38 * VIBES, "the new share counts from here");
         ISettlement.PartnerAccount memory entry = settlement.partnerAccount(1);
-        assertEq(entry.gross, 110 * VIBES, "gross");
-        assertEq(entry.checkpointGross, 100 * VIBES, "checkpoint");
-        assertEq(entry.accrued, 30 * VIBES, "accrued");
+        assertEq(entry.gross, 120 * VIBES, "gross");
+        assertEq(entry.checkpointGross, 110 * VIBES, "checkpoint");
+        assertEq(entry.accrued, 33 * VIBES, "accrued");
         assertEq(entry.bps, 5_000, "bps");
-        assertEq(settlement.totals().partners, 35 * VIBES, "owed to partners");
+        assertEq(settlement.totals().partners, 38 * VIBES, "owed to partners");
+    }
+
+    function test_terms_are_taken_over_before_the_first_charge_too() public {
+        settlement.applyTerms(1);
+        registry.setBps(1, 5_000);
+        _settleCharge(idx, 100 * VIBES, 1);
+        assertEq(settlement.partnerClaimable(1), 30 * VIBES, "terms that were applied");
+        vm.expectRevert(abi.encodeWithSelector(IPartnerRegistry.UnknownPartner.selector, 3));
+        settlement.applyTerms(3);
     }
 
     function test_cutting_usage_into_batches_costs_a_partner_nothing() public {
@@ -228,6 +240,7 @@ contract SettlementRevenueTest is Fixture {
         for (uint256 i = 0; i < charges.length; ++i) {
             uint256 amount = bound(charges[i], 1, 10_000 * VIBES);
             registry.setBps(2, bound(shares[i], 0, MAX_BPS));
+            settlement.applyTerms(2);
             uint256 claimableBefore = settlement.partnerClaimable(2);
             _settleCharge(idx, amount, 2);
             gross += amount;

@@ -18,7 +18,7 @@ contract VibesTokenTest is Base {
 
     function setUp() public {
         vm.warp(1_000_000);
-        token = new VibesToken(address(this));
+        token = new VibesToken(address(this), new IVibesToken.Grant[](0));
         token.mint(alice, AMOUNT);
     }
 
@@ -39,6 +39,20 @@ contract VibesTokenTest is Base {
         assertEq(token.totalSupply(), token.CAP() - 1, "supply");
         vm.expectRevert(abi.encodeWithSelector(IVibesToken.CapExceeded.selector, 1, 0));
         token.mint(alice, 1);
+    }
+
+    function test_grants_are_minted_at_deployment() public {
+        IVibesToken.Grant[] memory grants = new IVibesToken.Grant[](1);
+        grants[0] = IVibesToken.Grant(bob, 3);
+        VibesToken other = new VibesToken(alice, grants);
+        assertEq(other.balanceOf(bob), 3, "balance");
+        assertEq(other.totalMinted(), 3, "counted");
+        assertEq(other.owner(), alice, "minter");
+        grants[0].amount = token.CAP() + 1;
+        vm.expectRevert(
+            abi.encodeWithSelector(IVibesToken.CapExceeded.selector, grants[0].amount, grants[0].amount - 1)
+        );
+        new VibesToken(alice, grants);
     }
 
     function test_only_the_owner_mints() public {

@@ -33,6 +33,8 @@ async def show_account(request: Request) -> dict[str, Any]:
         "balance_base": view.balance_base,
         "available_base": view.available_base,
         "reserved_base": view.reserved_base,
+        "deficit_base": view.deficit_base,
+        "cancelling_base": view.cancelling_base,
         "withdraw_requested_base": view.withdraw_requested_base,
         "ceiling_base": view.ceiling_base,
         "spent_base": view.spent_base,
@@ -41,6 +43,7 @@ async def show_account(request: Request) -> dict[str, Any]:
     return {
         "account": view.idx,
         "owner": view.owner,
+        "status": view.status,
         "paused": view.paused,
         "receipts": view.sequence,
         **{name: str(amount_base) for name, amount_base in amounts.items()},

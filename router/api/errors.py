@@ -52,6 +52,17 @@ class ErrorAnswer:
         return JSONResponse({"error": error | self.values}, self.status, headers=self.headers)
 
 
+def _in_deficit(error: books.AccountInDeficit) -> ErrorAnswer:
+    return ErrorAnswer(
+        402,
+        "insufficient_funds",
+        "account_in_deficit",
+        f"Deposits of {_vibes(error.deficit_base)} VIBES that you used are no longer on chain."
+        " Deposit that much to go on.",
+        values={"deficit_base": str(error.deficit_base)},
+    )
+
+
 def _insufficient(error: books.InsufficientFunds) -> ErrorAnswer:
     needed, available = _vibes(error.needed_base), _vibes(error.available_base)
     return ErrorAnswer(
@@ -93,6 +104,8 @@ ANSWERS: Final[dict[type[Exception], Callable[[Any], ErrorAnswer]]] = {
     CeilingOutOfRange: lambda e: ErrorAnswer(400, INVALID, "malformed_ceiling", str(e)),
     books.CeilingRejected: lambda e: ErrorAnswer(400, INVALID, "ceiling_rejected", str(e)),
     books.InsufficientFunds: _insufficient,
+    books.AccountClosed: lambda e: ErrorAnswer(403, INVALID, "account_closed", str(e)),
+    books.AccountInDeficit: _in_deficit,
     books.AccountPaused: lambda e: ErrorAnswer(403, INVALID, "account_paused", str(e)),
     books.IdempotencyMismatch: lambda _: ErrorAnswer(
         422, INVALID, "idempotency_mismatch", "This Idempotency-Key came before with another body."

@@ -27,6 +27,8 @@ from router.ledger.chain import (
 )
 from router.ledger.charges import CallFacts, PostedCharge, post_charge
 from router.ledger.errors import (
+    AccountClosed,
+    AccountInDeficit,
     AccountPaused,
     AmountOutOfRange,
     CeilingRejected,
@@ -42,7 +44,8 @@ from router.ledger.errors import (
     UnknownEntry,
 )
 from router.ledger.keys import create_api_key, hash_api_key, revoke_api_key, store_ceiling
-from router.ledger.post import Applied
+from router.ledger.leaving import announce_cancel, cancel_deposit, exit_account, freeze_account
+from router.ledger.record import Applied, reverse
 from router.ledger.reservations import Replay, Reservation, Reserved, expire_lapsed, renew, reserve, void
 from router.ledger.shares import Terms
 from router.ledger.views import (
@@ -56,6 +59,8 @@ from router.ledger.views import (
 from router.ledger.writer import Ledger
 
 __all__ = [
+    "AccountClosed",
+    "AccountInDeficit",
     "AccountPaused",
     "AccountView",
     "AmountOutOfRange",
@@ -85,11 +90,15 @@ __all__ = [
     "UnknownAccount",
     "UnknownEntry",
     "Unsettled",
+    "announce_cancel",
     "book_errors",
+    "cancel_deposit",
     "create_api_key",
     "credit_deposit",
+    "exit_account",
     "expire_lapsed",
     "fee_claimed",
+    "freeze_account",
     "hash_api_key",
     "open_account",
     "open_database",
@@ -99,6 +108,7 @@ __all__ = [
     "request_key",
     "request_withdrawal",
     "reserve",
+    "reverse",
     "revoke_api_key",
     "settle_batch",
     "store_ceiling",

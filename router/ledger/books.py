@@ -4,13 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import Connection, Select, func, select
 
 from router.ledger import post
-from router.ledger.models import ACCOUNT, CALL, ENTRY, POSTING, SHARE, Kind, State
+from router.ledger.models import ACCOUNT, ACCOUNT_CHANGE, CALL, ENTRY, POSTING, SHARE, Kind, State
 from router.ledger.shares import earned_base
+
+_CHANGES: Final = select(
+    ACCOUNT_CHANGE.c.account_idx,
+    func.sum(ACCOUNT_CHANGE.c.pending_base),
+    func.sum(ACCOUNT_CHANGE.c.settled_base),
+    func.sum(ACCOUNT_CHANGE.c.written_off_base),
+).group_by(ACCOUNT_CHANGE.c.account_idx)
 
 
 @dataclass(frozen=True)
@@ -70,16 +77,24 @@ def _account_errors(connection: Connection, trial: TrialBalance) -> Iterator[str
         CALL.c.account_idx, func.sum(CALL.c.charge_base), func.count(CALL.c.account_sequence)
     ).group_by(CALL.c.account_idx)
     spent: dict[int, tuple[int, int]] = {row[0]: (int(row[1]), row[2]) for row in connection.execute(charged)}
+    changes = {row[0]: tuple(map(int, row[1:])) for row in connection.execute(_CHANGES)}
     for row in connection.execute(select(ACCOUNT).order_by(ACCOUNT.c.idx)):
+        pending_base, settled_base, written_off_base = changes.get(row.idx, (0, 0, 0))
         spent_base, receipts = spent.get(row.idx, (0, 0))
         for name, kept, added_up in (
             ("balance", row.balance_base, trial.balances.get(post.user(row.idx), 0)),
+            ("deficit", row.deficit_base, -trial.balances.get(post.deficit(row.idx), 0)),
+            ("pending deposit", row.pending_deposit_base, pending_base),
+            ("settled", row.settled_spent_base, settled_base),
+            ("written off", row.written_off_base, written_off_base),
             ("reserved", row.reserved_base, reserved.get(row.idx, 0)),
             ("spent", row.spent_base, spent_base),
             ("receipts", row.sequence, receipts),
         ):
             if kept != added_up:
                 yield f"account {row.idx}: {name} is {kept}, its history says {added_up}"
+        if row.deficit_base and row.balance_base != row.reserved_base:
+            yield f"account {row.idx}: deficit {row.deficit_base} beside a balance of {row.balance_base}"
 
 
 def _share_errors(connection: Connection) -> Iterator[str]:

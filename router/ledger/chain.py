@@ -2,38 +2,28 @@
 
 The bridge calls these for confirmed events in the order of the chain. Each takes a `reference` that names
 the event (`{chain tx hash}:{log index}`) and is applied once; `Applied.new` tells whether this was now.
+What a reorganisation drops is taken back by `record.reverse`; how accounts leave is in leaving.py.
 """
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Protocol
 
-from sqlalchemy import Connection, bindparam, delete, insert, select, update
+from sqlalchemy import Connection, insert
 
 from mini_llm.wallet.field import P
 from mini_llm.wallet.limits import MAX_IDX
 from router.ledger import post
 from router.ledger.errors import LedgerMismatch, UnknownAccount
-from router.ledger.models import ACCOUNT, CEILING, Kind
-from router.ledger.post import Applied, Leg, check_amount, record
+from router.ledger.keys import revoke_all
+from router.ledger.models import ACCOUNT, Kind, Status
+from router.ledger.post import Leg, check_amount
+from router.ledger.record import Applied, Effect, account_row, begin, finish
+from router.ledger.reservations import expire_running
 from router.ledger.views import AccountView, account_of
-
-_FIND: Final = select(ACCOUNT).where(ACCOUNT.c.idx == bindparam("account_idx"))
-_CHANGE: Final = update(ACCOUNT).where(ACCOUNT.c.idx == bindparam("account_idx"))
-_CREDIT: Final = _CHANGE.values(balance_base=ACCOUNT.c.balance_base + bindparam("amount"))
-_REQUEST_KEY: Final = _CHANGE.values(requested_key_commit=bindparam("commit"))
-_REQUEST_WITHDRAWAL: Final = _CHANGE.values(withdraw_requested_base=bindparam("amount"))
-_SETTLE: Final = _CHANGE.values(
-    balance_base=ACCOUNT.c.balance_base + bindparam("credit"),
-    settled_spent_base=ACCOUNT.c.settled_spent_base + bindparam("settled"),
-    withdraw_requested_base=bindparam("still_requested"),
-)
-_SETTLE_KEY: Final = _CHANGE.values(
-    key_commit=bindparam("commit"), requested_key_commit=None, ceiling_base=bindparam("ceiling")
-)
-_DROP_CEILING: Final = delete(CEILING).where(CEILING.c.account_idx == bindparam("account_idx"))
 
 
 class SettledSlot(Protocol):
@@ -70,37 +60,41 @@ class BatchFacts:
     burned_base: int
 
 
-def open_account(connection: Connection, idx: int, owner: str) -> None:
+def open_account(connection: Connection, idx: int, owner: str, reference: str | None = None) -> None:
     """Opens the account of a wallet; opening it again changes nothing.
+
+    An index whose opening was dropped by a reorganisation may come back as another wallet's. That wallet owes
+    nothing of what the first one used: those charges are the operator's loss, and since receipts with this
+    index exist that are not the new owner's, the account is not served (its withdrawals are).
 
     Args:
         connection: a writing transaction.
         idx: index in the account tree, 1 … 2^24 − 1.
         owner: wallet address, checksummed.
+        reference: names the event; by default it is the only opening of the index.
 
     Raises:
         LedgerMismatch: if the index is out of range or belongs to another wallet.
     """
     if not 1 <= idx <= MAX_IDX:
         raise LedgerMismatch("account index", f"1 … {MAX_IDX}", idx)
-    row = connection.execute(_FIND, {"account_idx": idx}).one_or_none()
-    if row is not None:
-        if row.owner != owner:
-            raise LedgerMismatch(f"owner of account {idx}", row.owner, owner)
+    account = _find_or_insert(connection, idx, owner)
+    if account.status != Status.DROPPED:
+        if account.owner != owner:
+            raise LedgerMismatch(f"owner of account {idx}", account.owner, owner)
         return
-    amounts = ("balance", "reserved", "withdraw_requested", "ceiling", "spent", "settled_spent")
-    connection.execute(
-        insert(ACCOUNT),
-        {
-            "idx": idx,
-            "owner": owner,
-            "key_commit": None,
-            "requested_key_commit": None,
-            "sequence": 0,
-            "last_receipt": bytes(32),
-            **{f"{name}_base": 0 for name in amounts},
-        },
-    )
+    happening = begin(connection, Kind.ACCOUNT, reference or f"account {idx}", idx, (idx, owner))
+    values = {"owner": owner, "status": Status.OPEN}
+    if account.owner == owner:
+        finish(connection, happening, (Effect(idx, values=values),))
+        return
+    revoke_all(connection, idx)
+    expire_running(connection, idx, "the index was given to another wallet")
+    if account.spent_base:
+        values["status"] = Status.REASSIGNED
+    lost_base = account.unsettled_base
+    effect = Effect(idx, money_base=lost_base, written_off_base=lost_base, values=values)
+    finish(connection, happening, (effect,), ((post.LOSS, -lost_base),))
 
 
 def credit_deposit(connection: Connection, idx: int, amount_base: int, reference: str) -> Applied:
@@ -110,12 +104,10 @@ def credit_deposit(connection: Connection, idx: int, amount_base: int, reference
         UnknownAccount, AmountOutOfRange, IdempotencyMismatch.
     """
     check_amount("deposit", amount_base)
-    _account(connection, idx)
-    legs = ((post.CUSTODY, -amount_base), (post.user(idx), amount_base))
-    applied = record(connection, Kind.DEPOSIT, reference, idx, (idx, amount_base), legs)
-    if applied.new:
-        connection.execute(_CREDIT, {"account_idx": idx, "amount": amount_base})
-    return applied
+    account_row(connection, idx)
+    happening = begin(connection, Kind.DEPOSIT, reference, idx, (idx, amount_base))
+    effect = Effect(idx, money_base=amount_base, pending_base=amount_base)
+    return finish(connection, happening, (effect,), ((post.CUSTODY, -amount_base),))
 
 
 def request_key(connection: Connection, idx: int, key_commit: int, reference: str) -> Applied:
@@ -127,13 +119,12 @@ def request_key(connection: Connection, idx: int, key_commit: int, reference: st
     """
     if not 0 < key_commit < P:
         raise LedgerMismatch(f"key of account {idx}", "1 … p − 1", key_commit)
-    account = _account(connection, idx)
-    applied = record(connection, Kind.KEY_REQUEST, reference, idx, (idx, str(key_commit)), ())
-    if applied.new:
-        if account.requested_key_commit not in (None, key_commit):
-            raise LedgerMismatch(f"requested key of account {idx}", account.requested_key_commit, key_commit)
-        connection.execute(_REQUEST_KEY, {"account_idx": idx, "commit": key_commit.to_bytes(32, "big")})
-    return applied
+    account = account_of(account_row(connection, idx))
+    happening = begin(connection, Kind.KEY_REQUEST, reference, idx, (idx, str(key_commit)))
+    if happening.new and account.requested_key_commit not in (None, key_commit):
+        raise LedgerMismatch(f"requested key of account {idx}", account.requested_key_commit, key_commit)
+    values = {"requested_key_commit": key_commit.to_bytes(32, "big")}
+    return finish(connection, happening, (Effect(idx, values=values),))
 
 
 def request_withdrawal(connection: Connection, idx: int, amount_base: int, reference: str) -> Applied:
@@ -144,14 +135,12 @@ def request_withdrawal(connection: Connection, idx: int, amount_base: int, refer
         LedgerMismatch: if another withdrawal is outstanding.
     """
     check_amount("withdrawal", amount_base)
-    account = _account(connection, idx)
-    applied = record(connection, Kind.WITHDRAWAL_REQUEST, reference, idx, (idx, amount_base), ())
-    if applied.new:
-        if account.withdraw_requested_base:
-            outstanding_base = account.withdraw_requested_base
-            raise LedgerMismatch(f"requested withdrawal of account {idx}", outstanding_base, amount_base)
-        connection.execute(_REQUEST_WITHDRAWAL, {"account_idx": idx, "amount": amount_base})
-    return applied
+    outstanding_base = account_row(connection, idx).withdraw_requested_base
+    happening = begin(connection, Kind.WITHDRAWAL_REQUEST, reference, idx, (idx, amount_base))
+    if happening.new and outstanding_base:
+        raise LedgerMismatch(f"requested withdrawal of account {idx}", outstanding_base, amount_base)
+    values = {"withdraw_requested_base": amount_base}
+    return finish(connection, happening, (Effect(idx, values=values),))
 
 
 def settle_batch(connection: Connection, batch: BatchFacts, reference: str) -> Applied:
@@ -159,28 +148,28 @@ def settle_batch(connection: Connection, batch: BatchFacts, reference: str) -> A
 
     Raises:
         UnknownAccount, IdempotencyMismatch.
-        LedgerMismatch: if a slot charges more than the ledger posted, or serves what nobody requested.
+        LedgerMismatch: if a slot charges more than the ledger posted, serves what nobody requested or is of a
+            frozen account.
     """
     slots = [
         (slot.idx, slot.charge, slot.reward, slot.deposit, slot.withdraw, slot.drain, str(slot.key_commit))
         for slot in batch.slots
     ]
+    happening = begin(connection, Kind.BATCH, reference, None, (batch.number, slots, batch.burned_base))
+    if not happening.new:
+        return finish(connection, happening)
     legs: list[Leg] = [(post.BURN, -batch.burned_base), (post.CUSTODY, batch.burned_base)]
     for slot in batch.slots:
-        legs += [(post.POOL, -slot.reward), (post.user(slot.idx), slot.reward - slot.withdraw)]
-        legs.append((post.withdrawable(slot.idx), slot.withdraw))
-    content = (batch.number, slots, batch.burned_base)
-    applied = record(connection, Kind.BATCH, reference, None, content, legs)
-    if applied.new:
-        for slot in batch.slots:
-            _settle_slot(connection, slot)
-    return applied
+        legs += [(post.POOL, -slot.reward), (post.withdrawable(slot.idx), slot.withdraw)]
+    effects = [_slot_effect(account_of(account_row(connection, slot.idx)), slot) for slot in batch.slots]
+    return finish(connection, happening, effects, legs)
 
 
 def withdrawn(connection: Connection, idx: int, amount_base: int, reference: str) -> Applied:
-    """Records that a processed withdrawal was paid to the owner's wallet."""
+    """Records that what was set aside for a user was paid to the owner's wallet."""
+    happening = begin(connection, Kind.WITHDRAWN, reference, idx, (idx, amount_base))
     legs = ((post.withdrawable(idx), -amount_base), (post.CUSTODY, amount_base))
-    return record(connection, Kind.WITHDRAWN, reference, idx, (idx, amount_base), legs)
+    return finish(connection, happening, legs=legs)
 
 
 def partner_claimed(connection: Connection, partner_id: int, amount_base: int, reference: str) -> Applied:
@@ -199,53 +188,47 @@ def treasury_claimed(connection: Connection, amount_base: int, reference: str) -
 
 
 def _paid_out(connection: Connection, kind: str, receiver: str, amount_base: int, reference: str) -> Applied:
-    legs = ((receiver, -amount_base), (post.CUSTODY, amount_base))
-    return record(connection, kind, reference, None, (receiver, amount_base), legs)
+    happening = begin(connection, kind, reference, None, (receiver, amount_base))
+    return finish(connection, happening, legs=((receiver, -amount_base), (post.CUSTODY, amount_base)))
 
 
-def _account(connection: Connection, idx: int) -> AccountView:
-    row = connection.execute(_FIND, {"account_idx": idx}).one_or_none()
-    if row is None:
-        raise UnknownAccount(idx)
-    return account_of(row)
-
-
-def _settle_slot(connection: Connection, slot: SettledSlot) -> None:
-    account = _account(connection, slot.idx)
-    unsettled_base = account.spent_base - account.settled_spent_base
-    if slot.charge > unsettled_base:
-        raise LedgerMismatch(f"unsettled charges of account {slot.idx}", unsettled_base, slot.charge)
-    if slot.withdraw > account.withdraw_requested_base:
-        requested_base = account.withdraw_requested_base
-        raise LedgerMismatch(f"requested withdrawal of account {slot.idx}", requested_base, slot.withdraw)
-    # a withdrawal is served in full, or with all there is (drain): either way the request is done
-    served = slot.withdraw > 0 or slot.drain
+def _find_or_insert(connection: Connection, idx: int, owner: str) -> AccountView:
+    """The account; a new row waits, like one whose opening was dropped, for the entry that opens it."""
+    with contextlib.suppress(UnknownAccount):
+        return account_of(account_row(connection, idx))
+    counted = (column.name for column in ACCOUNT.columns if column.name.endswith("_base"))
+    blank = {"key_commit": None, "requested_key_commit": None, "sequence": 0, "last_receipt": bytes(32)}
     connection.execute(
-        _SETTLE,
-        {
-            "account_idx": slot.idx,
-            "credit": slot.reward - slot.withdraw,
-            "settled": slot.charge,
-            "still_requested": 0 if served else account.withdraw_requested_base,
-        },
+        insert(ACCOUNT),
+        blank | {"idx": idx, "owner": owner, "status": Status.DROPPED} | dict.fromkeys(counted, 0),
     )
+    return account_of(account_row(connection, idx))
+
+
+def _slot_effect(account: AccountView, slot: SettledSlot) -> Effect:
+    """What a slot does to its account, once the ledger agrees that it may."""
+    if account.status in (Status.FROZEN, Status.EXITED):
+        raise LedgerMismatch(f"state of account {account.idx}", account.status, "settled in a batch")
+    for subject, has_base, takes_base in (
+        ("unsettled charges", account.unsettled_base, slot.charge),
+        ("unconsumed deposits", account.pending_deposit_base, slot.deposit),
+        ("requested withdrawal", account.withdraw_requested_base, slot.withdraw),
+    ):
+        if takes_base > has_base:
+            raise LedgerMismatch(f"{subject} of account {account.idx}", has_base, takes_base)
+    pending_base = account.pending_deposit_base - slot.deposit
+    values: dict[str, object] = {"cancelling_base": min(account.cancelling_base, pending_base)}
+    if slot.withdraw or slot.drain:  # served in full, or with all there is: either way the request is done
+        values["withdraw_requested_base"] = 0
     if slot.key_commit:
-        _settle_key(connection, account, slot.key_commit)
-
-
-def _settle_key(connection: Connection, account: AccountView, key_commit: int) -> None:
-    if account.requested_key_commit != key_commit:
-        raise LedgerMismatch(
-            f"requested key of account {account.idx}", account.requested_key_commit, key_commit
-        )
-    replaced = account.key_commit is not None
-    if replaced:  # what the old key signed opens nothing under the new one
-        connection.execute(_DROP_CEILING, {"account_idx": account.idx})
-    connection.execute(
-        _SETTLE_KEY,
-        {
-            "account_idx": account.idx,
-            "commit": key_commit.to_bytes(32, "big"),
-            "ceiling": 0 if replaced else account.ceiling_base,
-        },
+        if account.requested_key_commit != slot.key_commit:
+            requested = account.requested_key_commit
+            raise LedgerMismatch(f"requested key of account {account.idx}", requested, slot.key_commit)
+        values |= {"key_commit": slot.key_commit.to_bytes(32, "big"), "requested_key_commit": None}
+    return Effect(
+        slot.idx,
+        money_base=slot.reward - slot.withdraw,
+        pending_base=-slot.deposit,
+        settled_base=slot.charge,
+        values=values,
     )

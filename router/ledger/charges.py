@@ -12,6 +12,7 @@ from mini_llm.wallet.signature import sign_digest
 from router.ledger import post
 from router.ledger.errors import EntryClosed, UnknownEntry
 from router.ledger.models import ACCOUNT, ANSWER, CALL, ENTRY, Kind, State
+from router.ledger.record import cover
 from router.ledger.shares import Terms, split_charge
 from router.ledger.views import ReceiptSigner, StoredAnswer, receipt_of
 
@@ -23,13 +24,15 @@ _FIND_CALL: Final = (
 _FIND_OPEN: Final = (
     select(
         ENTRY.c.number,
+        ENTRY.c.id,
         ENTRY.c.state,
         ENTRY.c.account_idx,
         ENTRY.c.quote_base,
-        ENTRY.c.call_key,
+        ENTRY.c.origin_key,
         ACCOUNT.c.spent_base,
         ACCOUNT.c.sequence,
         ACCOUNT.c.last_receipt,
+        ACCOUNT.c.deficit_base,
     )
     .join(ACCOUNT, ACCOUNT.c.idx == ENTRY.c.account_idx)
     .where(ENTRY.c.id == bindparam("entry_id"), ENTRY.c.kind == Kind.CALL)
@@ -135,7 +138,9 @@ def post_charge(
         _insert_call(connection, entry, facts, terms, charge_base=0)
         hold(connection, entry.account_idx, -entry.quote_base)
         post.post_entry(connection, entry.number, Kind.CALL, ())
-    if facts.answer is not None and entry.call_key is not None:
+    if entry.deficit_base:
+        cover(connection, entry.account_idx, entry_id)
+    if facts.answer is not None and entry.origin_key is not None:
         connection.execute(_INSERT_ANSWER, {"entry_number": entry.number} | vars(facts.answer))
     return PostedCharge(charge_base, facts.actual_base - charge_base, receipt, late=False)
 

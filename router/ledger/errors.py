@@ -2,6 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Final
+
+from router.ledger.models import Status
+
+_CLOSED: Final = {
+    Status.FROZEN: "frozen on chain, its owner can exit with the balance",
+    Status.EXITED: "its owner exited",
+    Status.DROPPED: "its opening is no longer on chain",
+    Status.REASSIGNED: "its index was charged under another owner before the chain was reorganised",
+}
+
 
 class LedgerError(Exception):
     """Base of the ledger's refusals; nothing was written."""
@@ -49,6 +60,27 @@ class AccountPaused(LedgerError):
     def __init__(self, idx: int) -> None:
         super().__init__(f"account {idx} is paused until its new session key is settled")
         self.idx = idx
+
+
+class AccountClosed(LedgerError):
+    """The account is not served: frozen, exited, or opened in a block that the chain dropped."""
+
+    def __init__(self, idx: int, status: str) -> None:
+        super().__init__(f"account {idx} is closed: {_CLOSED.get(status, status)}")
+        self.idx = idx
+        self.status = status
+
+
+class AccountInDeficit(LedgerError):
+    """The account used money that the chain took away again; the next deposits cover that first."""
+
+    def __init__(self, idx: int, deficit_base: int) -> None:
+        super().__init__(
+            f"account {idx} used {deficit_base} base units of deposits that are no longer on chain:"
+            " deposit that much to go on"
+        )
+        self.idx = idx
+        self.deficit_base = deficit_base
 
 
 class IdempotencyMismatch(LedgerError):

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, bindparam, delete, insert, select, update
 
 from mini_llm.wallet.ceiling import SignedCeiling, key_commitment, verify_ceiling
 from router.ledger.errors import CeilingRejected, UnknownAccount
-from router.ledger.models import ACCOUNT, API_KEY, CEILING
+from router.ledger.models import ACCOUNT, API_KEY, CEILING, Status
 from router.ledger.views import account_of
 
 API_KEY_PREFIX: Final = "sk-vibes-"
@@ -63,6 +63,15 @@ def revoke_api_key(connection: Connection, key_id: str) -> bool:
     return result.rowcount > 0
 
 
+def revoke_all(connection: Connection, idx: int) -> None:
+    """Revokes every API key of an account."""
+    connection.execute(
+        update(API_KEY)
+        .where(API_KEY.c.account_idx == idx, API_KEY.c.revoked_s.is_(None))
+        .values(revoked_s=int(time.time()))
+    )
+
+
 def store_ceiling(connection: Connection, domain: int, signed: SignedCeiling) -> int:
     """Takes a signed cumulative ceiling and returns it, base units. The one in force again changes nothing.
 
@@ -79,6 +88,8 @@ def store_ceiling(connection: Connection, domain: int, signed: SignedCeiling) ->
     if row is None:
         raise UnknownAccount(signed.idx)
     account = account_of(row)
+    if account.status != Status.OPEN:
+        raise CeilingRejected(account.idx, f"the account is {account.status}")
     if account.paused:
         raise CeilingRejected(account.idx, "a new session key waits for its batch; sign with it afterwards")
     if signed.ceiling_base > MAX_CEILING_BASE:
@@ -92,8 +103,11 @@ def store_ceiling(connection: Connection, domain: int, signed: SignedCeiling) ->
     if key_commitment(signed.key) != account.usable_key_commit:
         raise CeilingRejected(account.idx, "signed by a key that is not the account's session key")
     if signed.ceiling_base > account.ceiling_base:
-        connection.execute(delete(CEILING).where(CEILING.c.account_idx == account.idx))
-        connection.execute(insert(CEILING), {"account_idx": account.idx, "signed": signed.to_json()})
+        key = {"account_idx": account.idx, "key_commit": account.usable_key_commit.to_bytes(32, "big")}
+        connection.execute(delete(CEILING).where(*(CEILING.c[name] == part for name, part in key.items())))
+        connection.execute(
+            insert(CEILING), key | {"ceiling_base": signed.ceiling_base, "signed": signed.to_json()}
+        )
         connection.execute(
             update(ACCOUNT).where(ACCOUNT.c.idx == account.idx).values(ceiling_base=signed.ceiling_base)
         )

@@ -26,18 +26,35 @@ class State:
     EXPIRED: Final = "expired"
 
 
+class Status:
+    """What the chain made of an account; only an open one is served."""
+
+    OPEN: Final = "open"
+    FROZEN: Final = "frozen"  # its leaf cannot change any more; the owner exits with it
+    EXITED: Final = "exited"
+    DROPPED: Final = "dropped"  # a reorganisation took its opening away, and it has not come back
+    REASSIGNED: Final = "reassigned"  # and the chain then gave the index to another wallet, after charges
+
+
 class Kind:
     """What an entry records."""
 
     CALL: Final = "call"
+    ACCOUNT: Final = "account"
     DEPOSIT: Final = "deposit"
+    CANCEL_ANNOUNCED: Final = "cancel_announced"
+    CANCELLED: Final = "cancelled"
     KEY_REQUEST: Final = "key_request"
     WITHDRAWAL_REQUEST: Final = "withdrawal_request"
     BATCH: Final = "batch"
     WITHDRAWN: Final = "withdrawn"
+    FREEZE: Final = "freeze"
+    EXIT: Final = "exit"
     PARTNER_CLAIM: Final = "partner_claim"
     FEE_CLAIM: Final = "fee_claim"
     TREASURY_CLAIM: Final = "treasury_claim"
+    COVER: Final = "cover"  # money that became free pays back a deficit
+    REVERSAL: Final = "reversal"  # takes back what a reorganisation dropped
 
 
 def _entry_number() -> Column[int]:
@@ -47,8 +64,11 @@ def _entry_number() -> Column[int]:
 class Account(LedgerTable, table=True):
     """A user's account and its running sums.
 
-    `balance_base` = deposits + rewards − posted charges − served withdrawals; `reserved_base` = quotes of
-    pending calls; `spent_base` = all posted charges; `settled_spent_base` = the part that batches settled.
+    `balance_base` − `deficit_base` = deposits + rewards − posted charges − what left for the wallet. The
+    deficit is what the account used of money that the chain then took away; while there is one, the balance
+    is no more than `reserved_base`, the quotes of pending calls. `spent_base` = all posted charges, of which
+    batches settled `settled_spent_base` and the operator bears `written_off_base`. `pending_deposit_base` =
+    deposits that no batch has consumed, of which `cancelling_base` is announced to be taken back.
     """
 
     __table_args__ = (
@@ -56,31 +76,47 @@ class Account(LedgerTable, table=True):
         CheckConstraint("balance_base >= reserved_base", name="account_never_negative"),
         CheckConstraint("withdraw_requested_base >= 0", name="account_withdraw_requested"),
         CheckConstraint("ceiling_base >= 0", name="account_ceiling"),
+        CheckConstraint("deficit_base >= 0", name="account_deficit"),
         CheckConstraint(
-            "settled_spent_base >= 0 AND settled_spent_base <= spent_base", name="account_settled"
+            "cancelling_base >= 0 AND cancelling_base <= pending_deposit_base", name="account_cancelling"
+        ),
+        CheckConstraint(
+            "settled_spent_base >= 0 AND written_off_base >= 0"
+            " AND settled_spent_base + written_off_base <= spent_base",
+            name="account_settled",
         ),
     )
 
     idx: int = Field(sa_column=Column(BigInteger, primary_key=True, autoincrement=False))
     owner: str = Field(max_length=42)
+    status: str  # one of `Status`
     key_commit: bytes | None = Field(sa_type=LargeBinary)  # the key that a batch put into the tree
     requested_key_commit: bytes | None = Field(sa_type=LargeBinary)  # the key that the owner asked for
     balance_base: int = Field(sa_type=BigInteger)
+    deficit_base: int = Field(sa_type=BigInteger)
     reserved_base: int = Field(sa_type=BigInteger)
+    pending_deposit_base: int = Field(sa_type=BigInteger)
+    cancelling_base: int = Field(sa_type=BigInteger)
     withdraw_requested_base: int = Field(sa_type=BigInteger)
     ceiling_base: int = Field(sa_type=BigInteger)
     spent_base: int = Field(sa_type=BigInteger)
     settled_spent_base: int = Field(sa_type=BigInteger)
+    written_off_base: int = Field(sa_type=BigInteger)
     sequence: int = Field(sa_type=BigInteger)  # number of the last receipt
     last_receipt: bytes = Field(sa_type=LargeBinary)  # its digest
 
 
 class Ceiling(LedgerTable, table=True):
-    """The highest ceiling that the account's present key signed, as `SignedCeiling.to_json` writes it."""
+    """The highest ceiling that each of an account's keys signed, as `SignedCeiling.to_json` writes it.
+
+    A replaced key's ceiling is kept: if the batch that replaced it is dropped, its charges are proved anew.
+    """
 
     account_idx: int = Field(
         sa_column=Column(BigInteger, ForeignKey("account.idx"), primary_key=True, autoincrement=False)
     )
+    key_commit: bytes = Field(sa_column=Column(LargeBinary, primary_key=True))
+    ceiling_base: int = Field(sa_type=BigInteger)
     signed: str
 
 
@@ -100,15 +136,16 @@ class Entry(LedgerTable, table=True):
     """One thing that happened to money: balanced, immutable, idempotent by `id`.
 
     A call opens as pending with a quote and a lease; everything else opens and posts in one transaction.
-    `call_key` = hash(account, endpoint, client key) binds the client's idempotency key; `attempt` counts the
-    entries under it (a new one opens only after the last was voided or expired).
+    `origin_key` = hash(account, endpoint, client key) binds a client's idempotency key, hash(kind, reference)
+    a chain event; `attempt` counts the entries under it (a new one opens only after the last was voided,
+    expired or reversed). A reversal's `origin_key` is the id of the entry that it takes back.
     """
 
     __table_args__ = (
         CheckConstraint("state IN ('pending', 'posted', 'voided', 'expired')", name="entry_state"),
         CheckConstraint("quote_base >= 0", name="entry_quote"),
         Index("entry_id", "id", unique=True),
-        Index("entry_call_key", "call_key", "attempt", unique=True),
+        Index("entry_origin", "origin_key", "attempt", unique=True),
         Index(
             "entry_lease",
             "lease_until_s",
@@ -122,7 +159,7 @@ class Entry(LedgerTable, table=True):
     kind: str
     state: str
     account_idx: int | None = Field(sa_type=BigInteger, foreign_key="account.idx")
-    call_key: str | None = Field(max_length=ENTRY_ID_DIGITS)
+    origin_key: str | None = Field(max_length=ENTRY_ID_DIGITS)
     attempt: int
     body_hash: bytes = Field(sa_type=LargeBinary)  # sha256 of what the id was first used with
     quote_base: int = Field(sa_type=BigInteger)
@@ -135,7 +172,8 @@ class Posting(LedgerTable, table=True):
     """One signed leg of an entry. Positive: owed to the ledger account; negative: taken from it.
 
     Ledger accounts: `custody` (minus the tokens that the contract holds), `user:{idx}`, `withdrawable:{idx}`,
-    `partner:{id}`, `fee`, `burn`, `pool`, `treasury`.
+    `partner:{id}`, `fee`, `burn`, `pool`, `treasury`; and two that are never above zero: `deficit:{idx}`
+    (what a user owes) and `loss` (charges that no batch can settle any more, borne by the operator).
     """
 
     __table_args__ = (
@@ -147,6 +185,24 @@ class Posting(LedgerTable, table=True):
     leg: int = Field(sa_column=Column(BigInteger, primary_key=True, autoincrement=False))
     account: str
     amount_base: int = Field(sa_type=BigInteger)
+
+
+class AccountChange(LedgerTable, table=True):
+    """What an entry about the chain did to an account beside its money, so that it can be taken back.
+
+    The sums are differences; `before` holds, as JSON, what the entry replaced: {column: value, keys in hex}.
+    """
+
+    __tablename__ = "account_change"
+
+    entry_number: int = Field(sa_column=_entry_number())
+    account_idx: int = Field(
+        sa_column=Column(BigInteger, ForeignKey("account.idx"), primary_key=True, autoincrement=False)
+    )
+    pending_base: int = Field(sa_type=BigInteger)
+    settled_base: int = Field(sa_type=BigInteger)
+    written_off_base: int = Field(sa_type=BigInteger)
+    before: str
 
 
 class Share(LedgerTable, table=True):
@@ -218,6 +274,7 @@ CEILING: Final = _table(Ceiling)
 API_KEY: Final = _table(ApiKey)
 ENTRY: Final = _table(Entry)
 POSTING: Final = _table(Posting)
+ACCOUNT_CHANGE: Final = _table(AccountChange)
 SHARE: Final = _table(Share)
 CALL: Final = _table(Call)
 ANSWER: Final = _table(Answer)

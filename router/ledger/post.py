@@ -8,15 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import Connection, bindparam, insert, select, update
+from sqlalchemy import Connection, bindparam, insert, update
 
 from mini_llm.wallet.limits import MAX_AMOUNT_BASE
-from router.ledger.errors import AmountOutOfRange, IdempotencyMismatch, UnbalancedEntry
+from router.ledger.errors import AmountOutOfRange, UnbalancedEntry
 from router.ledger.models import ENTRY, POSTING, State
 
 CUSTODY: Final = "custody"
@@ -24,6 +22,7 @@ FEE: Final = "fee"
 BURN: Final = "burn"
 POOL: Final = "pool"
 TREASURY: Final = "treasury"
+LOSS: Final = "loss"
 
 Leg = tuple[str, int]
 """(ledger account, signed base units)."""
@@ -35,25 +34,16 @@ _CLOSE_ENTRY: Final = (
     .where(ENTRY.c.number == bindparam("entry_number"))
     .values(state=bindparam("new_state"), reason=bindparam("why"))
 )
-_FIND_ENTRY: Final = select(ENTRY.c.body_hash).where(ENTRY.c.id == bindparam("entry_id"))
-
-
-@dataclass(frozen=True)
-class Applied:
-    """Outcome of recording something from the chain.
-
-    Args:
-        entry_id: the entry, 64 hex digits.
-        new: False if the same thing had been recorded before; then nothing changed.
-    """
-
-    entry_id: str
-    new: bool
 
 
 def user(idx: int) -> str:
     """Ledger account of what is owed to a user."""
     return f"user:{idx}"
+
+
+def deficit(idx: int) -> str:
+    """Ledger account of what a user owes, as a negative amount."""
+    return f"deficit:{idx}"
 
 
 def withdrawable(idx: int) -> str:
@@ -89,7 +79,7 @@ def open_entry(
     account_idx: int | None,
     body_hash: bytes,
     opened_s: int,
-    call_key: str | None = None,
+    origin_key: str | None = None,
     attempt: int = 0,
     quote_base: int = 0,
     lease_until_s: int | None = None,
@@ -100,7 +90,7 @@ def open_entry(
         "kind": kind,
         "state": State.PENDING,
         "account_idx": account_idx,
-        "call_key": call_key,
+        "origin_key": origin_key,
         "attempt": attempt,
         "body_hash": body_hash,
         "quote_base": quote_base,
@@ -136,44 +126,3 @@ def post_entry(connection: Connection, number: int, kind: str, legs: Iterable[Le
 def close_entry(connection: Connection, number: int, state: str, reason: str | None = None) -> None:
     """Moves a pending entry to its final state."""
     connection.execute(_CLOSE_ENTRY, {"entry_number": number, "new_state": state, "why": reason})
-
-
-def record(
-    connection: Connection,
-    kind: str,
-    reference: str,
-    account_idx: int | None,
-    content: Sequence[Any],
-    legs: Iterable[Leg],
-) -> Applied:
-    """Opens and posts an entry for something that happened on chain, once per (kind, reference).
-
-    Args:
-        connection: a writing transaction.
-        kind: one of `Kind`.
-        reference: what identifies the happening, e.g. `{chain tx hash}:{log index}`.
-        account_idx: the account it is about, None for the house.
-        content: what happened; the same reference with other content is refused.
-        legs: legs that sum to zero, empty for a request that moves nothing yet.
-
-    Raises:
-        IdempotencyMismatch: if the reference was recorded with other content.
-        UnbalancedEntry: if the legs do not sum to zero.
-    """
-    entry_id = content_hash(kind, reference).hex()
-    body_hash = content_hash(*content)
-    known = connection.execute(_FIND_ENTRY, {"entry_id": entry_id}).one_or_none()
-    if known is not None:
-        if known.body_hash != body_hash:
-            raise IdempotencyMismatch(entry_id)
-        return Applied(entry_id, new=False)
-    number = open_entry(
-        connection,
-        entry_id=entry_id,
-        kind=kind,
-        account_idx=account_idx,
-        body_hash=body_hash,
-        opened_s=int(time.time()),
-    )
-    post_entry(connection, number, kind, legs)
-    return Applied(entry_id, new=True)

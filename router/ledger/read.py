@@ -19,7 +19,14 @@ _EXPORT_CHUNK_ROWS: Final = 1000
 
 _ACCOUNT: Final = select(ACCOUNT).where(ACCOUNT.c.idx == bindparam("account_idx"))
 _API_KEY: Final = select(API_KEY).where(API_KEY.c.key_hash == bindparam("hash"))
-_CEILING: Final = select(CEILING.c.signed).where(CEILING.c.account_idx == bindparam("account_idx"))
+_CEILING: Final = (
+    select(CEILING.c.signed)
+    .join(ACCOUNT, ACCOUNT.c.idx == CEILING.c.account_idx)
+    .where(
+        CEILING.c.account_idx == bindparam("account_idx"),
+        CEILING.c.key_commit == func.coalesce(ACCOUNT.c.key_commit, ACCOUNT.c.requested_key_commit),
+    )
+)
 _CALLS: Final[Select[Any]] = select(CALL, ENTRY.c.id).join(ENTRY, ENTRY.c.number == CALL.c.entry_number)
 _CALL: Final = _CALLS.where(ENTRY.c.id == bindparam("entry_id"))
 _RECEIPTS: Final = _CALLS.where(CALL.c.signature.is_not(None))
@@ -28,6 +35,11 @@ _RECEIPTS_BETWEEN: Final = _RECEIPTS.where(
     CALL.c.account_total_base > bindparam("after"),
     CALL.c.account_total_base <= bindparam("upto"),
 ).order_by(CALL.c.account_sequence)
+_LAST_TOTAL: Final = select(func.max(CALL.c.account_total_base)).where(
+    CALL.c.account_idx == bindparam("account_idx"),
+    CALL.c.account_total_base > bindparam("after"),
+    CALL.c.account_total_base <= bindparam("upto"),
+)
 _OLDEST: Final = (
     select(CALL.c.time_s)
     .where(
@@ -57,11 +69,26 @@ def accounts(connection: Connection) -> list[AccountView]:
 
 
 def posted_accounts(connection: Connection) -> dict[int, int]:
-    """All posted charges, base units, of each account that has any, by index."""
-    query = (
-        select(ACCOUNT.c.idx, ACCOUNT.c.spent_base).where(ACCOUNT.c.spent_base > 0).order_by(ACCOUNT.c.idx)
-    )
-    return {row.idx: row.spent_base for row in connection.execute(query)}
+    """All posted charges that are not written off, base units, of each account that has any, by index."""
+    billable = (ACCOUNT.c.spent_base - ACCOUNT.c.written_off_base).label("billable")
+    query = select(ACCOUNT.c.idx, billable).where(billable > 0).order_by(ACCOUNT.c.idx)
+    return {row.idx: row.billable for row in connection.execute(query)}
+
+
+def deficits(connection: Connection) -> dict[int, int]:
+    """What accounts used of money that the chain took away again, base units, by index; none of 0."""
+    query = select(ACCOUNT.c.idx, ACCOUNT.c.deficit_base).where(ACCOUNT.c.deficit_base > 0)
+    return {row.idx: row.deficit_base for row in connection.execute(query.order_by(ACCOUNT.c.idx))}
+
+
+def chargeable_base(connection: Connection, idx: int, after_total_base: int, most_base: int) -> int:
+    """The account's charges after a total, oldest first, that fit whole into `most_base`; base units.
+
+    A batch takes no more where a dropped deposit or an earlier key's ceiling covers only part of them.
+    """
+    where = {"account_idx": idx, "after": after_total_base, "upto": after_total_base + most_base}
+    last_base: int | None = connection.execute(_LAST_TOTAL, where).scalar_one()
+    return 0 if last_base is None else last_base - after_total_base
 
 
 def unsettled(connection: Connection, settled: Mapping[int, int]) -> list[Unsettled]:

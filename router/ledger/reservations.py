@@ -21,6 +21,8 @@ from mini_llm.wallet.receipt import SignedReceipt
 from router.ledger import post
 from router.ledger.charges import call_entry, finished_call, hold
 from router.ledger.errors import (
+    AccountClosed,
+    AccountInDeficit,
     AccountPaused,
     EntryClosed,
     IdempotencyMismatch,
@@ -29,7 +31,8 @@ from router.ledger.errors import (
     UnknownAccount,
     UnknownEntry,
 )
-from router.ledger.models import ACCOUNT, ANSWER, ENTRY, Kind, State
+from router.ledger.models import ACCOUNT, ANSWER, ENTRY, Kind, State, Status
+from router.ledger.record import cover
 from router.ledger.views import StoredAnswer, account_of, receipt_of
 
 SWEEP_LIMIT: Final = 500
@@ -38,7 +41,7 @@ SWEEP_LIMIT: Final = 500
 _FIND_ACCOUNT: Final = select(ACCOUNT).where(ACCOUNT.c.idx == bindparam("account_idx"))
 _LAST_ATTEMPT: Final = (
     select(ENTRY.c.number, ENTRY.c.id, ENTRY.c.state, ENTRY.c.body_hash, ENTRY.c.attempt)
-    .where(ENTRY.c.call_key == bindparam("key"))
+    .where(ENTRY.c.origin_key == bindparam("key"))
     .order_by(ENTRY.c.attempt.desc())
     .limit(1)
 )
@@ -46,9 +49,14 @@ _FIND_ANSWER: Final = select(ANSWER).where(ANSWER.c.entry_number == bindparam("n
 _RENEW: Final = (
     update(ENTRY).where(ENTRY.c.number == bindparam("entry_number")).values(lease_until_s=bindparam("until"))
 )
+_PENDING: Final = (
+    select(ENTRY.c.number, ENTRY.c.id, ENTRY.c.account_idx, ENTRY.c.quote_base, ACCOUNT.c.deficit_base)
+    .join(ACCOUNT, ACCOUNT.c.idx == ENTRY.c.account_idx)
+    .where(ENTRY.c.state == State.PENDING, ENTRY.c.kind == Kind.CALL)
+)
+_RUNNING: Final = _PENDING.where(ENTRY.c.account_idx == bindparam("account_idx"))
 _LAPSED: Final = (
-    select(ENTRY.c.number, ENTRY.c.id, ENTRY.c.account_idx, ENTRY.c.quote_base)
-    .where(ENTRY.c.state == State.PENDING, ENTRY.c.lease_until_s < bindparam("now"))
+    _PENDING.where(ENTRY.c.lease_until_s < bindparam("now"))
     .order_by(ENTRY.c.lease_until_s)
     .limit(SWEEP_LIMIT)
 )
@@ -108,17 +116,17 @@ def reserve(connection: Connection, request: Reservation) -> Reserved | Replay:
     """Opens a pending entry for the quoted maximum, or finds the answer of an earlier call.
 
     Raises:
-        UnknownAccount, AccountPaused, InsufficientFunds: no reservation.
+        UnknownAccount, AccountClosed, AccountInDeficit, AccountPaused, InsufficientFunds: no reservation.
         InFlight, IdempotencyMismatch: the client's key is taken, see the module's rules.
         AmountOutOfRange: a quote outside 0 … 2^54 − 1.
     """
     post.check_amount("quote", request.quote_base, minimum_base=0)
-    call_key, attempt = None, 0
+    origin_key, attempt = None, 0
     entry_id = secrets.token_hex(32)
     if request.client_key is not None:
-        call_key = post.content_hash(request.account_idx, request.endpoint, request.client_key).hex()
-        entry_id = call_key
-        last = connection.execute(_LAST_ATTEMPT, {"key": call_key}).one_or_none()
+        origin_key = post.content_hash(request.account_idx, request.endpoint, request.client_key).hex()
+        entry_id = origin_key
+        last = connection.execute(_LAST_ATTEMPT, {"key": origin_key}).one_or_none()
         if last is not None:
             if last.body_hash != request.body_hash:
                 raise IdempotencyMismatch(last.id)
@@ -127,11 +135,15 @@ def reserve(connection: Connection, request: Reservation) -> Reserved | Replay:
             if last.state == State.POSTED:
                 return _replay(connection, last.number, last.id)
             attempt = last.attempt + 1
-            entry_id = post.content_hash(call_key, attempt).hex()
+            entry_id = post.content_hash(origin_key, attempt).hex()
     row = connection.execute(_FIND_ACCOUNT, {"account_idx": request.account_idx}).one_or_none()
     if row is None:
         raise UnknownAccount(request.account_idx)
     account = account_of(row)
+    if account.status != Status.OPEN:
+        raise AccountClosed(account.idx, account.status)
+    if account.deficit_base:
+        raise AccountInDeficit(account.idx, account.deficit_base)
     if account.paused:
         raise AccountPaused(account.idx)
     if request.quote_base > account.available_base:
@@ -144,7 +156,7 @@ def reserve(connection: Connection, request: Reservation) -> Reserved | Replay:
         account_idx=account.idx,
         body_hash=request.body_hash,
         opened_s=request.now_s,
-        call_key=call_key,
+        origin_key=origin_key,
         attempt=attempt,
         quote_base=request.quote_base,
         lease_until_s=lease_until_s,
@@ -187,6 +199,12 @@ def expire_lapsed(connection: Connection, now_s: int) -> list[str]:
     return [entry.id for entry in lapsed]
 
 
+def expire_running(connection: Connection, account_idx: int, reason: str) -> None:
+    """Expires every call of an account that still runs: a later post charges nothing."""
+    for entry in connection.execute(_RUNNING, {"account_idx": account_idx}).all():
+        _release(connection, entry, State.EXPIRED, reason)
+
+
 def _replay(connection: Connection, number: int, entry_id: str) -> Replay:
     call = finished_call(connection, number)
     if call is None:
@@ -199,3 +217,5 @@ def _replay(connection: Connection, number: int, entry_id: str) -> Replay:
 def _release(connection: Connection, entry: Row[Any], state: str, reason: str) -> None:
     post.close_entry(connection, entry.number, state, reason)
     hold(connection, entry.account_idx, -entry.quote_base)
+    if entry.deficit_base:
+        cover(connection, entry.account_idx, entry.id)

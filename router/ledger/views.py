@@ -17,12 +17,17 @@ class AccountView:
     Args:
         idx: index in the account tree.
         owner: wallet address that controls the account.
-        balance_base: deposits + rewards − posted charges − served withdrawals.
+        status: one of `models.Status`; only an open account is served.
+        balance_base: deposits + rewards + deficit − posted charges − what left for the wallet.
+        deficit_base: used of money that the chain took away again; service stops until deposits cover it.
         reserved_base: quotes of the calls that run now.
+        pending_deposit_base: deposits that no batch has consumed.
+        cancelling_base: the part of them that the owner announced to take back.
         withdraw_requested_base: requested, not yet served by a batch.
         ceiling_base: cumulative spending that the session key has signed for.
         spent_base: posted charges since ever.
         settled_spent_base: the part of `spent_base` that batches have settled.
+        written_off_base: the part that no batch can settle any more, the operator's loss.
         key_commit: session key commitment in the tree, None before the first batch.
         requested_key_commit: commitment that the owner asked for and no batch has served, None if none.
         sequence: number of the last receipt, 0 if there is none.
@@ -30,12 +35,17 @@ class AccountView:
 
     idx: int
     owner: str
+    status: str
     balance_base: int
+    deficit_base: int
     reserved_base: int
+    pending_deposit_base: int
+    cancelling_base: int
     withdraw_requested_base: int
     ceiling_base: int
     spent_base: int
     settled_spent_base: int
+    written_off_base: int
     key_commit: int | None
     requested_key_commit: int | None
     sequence: int
@@ -51,9 +61,19 @@ class AccountView:
         return self.key_commit if self.key_commit is not None else self.requested_key_commit
 
     @property
+    def billable_base(self) -> int:
+        """What all batches together may charge up to now: the posted charges that are not written off."""
+        return self.spent_base - self.written_off_base
+
+    @property
+    def unsettled_base(self) -> int:
+        """Posted charges that a batch can still settle."""
+        return self.billable_base - self.settled_spent_base
+
+    @property
     def available_base(self) -> int:
         """What a new call may reserve, never negative."""
-        covered = min(self.balance_base, self.ceiling_base - self.spent_base)
+        covered = min(self.balance_base - self.cancelling_base, self.ceiling_base - self.spent_base)
         return max(0, covered - self.reserved_base - self.withdraw_requested_base)
 
 
@@ -157,12 +177,17 @@ def account_of(row: Row[Any]) -> AccountView:
     return AccountView(
         idx=row.idx,
         owner=row.owner,
+        status=row.status,
         balance_base=row.balance_base,
+        deficit_base=row.deficit_base,
         reserved_base=row.reserved_base,
+        pending_deposit_base=row.pending_deposit_base,
+        cancelling_base=row.cancelling_base,
         withdraw_requested_base=row.withdraw_requested_base,
         ceiling_base=row.ceiling_base,
         spent_base=row.spent_base,
         settled_spent_base=row.settled_spent_base,
+        written_off_base=row.written_off_base,
         key_commit=_field_element(row.key_commit),
         requested_key_commit=_field_element(row.requested_key_commit),
         sequence=row.sequence,

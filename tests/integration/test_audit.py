@@ -177,5 +177,5 @@ def test_an_overcharging_receipt_is_found(scenario: Scenario, tmp_path: Path) ->
 def test_a_rotated_receipt_signer_keeps_old_receipts_valid(scenario: Scenario, tmp_path: Path) -> None:
     stack = scenario.stack
     with scenario.settling.branch():
-        stack.send(stack.owner, stack.settlement.functions.setReceiptSigner(stack.owner.address))
+        stack.as_timelock(stack.settlement.functions.setReceiptSigner(stack.owner.address))
         assert audit(scenario, tmp_path).code == 0

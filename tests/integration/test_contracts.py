@@ -22,7 +22,15 @@ from bridge.rollup.transition import Authorisation, BatchWitness, RollupState
 from bridge.rollup.tree import GENESIS_ROOT
 from mini_llm.wallet.field import P
 
-DEPLOYED = ("VibesToken", "PartnerRegistry", "Settlement", "BatchVerifier4", "BatchVerifier10")
+DEPLOYED = (
+    "VibesToken",
+    "PolicyTimelock",
+    "PartnerRegistry",
+    "Settlement",
+    "ExitVerifier",
+    "BatchVerifier4",
+    "BatchVerifier10",
+)
 PUSH1, PUSH32, INVALID = 0x60, 0x7F, 0xFE
 # Opcodes after Shanghai, and those that Polygon zkEVM lacks or means otherwise: SELFDESTRUCT is SENDALL,
 # EXTCODEHASH does not tell empty accounts, DIFFICULTY is 0, BLOCKHASH and NUMBER count transactions

@@ -20,7 +20,7 @@ from web3 import HTTPProvider, Web3
 
 # The first account of the mnemonic that anvil and Hardhat give ether to.
 RICH_KEY = "0xac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80"  # gitleaks:allow
-ROLES = ("treasury", "operator", "receipt_signer")
+ROLES = ("treasury", "guardian", "operator", "receipt_signer")
 
 
 @pytest.fixture
@@ -86,11 +86,12 @@ def check_record(url: str, config: dict[str, Any], record: dict[str, Any], chain
     settlement, token = at("Settlement", record["settlement"]), at("VibesToken", record["token"])
     registry = at("PartnerRegistry", record["registry"])
     assert record["chain_id"] == chain_id == web3.eth.chain_id
-    for role, view in zip(ROLES, ("treasury", "operator", "receiptSigner"), strict=True):
+    for role, view in zip(ROLES, ("treasury", "guardian", "operator", "receiptSigner"), strict=True):
         assert record[role] == config[role] == getattr(settlement, view)().call()
     assert settlement.token().call() == Web3.to_checksum_address(record["token"])
     assert settlement.registry().call() == Web3.to_checksum_address(record["registry"])
     assert set(record["verifiers"]) >= {"4", "10"}
+    assert settlement.exitVerifier().call() == Web3.to_checksum_address(record["exit_verifier"])
     for slots, address in record["verifiers"].items():
         assert settlement.verifierOf(int(slots)).call() == Web3.to_checksum_address(address)
     (partner,) = record["partners"]
@@ -98,9 +99,32 @@ def check_record(url: str, config: dict[str, Any], record: dict[str, Any], chain
     assert registry.terms(1).call() == [partner["payout"], partner["bps"]]
     assert registry.maxBps().call() == config["policy"]["max_partner_bps"]
     assert token.balanceOf(config["mint"][0]["to"]).call() == config["mint"][0]["amount_base"]
-    assert {contract.pendingOwner().call() for contract in (settlement, token, registry)} == {config["owner"]}
+    check_roles(web3, config, record)
     assert not web3.eth.get_code(Web3.to_checksum_address(record["token"]), record["start_block"] - 1)
     assert web3.eth.get_code(Web3.to_checksum_address(record["token"]), record["start_block"])
+
+
+def check_roles(web3: Web3, config: dict[str, Any], record: dict[str, Any]) -> None:
+    """The configured owner mints and proposes, the timelock owns the rest, the deployer has no role."""
+
+    def at(name: str, address: str) -> Any:
+        return web3.eth.contract(Web3.to_checksum_address(address), abi=artifact(name)[0]).functions
+
+    timelock = at("PolicyTimelock", record["timelock"])
+    owned = [at("Settlement", record["settlement"]), at("PartnerRegistry", record["registry"])]
+    assert {contract.owner().call() for contract in owned} == {Web3.to_checksum_address(record["timelock"])}
+    assert at("VibesToken", record["token"]).owner().call() == config["owner"] == record["owner"]
+    assert timelock.getMinDelay().call() == (7 + 3 + 2) * 86_400
+    deployer = Account.from_key(RICH_KEY).address
+    for role, holders in {
+        "PROPOSER_ROLE": [config["owner"]],
+        "CANCELLER_ROLE": [config["owner"]],
+        "EXECUTOR_ROLE": ["0x" + "00" * 20],  # anyone, once the delay is over
+        "DEFAULT_ADMIN_ROLE": [Web3.to_checksum_address(record["timelock"])],
+    }.items():
+        role_id = getattr(timelock, role)().call()
+        assert all(timelock.hasRole(role_id, holder).call() for holder in holders)
+        assert not timelock.hasRole(role_id, deployer).call()
 
 
 def test_deploys_on_anvil(config: dict[str, Any], tmp_path: Path) -> None:
@@ -132,7 +156,7 @@ def test_development_keys_are_refused_off_the_local_chains(config: dict[str, Any
     with running_anvil("--chain-id", "80002") as node:
         code, said, record = deploy(node.url, config, tmp_path, "--network", "polygon-amoy")
         assert (code, record) == (1, None)
-        assert "development keys" in said
+        assert "ExitVerifier are development keys" in said
         assert "chain 80002" in said
         assert node.web3.eth.block_number == 0
 
@@ -151,6 +175,7 @@ def test_a_node_of_another_network_is_refused(config: dict[str, Any], tmp_path: 
         ({"treasurer": "0x12"}, "treasurer"),
         ({"policy": {"fee": 1}}, "fee"),
         ({"partners": [{"name": "no payout"}]}, "payout"),
+        ({"policy": {"timelock_delay_s": 863_999}}, "shorter than leaving takes, 864000 s"),
     ],
 )
 def test_bad_configurations_are_refused(

@@ -168,7 +168,8 @@ def play(settling: Settling) -> Scenario:
     )  # fmt: skip
     stack.send(stack.relayer, functions.claimPartner(1))
 
-    stack.send(stack.owner, stack.registry.functions.setBps(1, 2_000))
+    stack.as_timelock(stack.registry.functions.setBps(1, 2_000))
+    stack.send(stack.relayer, functions.applyTerms(1))
     stack.request_withdrawal(alice, 3_000_000)
     stack.request_withdrawal(bob, 10_000_000)
     charge(alice, 345_679, 1), charge(bob, 33, 2)

@@ -8,6 +8,7 @@ from typing import Any
 from eth_account import Account
 from eth_account.signers.local import LocalAccount
 from eth_hash.auto import keccak
+from hexbytes import HexBytes
 from web3.contract import Contract
 from web3.types import TxReceipt
 
@@ -24,6 +25,8 @@ from support.anvil import Anvil, artifact
 
 VIBES = 1_000_000  # base units
 DAY_S = 86_400
+SERVICE_DEADLINE_S = 7 * DAY_S
+TIMELOCK_DELAY_S = SERVICE_DEADLINE_S + 3 * DAY_S
 FEE_BPS, BURN_BPS, POOL_BPS = 1_500, 500, 1_000
 PARTNERS = (("pithy-labs", 3_000), ("long-form", 2_500))
 
@@ -55,7 +58,7 @@ class Wallet:
 
 
 class Stack:
-    """Token, registry with two partners, settlement and verifiers, deployed by `owner`."""
+    """Token, timelock (proposer: `owner`), registry with two partners, settlement and verifiers."""
 
     def __init__(self, anvil: Anvil, sizes: tuple[int, ...] = (4,)) -> None:
         self.anvil, self.web3, self.url = anvil, anvil.web3, anvil.url
@@ -65,32 +68,33 @@ class Stack:
         self.relayer = self.funded("relayer")
         self.treasury = labelled_account("treasury")
         self.receipt_signer = labelled_account("receipt signer")
-        self.token = self.deploy("VibesToken", self.owner.address)
-        self.registry = self.deploy("PartnerRegistry", self.owner.address, 3_000)
+        self.guardian = self.funded("guardian")
+        self.token = self.deploy("VibesToken", self.owner.address, [])
+        self.timelock = self.deploy("PolicyTimelock", TIMELOCK_DELAY_S, self.owner.address)
         self.payouts = [labelled_account(name) for name, _ in PARTNERS]
-        for (name, bps), payout in zip(PARTNERS, self.payouts, strict=True):
-            self.send(self.owner, self.registry.functions.addPartner(name, payout.address, bps))
+        partners = [
+            (name, payout.address, bps) for (name, bps), payout in zip(PARTNERS, self.payouts, strict=True)
+        ]
+        self.registry = self.deploy("PartnerRegistry", self.timelock.address, 3_000, partners)
+        self.exit_verifier = self.deploy("ExitVerifier")
+        self.verifiers = {size: self.deploy(f"BatchVerifier{size}") for size in sizes}
         config = {
             "token": self.token.address,
             "registry": self.registry.address,
             "treasury": self.treasury.address,
-            "owner": self.owner.address,
+            "owner": self.timelock.address,
+            "guardian": self.guardian.address,
             "operator": self.operator.address,
             "receiptSigner": self.receipt_signer.address,
             "feeBps": FEE_BPS,
             "burnBps": BURN_BPS,
             "poolBps": POOL_BPS,
-            "serviceDeadline": 7 * DAY_S,
+            "serviceDeadline": SERVICE_DEADLINE_S,
             "minFirstDeposit": VIBES,
+            "exitVerifier": self.exit_verifier.address,
+            "batchVerifiers": [verifier.address for verifier in self.verifiers.values()],
         }
         self.settlement = self.deploy("Settlement", tuple(config.values()))
-        self.verifiers: dict[int, Contract] = {}
-        for size in sizes:
-            self.verifiers[size] = self.deploy(f"BatchVerifier{size}")
-            self.send(
-                self.owner,
-                self.settlement.functions.registerVerifier(size, self.verifiers[size].address),
-            )
         self.domain = settlement_domain(self.chain_id, self.settlement.address)
 
     # -- chain
@@ -117,6 +121,19 @@ class Stack:
         receipt = self.web3.eth.wait_for_transaction_receipt(tx_hash, timeout=30, poll_latency=0.01)
         assert receipt["status"] == 1
         return receipt
+
+    def as_timelock(self, call: Any) -> TxReceipt:
+        """Sends what only the timelock may, as if proposed and waited for."""
+        tx_hash = self.send_as_timelock(call)
+        receipt = self.web3.eth.wait_for_transaction_receipt(tx_hash, timeout=30, poll_latency=0.01)
+        assert receipt["status"] == 1
+        return receipt
+
+    def send_as_timelock(self, call: Any, fees: dict[str, int] | None = None) -> HexBytes:
+        """The same without waiting for a block."""
+        self.anvil.rpc("anvil_impersonateAccount", self.timelock.address)
+        self.anvil.rpc("anvil_setBalance", self.timelock.address, hex(10**21))
+        return call.transact({"from": self.timelock.address, **(fees or {})})
 
     def custody_base(self) -> int:
         """Tokens that the settlement holds, base units."""

@@ -13,8 +13,17 @@ from bridge.rollup.batch import (
     encode_partner_word,
     encode_slot,
     evaluate,
+    max_regions,
+    region_of,
+    require_regions,
 )
-from bridge.rollup.errors import NonCanonicalWord, PartnerOutOfRange, SlotFieldOutOfRange, TooManySlots
+from bridge.rollup.errors import (
+    NonCanonicalWord,
+    PartnerOutOfRange,
+    SlotFieldOutOfRange,
+    TooManyRegions,
+    TooManySlots,
+)
 from mini_llm.wallet.field import NotCanonical, P
 from mini_llm.wallet.limits import MAX_AMOUNT_BASE, MAX_BALANCE_BASE, MAX_IDX
 
@@ -102,3 +111,17 @@ def test_malformed_partner_words_are_refused(word: int) -> None:
     with pytest.raises(NonCanonicalWord) as caught:
         decode_partner_word(word)
     assert caught.value.word == word
+
+
+@pytest.mark.parametrize(("size", "regions"), [(1, 2), (4, 2), (8, 2), (9, 3), (10, 3), (40, 10), (80, 20)])
+def test_regions_of_each_size(size: int, regions: int) -> None:
+    assert max_regions(size) == regions
+
+
+def test_regions_are_4096_accounts_wide() -> None:
+    assert [region_of(idx) for idx in (0, 4095, 4096, 8191, MAX_IDX)] == [0, 0, 1, 1, 4095]
+    near = [Slot(idx) for idx in (1, 4095, 4096, 8191)]
+    require_regions(near, 4)
+    with pytest.raises(TooManyRegions) as refusal:
+        require_regions([*near, Slot(8192)], 4)
+    assert (refusal.value.count, refusal.value.limit) == (3, 2)

@@ -14,7 +14,7 @@ import {Custody} from "./Custody.sol";
 /// token balance = pending deposits + tree balances + withdrawable + pool + what partners, fee and treasury have not
 /// claimed. Totals are 64-bit: settlement stops after 1.8 * 10^19 base units of gross, 1,844 times the token's cap.
 abstract contract Revenue is Custody {
-    using PartnerShares for PartnerShares.Ledger;
+    using PartnerShares for PartnerShares.Terms;
     using SafeCast for uint256;
 
     /// @dev All that a batch counts, in one storage word. `partners` is the sum of what partners have earned.
@@ -91,26 +91,35 @@ abstract contract Revenue is Custody {
     }
 
     /// @inheritdoc ISettlement
+    function applyTerms(uint256 partnerId) external {
+        PartnerShares.Terms memory terms = _partners[partnerId].terms;
+        (, uint256 bps) = IPartnerRegistry(registry).terms(partnerId);
+        if (terms.known && bps == terms.bps) return;
+        _apply(terms, partnerId, bps);
+        _partners[partnerId].terms = terms;
+    }
+
+    /// @inheritdoc ISettlement
     function batchNumber() public view returns (uint256) {
         return _counters.batchNumber;
     }
 
     /// @inheritdoc ISettlement
     function partnerAccount(uint256 partnerId) external view returns (PartnerAccount memory) {
-        PartnerShares.Ledger memory entry = _partners[partnerId];
+        PartnerShares.Terms memory terms = _partners[partnerId].terms;
         return PartnerAccount({
-            gross: entry.gross,
-            checkpointGross: entry.checkpointGross,
-            accrued: entry.accrued,
-            paid: entry.paid,
-            bps: entry.bps
+            gross: terms.gross,
+            checkpointGross: terms.checkpointGross,
+            accrued: terms.accrued,
+            paid: _partners[partnerId].paid,
+            bps: terms.bps
         });
     }
 
     /// @inheritdoc ISettlement
     function partnerClaimable(uint256 partnerId) public view returns (uint256) {
-        PartnerShares.Ledger memory entry = _partners[partnerId];
-        return entry.earned() - entry.paid;
+        PartnerShares.Ledger storage entry = _partners[partnerId];
+        return entry.terms.earned() - entry.paid;
     }
 
     /// @inheritdoc ISettlement
@@ -166,16 +175,20 @@ abstract contract Revenue is Custody {
         }
     }
 
-    /// @dev A changed share counts from this batch on: what was settled before keeps the terms it was settled at.
+    /// @dev One storage word read and written. Only a partner that was never seen is looked up in the registry.
     function _creditPartner(uint256 id, uint256 charges) private returns (uint256 earned) {
-        PartnerShares.Ledger storage stored = _partners[id];
-        (, uint256 bps) = IPartnerRegistry(registry).terms(id);
-        PartnerShares.Ledger memory entry = stored;
-        if (bps != entry.bps) {
-            entry.checkpoint(bps);
-            emit PartnerTermsApplied(id, bps, entry.checkpointGross, entry.accrued);
+        PartnerShares.Terms memory terms = _partners[id].terms;
+        if (!terms.known) {
+            (, uint256 bps) = IPartnerRegistry(registry).terms(id);
+            _apply(terms, id, bps);
         }
-        earned = entry.add(charges);
-        _partners[id] = entry;
+        earned = terms.add(charges);
+        _partners[id].terms = terms;
+    }
+
+    /// @dev What was settled before keeps the terms that it was settled at.
+    function _apply(PartnerShares.Terms memory terms, uint256 id, uint256 bps) private {
+        terms.checkpoint(bps);
+        emit PartnerTermsApplied(id, bps, terms.checkpointGross, terms.accrued);
     }
 }

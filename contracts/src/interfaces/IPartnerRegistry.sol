@@ -16,6 +16,16 @@ interface IPartnerRegistry {
         string name;
     }
 
+    /// @notice A partner that is there from the start.
+    /// @param name the partner's name, unique
+    /// @param payout where claims are paid
+    /// @param bps share of gross, basis points, at most `maxBps`
+    struct InitialPartner {
+        string name;
+        address payout;
+        uint256 bps;
+    }
+
     event PartnerAdded(uint256 indexed id, string name, address payout, uint256 bps);
     event PartnerBpsChanged(uint256 indexed id, uint256 bps);
     event PartnerPayoutChanged(uint256 indexed id, address payout);
@@ -26,13 +36,15 @@ interface IPartnerRegistry {
     error NameTaken(string name);
     error InvalidName();
     error NotPayoutAddress(address caller);
+    /// @notice Only the timelock adds partners and sets their shares and activity.
+    error NotTimelock(address caller);
     error TooManyPartners();
     error ZeroAddress();
 
     /// @notice Adds a partner; ids count up from 1 and stay below 2^16. Owner only.
     function addPartner(string calldata name, address payout, uint256 bps) external returns (uint256 id);
 
-    /// @notice Changes a partner's share; the settlement applies it from its next batch on. Owner only.
+    /// @notice Changes a partner's share; it counts once the settlement's `applyTerms` took it over. Owner only.
     function setBps(uint256 id, uint256 bps) external;
 
     /// @notice Moves a partner's payouts; only its present payout address may.
@@ -41,6 +53,8 @@ interface IPartnerRegistry {
     /// @notice Marks a partner as (in)active. Owner only.
     function setActive(uint256 id, bool active) external;
 
+    /// @notice The timelock.
+    function owner() external view returns (address);
     function partner(uint256 id) external view returns (Partner memory);
     /// @notice The id of a name, 0 if there is none.
     function idOf(string calldata name) external view returns (uint256);

@@ -2,6 +2,8 @@
 pragma solidity ^0.8.24;
 
 /// @title VIBES settlement: deposits in, proved batches of charges, withdrawals and partner payouts out
+/// @notice Owners can always leave: what is not served within `serviceDeadline` lets anyone freeze the account, and a
+/// frozen account is paid out by a proof against the root of that moment, whatever the operator does.
 /// @notice Amounts are base units of the VIBES token (6 decimals, 1 VIBES = 1_000_000 base units) and below 2^54
 /// wherever they enter a slot. The account tree, the slot layout and the proof statement are in docs/protocol.md.
 interface ISettlement {
@@ -19,6 +21,17 @@ interface ISettlement {
         uint256 receiptsTotal;
     }
 
+    /// @notice Where an account is in its life.
+    /// None: no such account; Unopened: has an owner, its leaf is not in the tree yet; Open: batches may change it;
+    /// Frozen: its leaf stays as it is, for the owner to leave with; Exited: paid out, for good.
+    enum Status {
+        None,
+        Unopened,
+        Open,
+        Frozen,
+        Exited
+    }
+
     /// @notice The contract's own record of an account; balance and spent live in the tree only.
     /// @param owner wallet that controls withdrawals and keys
     /// @param pendingDeposit deposited, not yet consumed by a slot, base units
@@ -27,6 +40,10 @@ interface ISettlement {
     /// @param withdrawalDeadline unix seconds by which `pendingWithdrawal` is to be served, 0 if none
     /// @param keyDeadline unix seconds by which `pendingKey` is to be served, 0 if none
     /// @param pendingKey requested session key commitment, 0 if none
+    /// @param cancelling part of `pendingDeposit` that is announced to be cancelled, base units
+    /// @param cancelDeadline unix seconds after which `cancelling` can be taken back, 0 if none
+    /// @param status where the account is in its life
+    /// @param frozenRoot account tree root when the account was frozen, 0 if it was not
     struct Account {
         address owner;
         uint64 pendingDeposit;
@@ -35,6 +52,10 @@ interface ISettlement {
         uint40 withdrawalDeadline;
         uint40 keyDeadline;
         uint256 pendingKey;
+        uint64 cancelling;
+        uint40 cancelDeadline;
+        Status status;
+        uint256 frozenRoot;
     }
 
     /// @notice A partner's running account.
@@ -106,7 +127,19 @@ interface ISettlement {
     );
     /// @notice A processed withdrawal was paid to the owner.
     event Withdrawn(uint256 indexed idx, address indexed owner, uint256 amount);
-    /// @notice From this batch on a partner's share counts at `bps`; what came before stays at its old share.
+    /// @notice The owner will take `amount` base units of pending deposit back after `deadline`.
+    event DepositCancelAnnounced(uint256 indexed idx, uint256 amount, uint256 deadline);
+    /// @notice `amount` base units of pending deposit became withdrawable.
+    event DepositCancelled(uint256 indexed idx, uint256 amount);
+    /// @notice A request was not served in time: the account's leaf in `root` stays as it is. The pending deposit
+    /// became withdrawable, requests are void.
+    event AccountFrozen(uint256 indexed idx, uint256 root, uint256 refundedDeposit, uint256 voidedWithdrawal);
+    /// @notice A frozen account's balance was paid to the owner.
+    event AccountExited(uint256 indexed idx, address indexed owner, uint256 amount);
+    /// @notice Deposits and batches are refused from here on; whatever lets owners leave goes on.
+    event Paused();
+    event Unpaused();
+    /// @notice From here on a partner's share counts at `bps`; what came before stays at its old share.
     event PartnerTermsApplied(
         uint256 indexed partnerId, uint256 bps, uint256 checkpointGross, uint256 accrued
     );
@@ -122,6 +155,8 @@ interface ISettlement {
     event OperatorChanged(address operator);
     /// @notice The address whose signature makes a receipt valid changed.
     event ReceiptSignerChanged(address receiptSigner);
+    /// @notice The address that may pause changed.
+    event GuardianChanged(address guardian);
 
     /// @notice A zero amount, or one of 2^54 base units or more.
     error InvalidAmount(uint256 amount);
@@ -134,6 +169,21 @@ interface ISettlement {
     error UnknownAccount(uint256 idx);
     error NotOwner(address caller);
     error NotOperator(address caller);
+    error NotGuardian(address caller);
+    /// @notice Only the timelock changes who may do what.
+    error NotTimelock(address caller);
+    /// @notice Deposits and batches are paused; everything that lets owners leave is not.
+    error IsPaused();
+    /// @notice Frozen and exited accounts take no deposits, requests or slots.
+    error AccountIsFrozen(uint256 idx);
+    error AccountNotFrozen(uint256 idx);
+    /// @notice The account's leaf is not in the tree: `announceCancelDeposit` is its way out.
+    error AccountNotOpened(uint256 idx);
+    /// @notice The account has no request whose deadline is over.
+    error NothingOverdue(uint256 idx);
+    /// @notice One announced cancellation at a time.
+    error CancelOutstanding(uint256 idx);
+    error CancelNotDue(uint256 idx, uint256 deadline);
     /// @notice Batches come straight from an externally owned operator account, so that calldata is always public.
     error NotDirectCall();
     /// @notice One withdrawal request at a time.
@@ -164,6 +214,8 @@ interface ISettlement {
     error GrossMismatch(uint256 charges, uint256 partners, uint256 receipts);
     error RewardsExceedPool(uint256 rewards, uint256 pool);
     error InvalidPolicy();
+    /// @notice Changes must take longer than leaving does: `serviceDeadline` + `EXIT_PERIOD` seconds.
+    error TimelockTooShort(uint256 delay, uint256 minimum);
     error ZeroAddress();
 
     /// @notice Deposits `amount` for the caller; opens the caller's account on the first call.
@@ -205,6 +257,22 @@ interface ISettlement {
     /// @notice Asks to withdraw up to `amount`; served in full, or with everything the account has (`drain`).
     function requestWithdrawal(uint256 amount) external;
 
+    /// @notice Announces that the caller takes the present pending deposit back. It takes effect after
+    /// `serviceDeadline` seconds, so that no sealed batch breaks; what batches consume until then stays consumed.
+    function announceCancelDeposit() external;
+
+    /// @notice Makes an announced pending deposit withdrawable, once its deadline is over; anyone may call.
+    function cancelDeposit(uint256 idx) external;
+
+    /// @notice Freezes an open account with a withdrawal or key request that is past its deadline; anyone may call.
+    /// Voids the requests, makes the pending deposit withdrawable and keeps the present root for `exit`.
+    function freeze(uint256 idx) external;
+
+    /// @notice Pays a frozen account's balance to its owner; anyone may call.
+    /// @param balance the balance of the account's leaf in the root at the freeze, base units
+    /// @param proof Groth16 proof of (frozenRoot, idx, balance), in the order of `settleBatch`
+    function exit(uint256 idx, uint256 balance, uint256[8] calldata proof) external;
+
     /// @notice Applies a proved batch. Operator only, called directly.
     /// @param header roots, commitment and receipts of the batch
     /// @param words two per slot, w0 and w1, padded with zeros to a registered size
@@ -229,6 +297,16 @@ interface ISettlement {
     /// @notice Pays the unclaimed treasury share, less a rounding reserve, to the treasury address; anyone may call.
     function claimTreasury() external;
 
+    /// @notice Takes over the partner's share as the registry has it now, for charges settled from here on; anyone
+    /// may call. The first batch that names a partner does the same.
+    function applyTerms(uint256 partnerId) external;
+
+    /// @notice Stops deposits and batches. Guardian only.
+    function pause() external;
+
+    /// @notice Lets deposits and batches go on. Guardian only.
+    function unpause() external;
+
     /// @notice Fixes the verifier for batches of `slots` slots, once. Owner only.
     function registerVerifier(uint256 slots, address verifier) external;
 
@@ -237,6 +315,16 @@ interface ISettlement {
 
     /// @notice Changes the address whose signature makes a receipt valid. Owner only.
     function setReceiptSigner(address receiptSigner) external;
+
+    /// @notice Changes the address that may pause. Owner only.
+    function setGuardian(address guardian) external;
+
+    /// @notice Seconds after a request's deadline within which `freeze` and `exit` can surely be sent.
+    function EXIT_PERIOD() external view returns (uint256);
+    /// @notice The timelock: a TimelockController whose delay is at least `serviceDeadline` + `EXIT_PERIOD`.
+    function owner() external view returns (address);
+    function guardian() external view returns (address);
+    function paused() external view returns (bool);
 
     function token() external view returns (address);
     function registry() external view returns (address);
@@ -257,6 +345,10 @@ interface ISettlement {
     function partnerClaimable(uint256 partnerId) external view returns (uint256);
     function totals() external view returns (Totals memory);
     function verifierOf(uint256 slots) external view returns (address);
+    /// @notice The verifier of exit proofs, fixed for good.
+    function exitVerifier() external view returns (address);
+    /// @notice True once any account was frozen.
+    function anyFrozen() external view returns (bool);
     function feeBps() external view returns (uint256);
     function burnBps() external view returns (uint256);
     function poolBps() external view returns (uint256);

@@ -7,6 +7,12 @@ pragma solidity ^0.8.24;
 /// @dev The overloads with `bytes signature` accept ERC-1271 contract wallets too, as USDC 2.2 does.
 /// Source: https://eips.ethereum.org/EIPS/eip-3009
 interface IVibesToken {
+    /// @notice Base units that exist from the start.
+    struct Grant {
+        address to;
+        uint256 amount;
+    }
+
     event AuthorizationUsed(address indexed authorizer, bytes32 indexed nonce);
     event AuthorizationCanceled(address indexed authorizer, bytes32 indexed nonce);
 

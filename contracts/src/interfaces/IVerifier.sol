@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.24;
 
-/// @title Groth16 verifier of one batch size
-interface IBatchVerifier {
-    /// @notice True if the proof holds for the public inputs (C, r, y), each below the scalar field.
+/// @title Groth16 verifier of one circuit with three public inputs
+interface IVerifier {
+    /// @notice True if the proof holds for the public inputs, each below the scalar field: (C, r, y) of a batch,
+    /// (root, idx, balance) of an exit.
     function verifyProof(
         uint256[2] calldata a,
         uint256[2][2] calldata b,
@@ -11,7 +12,7 @@ interface IBatchVerifier {
         uint256[3] calldata input
     ) external view returns (bool);
 
-    /// @notice Slots per batch of the circuit behind this key.
+    /// @notice Slots per batch of the circuit behind this key, 0 for the exit circuit.
     function slots() external view returns (uint256);
 
     /// @notice sha256 of the circuit's r1cs: ties the key to a circuit.
