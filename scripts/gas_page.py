@@ -49,7 +49,7 @@ of them charged, {partners} partners, every storage word that it adds to already
 {parts}
 | **together** | **{gas:,}** | |
 
-{calldata_bytes:,} bytes of calldata, most of them zero: a charge fills less than half of one of the two words of
+{calldata_bytes:,} bytes of calldata, most of them zero: a charge fills not half of one of the two words of
 its slot. The account numbers here have one byte; with numbers of three bytes a slot costs 24 gas more.
 
 ## What requests add
