@@ -55,8 +55,8 @@ format: setup ## rewrite Python and Solidity in the project's format
 	@$(BIN)/ruff format $(SOURCES)
 	@$(FORGE) fmt contracts/src contracts/test
 
-bench: setup ## constraints, witness and proof seconds, gas per batch, as JSON in benchmarks/results
-	@. hardhat-local/env.sh && $(BIN)/python benchmarks/settlement.py
+bench: setup ## seconds, memory, gas and money per batch, snarkjs beside it: JSON and a table (BENCH_ARGS="--sizes 4,10,40,80")
+	@. hardhat-local/env.sh && PYTHONPATH=scripts $(BIN)/python benchmarks/settlement.py $(BENCH_ARGS)
 
 lock: ## write requirements.lock anew from pyproject.toml
 	@$(BIN)/uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --generate-hashes \

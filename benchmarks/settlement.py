@@ -1,140 +1,156 @@
-"""Measures witness, proof and verification of full batches and prints JSON.
+"""Settlement: seconds, memory, gas and money for full batches, and snarkjs on the same circuit.
 
-The peer is circom's own JavaScript runtime under Node, run in the same minute on the same inputs: the ratio
-says what running the wasm under wasmtime costs or saves. Proofs have no peer here: snarkjs would need a
-ceremony file, which development keys do not have.
+    make bench [BENCH_ARGS="--sizes 4,10,40,80"]
 
-Run with `make bench`; results go to benchmarks/results/settlement.json.
+prints a table and writes benchmarks/results/settlement.json. Sizes that are not built are built first, which
+takes minutes for 40 and 80 slots. The prices of gas and of the chain's own token are assumptions: state yours.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import platform
-import resource
-import statistics
 import subprocess
 import sys
-import tempfile
-import time
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from bridge.groth16 import verify_proof
-from bridge.prover import Artifacts, Prover
-from bridge.rollup.batch import Slot
-from bridge.rollup.transition import Authorisation, BatchWitness, RollupState
-from mini_llm.wallet import babyjub
-from mini_llm.wallet.ceiling import key_commitment, sign_ceiling
+import gas
+import proofs
+from build_circuits import BuildError, build
+from progress import Reporter, results_console
+from rich.table import Table
+
+from bridge.groth16 import EXIT_SLOTS
 
 ROOT = Path(__file__).resolve().parents[1]
-CIRCUITS = ROOT / "build" / "circuits"
-CIRCOM_RUNTIME = ROOT / "hardhat-local" / "node_modules" / "circom_runtime"
 RESULT = ROOT / "benchmarks" / "results" / "settlement.json"
-SIZES = (4, 10)
-ROUNDS = 3
-DOMAIN = 7
-CEILING_BASE = 10**9
-CHAIN_ID = 31337
-
-NODE_WITNESS = """
-const fs = require("fs");
-(async () => {
-  const [wasm, input] = process.argv.slice(1);
-  const { WitnessCalculatorBuilder } = require(process.env.CIRCOM_RUNTIME);
-  const calculator = await WitnessCalculatorBuilder(fs.readFileSync(wasm));
-  const signals = JSON.parse(fs.readFileSync(input, "utf8"));
-  const seconds = [];
-  for (let i = 0; i < 3; i++) {
-    const start = process.hrtime.bigint();
-    await calculator.calculateWTNSBin(signals, 0);
-    seconds.push(Number(process.hrtime.bigint() - start) / 1e9);
-  }
-  console.log(JSON.stringify(seconds));
-})();
-"""
+CALLS_PER_ACCOUNT = (10, 100, 1_000)
+WEI_PER_GWEI = 10**9
+WEI_PER_TOKEN = 10**18
 
 
-def full_batch(slots: int) -> BatchWitness:
-    """A batch in which every slot charges an account that is already open: the dearest case."""
-    state = RollupState(DOMAIN)
-    secrets = {idx * 1_000: 10**9 + idx for idx in range(1, slots + 1)}
-    keys = {idx: babyjub.public_key(secret) for idx, secret in secrets.items()}
-    state.apply([Slot(idx=idx, deposit=10**9, key_commit=key_commitment(key)) for idx, key in keys.items()])
-    authorisations = {}
-    for idx, secret in secrets.items():
-        signed = sign_ceiling(secret, DOMAIN, idx, CEILING_BASE)
-        authorisations[idx] = Authorisation(CEILING_BASE, signed.key, signed.signature)
-    charges = [Slot(idx=idx, charge=5_000_000 + idx) for idx in keys]
-    return state.prove_inputs(2, charges, authorisations, slots)
+def per_call(batch_gas: int, slots: int, arguments: argparse.Namespace) -> list[dict[str, Any]]:
+    """What settling adds to one LLM call, by how many calls each account made since the batch before."""
+    wei = Decimal(arguments.gas_price_gwei) * WEI_PER_GWEI
+    rows = []
+    for calls in CALLS_PER_ACCOUNT:
+        each = Decimal(batch_gas) / (slots * calls)
+        usd = each * wei * Decimal(arguments.native_usd) / WEI_PER_TOKEN
+        rows.append({"calls_per_account": calls, "gas": f"{each:.2f}", "usd": f"{usd:.3g}"})
+    return rows
 
 
-def node_witness_seconds(wasm: Path, inputs: dict[str, Any]) -> list[float]:
-    """Seconds that circom's own JavaScript runtime takes for the same witness, one value per round."""
-    as_text = json.loads(json.dumps(inputs), parse_int=str)
-    with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
-        json.dump(as_text, file)
-        file.flush()
-        run = subprocess.run(
-            ["node", "-e", NODE_WITNESS, str(wasm), file.name],
-            env={**os.environ, "CIRCOM_RUNTIME": str(CIRCOM_RUNTIME)},
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-    return [float(value) for value in json.loads(run.stdout)]
-
-
-def measure(slots: int) -> dict[str, Any]:
-    """Timings of one batch size."""
-    artifacts = Artifacts.load(CIRCUITS, slots)
-    batch = full_batch(slots)
-    with Prover(CIRCUITS, [slots], CHAIN_ID) as prover:
-        started = time.perf_counter()
-        first = prover.prove(slots, batch.circuit_inputs)
-        cold_s = time.perf_counter() - started
-        proofs = [first, *(prover.prove(slots, batch.circuit_inputs) for _ in range(ROUNDS))]
-    started = time.perf_counter()
-    if not verify_proof(artifacts.verifying_key, first.words, batch.public):
-        raise RuntimeError("the benchmark's proof does not verify")
-    verify_s = time.perf_counter() - started
-    witness_s = statistics.median(proof.witness_s for proof in proofs[1:])
-    peer_s = statistics.median(node_witness_seconds(artifacts.wasm, batch.circuit_inputs))
-    prove_s = statistics.median(proof.prove_s for proof in proofs[1:])
-    return {
-        "slots": slots,
-        "constraints": artifacts.constraints,
-        "constraints_per_slot": artifacts.constraints // slots,
-        "cold_first_proof_s": round(cold_s, 2),
-        "witness_s": round(witness_s, 3),
-        "prove_s": round(prove_s, 2),
-        "verify_ms": round(verify_s * 1000, 1),
-        "account_updates_per_s": round(slots / (witness_s + prove_s), 2),
-        "peer_node_witness_s": round(peer_s, 3),
-        "witness_ratio_to_peer": round(witness_s / peer_s, 2),
+def measure(slots: int, arguments: argparse.Namespace, report: Reporter) -> dict[str, Any]:
+    """One batch size: proofs first, then gas."""
+    rounds = arguments.rounds
+    with report.step(f"proofs of {slots} slots", 1 + 3 * rounds) as done:
+        found = proofs.measure(slots, rounds, done)
+    spent = gas.measure(slots, report)
+    charges, requests = spent["charges"], spent["requests"]
+    found["gas"] = {
+        "full_batch": charges["gas"],
+        "per_update": -(-charges["gas"] // slots),
+        "partners": spent["partners"],
+        **requests,
     }
+    found["calldata_bytes"] = charges["calldata_bytes"]
+    found["per_call"] = per_call(charges["gas"], slots, arguments)
+    return found
+
+
+def comparison(smallest: dict[str, Any], arguments: argparse.Namespace, report: Reporter) -> dict[str, Any]:
+    """snarkjs for the smallest size, and how many times as long it takes."""
+    rounds = arguments.rounds
+    with report.step(f"snarkjs, {smallest['slots']} slots"):
+        found = proofs.peer(smallest["slots"], rounds, report.say)
+    for name, field in (("witness_ms", "witness_ratio"), ("prove_s", "prove_ratio")):
+        found[field] = round(found[name]["p50"] / smallest[name]["p50"], 2)
+    return found
+
+
+def table(report: dict[str, Any]) -> Table:
+    """One column for each batch size."""
+    batches = report["batches"]
+    shown = Table(title=f"settlement at {report['commit']} on {report['machine']}")
+    shown.add_column("full batch of")
+    for batch in batches:
+        shown.add_column(f"{batch['slots']} slots", justify="right")
+
+    def row(title: str, value: Any) -> None:
+        shown.add_row(title, *(f"{value(batch):,}" for batch in batches))
+
+    row("constraints", lambda batch: batch["constraints"])
+    row("constraints per slot", lambda batch: batch["constraints_per_slot"])
+    row("witness, ms (p50)", lambda batch: batch["witness_ms"]["p50"])
+    row("proof, s (p50)", lambda batch: batch["prove_s"]["p50"])
+    row("first proof with loading, s", lambda batch: batch["cold_first_proof_s"])
+    row("peak of a worker, MB", lambda batch: batch["peak_worker_mb"])
+    row("updates/s, 1 process", lambda batch: batch["updates_per_s"]["1"])
+    row("updates/s, 2 processes", lambda batch: batch["updates_per_s"]["2"])
+    row("gas, charges of 8 partners", lambda batch: batch["gas"]["full_batch"])
+    row("gas per account", lambda batch: batch["gas"]["per_update"])
+    for name in ("deposit", "withdrawal", "key_change"):
+        row(f"gas per {name.replace('_', ' ')}", lambda batch, name=name: batch["gas"][name])
+    row("calldata, bytes", lambda batch: batch["calldata_bytes"])
+    for position, calls in enumerate(CALLS_PER_ACCOUNT):
+        shown.add_row(
+            f"per LLM call at {calls:,} calls",
+            *(f"{b['per_call'][position]['gas']} gas\n{b['per_call'][position]['usd']} USD" for b in batches),
+        )
+    return shown
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--sizes", default="4,10", help="slots per batch (default 4,10)")
+    parser.add_argument("--rounds", type=int, default=5, help="proofs per size after the first (default 5)")
+    parser.add_argument("--gas-price-gwei", default="30", help="assumed (default 30)")
+    parser.add_argument(
+        "--native-usd", default="0.25", help="assumed price of the chain's token (default 0.25)"
+    )
+    parser.add_argument(
+        "--no-peer", action="store_true", help="leave snarkjs out: its key takes long to make"
+    )
+    return parser.parse_args()
 
 
 def main() -> int:
-    commit = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False
-    ).stdout.strip()
-    sizes = []
-    for slots in SIZES:
-        print(f"measuring batches of {slots} slots", file=sys.stderr)
-        sizes.append(measure(slots))
+    arguments = parse()
+    sizes = sorted({int(size) for size in arguments.sizes.split(",")})
+    try:
+        build([EXIT_SLOTS, *sizes], force=False)
+    except BuildError as error:
+        print(f"bench: {error}", file=sys.stderr)
+        return 1
+    progress = Reporter()
+    command = ["git", "rev-parse", "--short", "HEAD"]
+    commit = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False).stdout.strip()
+    batches = [measure(slots, arguments, progress) for slots in sizes]
     report = {
         "benchmark": "settlement",
         "commit": commit,
         "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
         "python": platform.python_version(),
-        "rounds": ROUNDS,
-        "peak_worker_mb": resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss // 1024,
-        "batches": sizes,
+        "rounds": arguments.rounds,
+        "assumed": {"gas_price_gwei": arguments.gas_price_gwei, "native_usd": arguments.native_usd},
+        "batches": batches,
+        "peer": None if arguments.no_peer else comparison(batches[0], arguments, progress),
     }
     RESULT.write_text(json.dumps(report, indent=2) + "\n")
     print(json.dumps(report, indent=2))
+    console = results_console()
+    console.print(table(report))
+    if report["peer"]:
+        console.print(
+            f"snarkjs on {batches[0]['slots']} slots: witness {report['peer']['witness_ratio']} ×, "
+            f"proof {report['peer']['prove_ratio']} × our time ({report['peer']['name']})"
+        )
     return 0
 
 

@@ -1,0 +1,210 @@
+"""How long proofs of full batches take, in one process and in two, and how much memory a worker needs."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor, wait
+from pathlib import Path
+from typing import Any
+
+from bridge.groth16 import verify_proof
+from bridge.proving.artifacts import Artifacts
+from bridge.proving.engines import local_engine
+from bridge.proving.worker import Job, Proof, load, prove
+from bridge.rollup.batch import Slot
+from bridge.rollup.transition import Authorisation, BatchWitness, RollupState
+from bridge.witness import WitnessCalculator, wtns_file
+from mini_llm.wallet import babyjub
+from mini_llm.wallet.ceiling import key_commitment, sign_ceiling
+
+ROOT = Path(__file__).resolve().parents[1]
+CIRCUITS = ROOT / "build" / "circuits"
+CACHE = ROOT / "build" / "bench"
+NODE_MODULES = ROOT / "hardhat-local" / "node_modules"
+DOMAIN = 7
+CEILING_BASE = 10**9
+KB_PER_MB = 1024
+
+Done = Callable[[], None]
+
+PEER = """
+const fs = require("fs");
+const snarkjs = require("snarkjs");
+const { WitnessCalculatorBuilder } = require("circom_runtime");
+const [wasm, input, zkey, wtns, rounds] = process.argv.slice(1);
+const timed = async (work) => {
+  const start = process.hrtime.bigint();
+  await work();
+  return Number(process.hrtime.bigint() - start) / 1e9;
+};
+(async () => {
+  const calculator = await WitnessCalculatorBuilder(fs.readFileSync(wasm));
+  const signals = JSON.parse(fs.readFileSync(input, "utf8"));
+  const [witness, prove] = [[], []];
+  for (let i = 0; i < Number(rounds); i++) {
+    witness.push(await timed(() => calculator.calculateWTNSBin(signals, 0)));
+    prove.push(await timed(() => snarkjs.groth16.prove(zkey, wtns)));
+  }
+  console.log(JSON.stringify({ witness, prove }));
+  process.exit(0);
+})();
+"""
+
+
+def full_batch(slots: int) -> BatchWitness:
+    """A batch in which every slot charges an account that is already open: the dearest case."""
+    state = RollupState(DOMAIN)
+    secrets = {idx: 10**9 + idx for idx in range(1, slots + 1)}
+    keys = {idx: babyjub.public_key(secret) for idx, secret in secrets.items()}
+    state.apply([Slot(idx=idx, deposit=10**9, key_commit=key_commitment(key)) for idx, key in keys.items()])
+    authorisations = {}
+    for idx, secret in secrets.items():
+        signed = sign_ceiling(secret, DOMAIN, idx, CEILING_BASE)
+        authorisations[idx] = Authorisation(CEILING_BASE, signed.key, signed.signature)
+    charges = [Slot(idx=idx, charge=5_000_000 + idx) for idx in keys]
+    return state.prove_inputs(2, charges, authorisations, slots)
+
+
+def percentiles(values: Sequence[float], digits: int) -> dict[str, float]:
+    """Median, ninth decile (nearest rank) and maximum."""
+    ordered = sorted(values)
+
+    def rank(percent: int) -> float:
+        return round(ordered[-(-percent * len(ordered) // 100) - 1], digits)
+
+    return {"p50": rank(50), "p90": rank(90), "max": round(ordered[-1], digits)}
+
+
+def measure(slots: int, rounds: int, done: Done) -> dict[str, Any]:
+    """Timings and memory of one batch size; `done` is called 1 + 3 * rounds times.
+
+    Raises:
+        RuntimeError: a proof does not verify.
+    """
+    artifacts = Artifacts.load(CIRCUITS, slots)
+    batch = full_batch(slots)
+    job = Job(CIRCUITS, artifacts.circuit, artifacts.circuit_hash, artifacts.key_hash)
+    inputs = dict(batch.circuit_inputs)
+    one = local_engine(1)
+    pool = one.start()
+    started = time.perf_counter()
+    first: Proof = pool.submit(prove, job, inputs).result()
+    cold_s = time.perf_counter() - started
+    done()
+    proofs, alone_s = _timed(pool, job, inputs, rounds, done)
+    peak_mb = pool.submit(_peak_mb).result()
+    one.stop(pool)
+    both_s = _two_processes(job, inputs, 2 * rounds, done)
+    started = time.perf_counter()
+    if not verify_proof(artifacts.verifying_key, first.words, batch.public):
+        raise RuntimeError(f"the proof of {slots} slots does not verify")
+    verify_s = time.perf_counter() - started
+    return {
+        "slots": slots,
+        "constraints": artifacts.constraints,
+        "constraints_per_slot": artifacts.constraints // slots,
+        "cold_first_proof_s": round(cold_s, 2),
+        "witness_ms": percentiles([1000 * proof.witness_s for proof in proofs], 0),
+        "prove_s": percentiles([proof.prove_s for proof in proofs], 2),
+        "verify_ms": round(verify_s * 1000, 1),
+        "peak_worker_mb": peak_mb,
+        "updates_per_s": {
+            "1": round(slots * rounds / alone_s, 2),
+            "2": round(slots * 2 * rounds / both_s, 2),
+        },
+    }
+
+
+def _two_processes(job: Job, inputs: dict[str, Any], count: int, done: Done) -> float:
+    """Seconds for `count` proofs on two workers whose keys are loaded."""
+    two = local_engine(2)
+    pool = two.start()
+    try:
+        wait([pool.submit(load, job) for _ in range(2)])  # loading takes long: each worker gets one
+        return _timed(pool, job, inputs, count, done)[1]
+    finally:
+        two.stop(pool)
+
+
+def _timed(
+    pool: Executor, job: Job, inputs: dict[str, Any], count: int, done: Done
+) -> tuple[list[Proof], float]:
+    started = time.perf_counter()
+    futures = [pool.submit(prove, job, inputs) for _ in range(count)]
+    proofs = []
+    for future in futures:
+        proofs.append(future.result())
+        done()
+    return proofs, time.perf_counter() - started
+
+
+def _peak_mb() -> int:
+    """Largest resident size of this process so far."""
+    status = Path("/proc/self/status").read_text()
+    (peak_kb,) = (line.split()[1] for line in status.splitlines() if line.startswith("VmHWM"))
+    return int(peak_kb) // KB_PER_MB
+
+
+def peer(slots: int, rounds: int, say: Callable[[str], None]) -> dict[str, Any]:
+    """snarkjs on the same circuit and machine: its own key set-up of the same r1cs, all cores, one process.
+
+    Raises:
+        subprocess.CalledProcessError: snarkjs failed.
+    """
+    folder = CIRCUITS / f"batch{slots}"
+    zkey = peer_key(slots, say)
+    batch = full_batch(slots)
+    with tempfile.TemporaryDirectory() as scratch:
+        signals, wtns = Path(scratch) / "input.json", Path(scratch) / "witness.wtns"
+        signals.write_text(json.dumps(json.loads(json.dumps(batch.circuit_inputs), parse_int=str)))
+        calculator = WitnessCalculator(folder / "circuit.wasm")
+        wtns.write_bytes(wtns_file(calculator.calculate(batch.circuit_inputs)))
+        files = [str(path) for path in (folder / "circuit.wasm", signals, zkey, wtns)]
+        run = subprocess.run(
+            ["node", "-e", PEER, *files, str(rounds)],
+            env={**os.environ, "NODE_PATH": str(NODE_MODULES)},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+    seconds = json.loads(run.stdout)
+    return {
+        "name": "snarkjs 0.7.6, zkey of its own for the same r1cs, keys loaded, all cores",
+        "slots": slots,
+        "witness_ms": percentiles([1000 * value for value in seconds["witness"]], 0),
+        "prove_s": percentiles(seconds["prove"], 2),
+    }
+
+
+def peer_key(slots: int, say: Callable[[str], None]) -> Path:
+    """A zkey for snarkjs, cached under build/bench by the circuit's hash; good for nothing but timing."""
+    artifacts = Artifacts.load(CIRCUITS, slots)
+    CACHE.mkdir(parents=True, exist_ok=True)
+    zkey = CACHE / f"{artifacts.circuit_hash[:16]}.zkey"
+    power = (artifacts.constraints + 4).bit_length()
+    powers = CACHE / f"phase2.{power}.ptau"
+    if not powers.exists():
+        say(f"snarkjs makes powers of tau for 2^{power} constraints, once (about 20 minutes on two cores)")
+        parts = [CACHE / f"{name}.{power}.ptau" for name in ("new", "contributed", "unfinished")]
+        _snarkjs("powersoftau", "new", "bn128", str(power), parts[0])
+        _snarkjs("powersoftau", "contribute", parts[0], parts[1], "--name=bench", "-e=bench")
+        _snarkjs("powersoftau", "prepare", "phase2", parts[1], parts[2])
+        parts[2].rename(powers)
+        for part in parts[:2]:
+            part.unlink()
+    if not zkey.exists():
+        say("snarkjs makes its key for the circuit, once (some minutes)")
+        unfinished = zkey.with_suffix(".tmp")
+        _snarkjs("groth16", "setup", CIRCUITS / f"batch{slots}" / "circuit.r1cs", powers, unfinished)
+        unfinished.rename(zkey)
+    return zkey
+
+
+def _snarkjs(*arguments: str | Path) -> None:
+    cli = NODE_MODULES / "snarkjs" / "build" / "cli.cjs"
+    subprocess.run(["node", cli, *arguments], check=True, capture_output=True)
