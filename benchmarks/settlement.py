@@ -3,7 +3,7 @@
     make bench [BENCH_ARGS="--sizes 4,10,40,80"]
 
 prints a table and writes benchmarks/results/settlement.json. Sizes that are not built are built first, which
-takes minutes for 40 and 80 slots. The prices of gas and of the chain's own token are assumptions: state yours.
+takes minutes for 40 and 80 slots. What gas and the chain's own token cost are assumptions: state yours.
 """
 
 from __future__ import annotations

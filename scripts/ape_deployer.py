@@ -84,7 +84,7 @@ def prepare_ape() -> Any:
 
 
 @contextmanager
-def scratch_chain(chain_id: int, rich: str) -> Iterator[str]:
+def scratch_chain(chain_id: int, rich: str, *options: str) -> Iterator[str]:
     """An anvil with this chain id and ether for the address `rich`; yields its URL, stops it in the end."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -98,6 +98,7 @@ def scratch_chain(chain_id: int, rich: str) -> Iterator[str]:
         "--hardfork",
         "shanghai",
         "--silent",
+        *options,
     ]
     process = subprocess.Popen(command)
     try:

@@ -59,7 +59,8 @@ its slot. The account numbers here have one byte; with numbers of three bytes a 
 {requests}
 | an account opened: first deposit, key and first charge | {opening:,} |
 
-The last line is the whole batch in which all {slots} accounts are new, divided by their number.
+Requests are measured with at most eight in a batch, each served in full. The last line is the batch in which
+all {slots} accounts are new, divided by their number.
 
 ## What owners and partners send
 

@@ -97,7 +97,7 @@ class MeasuredChain:
             self.keys[number] = 0
 
     def call(self, slots: Sequence[Slot], partners: int = PARTNERS) -> Call:
-        """Proves the next batch; the charges are spread over the partners."""
+        """Proves the next batch; the charges are spread evenly over the partners."""
         auths = {}
         for slot in slots:
             if slot.charge:
@@ -106,11 +106,11 @@ class MeasuredChain:
                 auths[slot.idx] = Authorisation(CEILING_BASE, signed.key, signed.signature)
         witness = self.state.prove_inputs(self.number + 1, slots, auths, self.size)
         proof = self.prover.prove(self.size, witness.circuit_inputs)
-        gross = dict.fromkeys(range(1, partners + 1), 0)
-        for position, slot in enumerate(slots):
-            gross[position % partners + 1] += slot.charge
-        header = (witness.old_root, witness.new_root, witness.public[0], RECEIPTS_ROOT, sum(gross.values()))
-        partner_words = [encode_partner_word(*item) for item in gross.items() if item[1]]
+        total = sum(slot.charge for slot in slots)
+        gross = dict.fromkeys(range(1, partners + 1), total // partners)
+        gross[1] += total % partners
+        header = (witness.old_root, witness.new_root, witness.public[0], RECEIPTS_ROOT, total)
+        partner_words = [encode_partner_word(*item) for item in gross.items()]
         return header, list(witness.words[3:]), partner_words, list(proof.words)
 
     def settle(self, slots: Sequence[Slot]) -> TxReceipt:
@@ -152,7 +152,7 @@ def measured_chain(size: int, circuits: Path, report: Report) -> Iterator[Measur
         ),
     )
     wanted = [circuit for circuit in built_circuits(circuits, CHAIN_ID) if circuit.slots in (0, size)]
-    with scratch_chain(CHAIN_ID, deployer) as url:
+    with scratch_chain(CHAIN_ID, deployer, "--steps-tracing") as url:  # for debug_traceTransaction
         with connected(url, prepare_ape(), deployer_key, report) as ape:
             record = deploy(ape, plan, wanted, CHAIN_ID)
         web3 = Web3(HTTPProvider(url, {"timeout": 120}))
