@@ -6,7 +6,8 @@ Source: docs/protocol.md (leaving); contracts/circuits/exit.circom; Settlement.e
 from dataclasses import dataclass
 
 from bridge.rollup.errors import NothingToExit
-from bridge.rollup.transition import AccountState, Signal, leaf
+from bridge.rollup.inputs import Inputs
+from bridge.rollup.transition import AccountState, leaf
 from bridge.rollup.tree import AccountTree
 
 
@@ -19,7 +20,7 @@ class ExitWitness:
         public: (root, idx, balance in base units).
     """
 
-    circuit_inputs: dict[str, Signal]
+    circuit_inputs: Inputs
     public: tuple[int, int, int]
 
 
@@ -33,7 +34,7 @@ def exit_inputs(tree: AccountTree, idx: int, account: AccountState) -> ExitWitne
     if account.key_commit == 0 or tree.leaf(idx) != leaf(account):
         raise NothingToExit(idx, tree.leaf(idx))
     public = (tree.root, idx, account.balance)
-    inputs: dict[str, Signal] = {"root": tree.root, "idx": idx, "balance": account.balance}
+    inputs: Inputs = {"root": tree.root, "idx": idx, "balance": account.balance}
     inputs |= {"keyCommit": account.key_commit, "spent": account.spent}
     inputs["children"] = [list(level) for level in tree.path(idx)]
     return ExitWitness(inputs, public)

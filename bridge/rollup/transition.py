@@ -8,9 +8,21 @@ Source: docs/protocol.md (circuit statement); contracts/circuits/slot.circom.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Final
 
-from bridge.rollup.batch import Slot, batch_words, challenge, commit_words, encode_slot, evaluate
+from bridge.rollup.batch import (
+    REGION_LEVELS,
+    Slot,
+    batch_words,
+    challenge,
+    commit_words,
+    encode_slot,
+    evaluate,
+    max_regions,
+    region_of,
+    require_regions,
+)
 from bridge.rollup.errors import (
     AccountNotOpened,
     BalanceTooHigh,
@@ -26,14 +38,12 @@ from bridge.rollup.errors import (
     TooManySlots,
     WrongKey,
 )
+from bridge.rollup.inputs import Signal, columns, padding_inputs, slot_inputs, unit_inputs
 from bridge.rollup.tree import AccountTree
-from mini_llm.wallet.babyjub import BASE8, IDENTITY, Point, Signature, has_small_order, is_on_curve, verify
+from mini_llm.wallet.babyjub import Point, Signature, has_small_order, is_on_curve, verify
 from mini_llm.wallet.ceiling import ceiling_message, key_commitment
 from mini_llm.wallet.limits import MAX_BALANCE_BASE
 from mini_llm.wallet.poseidon import poseidon
-
-Signal = int | list["Signal"]
-"""Value of a circuit input: a field element or nested lists of them."""
 
 
 @dataclass(frozen=True)
@@ -194,20 +204,25 @@ class RollupState:
         """
         if len(slots) > n:
             raise TooManySlots(len(slots), n)
+        require_regions(slots, n)
         after = self._checked(slots)
         for slot in slots:
             check_authorisation(self.domain, self._account(slot.idx), slot, auths.get(slot.idx))
         old_root = self.root
-        rows = []
-        for slot in slots:
-            rows.append(_slot_inputs(slot, self._account(slot.idx), auths, self.tree.path(slot.idx)))
-            self._write(slot.idx, after[slot.idx])
-        rows += [_padding_inputs(self.tree.path(0))] * (n - len(slots))
+        rows, units = [], []
+        for region, run in groupby(slots, lambda slot: region_of(slot.idx)):
+            unit = unit_inputs(self.tree, region)
+            for slot in run:
+                rows.append(slot_inputs(slot, self._account(slot.idx), auths, self.tree.path(slot.idx)))
+                self._write(slot.idx, after[slot.idx])
+            units.append(unit | {"unitNew": self.tree.node(REGION_LEVELS, region)})
+        rows += [padding_inputs()] * (n - len(slots))
+        units += [unit_inputs(self.tree, 0)] * (max_regions(n) - len(units))
         words = batch_words(self.domain, old_root, self.root, slots, n)
         commitment = commit_words(words)
         r = challenge(batch_number, words, commitment)
         y = evaluate(words, r)
-        inputs: dict[str, Signal] = {name: [row[name] for row in rows] for name in _SLOT_SIGNALS}
+        inputs = columns(rows) | columns(units)
         inputs |= {"domain": self.domain, "oldRoot": old_root, "newRoot": self.root}
         inputs |= {"r": r, "C": commitment, "y": y}
         return BatchWitness(inputs, (commitment, r, y), tuple(words), old_root, self.root, tuple(slots))
@@ -228,48 +243,3 @@ class RollupState:
     def _write(self, idx: int, state: AccountState) -> None:
         self.accounts[idx] = state
         self.tree.set_leaf(idx, leaf(state))
-
-
-_SLOT_SIGNALS: Final = (
-    "w0",
-    "w1",
-    "used",
-    "keyCommit",
-    "balance",
-    "spent",
-    "key",
-    "ceiling",
-    "r8",
-    "s",
-    "children",
-)
-
-
-def _slot_inputs(
-    slot: Slot, before: AccountState, auths: Mapping[int, Authorisation], path: list[list[int]]
-) -> dict[str, Signal]:
-    w0, w1 = encode_slot(slot)
-    row = _padding_inputs(path) | {
-        "w0": w0,
-        "w1": w1,
-        "used": int(before.key_commit != 0),
-        "keyCommit": before.key_commit,
-        "balance": before.balance,
-        "spent": before.spent,
-        "ceiling": before.spent,
-    }
-    if slot.charge:
-        auth = auths[slot.idx]
-        row |= {
-            "key": list(auth.key),
-            "ceiling": auth.ceiling_base,
-            "r8": list(auth.signature.r8),
-            "s": auth.signature.s,
-        }
-    return row
-
-
-def _padding_inputs(path: list[list[int]]) -> dict[str, Signal]:
-    """A slot that changes nothing; where no key is opened, harmless values stand in for it."""
-    row: dict[str, Signal] = dict.fromkeys(_SLOT_SIGNALS, 0)
-    return row | {"key": list(BASE8), "r8": list(IDENTITY), "children": [list(level) for level in path]}

@@ -44,7 +44,7 @@ class AccountTree:
     @property
     def root(self) -> int:
         """Root hash, a field element."""
-        return self._node(TREE_LEVELS, 0)
+        return self.node(TREE_LEVELS, 0)
 
     def leaf(self, idx: int) -> int:
         """Leaf of account ``idx``, 0 if it was never set.
@@ -53,7 +53,7 @@ class AccountTree:
             IndexOutOfRange: no such index.
         """
         _require_index(idx, 0)
-        return self._node(0, idx)
+        return self.node(0, idx)
 
     def set_leaf(self, idx: int, leaf: int) -> None:
         """Write the leaf of account ``idx`` and rehash its path. Index 0 is reserved and stays empty.
@@ -99,18 +99,23 @@ class AccountTree:
         other._levels = [dict(level) for level in self._levels]
         return other
 
+    def node(self, level: int, position: int) -> int:
+        """The hash over the leaves ``[position·8^level, (position + 1)·8^level)``."""
+        return self._levels[level].get(position, _empty_node(level))
+
     def _siblings(self, level: int, position: int) -> list[int]:
         first = position - position % TREE_ARITY
-        return [self._node(level, first + child) for child in range(TREE_ARITY)]
-
-    def _node(self, level: int, position: int) -> int:
-        return self._levels[level].get(position, _empty_node(level))
+        return [self.node(level, first + child) for child in range(TREE_ARITY)]
 
 
 @cache
 def _empty_node(level: int) -> int:
     """A node of the empty tree, ``level`` levels above the leaves."""
     return 0 if level == 0 else poseidon([_empty_node(level - 1)] * TREE_ARITY)
+
+
+EMPTY_PATH: Final = tuple([_empty_node(level)] * TREE_ARITY for level in range(TREE_LEVELS))
+"""`AccountTree.path` of any account in a tree in which every leaf is 0."""
 
 
 def _require_index(idx: int, lowest: int) -> None:

@@ -3,7 +3,7 @@ pragma circom 2.1.6;
 
 include "circomlib/circuits/bitify.circom";
 include "circomlib/circuits/comparators.circom";
-include "circomlib/circuits/poseidon.circom";
+include "poseidon.circom";
 include "signature.circom";
 
 // An account's leaf: Poseidon(keyCommit, balance, spent), or 0 if it was never used.
@@ -18,7 +18,7 @@ template AccountLeaf() {
     signal input spent;
     signal output leaf;
 
-    signal digest <== Poseidon(3)([keyCommit, balance, spent]);
+    signal digest <== Hash(3)([keyCommit, balance, spent]);
     leaf <== used * digest;
 }
 
@@ -75,7 +75,7 @@ template Authorisation() {
     signal uncharged <== IsZero()(charge);
     signal charged <== 1 - uncharged;
 
-    signal opened <== Poseidon(2)(key);
+    signal opened <== Hash(2)(key);
     charged * (opened - keyCommit) === 0;
 
     // Both are small, so the difference is negative, and then near p, exactly if the ceiling is too low. Together:
@@ -83,7 +83,7 @@ template Authorisation() {
     _ <== Num2Bits(64)(ceiling);
     _ <== Num2Bits(64)(ceiling - newSpent);
 
-    signal message <== Poseidon(3)([domain, idx, ceiling]);
+    signal message <== Hash(3)([domain, idx, ceiling]);
     SignatureCheck()(charged, key, r8, s, message);
 
     uncharged * (key[0] - BASE8_X()) === 0;

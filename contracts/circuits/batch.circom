@@ -2,7 +2,8 @@
 pragma circom 2.1.6;
 
 include "circomlib/circuits/bitify.circom";
-include "circomlib/circuits/poseidon.circom";
+include "poseidon.circom";
+include "region.circom";
 include "slot.circom";
 
 // Poseidon chain over n words: twelve in the first step, then the last digest and eleven more, zero-padded. The number
@@ -30,7 +31,7 @@ template CommitWords(n) {
                 next++;
             }
         }
-        digests[i] <== Poseidon(12)(inputs);
+        digests[i] <== Hash(12)(inputs);
     }
     commitment <== digests[steps - 1];
 }
@@ -67,7 +68,7 @@ template SortedSlots(N) {
     }
 }
 
-// A batch of N slots takes the account tree from oldRoot to newRoot.
+// A batch of N slots in at most K regions takes the account tree from oldRoot to newRoot.
 //
 // Public are only C, r and y. The contract builds words = [domain, oldRoot, newRoot, w0, w1, w0, w1, ...] from its state
 // and calldata, takes r = keccak256(batch number, words, C) mod p and computes y = sum of words[j] * r^j. Since r is
@@ -77,8 +78,9 @@ template SortedSlots(N) {
 // @input r - {field} - public - the contract's challenge
 // @input y - {field} - public - the words' polynomial at r
 // @input domain, oldRoot, newRoot - {field}
+// @input unitRegion[K] - {Uint12}, unitOld[K], unitNew[K] - {field}, unitChildren[K][4][8] - {field} - see region.circom
 // All others hold one value per slot: see Slot.
-template Batch(N, LEVELS) {
+template Batch(N, K) {
     signal input C;
     signal input r;
     signal input y;
@@ -95,20 +97,27 @@ template Batch(N, LEVELS) {
     signal input ceiling[N];
     signal input r8[N][2];
     signal input s[N];
-    signal input children[N][LEVELS][8];
+    signal input children[N][4][8];
+    signal input unitRegion[K];
+    signal input unitOld[K];
+    signal input unitNew[K];
+    signal input unitChildren[K][4][8];
 
-    signal roots[N + 1];
     signal idx[N];
+    signal region[N];
     signal padding[N];
-    roots[0] <== oldRoot;
+    signal oldSub[N];
+    signal newSub[N];
     for (var i = 0; i < N; i++) {
-        (roots[i + 1], idx[i], padding[i]) <== Slot(LEVELS)(
-            domain, roots[i], w0[i], w1[i], used[i], keyCommit[i], balance[i], spent[i],
+        (oldSub[i], newSub[i], idx[i], region[i], padding[i]) <== Slot(4)(
+            domain, w0[i], w1[i], used[i], keyCommit[i], balance[i], spent[i],
             key[i], ceiling[i], r8[i], s[i], children[i]
         );
     }
-    roots[N] === newRoot;
     SortedSlots(N)(idx, padding);
+    LinkRegions(N, K)(region, padding, oldSub, newSub, unitRegion, unitOld, unitNew);
+    signal lastRoot <== RegionUpdates(K, 4)(unitRegion, unitOld, unitNew, unitChildren, oldRoot);
+    lastRoot === newRoot;
 
     var n = 3 + 2 * N;
     signal words[n];

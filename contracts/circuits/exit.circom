@@ -2,8 +2,8 @@
 pragma circom 2.1.6;
 
 include "circomlib/circuits/bitify.circom";
-include "circomlib/circuits/poseidon.circom";
 include "path.circom";
+include "poseidon.circom";
 
 // Account `idx` holds `balance` base units in the tree with this root. Who knows the tree can show it, without the
 // operator and without the account's key.
@@ -28,7 +28,7 @@ template Exit(LEVELS) {
     signal idxBits[3 * LEVELS] <== Num2Bits(3 * LEVELS)(idx);
 
     signal nodes[LEVELS + 1];
-    nodes[0] <== Poseidon(3)([keyCommit, balance, spent]);
+    nodes[0] <== Hash(3)([keyCommit, balance, spent]);
     for (var i = 0; i < LEVELS; i++) {
         nodes[i + 1] <== PathStep()([idxBits[3 * i], idxBits[3 * i + 1], idxBits[3 * i + 2]], nodes[i], children[i]);
     }

@@ -4,9 +4,9 @@ pragma circom 2.1.6;
 include "circomlib/circuits/babyjub.circom";
 include "circomlib/circuits/bitify.circom";
 include "circomlib/circuits/comparators.circom";
-include "circomlib/circuits/escalarmulany.circom";
 include "circomlib/circuits/escalarmulfix.circom";
-include "circomlib/circuits/poseidon.circom";
+include "poseidon.circom";
+include "scalarmul.circom";
 
 // x coordinate of BASE8, the generator of BabyJubJub's subgroup of prime order l.
 function BASE8_X() {
@@ -57,11 +57,8 @@ template SignatureCheck() {
     signal smallOrder <== IsZero()(eightTimes.xout);
     smallOrder === 0;
 
-    // Strict: one decomposition of h, below p. In EscalarMulAny's Montgomery steps the accumulator stays below the
-    // doubled base (both < 2^149 times a point of order l > 2^250), so no two summands are equal or opposite.
-    signal h <== Poseidon(5)([r8[0], r8[1], key[0], key[1], message]);
-    signal hBits[254] <== Num2Bits_strict()(h);
-    signal challenged[2] <== EscalarMulAny(254)(hBits, [eightTimes.xout, eightTimes.yout]);
+    signal h <== Hash(5)([r8[0], r8[1], key[0], key[1], message]);
+    signal challenged[2] <== ChallengeMul()(h, [eightTimes.xout, eightTimes.yout]);
     component right = BabyAdd();
     right.x1 <== r8[0];
     right.y1 <== r8[1];

@@ -44,21 +44,20 @@ template DecodeWord() {
     drain <== bits[240];
 }
 
-// One account's update: the tree with `root` becomes the tree with `newRoot`, in one leaf only.
+// One account's update: the subtree of its region with top oldSub becomes that with top newSub, in one leaf only.
 //
 // @input  domain - {field} - keccak256(chain id, settlement contract) mod p
-// @input  root - {field} - before this slot
 // @input  w0 - {Uint241}, w1 - {field} - the slot's words; w1 is a new key commitment or 0
 // @input  used - {bool} - whether the account's leaf is set
 // @input  keyCommit - {field}, balance, spent - {Uint64} - the account before this slot, zeros if unused
 // @input  key[2], ceiling, r8[2], s - see Authorisation
-// @input  children[LEVELS][8] - {field} - see PathUpdate
-// @output newRoot - {field} - after this slot
+// @input  children[LEVELS][8] - {field} - the account's path in its region, see PathUpdate
+// @output oldSub, newSub - {field} - the region's subtree before and after this slot; alike for padding
 // @output idx - {Uint24} - 0 for padding
+// @output region - {Uint(24 - 3 * LEVELS)} - the index's high bits: which of the tree's regions
 // @output padding - {bool}
 template Slot(LEVELS) {
     signal input domain;
-    signal input root;
     signal input w0;
     signal input w1;
     signal input used;
@@ -70,8 +69,10 @@ template Slot(LEVELS) {
     signal input r8[2];
     signal input s;
     signal input children[LEVELS][8];
-    signal output newRoot;
+    signal output oldSub;
+    signal output newSub;
     signal output idx;
+    signal output region;
     signal output padding;
 
     component word = DecodeWord();
@@ -107,7 +108,10 @@ template Slot(LEVELS) {
 
     signal oldLeaf <== AccountLeaf()(used, keyCommit, balance, spent);
     signal newLeaf <== AccountLeaf()(1 - padding, newKeyCommit, newBalance, newSpent);
-    signal oldRoot;
-    (oldRoot, newRoot) <== PathUpdate(LEVELS)(word.idxBits, oldLeaf, newLeaf, children);
-    oldRoot === root;
+    signal placeBits[3 * LEVELS]; // {bool}
+    for (var i = 0; i < 3 * LEVELS; i++) {
+        placeBits[i] <== word.idxBits[i];
+    }
+    region <== weightedSum(word.idxBits, 3 * LEVELS, 24 - 3 * LEVELS);
+    (oldSub, newSub) <== PathUpdate(LEVELS)(placeBits, oldLeaf, newLeaf, children);
 }

@@ -147,7 +147,7 @@ def test_malformed_inputs(
 
 def test_missing_input(prover: Prover, batch: BatchWitness) -> None:
     inputs = {name: value for name, value in batch.circuit_inputs.items() if name != "y"}
-    with pytest.raises(WitnessRefused, match="309 of 310 input elements"):
+    with pytest.raises(WitnessRefused, match="251 of 252 input elements"):
         prover.prove(4, inputs)
 
 

@@ -7,8 +7,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bridge.rollup.batch import Slot, challenge, commit_words, evaluate
+from bridge.rollup.batch import (
+    REGION_LEVELS,
+    Slot,
+    challenge,
+    commit_words,
+    evaluate,
+    max_regions,
+    region_of,
+)
+from bridge.rollup.inputs import columns, unit_inputs
 from bridge.rollup.transition import UNUSED, AccountState, Authorisation, RollupState, leaf
+from bridge.rollup.tree import EMPTY_PATH
 from mini_llm.wallet.babyjub import BASE8, IDENTITY, public_key
 from mini_llm.wallet.ceiling import key_commitment, settlement_domain, sign_ceiling
 from mini_llm.wallet.field import P
@@ -69,25 +79,33 @@ def put(state: RollupState, idx: int, account: AccountState) -> None:
 def unchecked_inputs(
     state: RollupState, raw_slots: Sequence[RawSlot], n: int = 4, batch_number: int = 1
 ) -> dict[str, Any]:
-    """Circuit inputs that fit together (paths, roots, words, C, r, y), whether or not they are allowed."""
+    """Circuit inputs that fit together (paths, roots, words, C, r, y), whether or not they are allowed.
+
+    Slots of one region that follow each other share a unit; regions beyond the circuit's number get none.
+    """
     tree = state.tree.copy()
     old_root = tree.root
     accounts = dict(state.accounts)
-    rows = []
+    rows: list[dict[str, Any]] = []
+    units: list[dict[str, Any]] = []
     for raw in [*raw_slots, *[RawSlot(Slot(0))] * (n - len(raw_slots))]:
         slot, before = raw.slot, raw.claimed or accounts.get(raw.slot.idx, UNUSED)
         balance = before.balance + slot.deposit + slot.reward - slot.charge - slot.withdraw
         after = AccountState(
             slot.key_commit or before.key_commit, balance % P, (before.spent + slot.charge) % P
         )
-        rows.append(_row(raw, before, after, tree.path(slot.idx)))
-        if slot.idx:
-            accounts[slot.idx] = after
-            tree.set_leaf(slot.idx, leaf(after))
-    words = [state.domain, old_root, tree.root]
-    for row in rows:
-        words += [row["w0"], row["w1"]]
-    inputs: dict[str, Any] = {name: [row[name] for row in rows] for name in rows[0]}
+        if slot.idx == 0:
+            rows.append(_row(raw, before, after, list(EMPTY_PATH[:REGION_LEVELS])))
+            continue
+        region = region_of(slot.idx)
+        if not units or units[-1]["unitRegion"] != region:
+            units.append(dict(unit_inputs(tree, region)))
+        rows.append(_row(raw, before, after, tree.path(slot.idx)[:REGION_LEVELS]))
+        accounts[slot.idx] = after
+        tree.set_leaf(slot.idx, leaf(after))
+        units[-1]["unitNew"] = tree.node(REGION_LEVELS, region)
+    units = [*units, *[unit_inputs(tree, 0)] * (max_regions(n) - len(units))][: max_regions(n)]
+    inputs: dict[str, Any] = columns(rows) | columns(units)
     inputs |= {"domain": state.domain, "oldRoot": old_root, "newRoot": tree.root}
     bind(inputs, batch_number)
     return inputs
@@ -125,11 +143,18 @@ def random_slots(
     state: RollupState, rng: random.Random, n: int
 ) -> tuple[list[Slot], dict[int, Authorisation]]:
     """Up to `n` allowed slots on old and new accounts, and the ceilings that they need."""
-    new = [rng.choice((rng.randrange(1, 2**24), 2**24 - 1, rng.randrange(1, 9))) for _ in range(n)]
+    far = [rng.randrange(2**12) for _ in range(max_regions(n))]
+    new = [
+        rng.choice((rng.choice(far) << 12 | rng.randrange(1, 2**12), 2**24 - 1, rng.randrange(1, 9)))
+        for _ in range(n)
+    ]
     old = list(state.accounts)
     indices = sorted(set(rng.sample(old, rng.randint(0, min(n, len(old)))) + new))
+    chosen = rng.sample(indices, rng.randint(0, min(n, len(indices))))
+    regions = sorted({region_of(idx) for idx in chosen})
+    kept = rng.sample(regions, min(len(regions), max_regions(n)))
     slots, auths = [], {}
-    for idx in sorted(rng.sample(indices, rng.randint(0, min(n, len(indices))))):
+    for idx in sorted(idx for idx in chosen if region_of(idx) in kept):
         before = state.accounts.get(idx, UNUSED)
         deposit = rng.choice((0, rng.randrange(2**40), 2**54 - 1))
         reward = rng.choice((0, rng.randrange(1000)))

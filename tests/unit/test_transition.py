@@ -8,7 +8,7 @@ import pytest
 from bridge.rollup import errors
 from bridge.rollup.batch import Slot, decode_slot, evaluate
 from bridge.rollup.transition import UNUSED, AccountState, Authorisation, RollupState, leaf
-from bridge.rollup.tree import GENESIS_ROOT
+from bridge.rollup.tree import EMPTY_PATH, GENESIS_ROOT
 from mini_llm.wallet.babyjub import BASE8, IDENTITY, public_key, sign
 from mini_llm.wallet.ceiling import ceiling_message, key_commitment, sign_ceiling
 from mini_llm.wallet.limits import MAX_AMOUNT_BASE, MAX_BALANCE_BASE, MAX_IDX
@@ -177,7 +177,7 @@ def test_a_batch_has_room_for_its_size_only(state: RollupState) -> None:
 
 
 def test_the_witness_has_one_row_per_slot_and_padding(state: RollupState) -> None:
-    before, paths = state.root, [state.tree.path(5)]
+    before, paths, top = state.root, [state.tree.path(5)], state.tree.node(4, 0)
     auth = authorise(5, 500)
     slots = [Slot(5, charge=50), Slot(9, deposit=3, key_commit=NEW_KEY)]
     witness = state.prove_inputs(1, slots, {5: auth}, 4)
@@ -197,8 +197,36 @@ def test_the_witness_has_one_row_per_slot_and_padding(state: RollupState) -> Non
     assert inputs["ceiling"] == [500, 0, 0, 0]
     assert inputs["r8"] == [list(auth.signature.r8), *[list(IDENTITY)] * 3]
     assert inputs["s"] == [auth.signature.s, 0, 0, 0]
-    assert inputs["children"][0] == paths[0]
-    assert inputs["children"][2] == inputs["children"][3] == state.tree.path(0)
+    assert inputs["children"][0] == paths[0][:4]
+    assert inputs["children"][2] == inputs["children"][3] == list(EMPTY_PATH[:4])
+    assert inputs["unitRegion"] == [0, 0]
+    assert inputs["unitOld"] == [top, state.tree.node(4, 0)]
+    assert inputs["unitNew"] == [state.tree.node(4, 0)] * 2
+    assert inputs["unitChildren"] == [paths[0][4:], state.tree.path(0)[4:]]
+
+
+def test_slots_of_one_region_share_a_unit(state: RollupState) -> None:
+    old_root = state.root
+    far = [(7 << 12) + 1, (7 << 12) + 4095, MAX_IDX]
+    slots = [Slot(idx, deposit=1, key_commit=KEY) for idx in far]
+    after_first = state.copy()
+    after_first.apply(slots[:2])
+    inputs = state.prove_inputs(1, slots, {}, 10).circuit_inputs
+    assert inputs["unitRegion"] == [7, 4095, 0]
+    assert inputs["unitOld"] == [EMPTY_PATH[4][0], EMPTY_PATH[4][0], state.tree.node(4, 0)]
+    assert inputs["unitNew"] == [state.tree.node(4, 7), state.tree.node(4, 4095), state.tree.node(4, 0)]
+    assert inputs["unitChildren"][1] == after_first.tree.path(MAX_IDX)[4:]
+    assert inputs["oldRoot"] == old_root
+
+
+def test_a_batch_has_room_for_its_regions_only(state: RollupState) -> None:
+    root = state.root
+    slots = [Slot(region << 12 | 1, key_commit=KEY) for region in (1, 2, 4)]
+    with pytest.raises(errors.TooManyRegions) as refusal:
+        state.prove_inputs(1, slots, {}, 4)
+    assert (refusal.value.count, refusal.value.limit) == (3, 2)
+    assert state.root == root
+    state.prove_inputs(1, slots, {}, 10)
 
 
 def test_an_uncharged_slot_states_its_spending_as_ceiling(state: RollupState) -> None:

@@ -3,5 +3,5 @@ pragma circom 2.1.6;
 
 include "../batch.circom";
 
-// 4 slots; 8^8 = 2^24 leaves.
-component main {public [C, r, y]} = Batch(4, 8);
+// 4 slots in at most 2 regions; 8^(4 + 4) = 2^24 leaves.
+component main {public [C, r, y]} = Batch(4, 2);

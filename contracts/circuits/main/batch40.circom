@@ -3,5 +3,5 @@ pragma circom 2.1.6;
 
 include "../batch.circom";
 
-// 40 slots; 8^8 = 2^24 leaves.
-component main {public [C, r, y]} = Batch(40, 8);
+// 40 slots in at most 10 regions; 8^(4 + 4) = 2^24 leaves.
+component main {public [C, r, y]} = Batch(40, 10);
