@@ -90,7 +90,7 @@ contract Settlement is Leaving, Revenue {
         BatchBinding.Scan memory scan = _verify(number, header, words, proof);
         if (control.anyFrozen) _requireNoneFrozen(words);
 
-        if (scan.requests != 0) _serveAll(words);
+        _serveAll(words, scan.requests);
         uint256 burned = _record(scan.charges, scan.rewards, header.receiptsTotal, partnerWords);
         stateRoot = header.newRoot;
 
@@ -138,10 +138,11 @@ contract Settlement is Leaving, Revenue {
         if (!Proofs.holds(verifier, proof, [header.commitment, r, scan.evaluation])) revert InvalidProof();
     }
 
-    function _serveAll(uint256[] calldata words) private {
-        for (uint256 i = 0; i < words.length; i += 2) {
-            (uint256 w0, uint256 w1) = (words[i], words[i + 1]);
-            if (SlotWords.servesRequest(w0, w1)) _serve(w0, w1);
+    /// @param requests where in `words` the slots are that consume something
+    function _serveAll(uint256[] calldata words, uint256[] memory requests) private {
+        for (uint256 i = 0; i < requests.length; ++i) {
+            uint256 at = requests[i];
+            _serve(words[at], words[at + 1]);
         }
     }
 

@@ -3,6 +3,14 @@ pragma solidity ^0.8.24;
 
 /// @dev The cheat codes that these tests use; forge-std is not on npm in a current version.
 interface Vm {
+    struct Gas {
+        uint64 gasLimit;
+        uint64 gasTotalUsed;
+        uint64 gasMemoryUsed;
+        int64 gasRefunded;
+        uint64 gasRemaining;
+    }
+
     function prank(address sender) external;
     function prank(address sender, address origin) external;
     function startPrank(address sender) external;
@@ -13,6 +21,7 @@ interface Vm {
     function computeCreateAddress(address deployer, uint256 nonce) external pure returns (address);
     function etch(address target, bytes calldata code) external;
     function store(address target, bytes32 slot, bytes32 value) external;
+    function lastCallGas() external view returns (Gas memory);
     function warp(uint256 timestamp) external;
     function chainId(uint256 id) external;
     function expectRevert(bytes4 selector) external;

@@ -49,6 +49,61 @@ contract SwitchVerifier is IVerifier {
     function verifyingKey() external pure returns (uint256[22] memory key) {}
 }
 
+/// @dev Accepts everything, after the same calls of the precompiles as a generated verifier.
+contract CostlyVerifier is IVerifier {
+    uint256 public immutable slots;
+
+    constructor(uint256 slots_) {
+        slots = slots_;
+    }
+
+    function verifyProof(
+        uint256[2] calldata,
+        uint256[2][2] calldata,
+        uint256[2] calldata,
+        uint256[3] calldata input
+    ) external view returns (bool) {
+        uint256[2] memory sum = [uint256(1), 2];
+        for (uint256 i = 0; i < 3; ++i) {
+            uint256[4] memory points = [1, 2, input[i], 0];
+            bool ok;
+            assembly ("memory-safe") {
+                ok := staticcall(gas(), 7, points, 0x60, points, 0x40)
+                mstore(add(points, 0x40), mload(sum))
+                mstore(add(points, 0x60), mload(add(sum, 0x20)))
+                ok := and(staticcall(gas(), 6, points, 0x80, sum, 0x40), ok)
+            }
+            require(ok, "point");
+        }
+        return _pairs(sum);
+    }
+
+    /// @dev Four pairs of the generators, the first G1 point being `point`; their product is not looked at.
+    function _pairs(uint256[2] memory point) private view returns (bool ok) {
+        uint256[24] memory pairs;
+        for (uint256 i = 0; i < 24; i += 6) {
+            (pairs[i], pairs[i + 1]) = i == 0 ? (point[0], point[1]) : (uint256(1), uint256(2));
+            pairs[i + 2] = 11559732032986387107991004021392285783925812861821192530917403151452391805634;
+            pairs[i + 3] = 10857046999023057135944570762232829481370756359578518086990519993285655852781;
+            pairs[i + 4] = 4082367875863433681332203403145435568316851327593401208105741076214120093531;
+            pairs[i + 5] = 8495653923123431417604973247489272438418190587263600148770280649306958101930;
+        }
+        assembly ("memory-safe") {
+            ok := staticcall(gas(), 8, pairs, 0x300, 0x00, 0x20)
+        }
+    }
+
+    function circuitHash() external pure returns (bytes32) {
+        return 0;
+    }
+
+    function isDevelopment() external pure returns (bool) {
+        return true;
+    }
+
+    function verifyingKey() external pure returns (uint256[22] memory key) {}
+}
+
 /// @dev A token without a cap that can keep a part of what is sent or call back into the settlement.
 contract UnrulyToken is ERC20 {
     uint256 public keptBps;

@@ -170,15 +170,4 @@ contract SettlementDepositsTest is Fixture {
         vm.prank(alice);
         unruly.approve(address(other), type(uint256).max);
     }
-
-    /// @dev Finds where `nextIdx` is stored: the only slot that holds a 1 right after deployment is not unique, so
-    /// the one is taken whose change shows.
-    function _slotOfNextIdx() internal returns (bytes32) {
-        for (uint256 slot = 0; slot < 20; ++slot) {
-            Settlement probe = new Settlement(config());
-            vm.store(address(probe), bytes32(slot), bytes32(uint256(77)));
-            if (probe.nextIdx() == 77) return bytes32(slot);
-        }
-        revert("nextIdx not found");
-    }
 }

@@ -14,7 +14,7 @@ import {Custody} from "./Custody.sol";
 /// token balance = pending deposits + tree balances + withdrawable + pool + what partners, fee and treasury have not
 /// claimed. Totals are 64-bit: settlement stops after 1.8 * 10^19 base units of gross, 1,844 times the token's cap.
 abstract contract Revenue is Custody {
-    using PartnerShares for PartnerShares.Terms;
+    using PartnerShares for uint256;
     using SafeCast for uint256;
 
     /// @dev All that a batch counts, in one storage word. `partners` is the sum of what partners have earned.
@@ -23,6 +23,13 @@ abstract contract Revenue is Custody {
         uint64 partners;
         uint64 rewards;
         uint64 batchNumber;
+    }
+
+    /// @param word what was earned and how more is: all that a batch touches, see PartnerShares
+    /// @param paid claimed so far, base units
+    struct Partner {
+        uint256 word;
+        uint64 paid;
     }
 
     uint256 private constant MIN_FEE_BPS = 1_000;
@@ -45,7 +52,7 @@ abstract contract Revenue is Custody {
     Counters private _counters;
     uint128 private _feePaid;
     uint128 private _treasuryPaid;
-    mapping(uint256 partnerId => PartnerShares.Ledger) private _partners;
+    mapping(uint256 partnerId => Partner) private _partners;
 
     constructor(address registry_, address treasury_, uint256 feeBps_, uint256 burnBps_, uint256 poolBps_) {
         if (registry_ == address(0) || treasury_ == address(0)) revert ZeroAddress();
@@ -92,11 +99,10 @@ abstract contract Revenue is Custody {
 
     /// @inheritdoc ISettlement
     function applyTerms(uint256 partnerId) external {
-        PartnerShares.Terms memory terms = _partners[partnerId].terms;
+        uint256 word = _partners[partnerId].word;
         (, uint256 bps) = IPartnerRegistry(registry).terms(partnerId);
-        if (terms.known && bps == terms.bps) return;
-        _apply(terms, partnerId, bps);
-        _partners[partnerId].terms = terms;
+        if (word.known() && bps == word.bps()) return;
+        _partners[partnerId].word = _checkpoint(word, partnerId, bps);
     }
 
     /// @inheritdoc ISettlement
@@ -106,20 +112,19 @@ abstract contract Revenue is Custody {
 
     /// @inheritdoc ISettlement
     function partnerAccount(uint256 partnerId) external view returns (PartnerAccount memory) {
-        PartnerShares.Terms memory terms = _partners[partnerId].terms;
+        uint256 word = _partners[partnerId].word;
         return PartnerAccount({
-            gross: terms.gross,
-            checkpointGross: terms.checkpointGross,
-            accrued: terms.accrued,
+            gross: uint128(word.gross()),
+            checkpointGross: uint128(word.checkpointGross()),
+            accrued: uint128(word.accrued()),
             paid: _partners[partnerId].paid,
-            bps: terms.bps
+            bps: uint16(word.bps())
         });
     }
 
     /// @inheritdoc ISettlement
     function partnerClaimable(uint256 partnerId) public view returns (uint256) {
-        PartnerShares.Ledger storage entry = _partners[partnerId];
-        return entry.terms.earned() - entry.paid;
+        return _partners[partnerId].word.earned() - _partners[partnerId].paid;
     }
 
     /// @inheritdoc ISettlement
@@ -159,36 +164,45 @@ abstract contract Revenue is Custody {
     }
 
     /// @dev Ids rise strictly, so that each partner is credited once per batch.
+    /// @return gross sum of the words' charges, base units
+    /// @return earned what the partners earn by them, base units
     function _creditPartners(uint256[] calldata partnerWords)
         private
         returns (uint256 gross, uint256 earned)
     {
         uint256 lowestId = 0;
-        for (uint256 i = 0; i < partnerWords.length; ++i) {
+        uint256 count = partnerWords.length;
+        for (uint256 i = 0; i < count;) {
             uint256 word = partnerWords[i];
             uint256 id = word >> 64;
             uint256 charges = uint64(word);
             if (id < lowestId || charges == 0) revert InvalidPartnerWord(word);
-            lowestId = id + 1;
-            gross += charges;
             earned += _creditPartner(id, charges);
+            unchecked {
+                // An id has 192 bits; so many words that 64-bit charges overflow do not fit into a block.
+                lowestId = id + 1;
+                gross += charges;
+                ++i;
+            }
         }
     }
 
     /// @dev One storage word read and written. Only a partner that was never seen is looked up in the registry.
     function _creditPartner(uint256 id, uint256 charges) private returns (uint256 earned) {
-        PartnerShares.Terms memory terms = _partners[id].terms;
-        if (!terms.known) {
+        Partner storage entry = _partners[id];
+        uint256 before = entry.word;
+        if (!before.known()) {
             (, uint256 bps) = IPartnerRegistry(registry).terms(id);
-            _apply(terms, id, bps);
+            before = _checkpoint(before, id, bps);
         }
-        earned = terms.add(charges);
-        _partners[id].terms = terms;
+        uint256 word = before.add(charges);
+        entry.word = word;
+        return word.earned() - before.earned();
     }
 
     /// @dev What was settled before keeps the terms that it was settled at.
-    function _apply(PartnerShares.Terms memory terms, uint256 id, uint256 bps) private {
-        terms.checkpoint(bps);
-        emit PartnerTermsApplied(id, bps, terms.checkpointGross, terms.accrued);
+    function _checkpoint(uint256 before, uint256 id, uint256 bps) private returns (uint256 word) {
+        word = before.checkpoint(bps);
+        emit PartnerTermsApplied(id, bps, word.checkpointGross(), word.accrued());
     }
 }

@@ -10,15 +10,20 @@ import {FIELD, MAX_AMOUNT, MAX_IDX} from "./Limits.sol";
 /// with other words gives the same y with probability at most words.length / p.
 /// Assembly, because this is the one loop over all of calldata: Solidity's copy and bounds checks would double it.
 library BatchBinding {
+    /// @dev 54 bits from bit 24 of a slot's first word. Literals, so that assembly can name them.
+    uint256 private constant CHARGE_MASK = 0x3fffffffffffff000000;
+    /// @dev 54 bits from bit 78.
+    uint256 private constant REWARD_MASK = 0xfffffffffffffc0000000000000000000;
+
     /// @param evaluation y, over all words
     /// @param charges sum of the slots' charges, base units
     /// @param rewards sum of the slots' rewards, base units
-    /// @param requests non-zero if any slot consumes a deposit, a withdrawal or a key
+    /// @param requests positions in the words of slots that consume a deposit, a withdrawal or a key
     struct Scan {
         uint256 evaluation;
         uint256 charges;
         uint256 rewards;
-        uint256 requests;
+        uint256[] requests;
     }
 
     /// @notice r = keccak256(abi.encode(batchNumber, words, C)) mod p.
@@ -50,39 +55,44 @@ library BatchBinding {
         pure
         returns (Scan memory result)
     {
-        (uint256 y, uint256 improper) = _scanSlots(r, words, result);
+        uint256 y;
+        uint256 improper;
+        (y, result.charges, result.rewards, improper, result.requests) = _scanSlots(r, words);
         if (improper != 0) _revertAtImproperWord(words);
         y = addmod(mulmod(y, r, FIELD), header.newRoot, FIELD);
         y = addmod(mulmod(y, r, FIELD), header.oldRoot, FIELD);
         result.evaluation = addmod(mulmod(y, r, FIELD), domain, FIELD);
     }
 
-    /// @dev Horner's rule from the last slot to the first. `improper` is non-zero if a word is not canonical or a
-    /// slot of account 0 (padding) is not empty.
-    function _scanSlots(uint256 r, uint256[] calldata words, Scan memory result)
+    /// @dev Horner's rule from the last slot to the first. Its sums need no reduction: words are below p < 2^254, or
+    /// `improper` gets non-zero and the whole batch is refused. Charges and rewards are added up where they stand in
+    /// the word, with room for 2^124 slots. `requests` takes what memory it needs behind the free pointer.
+    function _scanSlots(uint256 r, uint256[] calldata words)
         private
         pure
-        returns (uint256 y, uint256 improper)
+        returns (uint256 y, uint256 charges, uint256 rewards, uint256 improper, uint256[] memory requests)
     {
         assembly ("memory-safe") {
-            let charges := 0
-            let rewards := 0
-            let requests := 0
+            requests := mload(0x40)
+            mstore(requests, 0)
             for { let at := add(words.offset, shl(5, words.length)) } gt(at, words.offset) {} {
                 at := sub(at, 0x40)
                 let w0 := calldataload(at)
                 let w1 := calldataload(add(at, 0x20))
-                y := addmod(mulmod(y, r, FIELD), w1, FIELD)
-                y := addmod(mulmod(y, r, FIELD), w0, FIELD)
-                charges := add(charges, and(shr(24, w0), MAX_AMOUNT))
-                rewards := add(rewards, and(shr(78, w0), MAX_AMOUNT))
-                requests := or(requests, or(shr(132, w0), w1))
-                improper := or(improper, or(shr(241, w0), iszero(lt(w1, FIELD))))
+                y := add(mulmod(add(mulmod(y, r, FIELD), w1), r, FIELD), w0)
+                charges := add(charges, and(w0, CHARGE_MASK))
+                rewards := add(rewards, and(w0, REWARD_MASK))
+                if or(shr(132, w0), w1) {
+                    improper := or(improper, or(shr(241, w0), iszero(lt(w1, FIELD))))
+                    let count := add(mload(requests), 1)
+                    mstore(requests, count)
+                    mstore(add(requests, shl(5, count)), shr(5, sub(at, words.offset)))
+                }
                 if iszero(and(w0, MAX_IDX)) { improper := or(improper, or(w0, w1)) }
             }
-            mstore(add(result, 0x20), charges)
-            mstore(add(result, 0x40), rewards)
-            mstore(add(result, 0x60), requests)
+            charges := shr(24, charges)
+            rewards := shr(78, rewards)
+            mstore(0x40, add(requests, shl(5, add(mload(requests), 1))))
         }
     }
 

@@ -27,26 +27,34 @@ library FrozenAccounts {
         self.accounts[idx >> BLOCK_BITS] |= 1 << (idx & 0xff);
     }
 
-    /// @dev The first account in the slots that is in the set, 0 if there is none. Slots come sorted, so each word is
-    /// read once; unsorted ones only cost more.
-    function firstIn(Set storage self, uint256[] calldata words) internal view returns (uint256) {
+    /// @dev The first account in the slots that is in the set, 0 if there is none. Slots come sorted, so that each
+    /// word is read once; unsorted ones would only cost more. Account 0 is never in a set.
+    function firstIn(Set storage self, uint256[] calldata words) internal view returns (uint256 idx) {
         uint256 regions = self.regions;
         (uint256 region, uint256 blocks) = (NONE, 0);
-        (uint256 block_, uint256 accounts) = (NONE, 0);
-        for (uint256 i = 0; i < words.length; i += 2) {
-            uint256 idx = words[i] & MAX_IDX;
-            if ((regions >> (idx >> REGION_BITS)) & 1 == 0) continue;
-            if (idx >> REGION_BITS != region) {
-                region = idx >> REGION_BITS;
-                blocks = self.blocks[region];
+        (uint256 present, uint256 accounts) = (NONE, 0); // the block that slots are in, and its word
+        uint256 count = words.length;
+        for (uint256 i = 0; i < count; i = _next(i)) {
+            assembly ("memory-safe") {
+                idx := and(calldataload(add(words.offset, shl(5, i))), MAX_IDX)
             }
-            if ((blocks >> ((idx >> BLOCK_BITS) & 0xff)) & 1 == 0) continue;
-            if (idx >> BLOCK_BITS != block_) {
-                block_ = idx >> BLOCK_BITS;
-                accounts = self.accounts[block_];
+            if (idx >> BLOCK_BITS != present) {
+                present = idx >> BLOCK_BITS;
+                if (idx >> REGION_BITS != region) {
+                    region = idx >> REGION_BITS;
+                    blocks = (regions >> region) & 1 == 0 ? 0 : self.blocks[region];
+                }
+                accounts = (blocks >> (present & 0xff)) & 1 == 0 ? 0 : self.accounts[present];
             }
             if ((accounts >> (idx & 0xff)) & 1 == 1) return idx;
         }
         return 0;
+    }
+
+    /// @dev Two words a slot; no calldata is long enough to overflow this.
+    function _next(uint256 i) private pure returns (uint256) {
+        unchecked {
+            return i + 2;
+        }
     }
 }

@@ -1,53 +1,53 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.24;
 
-import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
-import {share} from "./Limits.sol";
+import {BPS} from "./Limits.sol";
 
-/// @title What one partner has earned
+/// @title What one partner has earned, in one storage word
 /// @dev The share is floored on the gross *since the last change of terms*, never per batch, so splitting usage into
 /// many batches costs the partner nothing.
+/// word = gross:64 | gross at the last change of terms:64 | earned up to then:64 | bps:16 | known:1, gross in the
+/// lowest bits; base units. `known` is set once terms were taken over from the registry.
 library PartnerShares {
-    using SafeCast for uint256;
+    uint256 private constant KNOWN = 1 << 208;
 
-    /// @dev All that a batch touches, in one storage word.
-    /// @param gross all charges settled for the partner, base units
-    /// @param checkpointGross `gross` when `bps` last changed
-    /// @param accrued share earned up to the checkpoint, base units
-    /// @param bps share of gross since the checkpoint, basis points
-    /// @param known true once terms were taken over from the registry
-    struct Terms {
-        uint64 gross;
-        uint64 checkpointGross;
-        uint64 accrued;
-        uint16 bps;
-        bool known;
+    function gross(uint256 word) internal pure returns (uint256) {
+        return uint64(word);
     }
 
-    /// @param terms what was earned, and how more is
-    /// @param paid claimed so far, base units
-    struct Ledger {
-        Terms terms;
-        uint64 paid;
+    function checkpointGross(uint256 word) internal pure returns (uint256) {
+        return uint64(word >> 64);
+    }
+
+    function accrued(uint256 word) internal pure returns (uint256) {
+        return uint64(word >> 128);
+    }
+
+    function bps(uint256 word) internal pure returns (uint256) {
+        return uint16(word >> 192);
+    }
+
+    function known(uint256 word) internal pure returns (bool) {
+        return word & KNOWN != 0;
     }
 
     /// @dev Base units earned so far, paid or not; never falls.
-    function earned(Terms memory self) internal pure returns (uint256) {
-        return self.accrued + share(self.gross - self.checkpointGross, self.bps);
+    function earned(uint256 word) internal pure returns (uint256) {
+        unchecked {
+            // Gross never falls, and 64 bits times 16 bits have room.
+            return accrued(word) + (gross(word) - checkpointGross(word)) * bps(word) / BPS;
+        }
     }
 
-    /// @dev New terms count from here on; what was earned stays at the old ones.
-    function checkpoint(Terms memory self, uint256 bps) internal pure {
-        self.accrued = earned(self).toUint64();
-        self.checkpointGross = self.gross;
-        self.bps = bps.toUint16();
-        self.known = true;
+    /// @dev New terms, at most 10000 bps, count from here on; what was earned stays at the old ones.
+    function checkpoint(uint256 word, uint256 newBps) internal pure returns (uint256) {
+        return gross(word) | gross(word) << 64 | earned(word) << 128 | newBps << 192 | KNOWN;
     }
 
-    /// @dev Adds settled charges; returns the base units earned by them.
-    function add(Terms memory self, uint256 charges) internal pure returns (uint256) {
-        uint256 before = earned(self);
-        self.gross = (self.gross + charges).toUint64();
-        return earned(self) - before;
+    /// @dev Adds settled charges. The sum must fit 64 bits; it does if the gross of all partners together does.
+    function add(uint256 word, uint256 charges) internal pure returns (uint256) {
+        unchecked {
+            return word + charges;
+        }
     }
 }

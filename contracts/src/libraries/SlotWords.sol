@@ -26,9 +26,4 @@ library SlotWords {
     function drain(uint256 w0) internal pure returns (bool) {
         return w0 >> DRAIN_AT == 1;
     }
-
-    /// @dev True if the slot consumes anything that its owner asked for: a deposit, a withdrawal or a key.
-    function servesRequest(uint256 w0, uint256 w1) internal pure returns (bool) {
-        return ((w0 >> DEPOSIT_AT) | w1) != 0;
-    }
 }
