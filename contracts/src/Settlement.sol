@@ -140,9 +140,13 @@ contract Settlement is Leaving, Revenue {
 
     /// @param requests where in `words` the slots are that consume something
     function _serveAll(uint256[] calldata words, uint256[] memory requests) private {
-        for (uint256 i = 0; i < requests.length; ++i) {
+        uint256 count = requests.length;
+        for (uint256 i = 0; i < count;) {
             uint256 at = requests[i];
-            _serve(words[at], words[at + 1]);
+            unchecked {
+                _serve(words[at], words[at + 1]);
+                ++i;
+            }
         }
     }
 

@@ -188,11 +188,13 @@ abstract contract Accounts is Custody, Roles, EIP712, Nonces {
 
     /// @dev What is left may be less than what was announced to be cancelled: later deposits are not part of that.
     function _consumeDeposit(Record storage entry, uint256 idx, uint256 amount) private {
-        uint256 pending = entry.pendingDeposit;
+        (uint256 pending, uint256 cancelling) = (entry.pendingDeposit, entry.cancelling);
         if (amount > pending) revert UnpendingDeposit(idx, amount, pending);
-        pending -= amount;
+        unchecked {
+            pending -= amount;
+        }
         entry.pendingDeposit = uint64(pending);
-        if (entry.cancelling > pending) entry.cancelling = uint64(pending);
+        if (cancelling > pending) entry.cancelling = uint64(pending);
     }
 
     /// @dev The proof shows that `drain` leaves the account empty: only then is less than the request enough.
@@ -200,9 +202,8 @@ abstract contract Accounts is Custody, Roles, EIP712, Nonces {
         uint256 requested = entry.pendingWithdrawal;
         bool served = drain ? requested != 0 && amount <= requested : amount == requested;
         if (!served) revert UnrequestedWithdrawal(idx, amount, requested);
-        entry.pendingWithdrawal = 0;
-        entry.withdrawalDeadline = 0;
-        entry.withdrawable += uint64(amount);
+        uint64 withdrawable = entry.withdrawable + uint64(amount);
+        (entry.pendingWithdrawal, entry.withdrawable, entry.withdrawalDeadline) = (0, withdrawable, 0);
     }
 
     /// @dev The caller's account, which must not be frozen or exited.
