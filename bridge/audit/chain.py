@@ -7,7 +7,7 @@ does not disturb it. Nothing is believed: what is read here is only compared els
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.resources import files
@@ -19,10 +19,9 @@ from requests import HTTPError, RequestException
 from web3 import HTTPProvider, Web3
 from web3.exceptions import TransactionNotFound, Web3RPCError
 
-TIMEOUT_S: Final = 30
+from bridge.progress import Progress
 
-Progress = Callable[[str, int, int], None]
-"""Called with a stage's name, steps done and steps in all."""
+TIMEOUT_S: Final = 30
 
 
 class CannotAudit(Exception):
@@ -47,9 +46,18 @@ class Log:
     tx_hash: str
 
 
+_DELAY_ABI: Final = [
+    {
+        "type": "function", "name": "getMinDelay", "stateMutability": "view", "inputs": [],
+        "outputs": [{"type": "uint256", "name": ""}],
+    }
+]  # fmt: skip
+"""What the audit asks a timelock. Source: OpenZeppelin's TimelockController."""
+
+
 @dataclass(frozen=True)
 class Facts:
-    """What the contract says about itself at the audited block; shares in basis points."""
+    """What the contract says about itself at the audited block; shares in basis points, times in seconds."""
 
     chain_id: int
     settlement: str
@@ -64,6 +72,14 @@ class Facts:
     burn_bps: int
     pool_bps: int
     receipt_signer: str
+    operator: str
+    guardian: str
+    owner: str
+    exit_verifier: str
+    service_deadline_s: int
+    exit_period_s: int
+    paused: bool
+    any_frozen: bool
 
 
 def _abi(name: str) -> list[dict[str, Any]]:
@@ -85,6 +101,7 @@ class Chain:
         self._host = urlsplit(rpc).netloc or rpc  # the path of a node's URL is often its password
         self._w3 = Web3(HTTPProvider(rpc, request_kwargs={"timeout": TIMEOUT_S}))
         self._w3.middleware_onion.remove("validation")  # asks for the chain id before every call
+        self._times_s: dict[int, int] = {}
         address = to_checksum_address(settlement)
         with self._reading():
             self.head = int(self._w3.eth.block_number)
@@ -118,6 +135,25 @@ class Chain:
         with self._reading():
             holder = self.facts.settlement
             return int(self._token.functions.balanceOf(holder).call(block_identifier=self.head))
+
+    def delay_s(self) -> int:
+        """Seconds that the owner, a timelock, waits before anything that it does."""
+        timelock = self._w3.eth.contract(self.facts.owner, abi=_DELAY_ABI)  # type: ignore[call-overload]
+        with self._reading():
+            return int(timelock.functions.getMinDelay().call(block_identifier=self.head))
+
+    def registry_owner(self) -> str:
+        """Who may change partners and their shares."""
+        with self._reading():
+            owner = self._registry.functions.owner().call(block_identifier=self.head)
+            return to_checksum_address(owner)
+
+    def time_s(self, block: int) -> int:
+        """Unix seconds at which a block was made."""
+        if block not in self._times_s:
+            with self._reading():
+                self._times_s[block] = int(self._w3.eth.get_block(block)["timestamp"])
+        return self._times_s[block]
 
     def verifier(self, address: str) -> dict[str, Any]:
         """`slots`, `circuitHash`, `isDevelopment` and `verifyingKey` (22 words) of a verifier contract."""
@@ -213,4 +249,12 @@ class Chain:
             burn_bps=self.view("burnBps"),
             pool_bps=self.view("poolBps"),
             receipt_signer=to_checksum_address(self.view("receiptSigner")),
+            operator=to_checksum_address(self.view("operator")),
+            guardian=to_checksum_address(self.view("guardian")),
+            owner=to_checksum_address(self.view("owner")),
+            exit_verifier=to_checksum_address(self.view("exitVerifier")),
+            service_deadline_s=self.view("serviceDeadline"),
+            exit_period_s=self.view("EXIT_PERIOD"),
+            paused=self.view("paused"),
+            any_frozen=self.view("anyFrozen"),
         )

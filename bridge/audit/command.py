@@ -6,22 +6,18 @@ import json
 import os
 import sqlite3
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import click
 from eth_utils.address import is_address
-from rich.console import Console
-from rich.progress import Progress as Bars
-from rich.progress import TaskID
 
-from bridge.audit.chain import CannotAudit, Chain, Log, Progress
+from bridge.audit.chain import CannotAudit, Chain, Log
 from bridge.audit.checks import Mismatch, Place, Tally
 from bridge.audit.receipts import ReceiptAudit
 from bridge.audit.replay import replay_events
 from bridge.audit.report import Outcome, as_json, as_text
 from bridge.audit.views import check_tokens, check_views
+from bridge.progress import Progress, progress_bars
 from mini_llm.wallet.receipt import ReceiptDomain
 
 
@@ -42,7 +38,7 @@ def audit(chain: Chain, logs: list[Log], receipts: Path, processes: int, progres
     tally = outcome.tally
     try:
         replay = replay_events(chain, logs, tally, progress)
-        outcome.replay, outcome.held_base = replay, chain.balance()
+        outcome.replay, outcome.held_base, outcome.delay_s = replay, chain.balance(), chain.delay_s()
         check_views(chain, replay, tally, progress)
         places = {log.tx_hash: Place(log.block) for log in logs}
         places |= {batch.tx_hash: batch.place for batch in replay.batches}
@@ -90,7 +86,7 @@ def audit_command(
             raise CannotAudit(f"{settlement!r} is no address")
         if not receipts.is_file():
             raise CannotAudit(f"there is no file {receipts}")
-        with _progress() as progress:
+        with progress_bars() as progress:
             chain = Chain(rpc, settlement)
             logs = chain.logs(from_block, progress)
             _require_partner(partner, logs)
@@ -108,18 +104,3 @@ def _require_partner(name: str | None, logs: list[Log]) -> None:
     names = [log.args["name"] for log in logs if log.name == "PartnerAdded"]
     if name is not None and name not in names:
         raise CannotAudit(f"no partner {name!r}; there are: {', '.join(names)}")
-
-
-@contextmanager
-def _progress() -> Iterator[Progress]:
-    """Bars on stderr if that is a terminal, else nothing."""
-    console = Console(stderr=True)
-    with Bars(console=console, transient=True, disable=not console.is_terminal) as bars:
-        tasks: dict[str, TaskID] = {}
-
-        def advance(stage: str, done: int, total: int) -> None:
-            if stage not in tasks:
-                tasks[stage] = bars.add_task(stage, total=total)
-            bars.update(tasks[stage], completed=done, total=total)
-
-        yield advance

@@ -13,8 +13,9 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Final
 
-from bridge.audit.chain import CannotAudit, Progress
+from bridge.audit.chain import CannotAudit
 from bridge.audit.lines import MAX_LINE_BYTES, Checked, Entry, check_lines
+from bridge.progress import Progress
 from bridge.workers import new_pool
 from mini_llm.wallet.receipt import ReceiptDomain
 

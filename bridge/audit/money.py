@@ -14,6 +14,7 @@ from mini_llm.wallet.limits import BPS
 _ZERO: Final = "0x" + "0" * 40
 _PAYOUTS: Final = {
     "Withdrawn": "owner",
+    "AccountExited": "owner",
     "PartnerClaimed": "to",
     "FeeClaimed": "to",
     "TreasuryClaimed": "to",
@@ -39,6 +40,7 @@ class Partner:
     Args:
         bps: the registry's share, basis points.
         applied_bps: the share that the settlement applied last.
+        known: False before the settlement applied any.
         gross_base: settled charges.
         checkpoint_base: gross when the share last changed.
         accrued_base: earned up to the checkpoint.
@@ -49,6 +51,7 @@ class Partner:
     payout: str
     bps: int
     applied_bps: int = 0
+    known: bool = False
     gross_base: int = 0
     checkpoint_base: int = 0
     accrued_base: int = 0
@@ -106,15 +109,15 @@ class Money:
         """Counts one batch.
 
         Raises:
-            Mismatch: rewards above the pool, a share other than the registry's, or a wrong burn.
+            Mismatch: rewards above the pool, a share that was never applied, or a wrong burn.
         """
         pool_base = self.part(self.facts.pool_bps) - self.rewards_base
         self.tally.at_most("rewards", place.of("pool before the batch"), pool_base, rewards_base)
         burned_before = self.part(self.facts.burn_bps)
         for partner_id, gross_base in gross.items():
             partner = self._partner(partner_id, place)
-            subject = place.of(f"share of partner {partner_id} in basis points")
-            self.tally.equal("partner terms", subject, partner.bps, partner.applied_bps)
+            subject = place.of(f"share of partner {partner_id}")
+            self.tally.require("partner terms", subject, partner.known, "one that was applied", "none")
             earned_before = partner.earned_base
             partner.gross_base += gross_base
             share_base = partner.earned_base - earned_before
@@ -203,7 +206,7 @@ class Money:
         ):
             self.tally.equal("partner terms", place.of(f"{place.subject}, {what}"), expected, actual)
         partner.accrued_base, partner.checkpoint_base = partner.earned_base, partner.gross_base
-        partner.applied_bps = args["bps"]
+        partner.applied_bps, partner.known = args["bps"], True
 
     def _claimed(self, log: Log) -> None:
         args, place = log.args, Place(log.block, subject=f"partner {log.args['partnerId']}")

@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
 
-from bridge.audit.chain import Progress
 from bridge.audit.checks import Mismatch, Place, Tally
 from bridge.audit.export import Spool, check_export, read_line, spool
 from bridge.audit.lines import Entry
 from bridge.audit.replay import Batch
+from bridge.progress import Progress
 from bridge.rollup.receipts import ReceiptsTree
 from mini_llm.wallet.receipt import ReceiptDomain
 

@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 
 from bridge.audit.accounts import Accounts
 from bridge.audit.calldata import BatchCall, check_operator, fetch_call
-from bridge.audit.chain import Chain, Log, Progress
+from bridge.audit.chain import Chain, Log
 from bridge.audit.checks import Mismatch, Place, Tally
 from bridge.audit.money import Money
 from bridge.groth16 import verify_proof
+from bridge.progress import Progress
 from bridge.rollup.batch import (
     Slot,
     batch_words,
@@ -28,7 +29,7 @@ from mini_llm.wallet.limits import BPS
 
 @dataclass(frozen=True)
 class Verifier:
-    """The registered verifier of one batch size."""
+    """The registered verifier of one batch size, or with 0 slots that of exits."""
 
     address: str
     slots: int
@@ -76,6 +77,7 @@ class Replay:
         batches: settled so far.
         verifiers: registered so far, by batch size.
         signers: every receipt signer the contract ever named.
+        operator, guardian: named last.
     """
 
     chain: Chain
@@ -83,16 +85,19 @@ class Replay:
     accounts: Accounts
     money: Money
     state: RollupState = field(init=False)
+    exit_verifier: Verifier = field(init=False)
     batches: list[Batch] = field(default_factory=list)
     verifiers: dict[int, Verifier] = field(default_factory=dict)
     signers: list[str] = field(default_factory=list)
-    _operator: str = "none"
+    operator: str = "none"
+    guardian: str = "none"
 
     def __post_init__(self) -> None:
         facts = self.chain.facts
         domain = settlement_domain(facts.chain_id, facts.settlement)
         self.tally.equal("deployment", Place(subject="domain"), domain, facts.domain)
         self.state = RollupState(domain)
+        self.exit_verifier = self._verifier(facts.exit_verifier, 0, Place(subject="verifier of exits"))
 
     def apply(self, log: Log) -> None:
         """Moves to the state after the next event.
@@ -107,6 +112,13 @@ class Replay:
             "SessionKeyRequested": self.accounts.key_request,
             "WithdrawalRequested": self.accounts.withdrawal_request,
             "Withdrawn": self.accounts.withdrawn,
+            "DepositCancelAnnounced": self.accounts.cancel_announced,
+            "DepositCancelled": self.accounts.cancelled,
+            "AccountFrozen": self._frozen,
+            "AccountExited": self.accounts.exited,
+            "Paused": self._paused,
+            "Unpaused": self._paused,
+            "GuardianChanged": self._guardian_changed,
             "VerifierRegistered": self._verifier_registered,
             "OperatorChanged": self._operator_changed,
             "ReceiptSignerChanged": self._signer_changed,
@@ -118,7 +130,16 @@ class Replay:
             self.money.apply(log)
 
     def _operator_changed(self, log: Log) -> None:
-        self._operator = log.args["operator"]
+        self.operator = log.args["operator"]
+
+    def _guardian_changed(self, log: Log) -> None:
+        self.guardian = log.args["guardian"]
+
+    def _paused(self, log: Log) -> None:
+        self.accounts.paused = log.name == "Paused"
+
+    def _frozen(self, log: Log) -> None:
+        self.accounts.frozen(log, self.state.root, self._account(log.args["idx"]).balance)
 
     def _signer_changed(self, log: Log) -> None:
         self.signers.append(log.args["receiptSigner"])
@@ -126,19 +147,21 @@ class Replay:
     def _verifier_registered(self, log: Log) -> None:
         slots, address = log.args["slots"], log.args["verifier"]
         place = Place(log.block, subject=f"verifier of {slots} slots")
-        read = self.chain.verifier(address)
         self.tally.equal(
             "deployment", place.of(f"{place.subject}, address"), address, self.chain.view("verifierOf", slots)
         )
+        self.verifiers[slots] = self._verifier(address, slots, place)
+
+    def _verifier(self, address: str, slots: int, place: Place) -> Verifier:
+        read = self.chain.verifier(address)
         self.tally.equal("deployment", place.of(f"{place.subject}, size"), slots, read["slots"])
         circuit = "0x" + bytes(read["circuitHash"]).hex()
-        self.verifiers[slots] = Verifier(
-            address, slots, circuit, read["isDevelopment"], tuple(read["verifyingKey"])
-        )
+        return Verifier(address, slots, circuit, read["isDevelopment"], tuple(read["verifyingKey"]))
 
     def _settled(self, log: Log) -> None:
         place = Place(log.block, log.args["batchNumber"])
         self.tally.equal("batch order", place, len(self.batches) + 1, log.args["batchNumber"])
+        self.accounts.require_running(place.of("batch"))
         call, transaction = fetch_call(self.chain, log, place, self.tally)
         self.tally.equal("root chain", place, self.state.root, call.old_root)
         slots = self._decode(call, place)
@@ -156,7 +179,7 @@ class Replay:
         self._check_sums(call, batch, log)
         self._check_rewards(batch)
         self.money.settle(batch.place, batch.tx_hash, partner_gross, batch.rewards_base, batch.burned_base)
-        check_operator(transaction, log, self._operator, place, self.tally)
+        check_operator(transaction, log, self.operator, place, self.tally)
         self.batches.append(batch)
 
     def _account(self, idx: int) -> AccountState:
@@ -241,7 +264,8 @@ def replay_events(chain: Chain, logs: list[Log], tally: Tally, progress: Progres
     Raises:
         Mismatch: the first event that cannot follow from the ones before.
     """
-    replay = Replay(chain, tally, Accounts(tally), Money(chain.facts, tally))
+    accounts = Accounts(tally, chain.facts.service_deadline_s, chain.time_s)
+    replay = Replay(chain, tally, accounts, Money(chain.facts, tally))
     for done, log in enumerate(logs, start=1):
         replay.apply(log)
         if log.name == "BatchSettled":

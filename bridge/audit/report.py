@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from bridge.audit.accounts import Status
 from bridge.audit.chain import Facts
 from bridge.audit.checks import CHECKS, Mismatch, Tally
 from bridge.audit.money import Partner
@@ -27,6 +29,7 @@ class Outcome:
         receipts: the receipts' side, None if not reached or not all hold.
         mismatch: the first thing that does not hold, None if all does.
         held_base: tokens that the contract holds, base units.
+        delay_s: seconds that the owner waits before anything that it does, None if the chain does not replay.
     """
 
     facts: Facts
@@ -36,6 +39,7 @@ class Outcome:
     receipts: Receipts | None = None
     mismatch: Mismatch | None = None
     held_base: int = 0
+    delay_s: int | None = None
 
     @property
     def ok(self) -> bool:
@@ -60,6 +64,8 @@ def as_json(outcome: Outcome, partner_name: str | None) -> dict[str, Any]:
         "first_mismatch": _mismatch(outcome.mismatch) if outcome.mismatch else None,
         "batches": _batches(replay) if replay else [],
         "verifiers": _verifiers(replay) if replay else [],
+        "roles": _roles(outcome),
+        "accounts": _accounts(replay) if replay else None,
         "receipts": _receipts(outcome.receipts) if outcome.receipts else None,
         "partners": [_partner(*entry) for entry in _selected(replay, partner_name)] if replay else [],
         "totals": {**totals(replay), "liabilities": liabilities(replay), "held": outcome.held_base}
@@ -80,9 +86,11 @@ def as_text(outcome: Outcome, partner_name: str | None) -> str:
                 ["batch", "block", "size", "accounts", "gross", "rewards", "burned"], _batch_rows(replay)
             ),
         ]
-        for verifier in replay.verifiers.values():
+        lines += ["", *_roles_lines(outcome)]
+        for verifier in (replay.exit_verifier, *replay.verifiers.values()):
+            of = f"{verifier.slots} slots" if verifier.slots else "exits"
             kind = "DEVELOPMENT keys: proofs can be forged" if verifier.development else "ceremony keys"
-            lines.append(f"verifier of {verifier.slots} slots: {kind}, circuit {verifier.circuit_hash}")
+            lines.append(f"verifier of {of}: {kind}, circuit {verifier.circuit_hash}")
         header = ["id", "partner", "gross", "share", "earned", "paid", "claimable"]
         lines += ["", *_table(header, _partner_rows(replay, partner_name), "><>>>>>")]
         if partner_name is not None:
@@ -126,6 +134,8 @@ def _plain(value: object) -> object:
     """Big numbers as decimal text: JSON readers lose digits above 2^53."""
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)
+    if isinstance(value, dict):
+        return {key: _plain(part) for key, part in value.items()}
     return [_plain(part) for part in value] if isinstance(value, list | tuple) else value
 
 
@@ -149,8 +159,35 @@ def _verifiers(replay: Replay) -> list[dict[str, Any]]:
             "circuit_hash": key.circuit_hash,
             "development": key.development,
         }
-        for key in replay.verifiers.values()
+        for key in (replay.exit_verifier, *replay.verifiers.values())
     ]
+
+
+def _roles(outcome: Outcome) -> dict[str, Any]:
+    """Who may do what now, and how long the owner waits before it does anything."""
+    facts = outcome.facts
+    return {
+        "owner": facts.owner, "delay_s": outcome.delay_s,
+        "leaving_s": facts.service_deadline_s + facts.exit_period_s, "guardian": facts.guardian,
+        "operator": facts.operator, "receipt_signer": facts.receipt_signer, "treasury": facts.treasury,
+        "paused": facts.paused,
+    }  # fmt: skip
+
+
+def _roles_lines(outcome: Outcome) -> list[str]:
+    roles = _roles(outcome)
+    owner, delay_s, leaving_s = (roles.pop(name) for name in ("owner", "delay_s", "leaving_s"))
+    paused = "; deposits and batches are PAUSED" if roles.pop("paused") else ""
+    return [
+        f"owner {owner}, a timelock of {delay_s:,} s (leaving takes at most {leaving_s:,} s){paused}",
+        ", ".join(f"{name.replace('_', ' ')} {address}" for name, address in roles.items()),
+    ]
+
+
+def _accounts(replay: Replay) -> dict[str, int]:
+    """Number of accounts by status."""
+    found = Counter(record.status for record in replay.accounts.records.values())
+    return {status.name.lower(): found[status] for status in Status if status is not Status.NONE}
 
 
 def _receipts(receipts: Receipts) -> dict[str, int]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from bridge.audit.chain import Chain, Progress
+from bridge.audit.accounts import Status
+from bridge.audit.chain import Chain
 from bridge.audit.checks import Place, Tally
 from bridge.audit.replay import Replay
+from bridge.progress import Progress
 
 
 def check_views(chain: Chain, replay: Replay, tally: Tally, progress: Progress) -> None:
@@ -16,14 +18,28 @@ def check_views(chain: Chain, replay: Replay, tally: Tally, progress: Progress) 
     facts, head = chain.facts, Place(chain.head)
     tally.equal("batch order", head.of("batchNumber"), len(replay.batches), facts.batch_number)
     tally.equal("root chain", head.of("stateRoot"), replay.state.root, facts.state_root)
-    signer = replay.signers[-1] if replay.signers else "none"
-    tally.equal("deployment", head.of("receiptSigner"), signer, facts.receipt_signer)
+    _check_roles(chain, replay, tally)
     for name, expected in totals(replay).items():
         actual = getattr(chain.view("totals"), name)
         tally.equal("contract views", head.of(f"totals().{name}"), expected, actual)
     _check_partners(chain, replay, tally)
     tally.equal("contract views", head.of("nextIdx"), len(replay.accounts.records) + 1, facts.next_idx)
     _check_accounts(chain, replay, tally, progress)
+
+
+def _check_roles(chain: Chain, replay: Replay, tally: Tally) -> None:
+    facts, head = chain.facts, Place(chain.head)
+    signer = replay.signers[-1] if replay.signers else "none"
+    tally.equal("roles", head.of("receiptSigner"), signer, facts.receipt_signer)
+    tally.equal("roles", head.of("operator"), replay.operator, facts.operator)
+    tally.equal("roles", head.of("guardian"), replay.guardian, facts.guardian)
+    tally.equal("roles", head.of("owner of the partner registry"), facts.owner, chain.registry_owner())
+    delay_s, leaving_s = chain.delay_s(), facts.service_deadline_s + facts.exit_period_s
+    long_enough = delay_s >= leaving_s
+    tally.require("roles", head.of("delay of the timelock"), long_enough, f"at least {leaving_s} s", delay_s)
+    tally.equal("pauses", head.of("paused"), replay.accounts.paused, facts.paused)
+    anyone = any(record.frozen_root for record in replay.accounts.records.values())
+    tally.equal("freezes", head.of("anyFrozen"), anyone, facts.any_frozen)
 
 
 def totals(replay: Replay) -> dict[str, int]:
@@ -45,8 +61,10 @@ def totals(replay: Replay) -> dict[str, int]:
 def liabilities(replay: Replay) -> dict[str, int]:
     """What the contract owes, base units."""
     sums, records = totals(replay), replay.accounts.records.values()
+    exited = [idx for idx, record in replay.accounts.records.items() if record.status is Status.EXITED]
+    in_tree = sum(account.balance for account in replay.state.accounts.values())
     return {
-        "balances": sum(account.balance for account in replay.state.accounts.values()),
+        "balances": in_tree - sum(replay.state.accounts[idx].balance for idx in exited),
         "pending_deposits": sum(record.pending_deposit for record in records),
         "withdrawable": sum(record.withdrawable for record in records),
         "partners": sum(partner.claimable_base for partner in replay.money.partners.values()),
@@ -91,10 +109,19 @@ def _check_accounts(chain: Chain, replay: Replay, tally: Tally, progress: Progre
     records = replay.accounts.records
     for done, (idx, record) in enumerate(sorted(records.items())):
         view = chain.view("account", idx)
-        expected = (
-            record.owner, record.pending_deposit, record.pending_withdrawal, record.withdrawable,
-            record.pending_key,
-        )  # fmt: skip
-        actual = (view.owner, view.pendingDeposit, view.pendingWithdrawal, view.withdrawable, view.pendingKey)
+        expected = {
+            "owner": record.owner,
+            "pendingDeposit": record.pending_deposit,
+            "pendingWithdrawal": record.withdrawal.value,
+            "withdrawable": record.withdrawable,
+            "withdrawalDeadline": record.withdrawal.deadline_s,
+            "keyDeadline": record.key.deadline_s,
+            "pendingKey": record.key.value,
+            "cancelling": record.cancelling.value,
+            "cancelDeadline": record.cancelling.deadline_s,
+            "status": record.status,
+            "frozenRoot": record.frozen_root,
+        }
+        actual = {name: getattr(view, name) for name in expected}
         tally.equal("contract views", Place(chain.head, subject=f"account({idx})"), expected, actual)
         progress("accounts", done + 1, len(records))

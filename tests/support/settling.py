@@ -17,6 +17,7 @@ from bridge.rollup.batch import Slot, encode_partner_word
 from bridge.rollup.receipts import receipts_tree
 from bridge.rollup.transition import Authorisation, RollupState
 from mini_llm.wallet.receipt import Receipt, ReceiptDomain, SignedReceipt, sign_receipt
+from support.leaving import leave
 from support.stack import Stack, Wallet
 
 SIZE = 4
@@ -141,11 +142,17 @@ def export(path: Path, receipts: list[SignedReceipt]) -> Path:
 
 @dataclass
 class Scenario:
-    """Two accounts, two partners, three batches, a change of terms, rewards, withdrawals and payouts."""
+    """Two accounts, two partners, three batches, a change of terms, rewards, withdrawals and payouts.
+
+    carol: left by a freeze and an exit.
+    dave: took back the deposit that no batch had consumed.
+    """
 
     settling: Settling
     alice: Wallet
     bob: Wallet
+    carol: Wallet
+    dave: Wallet
 
     @property
     def stack(self) -> Stack:
@@ -155,8 +162,9 @@ class Scenario:
 def play(settling: Settling) -> Scenario:
     """The honest history that all audit tests start from; one receipt stays unsettled."""
     stack, charge = settling.stack, settling.charge
-    alice, bob = (stack.wallet(name, 20_000_000) for name in ("alice", "bob"))
-    for wallet in (alice, bob):
+    names = ("alice", "bob", "carol", "dave")
+    alice, bob, carol, dave = wallets = [stack.wallet(name, 20_000_000) for name in names]
+    for wallet in wallets:
         stack.deposit(wallet, 10_000_000)
     everyone, functions = (alice, bob), stack.settlement.functions
     charge(alice, 1_234_567, 1), charge(bob, 700_001, 2), charge(alice, 99, 2), charge(bob, 11, 0)
@@ -164,6 +172,7 @@ def play(settling: Settling) -> Scenario:
     settling.settle(
         Slot(alice.idx, charge=1_234_666, key_commit=alice.key_commit, **opening),
         Slot(bob.idx, charge=700_012, key_commit=bob.key_commit, **opening),
+        Slot(carol.idx, deposit=4_000_000, key_commit=carol.key_commit),
         wallets=everyone,
     )  # fmt: skip
     stack.send(stack.relayer, functions.claimPartner(1))
@@ -187,8 +196,9 @@ def play(settling: Settling) -> Scenario:
     stack.change_key(bob, 1)
     charge(alice, 5, 1)
     settling.settle(Slot(alice.idx, charge=5, deposit=2_000_000), wallets=everyone)
+    leave(stack, settling.state, carol, dave)
     charge(alice, 77, 2)
-    return Scenario(settling, alice, bob)
+    return Scenario(settling, *wallets)
 
 
 @contextmanager

@@ -188,18 +188,19 @@ class Stack:
         return wallet.idx
 
     def request_withdrawal(self, wallet: Wallet, amount_base: int) -> None:
-        self._pay_gas(wallet)
+        self.fund_gas(wallet)
         self.send(wallet.account, self.settlement.functions.requestWithdrawal(amount_base))
 
     def change_key(self, wallet: Wallet, index: int) -> None:
         """Requests session key number `index`; the wallet signs with it from now on."""
-        self._pay_gas(wallet)
+        self.fund_gas(wallet)
         typed = session_key_typed_data(self.chain_id, self.settlement.address, index)
         signature = wallet.account.sign_typed_data(full_message=typed).signature
         wallet.session_secret = derive_session_secret(bytes(signature))
         self.send(wallet.account, self.settlement.functions.setSessionKey(wallet.key_commit))
 
-    def _pay_gas(self, wallet: Wallet) -> None:
+    def fund_gas(self, wallet: Wallet) -> None:
+        """Ether for what the wallet sends itself."""
         self.anvil.rpc("anvil_setBalance", wallet.address, hex(10**19))
 
     def _eip712(self, name: str, contract: Contract) -> dict[str, Any]:
