@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 
 from sqlalchemy import Select, select
 
@@ -56,10 +56,10 @@ class Alerts:
     def __init__(self, records: AlertRecords, emit: Emit) -> None:
         self._records, self._emit = records, emit
 
-    def show(self, present: Mapping[str, str]) -> None:
-        """Makes exactly the alerts open that are present: detail by code."""
+    def show(self, present: Mapping[str, str], managed: Set[str]) -> None:
+        """Opens the alerts that are present, detail by code; of the `managed` codes, clears all others."""
         for alert in self._records.open_alerts():
-            if alert.code not in present:
+            if alert.code in managed and alert.code not in present:
                 self.clear(alert.code)
         for code, detail in present.items():
             self.open(code, detail)

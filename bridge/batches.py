@@ -140,6 +140,12 @@ class Batches(Sessions):
                 )
             )
 
+    def final_after(self, block_number: int) -> list[int]:
+        """Numbers of the batches that are final by a block behind this one."""
+        behind = (BatchRow.step == BatchStep.FINAL, BatchRow.block_number > block_number)
+        with self._session() as session:
+            return list(session.scalars(select(BatchRow.number).where(*behind).order_by(BatchRow.number)))
+
     def reopen(self, number: int) -> None:
         """Takes a batch back that was final until the chain dropped its block: it is to be sent again."""
         with self._session() as session:

@@ -11,17 +11,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from bridge.rollup.batch import Slot
-
-REGION_BITS = 12
-
-
-def region_of(idx: int) -> int:
-    return idx >> REGION_BITS
-
-
-def max_regions(n: int) -> int:
-    return max(2, -(-n // 4))
+from bridge.rollup.batch import Slot, max_regions, region_of
 
 
 @dataclass(frozen=True)

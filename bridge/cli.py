@@ -5,18 +5,20 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import wraps
 from pathlib import Path
 from typing import Any
 
 import click
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from bridge.audit import audit_command
 from bridge.config import BridgeSettings, read_settings
 from bridge.errors import BridgeError, ConfigError, NotACheckout, NotLeader, RpcUnavailable
+from bridge.health import problems
 from bridge.pipeline import Pipeline
 from bridge.rollup.errors import InvalidTransition
 from bridge.status import Status, read_status
@@ -110,18 +112,26 @@ def settle(mode: str | None, interval: int, as_json: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @exit_codes
 def status(as_json: bool) -> None:
-    """Shows batches, accounts, what waits for settlement and how far the chain was read.
+    """Shows batches, what waits for settlement and for how long, keys, leader, and what is wrong.
+
+    Exits 4 if anything is wrong: a health rule is broken or an alert of `vibes settle` is open. Creates and
+    changes nothing.
 
     \b
     Examples:
       vibes status
       vibes status --json | jq .unsettled_base
     """
-    found = read_status(_settings())
+    settings = _settings()
+    found = read_status(settings)
+    wrong = problems(found, settings.health, settings.operator_address())
+    wrong |= {alert.code: alert.detail for alert in found.alerts if alert.code not in wrong}
     if as_json:
-        click.echo(json.dumps(found.to_dict()))
+        click.echo(json.dumps(found.to_dict() | {"healthy": not wrong, "problems": wrong}))
     else:
-        _print_status(found)
+        _print_status(found, wrong)
+    if wrong:
+        raise SystemExit(EXIT_UNHEALTHY)
 
 
 @main.command(context_settings={"ignore_unknown_options": True}, add_help_option=False)
@@ -192,8 +202,24 @@ def _batch_fields(batch: Batch) -> dict[str, object]:
     }
 
 
-def _print_status(found: Status) -> None:
+def _print_status(found: Status, wrong: Mapping[str, str]) -> None:
     table = Table(show_header=False, box=None)
-    for name, value in found.to_dict().items():
+    for name, value in _flat(found.to_dict()):
         table.add_row(name.replace("_", " "), "–" if value is None else str(value))
+    for code, detail in wrong.items():
+        table.add_row(f"[red]{code}[/red]", escape(detail))
+    if not wrong:
+        table.add_row("health", "[green]good[/green]")
     Console().print(table)
+
+
+def _flat(fields: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, object]]:
+    """Nested fields as rows, by their path."""
+    for name, value in fields.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{above}{name} ")
+        elif isinstance(value, (list, tuple)):
+            for number, part in enumerate(value, 1):
+                yield from _flat(part, f"{above}{name} {number} ")
+        else:
+            yield f"{above}{name}", value

@@ -63,10 +63,13 @@ def collect(
 
 
 def candidates(state: ChainState, ledger: Connection) -> Iterable[Candidate]:
-    """Every account that has unsettled charges or open requests that can be served now."""
+    """Every account that has unsettled charges or open requests that can be served now.
+
+    Frozen accounts are left out, and charges whose deposit the chain has dropped.
+    """
     settled = {idx: one.spent for idx, one in state.rollup.accounts.items()}
     unsettled = {one.idx: one for one in read.unsettled(ledger, settled)}
-    for idx in sorted((unsettled.keys() | state.requests.keys()) - frozen(state)):
+    for idx in sorted((unsettled.keys() | state.requests.keys()) - state.frozen):
         requests = state.requests.get(idx, Requests())
         slot = next_slot(ledger, idx, account(state, idx), requests)
         if slot is None:
@@ -86,7 +89,11 @@ def next_slot(ledger: Connection, idx: int, before: AccountState, requests: Requ
     charge = view.spent_base - before.spent
     if charge < 0:
         raise LedgerBehindChain(idx, before.spent, view.spent_base)
-    idle = view.reserved_base == 0
+    covered = min(before.balance + requests.deposit_base, view.ceiling_base - before.spent)
+    owing = charge > covered  # a reorganisation took a deposit that was spent: see `read.deficits`
+    if owing:
+        charge = read.chargeable_base(ledger, idx, before.spent, max(0, covered))
+    idle = view.reserved_base == 0 and not owing
     fresh = before.key_commit == 0
     key_commit = requests.key_commit if fresh or idle else 0
     if fresh and not key_commit:
@@ -94,7 +101,7 @@ def next_slot(ledger: Connection, idx: int, before: AccountState, requests: Requ
     deposit = countable_deposit(requests, charge - before.balance)
     balance = before.balance + deposit - charge
     withdraw, drain = 0, False
-    if requests.withdrawal_base:
+    if requests.withdrawal_base and not owing:
         if requests.withdrawal_base <= balance - view.reserved_base:
             withdraw = requests.withdrawal_base
         elif idle:
@@ -118,7 +125,7 @@ def countable_deposit(requests: Requests, missing_base: int) -> int:
     All of it but the part whose cancellation was announced; of that only what charges need that were made on
     the strength of it. missing_base: charges that the balance does not cover, negative if it does.
     """
-    cancelling_base = min(cancelling(requests), requests.deposit_base)
+    cancelling_base = min(requests.cancelling_base, requests.deposit_base)
     free_base = requests.deposit_base - cancelling_base
     return free_base + min(cancelling_base, max(0, missing_base - free_base))
 
@@ -151,16 +158,6 @@ def partner_words(receipts: Iterable[SignedReceipt]) -> tuple[int, ...]:
         partner = signed.receipt.partner
         gross[partner] = gross.get(partner, 0) + signed.receipt.charge_base
     return tuple(encode_partner_word(partner, gross[partner]) for partner in sorted(gross))
-
-
-def cancelling(requests: Requests) -> int:
-    """Part of the pending deposit whose cancellation was announced, base units."""
-    return getattr(requests, "cancelling_base", 0)
-
-
-def frozen(state: ChainState) -> set[int]:
-    """Accounts that no batch may touch any more."""
-    return getattr(state, "frozen", set())
 
 
 def account(state: ChainState, idx: int) -> AccountState:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
+from eth_account import Account
 from eth_typing import ChecksumAddress
 from eth_utils.address import is_address, to_checksum_address
 
@@ -27,6 +28,22 @@ class TxType(StrEnum):
 
 
 @dataclass(frozen=True)
+class HealthLimits:
+    """Beyond these the bridge is unhealthy.
+
+    lag_s: seconds that the last block read may be behind the newest. queue_age_s: seconds that a charge or
+    request may wait. deadline_s: seconds that must be left until a request's deadline. batch_age_s: seconds
+    from sealing to final. operator_gwei: ether that the operator must have, in gwei.
+    """
+
+    lag_s: int = 300
+    queue_age_s: int = 3_600
+    deadline_s: int = 21_600
+    batch_age_s: int = 1_800
+    operator_gwei: int = 10_000_000
+
+
+@dataclass(frozen=True)
 class BridgeSettings:
     """Where the bridge reads and writes.
 
@@ -43,7 +60,7 @@ class BridgeSettings:
     max_fee_wei: most that the operator pays per gas. stuck_s: seconds after which a transaction that is not
         mined is replaced by one that offers more. tx_type: which transactions the chain takes.
     prover_workers: batches proved at a time. prover_scheduler: address of a Dask scheduler, None for
-        processes on this machine.
+        processes on this machine. health: thresholds of `vibes status`.
     """
 
     rpc_url: str
@@ -62,6 +79,11 @@ class BridgeSettings:
     tx_type: TxType = TxType.AUTO
     prover_workers: int = 1
     prover_scheduler: str | None = None
+    health: HealthLimits = field(default_factory=HealthLimits)
+
+    def built_sizes(self) -> list[int]:
+        """Batch sizes with a folder of artefacts, rising."""
+        return sorted(int(folder.name[5:]) for folder in self.circuits_dir.glob("batch[0-9]*"))
 
     def confirmations_on(self, chain_id: int) -> int:
         """Blocks that must lie on top of a block before its events count."""
@@ -82,6 +104,12 @@ class BridgeSettings:
         if len(digits) != 64 or any(digit not in "0123456789abcdefABCDEF" for digit in digits):
             raise ConfigError(name, "does not hold a 32-byte hex private key")
         return "0x" + digits
+
+    def operator_address(self) -> str | None:
+        """Address of the operator's key, None if no key file is set. Raises ConfigError."""
+        if self.operator_key_file is None:
+            return None
+        return str(Account.from_key(self.operator_key()).address)
 
 
 def _required(environ: Mapping[str, str], name: str) -> str:
@@ -125,6 +153,13 @@ def read_settings(environ: Mapping[str, str]) -> BridgeSettings:
         tx_type=_tx_type(environ),
         prover_workers=_positive(environ, "VIBES_PROVER_WORKERS", 1),
         prover_scheduler=environ.get("VIBES_PROVER_SCHEDULER") or None,
+        health=HealthLimits(
+            lag_s=_positive(environ, "VIBES_MAX_LAG_S", HealthLimits.lag_s),
+            queue_age_s=_positive(environ, "VIBES_MAX_QUEUE_AGE_S", HealthLimits.queue_age_s),
+            deadline_s=_positive(environ, "VIBES_MIN_DEADLINE_S", HealthLimits.deadline_s),
+            batch_age_s=_positive(environ, "VIBES_MAX_BATCH_AGE_S", HealthLimits.batch_age_s),
+            operator_gwei=_positive(environ, "VIBES_MIN_OPERATOR_GWEI", HealthLimits.operator_gwei),
+        ),
     )
 
 

@@ -184,6 +184,22 @@ class FalseReceipt(BridgeError):
         super().__init__(f"receipt of {tx_hash}: {part} is {actual}, expected {expected}")
 
 
+class FalseLog(BridgeError):
+    """The node showed a log that its transaction does not have: the node lies or is broken."""
+
+    def __init__(self, reference: str, claimed: str) -> None:
+        self.reference, self.claimed = reference, claimed
+        super().__init__(f"event {reference}: its transaction has no log {claimed}")
+
+
+class FalseState(BridgeError):
+    """Logs and the contract's storage differ: logs were made up or withheld by a lying or broken node."""
+
+    def __init__(self, part: str, stored: int, told: int) -> None:
+        self.part, self.stored, self.told = part, stored, told
+        super().__init__(f"{part}: {stored} in the contract's storage, {told} by the node's logs")
+
+
 class SettlementTimeout(BridgeError):
     """A sent batch was not mined or confirmed in time; running again continues with the same transaction."""
 

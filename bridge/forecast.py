@@ -34,7 +34,7 @@ def forecast(state: ChainState, batches: Iterable[Batch]) -> Forecast:
     ahead.rollup, ahead.requests = state.rollup.copy(), deepcopy(state.requests)
     for batch in batches:
         event = settled_event(batch)
-        gone = sorted(slot.idx for slot in event.slots() if slot.idx in getattr(ahead, "frozen", ()))
+        gone = sorted(slot.idx for slot in event.slots() if slot.idx in ahead.frozen)
         if gone:
             return Forecast(ahead, batch, f"account {gone[0]} is frozen")
         try:

@@ -16,16 +16,14 @@ from bridge.chain.client import ChainClient
 from bridge.chain.settlement import SettlementContract
 from bridge.collect import collect
 from bridge.config import BridgeSettings
-from bridge.errors import (
-    FeeLimitReached,
-    RpcUnavailable,
-    SettlementTimeout,
-)
+from bridge.crosscheck import CrossCheck
+from bridge.errors import FeeLimitReached, RpcRefused, RpcUnavailable, SettlementTimeout
 from bridge.forecast import forecast
 from bridge.indexer import Indexer
 from bridge.leader import Leader
 from bridge.mirror import mirror
 from bridge.proofs import Proofs, open_prover
+from bridge.status import Status, chain_facts, status_of
 from bridge.store import open_store
 from bridge.submit import FeePolicy, Submitter
 from bridge.tables import Batch, BatchStep
@@ -51,7 +49,10 @@ def _silent(_event: Mapping[str, object]) -> None:
 
 
 class Pipeline:
-    """One operator's bridge. Not for use by several threads at a time."""
+    """One operator's bridge. Not for use by several threads at a time.
+
+    settings: what it was opened with. alerts: where it says what its operator has to know.
+    """
 
     def __init__(
         self, settings: BridgeSettings, report: Report, emit: Emit = _silent, wait_to_lead: bool = False
@@ -63,21 +64,21 @@ class Pipeline:
         Raises ConfigError, NotLeader, RpcUnavailable, WrongChain, NoContract, WrongDomain, WrongStore,
         NotOperator, VerifierMismatch, NoBatchSize, ArtifactsMissing, DevelopmentKeyRefused.
         """
-        self._settings, self._report = settings, report
+        self.settings, self._report = settings, report
         self._mined: set[int] = set()  # in a block, which may still be dropped
         with ExitStack() as opened:
             self._open(opened, emit, wait_to_lead)
             self._opened = opened.pop_all()
 
     def _open(self, opened: ExitStack, emit: Emit, wait_to_lead: bool) -> None:
-        settings, report = self._settings, self._report
+        settings, report = self.settings, self._report
         key = settings.operator_key()
         self._store = open_store(settings.store_url)
         opened.callback(self._store.engine.dispose)
         self._leader = Leader(self._store.engine)
         opened.callback(self._leader.release)
         self._leader.acquire(wait_to_lead, report)
-        self._alerts = Alerts(self._store, emit)
+        self.alerts = Alerts(self._store, emit)
         self._client = ChainClient(settings.rpc_url, settings.timeout_s, settings.chain_id)
         self._contract = SettlementContract(self._client, settings.settlement)
         self._receipt_domain = ReceiptDomain(self._client.chain_id, settings.settlement)
@@ -85,6 +86,7 @@ class Pipeline:
         self._indexer = Indexer(
             self._client, self._contract, self._store, settings.start_block, confirmations, report
         )
+        self._checks = CrossCheck(self._contract, self._store)
         policy = FeePolicy(settings.max_fee_wei, settings.stuck_s, settings.tx_type)
         self._submitter = Submitter(self._client, self._contract, self._store, key, policy)
         engine = open_database(settings.ledger_url)
@@ -168,16 +170,28 @@ class Pipeline:
             batch = self._store.find_batch(number)
             if batch is not None and batch.step is BatchStep.SUBMITTED:
                 sent_at = sent_at or time.monotonic()
-                if time.monotonic() - sent_at >= self._settings.mining_timeout_s:
-                    raise SettlementTimeout(number, str(batch.tx_hash), self._settings.mining_timeout_s)
+                if time.monotonic() - sent_at >= self.settings.mining_timeout_s:
+                    raise SettlementTimeout(number, str(batch.tx_hash), self.settings.mining_timeout_s)
         return batch
+
+    def status(self) -> Status:
+        """How things stand, without reading everything anew."""
+        try:
+            facts = chain_facts(self.settings, self._contract, self._store)
+        except (RpcRefused, RpcUnavailable):
+            facts = None
+        return status_of(self.settings, self._store, self._indexer.state, self._ledger, facts)
 
     # -- steps
 
     def _follow(self) -> None:
-        """Indexes what is confirmed and brings it into the ledger."""
+        """Indexes what is confirmed, checks it a second way, and brings it into the ledger."""
         self._client.require_chain()
-        self._indexer.advance()
+        for rewind in self._indexer.advance():
+            self.alerts.note("reorg", str(rewind))
+            for number in self._store.final_after(rewind.to_block):
+                self._store.reopen(number)
+        self._checks.events(self._indexer.state)
         self._leader.check()
         mirrored = mirror(self._store, self._ledger)
         if mirrored:
@@ -187,11 +201,9 @@ class Pipeline:
         """Closes the batches that the chain has, takes back those that it dropped, drops the impossible."""
         self._leader.check()
         settled = self._indexer.state.batch_number
-        last = self._store.last_final()
-        while last is not None and last.number > settled:
+        while (last := self._store.last_final()) is not None and last.number > settled:
             self._store.reopen(last.number)
-            self._alerts.note("batch_dropped", f"batch {last.number}: its block is no longer in the chain")
-            last = self._store.last_final()
+            self.alerts.note("batch_dropped", f"batch {last.number}: its block is no longer in the chain")
         for batch in self._store.unfinished():
             if batch.number <= settled and not self._close(batch):
                 break
@@ -213,14 +225,14 @@ class Pipeline:
 
     def _discard(self, number: int, reason: str) -> None:
         numbers = ", ".join(str(one) for one in self._store.discard_from(number))
-        self._alerts.note("batch_discarded", f"batch {numbers}: {reason}")
+        self.alerts.note("batch_discarded", f"batch {numbers}: {reason}")
         self._report(f"batch {numbers}: {reason}; its charges are collected anew")
 
     def _seal(self) -> Batch | None:
         """Seals the next batch on top of those that are not settled, if there is enough for one."""
         unfinished = self._store.unfinished()
         sealed = [batch for batch in unfinished if batch.step is BatchStep.SEALED]
-        if len(sealed) >= self._settings.prover_workers or len(unfinished) >= MAX_UNFINISHED:
+        if len(sealed) >= self.settings.prover_workers or len(unfinished) >= MAX_UNFINISHED:
             return None
         ahead = forecast(self._indexer.state, unfinished)
         batch = self._ledger.read(
@@ -234,6 +246,7 @@ class Pipeline:
         )
         if batch is None:
             return None
+        self._checks.accounts(batch.indices, self._indexer.state)
         self._leader.check()
         self._store.seal(batch)
         self._report(
@@ -250,6 +263,8 @@ class Pipeline:
 
     def _submit(self) -> None:
         """Sends the first batch that is not mined, if it is proved: the next one builds on its root."""
+        if self._indexer.state.paused:  # the contract would refuse it
+            return
         for batch in self._store.unfinished():
             if batch.step is BatchStep.SEALED:
                 return
@@ -262,9 +277,9 @@ class Pipeline:
             try:
                 batch = self._submitter.push(batch)
             except FeeLimitReached as error:
-                self._alerts.open("fee_limit", f"batch {batch.number}: {error}")
+                self.alerts.open("fee_limit", f"batch {batch.number}: {error}")
                 return
-            self._alerts.clear("fee_limit")
+            self.alerts.clear("fee_limit")
             if batch.tx_hash not in (None, before):
                 self._report(f"batch {batch.number}: sent as {batch.tx_hash}")
             return

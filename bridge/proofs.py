@@ -19,7 +19,7 @@ Key = tuple[int, int, int]
 
 def open_prover(settings: BridgeSettings, contract: SettlementContract) -> Prover:
     """A prover for the sizes that were built and registered. Raises VerifierMismatch, NoBatchSize."""
-    built = sorted(int(folder.name[5:]) for folder in settings.circuits_dir.glob("batch[0-9]*"))
+    built = settings.built_sizes()
     registered = {size: found for size in built if (found := contract.circuit_hash(size)) is not None}
     if not registered:
         raise NoBatchSize(tuple(built))

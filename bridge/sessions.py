@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import Connection, Engine, create_engine, event, inspect, make_url
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
+from bridge.errors import ConfigError
 from bridge.tables import Table
 
 
@@ -32,6 +35,27 @@ def open_engine(url: str) -> Engine:
         event.listen(engine, "begin", _begin)
     Table.metadata.create_all(engine)
     return engine
+
+
+def require_table(name: str, url: str, table: str) -> None:
+    """Refuses a database that is not there, or is not the expected one, instead of creating anything in it.
+
+    name: the setting that holds the URL. table: what the database must have. Raises ConfigError.
+    """
+    try:
+        parsed = make_url(url)
+        file = parsed.database if parsed.get_backend_name() == "sqlite" else None
+        if file and not Path(file).is_file():
+            raise ConfigError(name, f"names {file}, which does not exist")
+        engine = create_engine(parsed)
+        try:
+            known = inspect(engine).has_table(table)
+        finally:
+            engine.dispose()
+    except SQLAlchemyError as error:  # its text may hold the password
+        raise ConfigError(name, f"cannot be opened: {type(error).__name__}") from None
+    if not known:
+        raise ConfigError(name, f"names a database that has no table {table!r}")
 
 
 def _durable(connection: Any, _record: object) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import delete, func, select, update
 
 from bridge.alerts import AlertRecords
 from bridge.batches import Batches
@@ -98,6 +98,18 @@ class Store(Batches, AlertRecords):
                 select(EventRow).where(EventRow.position > position).order_by(EventRow.position)
             ).all()
         return ((row.position, row.to_event()) for row in rows)
+
+    def events_named(self, *names: str, since: int = 0) -> list[ChainEvent]:
+        """The events with these names that were first seen at or after `since` (unix seconds), in order."""
+        found = select(EventRow).where(EventRow.name.in_(names), EventRow.seen_at >= since)
+        with self._session() as session:
+            return [row.to_event() for row in session.scalars(found.order_by(EventRow.position))]
+
+    def accounts_opened(self) -> int:
+        """How many accounts the events opened."""
+        with self._session() as session:
+            query = select(func.count()).select_from(EventRow).where(EventRow.name == "AccountOpened")
+            return int(session.scalars(query).one())
 
     def unmirrored(self) -> list[tuple[int, ChainEvent]]:
         """(position, event) of what the ledger does not have yet, in chain order."""

@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy import BigInteger, Index, UniqueConstraint
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
+from bridge.rollup.batch import decode_slot
 from bridge.state import BatchHeader, ChainEvent
 
 
@@ -121,6 +122,7 @@ class BatchRow(Table):
             tx_hash=self.tx_hash,
             block_number=self.block_number,
             gas_used=self.gas_used,
+            sealed_at=self.sealed_at,
         )
 
 
@@ -210,7 +212,7 @@ class Batch:
     """A batch as stored: fields of later steps are empty until the step is done.
 
     words: two per slot, padded to `size` slots. partner_words: partner id << 64 | gross. proof: 8 words.
-    witness_ms, prove_ms: milliseconds. gas_used: gas of the settling transaction.
+    witness_ms, prove_ms: milliseconds. gas_used: gas of the settling transaction. sealed_at: unix seconds.
     """
 
     number: int
@@ -226,6 +228,13 @@ class Batch:
     tx_hash: str | None = None
     block_number: int | None = None
     gas_used: int | None = None
+    sealed_at: int = 0
+
+    @property
+    def indices(self) -> list[int]:
+        """The accounts that it updates."""
+        slots = zip(self.words[::2], self.words[1::2], strict=True)
+        return [slot.idx for w0, w1 in slots if (slot := decode_slot(w0, w1)) is not None]
 
     @property
     def accounts(self) -> int:

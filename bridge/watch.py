@@ -4,48 +4,78 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import Final
 
-from bridge.errors import BatchTaken, ContractReverted, RpcRefused, RpcUnavailable, SettlementFailed
+from bridge.errors import (
+    BatchTaken,
+    BridgeError,
+    ContractReverted,
+    RpcRefused,
+    RpcUnavailable,
+    SettlementFailed,
+)
+from bridge.health import CODES, problems
 from bridge.pipeline import FIRST_POLL_S, LONGEST_POLL_S, PROOF_POLL_S, Pipeline
 from bridge.prover import ProverFailed
 from bridge.proving.engines import SchedulerUnavailable
 from bridge.tables import BatchStep
 
-WAITED_OUT = (
-    BatchTaken,
-    ContractReverted,
-    ProverFailed,
-    RpcRefused,
-    RpcUnavailable,
-    SchedulerUnavailable,
-    SettlementFailed,
-)
-"""What may be over the next time that a watching bridge looks."""
+WAITED_OUT: Final[dict[type[BridgeError], str]] = {
+    BatchTaken: "batch_taken",
+    ContractReverted: "settlement_refused",
+    ProverFailed: "prover_failed",
+    RpcRefused: "node_refused",
+    RpcUnavailable: "node_unreachable",
+    SchedulerUnavailable: "prover_failed",
+    SettlementFailed: "settlement_refused",
+}
+"""What may be over the next time that a watching bridge looks, and the alert that it raises until then."""
+
+STOPPED: Final = "stopped"
+"""Alert of an error that ends the bridge; cleared by the next one that gets through a turn."""
+
+HEALTH_S: Final = 10
+"""Between two looks at the health rules, seconds."""
 
 
 def watch(pipeline: Pipeline, interval_s: int, report: Callable[[str], None]) -> None:
     """Settles for ever: at once while there is work, else every `interval_s` seconds.
 
-    An outage, a refusal or a transaction that is not mined is waited out; an error that shows that node,
-    ledger or store are not to be trusted ends it.
+    An outage, a refusal or a transaction that is not mined is waited out, with an alert; an error that shows
+    that node, ledger or store are not to be trusted raises an alert and ends it.
     """
     pipeline.warm_up()
-    pause_s = FIRST_POLL_S
+    pause_s, looked_at = FIRST_POLL_S, float("-inf")
     while True:
         before = pipeline.steps()
+        trouble: dict[str, str] = {}
         try:
             pipeline.turn()
-        except WAITED_OUT as error:
+        except tuple(WAITED_OUT) as error:
+            trouble = {WAITED_OUT[type(error)]: str(error)}
             report(f"{error}; trying again in {interval_s} s")
-            time.sleep(interval_s)
-            continue
+        except Exception as error:
+            pipeline.alerts.open(STOPPED, f"{type(error).__name__}: {error}")
+            raise
+        if trouble or time.monotonic() - looked_at >= HEALTH_S:
+            check_health(pipeline, trouble)
+            looked_at = float("-inf") if trouble else time.monotonic()
         after = pipeline.steps()
-        if before != after:
-            pause_s = FIRST_POLL_S
-        elif not after:
+        if trouble or not after:
             time.sleep(interval_s)
+        elif before != after:
+            pause_s = FIRST_POLL_S
         elif BatchStep.SEALED in after.values():
             pipeline.wait_for_proof(PROOF_POLL_S)
         else:
             time.sleep(pause_s)
             pause_s = min(2 * pause_s, LONGEST_POLL_S)
+
+
+def check_health(pipeline: Pipeline, trouble: dict[str, str]) -> None:
+    """Opens an alert for everything that is wrong now, and clears those that are over.
+
+    trouble: detail by code of what just went wrong.
+    """
+    found = problems(pipeline.status(), pipeline.settings.health) | trouble
+    pipeline.alerts.show(found, managed={*CODES, *WAITED_OUT.values(), STOPPED})

@@ -98,6 +98,12 @@ class SettlementContract:
         with self.client.answering("eth_call"):
             return bytes(contract.functions.circuitHash().call()).hex()
 
+    def account(self, idx: int, block: BlockIdentifier) -> Mapping[str, Any]:
+        """What the contract stores of an account (ISettlement.Account), by field name; raises as `view`."""
+        (function,) = self._contract.functions.account.abi["outputs"]
+        names = [str(part["name"]) for part in function["components"]]
+        return dict(zip(names, self.view("account", idx, block=block), strict=True))
+
     # -- reading
 
     def read_event(self, log: LogReceipt, seen_at: int) -> ChainEvent | None:

@@ -284,12 +284,13 @@ def test_the_command_line_has_documented_exit_codes(
         result = CliRunner().invoke(main, arguments, env=operator.environment | changes)
         return result.exit_code, result.output
 
+    code, output = run("status", "--json")
+    assert (code, "bridge.db, which does not exist" in output) == (2, True)
+    assert not (operator.folder / "bridge.db").exists()
     assert run("settle")[0] == 2
     assert run("settle", "--once", VIBES_SETTLEMENT="0x1")[0] == 2
     assert run("settle", "--once", VIBES_RPC_URL="http://127.0.0.1:9")[0] == 3
     assert run("settle", "--once", VIBES_CHAIN_ID="1")[0] == 1
-    code, output = run("status", "--json")
-    assert (code, json.loads(output)["indexed_block"]) == (0, None)
     code, output = run("settle", "--once", "--json")
     assert code == 0
     assert json.loads(output.splitlines()[-1])["number"] == 1
