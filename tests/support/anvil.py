@@ -48,8 +48,22 @@ def artifact(name: str) -> tuple[list[dict[str, Any]], str]:
         if not _built():
             subprocess.run([tool("forge"), "build", "--quiet", "--skip", "test"], cwd=ROOT, check=True)
             _built.cache_clear()
-    text = (build / "forge" / f"{name}.sol" / f"{name}.json").read_text()
-    compiled = json.loads(text)
+    return _compiled(build / "forge" / f"{name}.sol" / f"{name}.json")
+
+
+@cache
+def double(name: str) -> tuple[list[dict[str, Any]], str]:
+    """The same of a test double in contracts/test/Doubles.sol."""
+    source, output = "contracts/test/Doubles.sol", ROOT / "build" / "forge-doubles"
+    command = [tool("forge"), "build", "--quiet", "--out", output, "--cache-path", output / "cache", source]
+    with (ROOT / "build" / "forge.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        subprocess.run(command, cwd=ROOT, check=True)
+    return _compiled(output / "Doubles.sol" / f"{name}.json")
+
+
+def _compiled(file: Path) -> tuple[list[dict[str, Any]], str]:
+    compiled = json.loads(file.read_text())
     return compiled["abi"], compiled["bytecode"]["object"]
 
 
