@@ -143,7 +143,7 @@ contract SettlementBatchesTest is Fixture {
         );
     }
 
-    function test_a_later_deposit_does_not_break_a_sealed_batch() public {
+    function test_attack_dust_deposit_against_a_sealed_batch() public {
         uint256 idx = _deposit(alice, 50 * VIBES);
         uint256[] memory sealedWords = _slot(_word(idx, 0, 0, 50 * VIBES, 0, false), KEY_COMMIT);
         _deposit(alice, 1);

@@ -94,7 +94,7 @@ contract SettlementDepositsTest is Fixture {
         settlement.deposit(AMOUNT, KEY_COMMIT);
     }
 
-    function test_a_token_that_keeps_a_part_is_refused() public {
+    function test_attack_fee_on_transfer_token() public {
         (UnrulyToken unruly, Settlement other) = _withUnrulyToken();
         unruly.keep(100);
         vm.expectRevert(
@@ -104,7 +104,7 @@ contract SettlementDepositsTest is Fixture {
         other.deposit(AMOUNT, KEY_COMMIT);
     }
 
-    function test_a_token_that_calls_back_is_refused() public {
+    function test_attack_reentrant_token_on_deposit() public {
         (UnrulyToken unruly, Settlement other) = _withUnrulyToken();
         unruly.callBack(address(other), abi.encodeCall(other.deposit, (AMOUNT, KEY_COMMIT)));
         vm.expectRevert(abi.encodeWithSignature("ReentrancyGuardReentrantCall()"));

@@ -82,6 +82,27 @@ contract SettlementGasTest is Deployment {
         assertTrue(beside <= before + 20_000, "a look at each slot and three words");
     }
 
+    /// @dev The calls by which an owner leaves, each a transaction of its own.
+    /// forge-config: default.isolate = true
+    function test_gas_of_leaving() public {
+        vm.warp(block.timestamp + 2 days);
+        settlement.freeze(FIRST_IDX);
+        _used("freeze, the first ever");
+        settlement.freeze(FIRST_IDX + 1);
+        _used("freeze");
+        uint256[8] memory proof;
+        settlement.exit(FIRST_IDX, AMOUNT, proof);
+        _used("exit, without about 205k for the proof");
+        settlement.withdraw(FIRST_IDX);
+        _used("withdraw");
+        vm.prank(_wallet(2));
+        settlement.announceCancelDeposit();
+        _used("announceCancelDeposit");
+        vm.warp(block.timestamp + 2 days);
+        settlement.cancelDeposit(FIRST_IDX + 2);
+        _used("cancelDeposit");
+    }
+
     function _settleAll(uint256 deposited, uint256 withdrawn) internal {
         _settleSlots(SLOTS, deposited, withdrawn);
     }

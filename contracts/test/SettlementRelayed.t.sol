@@ -27,7 +27,7 @@ contract SettlementRelayedTest is Fixture {
         assertEq(settlement.account(idx).pendingDeposit, AMOUNT, "pending");
     }
 
-    function test_a_relayer_cannot_attach_another_key_amount_or_owner() public {
+    function test_attack_relayed_deposit_with_a_foreign_key_amount_or_owner() public {
         ISettlement.DepositIntent memory intent = _intent(alice, KEY_COMMIT);
         bytes memory signature = _signIntent(ALICE_KEY, intent, 0);
         intent.keyCommit = 666;
@@ -96,7 +96,7 @@ contract SettlementRelayedTest is Fixture {
         assertEq(settlement.account(idx).pendingDeposit, AMOUNT, "pending");
     }
 
-    function test_an_authorisation_is_for_one_key_and_one_use() public {
+    function test_attack_authorisation_with_a_foreign_key_or_used_twice() public {
         (uint8 v, bytes32 r, bytes32 s) = _signAuthorization(KEY_COMMIT, "salt");
         vm.expectRevert(abi.encodeWithSignature("InvalidAuthorizationSignature()"));
         settlement.depositWithAuthorization(alice, AMOUNT, 666, "salt", 0, type(uint256).max, v, r, s);

@@ -55,7 +55,7 @@ contract SettlementRevenueTest is Fixture {
         assertEq(token.balanceOf(partnerOnePayout), 30 * VIBES, "paid");
     }
 
-    function test_a_new_share_is_never_retroactive() public {
+    function test_attack_retroactive_share() public {
         vm.expectEmit(true, false, false, true, address(settlement));
         emit ISettlement.PartnerTermsApplied(1, 3_000, 0, 0);
         _settleCharge(idx, 100 * VIBES, 1);
