@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 from support.anvil import Anvil, circuits, running_anvil
 from support.operator import Operator, operating
 from support.settling import Scenario, played
 from support.stack import Stack
+
+# No deadline: a test asserts what code does, not how fast a busy machine does it. CI tries the same examples
+# each time, so that a change fails for what it changed; everywhere else the search goes on at random.
+settings.register_profile("house", deadline=None, derandomize=os.environ.get("CI") == "true")
+settings.load_profile("house")
 
 
 @pytest.fixture
