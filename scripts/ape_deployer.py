@@ -9,6 +9,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,20 +28,35 @@ class ApeFailed(Exception):
     """The compiler or the scratch chain did not start, or a transaction was refused or reverted."""
 
 
+@dataclass(frozen=True)
+class Sending:
+    """How transactions are sent.
+
+    legacy: for chains that take plain gas prices only.
+    confirmations: blocks to wait for on top of each; 0 on a chain that makes a block for each transaction.
+    price: says what an amount of gas costs, for the report.
+    """
+
+    legacy: bool = False
+    confirmations: int = 0
+    price: Callable[[int], str] | None = None
+
+
 class Deployer:
     """Sends transactions from one key through ape and reports each with the gas that it used.
 
     `project` has the compiled contracts; a network must be connected. `gas_used` is the sum so far.
     """
 
-    def __init__(self, project: Any, private_key: str, chain_id: int, report: Report) -> None:
+    def __init__(self, project: Any, private_key: str, report: Report, sending: Sending) -> None:
         from ape_accounts.accounts import ApeSigner
 
-        self._project, self._report = project, report
+        self._project, self._report, self._price = project, report, sending.price
         self._account = ApeSigner(private_key=private_key)
         self.address: str = self._account.address
-        confirmations = 0 if chain_id in LOCAL_CHAIN_IDS else LIVE_CONFIRMATIONS
-        self._options: dict[str, Any] = {"required_confirmations": confirmations}
+        self._options: dict[str, Any] = {"required_confirmations": sending.confirmations}
+        if sending.legacy:
+            self._options["type"] = 0
         self.gas_used = 0
 
     def deploy(self, name: str, *arguments: Any) -> Any:
@@ -56,7 +72,8 @@ class Deployer:
 
     def _count(self, what: str, receipt: Any) -> None:
         self.gas_used += receipt.gas_used
-        self._report(f"{what} ({receipt.gas_used:,} gas)")
+        cost = f", {self._price(receipt.gas_used)}" if self._price else ""
+        self._report(f"{what} ({receipt.gas_used:,} gas{cost})")
 
 
 def prepare_ape() -> Any:
@@ -115,13 +132,15 @@ def scratch_chain(chain_id: int, rich: str, *options: str) -> Iterator[str]:
 
 
 @contextmanager
-def connected(url: str, project: Any, private_key: str, report: Report) -> Iterator[Deployer]:
+def connected(
+    url: str, project: Any, private_key: str, report: Report, sending: Sending | None = None
+) -> Iterator[Deployer]:
     """A deployer on the chain behind `url`. Raises ApeFailed if something fails there."""
     from ape import networks
     from ape.exceptions import ApeException
 
     try:
-        with networks.parse_network_choice(url) as provider:
-            yield Deployer(project, private_key, provider.chain_id, report)
+        with networks.parse_network_choice(url):
+            yield Deployer(project, private_key, report, sending or Sending())
     except ApeException as error:
         raise ApeFailed(str(error)) from error

@@ -26,27 +26,26 @@ from pathlib import Path
 from typing import Any
 
 from ape_deployer import (
+    LIVE_CONFIRMATIONS,
     LOCAL_CHAIN_IDS,
     ApeFailed,
     Deployer,
     Report,
+    Sending,
     connected,
     prepare_ape,
     scratch_chain,
 )
+from deployable import Circuit, DeployRefused, built_circuits
+from networks import CUSTOM, NETWORKS, Network, NetworkRefused, network_for
 from web3 import HTTPProvider, Web3
+from web3.middleware import ExtraDataToPOAMiddleware
 
+CONTRACTS = ("VibesToken", "PolicyTimelock", "PartnerRegistry", "Settlement")
 ROOT = Path(__file__).resolve().parents[1]
-GENERATED = ROOT / "contracts" / "src" / "generated"
-# Public networks need an RPC URL of one's own; the profile makes sure that it is the network one meant.
 # Settlement.EXIT_PERIOD, and the time that users have on top to see a change coming.
 EXIT_PERIOD_S = 3 * 86_400
 NOTICE_S = 2 * 86_400
-NETWORKS = {"anvil": 31337, "hardhat": 31338, "polygon-amoy": 80002}
-
-
-class DeployRefused(Exception):
-    """The deployment would be wrong or unsafe; nothing was sent."""
 
 
 @dataclass(frozen=True)
@@ -102,45 +101,6 @@ class Plan:
             raise DeployRefused(f"{path}: not an address: {wrong[0]!r}")
         policy.delay_s()
         return plan
-
-
-@dataclass(frozen=True)
-class Circuit:
-    """A built circuit: slots (0 for exits), sha256 of its r1cs, and whether its key is a development key."""
-
-    slots: int
-    circuit_hash: str
-    development: bool
-
-    @property
-    def verifier(self) -> str:
-        """Name of the generated verifier contract."""
-        return f"BatchVerifier{self.slots}" if self.slots else "ExitVerifier"
-
-
-def built_circuits(directory: Path, chain_id: int) -> list[Circuit]:
-    """The exit circuit and the batch sizes under `directory`, smallest first.
-
-    Raises:
-        DeployRefused: one kind is missing, one has a development key and the chain is not a local one, or its
-            generated verifier is of another circuit.
-    """
-    paths = [directory / "exit" / "manifest.json", *directory.glob("batch*/manifest.json")]
-    manifests = [json.loads(path.read_text()) for path in paths if path.exists()]
-    circuits = [Circuit(m["slots"], m["circuit_hash"], m["development"]) for m in manifests]
-    if len(circuits) < 2 or not any(circuit.slots == 0 for circuit in circuits):
-        raise DeployRefused(f"no exit and batch circuits under {directory}: run `make setup`")
-    unsafe = sorted(circuit.verifier for circuit in circuits if circuit.development)
-    if unsafe and chain_id not in LOCAL_CHAIN_IDS:
-        raise DeployRefused(
-            f"the keys of {', '.join(unsafe)} are development keys: whoever made them can forge proofs. "
-            f"They are for the local chains {LOCAL_CHAIN_IDS} only, this is chain {chain_id}"
-        )
-    for circuit in circuits:
-        source = GENERATED / f"{circuit.verifier}.sol"
-        if not source.exists() or circuit.circuit_hash not in source.read_text():
-            raise DeployRefused(f"{source} is not the verifier of the built circuit: run `make setup`")
-    return sorted(circuits, key=lambda circuit: circuit.slots)
 
 
 def deploy(deployer: Deployer, plan: Plan, circuits: list[Circuit], chain_id: int) -> dict[str, Any]:
@@ -199,43 +159,72 @@ def settlement_config(plan: Plan, addresses: dict[str, str], batch_verifiers: li
 
 
 def run(arguments: argparse.Namespace, report: Report) -> None:
-    """Does what the command line asks for. Raises DeployRefused."""
+    """Does what the command line asks for. Raises DeployRefused, NetworkRefused, ApeFailed."""
     plan = Plan.read(arguments.config)
     private_key = arguments.key_file.read_text().strip()
     web3 = Web3(HTTPProvider(arguments.rpc_url))
+    web3.middleware_onion.inject(ExtraDataToPOAMiddleware, layer=0)  # Polygon's blocks
     if not web3.is_connected():
         raise DeployRefused(f"no node answers at {arguments.rpc_url}")
     chain_id = web3.eth.chain_id
-    if arguments.network and chain_id != NETWORKS[arguments.network]:
-        raise DeployRefused(
-            f"{arguments.network} is chain {NETWORKS[arguments.network]}, the node serves {chain_id}"
-        )
-    circuits = built_circuits(arguments.circuits, chain_id)
-    if plan.mint and chain_id not in LOCAL_CHAIN_IDS:
+    network = network_for(arguments.network, chain_id, os.environ)
+    local = chain_id in LOCAL_CHAIN_IDS
+    if network.note:
+        report(f"{network.name}: {network.note}")
+    circuits = built_circuits(arguments.circuits, chain_id, rehearsal=arguments.dry_run)
+    if plan.mint and not local:
         raise DeployRefused(
             f"demo money is for the local chains {LOCAL_CHAIN_IDS} only, this is chain {chain_id}"
         )
     address = web3.eth.account.from_key(private_key).address
-    report(f"compiling; deploying to chain {chain_id} from {address}")
+    report(f"compiling; deploying to {network.name}, chain {chain_id}, from {address}")
     project = prepare_ape()
-    if arguments.dry_run:
-        # The same deployment on a chain of its own: later steps need what earlier ones deployed, so a node
-        # cannot estimate them one by one.
+    check_code(project, network, circuits)
+    price_wei, legacy = network.gas_price_wei(web3), network.is_legacy(web3)
+
+    def cost(gas: int) -> str:
+        return network.amount(gas * price_wei)
+
+    if arguments.dry_run or not local:
+        # On a chain of its own: later steps need what earlier ones deployed, so a node cannot estimate them.
+        said = report if arguments.dry_run else lambda _: None
         with (
             scratch_chain(chain_id, address) as url,
-            connected(url, project, private_key, report) as deployer,
+            connected(url, project, private_key, said, Sending(legacy, 0, cost)) as rehearsed,
         ):
-            deploy(deployer, plan, circuits, chain_id)
-        gas, price = deployer.gas_used, web3.eth.gas_price
-        report(f"dry run: nothing was sent. {gas:,} gas at {price:,} wei would cost {gas * price:,} wei;")
-        report(f"{address} has {web3.eth.get_balance(address):,} wei")
-        return
-    with connected(arguments.rpc_url, project, private_key, report) as deployer:
+            deploy(rehearsed, plan, circuits, chain_id)
+        needed_wei, balance_wei = rehearsed.gas_used * price_wei, web3.eth.get_balance(address)
+        summary = (
+            f"{rehearsed.gas_used:,} gas at {price_wei:,} wei a unit cost {network.amount(needed_wei)}; "
+            f"{address} has {network.amount(balance_wei)}"
+        )
+        if arguments.dry_run:
+            if not local and any(circuit.development for circuit in circuits):
+                report("the real deployment will be refused: the keys are development keys")
+            report(f"dry run: nothing was sent. {summary}")
+            return
+        if balance_wei < needed_wei:
+            raise DeployRefused(f"not enough for the gas: {summary}")
+    elif not web3.eth.get_balance(address):
+        raise DeployRefused(f"{address} has no {network.native} to pay for gas")
+    sending = Sending(legacy, 0 if local else LIVE_CONFIRMATIONS, cost)
+    with connected(arguments.rpc_url, project, private_key, report, sending) as deployer:
         record = deploy(deployer, plan, circuits, chain_id)
+    record |= {"network": network.name, "explorer": network.explorer}
     out = arguments.out or ROOT / "build" / "deployments" / f"{chain_id}.json"
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(json.dumps(record, indent=2) + "\n")
-    report(f"deployed with {deployer.gas_used:,} gas; record in {out}")
+    report(f"deployed with {deployer.gas_used:,} gas, about {cost(deployer.gas_used)}; record in {out}")
+    for name, value in network.bridge_environment.items():
+        report(f"the bridge wants {name}={value}")
+
+
+def check_code(project: Any, network: Network, circuits: list[Circuit]) -> None:
+    """Raises NetworkRefused if a contract, or its constructor, has an opcode that the network lacks."""
+    for name in (*CONTRACTS, *(circuit.verifier for circuit in circuits)):
+        compiled = project.get_contract(name).contract_type
+        for code in (compiled.deployment_bytecode, compiled.runtime_bytecode):
+            network.check_code(name, bytes.fromhex(code.bytecode.removeprefix("0x")))
 
 
 def main() -> int:
@@ -243,7 +232,7 @@ def main() -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--rpc-url", default=os.environ.get("VIBES_RPC_URL"), help="default: VIBES_RPC_URL")
-    parser.add_argument("--network", choices=sorted(NETWORKS), help="refuse a node of any other network")
+    parser.add_argument("--network", choices=[*NETWORKS, CUSTOM], help="refuse any other (see networks.py)")
     parser.add_argument("--key-file", type=Path, required=True, help="0x hex private key of the deployer")
     parser.add_argument("--config", type=Path, required=True, help="JSON, see above")
     parser.add_argument("--circuits", type=Path, default=ROOT / "build" / "circuits")
@@ -254,7 +243,7 @@ def main() -> int:
         parser.error("--rpc-url or VIBES_RPC_URL is needed")
     try:
         run(arguments, lambda line: print(f"deploy: {line}", file=sys.stderr, flush=True))
-    except (DeployRefused, OSError) as error:
+    except (DeployRefused, NetworkRefused, OSError) as error:
         print(f"deploy: refused: {error}", file=sys.stderr)
         return 1
     except ApeFailed as error:

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from ape_deployer import Report, connected, prepare_ape, scratch_chain
-from deploy import Plan, built_circuits, deploy
+from deploy import Plan, deploy
+from deployable import built_circuits
 from eth_account import Account
 from web3 import HTTPProvider, Web3
 from web3.types import RPCEndpoint, TxReceipt

@@ -93,12 +93,12 @@ class Anvil:
 
 
 @contextmanager
-def running_anvil(*options: str) -> Iterator[Anvil]:
-    """Starts anvil with the hard fork that the contracts are compiled for and stops it at the end."""
+def running_anvil(*options: str, hardfork: str = "shanghai") -> Iterator[Anvil]:
+    """Starts anvil, with the hard fork that the contracts are compiled for; stops it in the end."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    command = [str(tool("anvil")), "--port", str(port), "--silent", "--hardfork", "shanghai", *options]
+    command = [str(tool("anvil")), "--port", str(port), "--silent", "--hardfork", hardfork, *options]
     process = subprocess.Popen(command)
     try:
         anvil = Anvil(f"http://127.0.0.1:{port}", process)
