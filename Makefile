@@ -1,7 +1,7 @@
 # Everything a newcomer needs is `make demo` and `make test`; `make help` lists the rest.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format bench lock clean
+.PHONY: help setup circuits demo test lint format bench lock clean
 .DELETE_ON_ERROR:
 
 # eth-ape needs numpy < 2, which has no build for Python 3.13: take the newest Python that has one.
@@ -33,6 +33,9 @@ $(NODE_BIN)/.ok: hardhat-local/package-lock.json
 	@echo "setup: anvil, forge, solc, circom into hardhat-local/node_modules"
 	@$(NPM) --loglevel=error
 	@touch $@
+
+circuits: setup ## build the circuits for batches of 40 and 80 slots too (about ten minutes, 8 GB of memory)
+	@. hardhat-local/env.sh && $(BIN)/python scripts/build_circuits.py --sizes 4,10,40,80
 
 demo: setup ## deposit, 60 paid calls, two proved batches, payouts and an audit on a local chain (LIVE=1: your own model server)
 	@. hardhat-local/env.sh && LIVE=$(LIVE) $(BIN)/python scripts/demo.py
