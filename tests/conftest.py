@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 from support.anvil import Anvil, circuits, running_anvil
+from support.databases import DIALECTS, new_database
 from support.operator import Operator, operating
 from support.settling import Scenario, played
 from support.stack import Stack
@@ -24,6 +25,13 @@ def anvil() -> Iterator[Anvil]:
     """A fresh local chain."""
     with running_anvil() as node:
         yield node
+
+
+@pytest.fixture(params=DIALECTS)
+def database(request: pytest.FixtureRequest) -> Iterator[str]:
+    """URL of a new, empty database: the test runs once for each that is supported."""
+    with new_database(request.param) as url:
+        yield url
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import tempfile
 from collections import Counter
 from dataclasses import replace
 
@@ -12,6 +11,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, rule
 from support.books import LEASE_S, NOW_S, SIGNER, TERMS, facts, funded, owner, reservation
+from support.databases import new_database
 
 from router.db import open_database, writing
 from router.ledger import (
@@ -32,19 +32,24 @@ from router.ledger.models import ACCOUNT
 
 RICH_BASE = 10**15
 bps = st.integers(0, 2500)
+mostly_sqlite = st.sampled_from(("sqlite",) * 6 + ("postgresql",))  # its databases take longer to make
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(
+    dialect=mostly_sqlite,
     calls=st.lists(st.tuples(st.integers(1, 3), st.integers(1, 10**6)), min_size=1, max_size=12),
     shares=st.tuples(bps, bps, bps),
     partner_bps=st.lists(bps, min_size=3, max_size=3),
 )
 def test_shares_are_one_floor_of_the_total(
-    calls: list[tuple[int, int]], shares: tuple[int, int, int], partner_bps: list[int]
+    dialect: str,
+    calls: list[tuple[int, int]],
+    shares: tuple[int, int, int],
+    partner_bps: list[int],
 ) -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        engine = open_database(f"sqlite:///{folder}/ledger.db")
+    with new_database(dialect) as url:
+        engine = open_database(url)
         gross: Counter[int] = Counter()
         with writing(engine).begin() as connection:
             funded(connection, 1, RICH_BASE)
@@ -67,19 +72,20 @@ def test_shares_are_one_floor_of_the_total(
         assert balances["user:1"] == RICH_BASE - total_base
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(
+    dialect=mostly_sqlite,
     before=st.lists(st.integers(1, 10**6), min_size=1, max_size=6),
     after=st.lists(st.integers(1, 10**6), min_size=1, max_size=6),
     old_bps=bps,
     new_bps=bps,
 )
 def test_a_change_of_shares_is_never_retroactive(
-    before: list[int], after: list[int], old_bps: int, new_bps: int
+    dialect: str, before: list[int], after: list[int], old_bps: int, new_bps: int
 ) -> None:
     assume(old_bps != new_bps)  # the same share is no change: it goes on being floored on one total
-    with tempfile.TemporaryDirectory() as folder:
-        engine = open_database(f"sqlite:///{folder}/ledger.db")
+    with new_database(dialect) as url:
+        engine = open_database(url)
         with writing(engine).begin() as connection:
             funded(connection, 1, RICH_BASE)
             connection.execute(ACCOUNT.update().values(ceiling_base=RICH_BASE))
@@ -98,12 +104,13 @@ def test_a_change_of_shares_is_never_retroactive(
 class LedgerLife(RuleBasedStateMachine):
     """Random deposits, calls, voids, sweeps and withdrawals; after each step nothing contradicts anything."""
 
+    dialect = "sqlite"
     held = Bundle("held")
 
     @initialize()
     def open(self) -> None:
-        self.folder = tempfile.TemporaryDirectory()
-        self.engine = open_database(f"sqlite:///{self.folder.name}/ledger.db")
+        self.open_resources = contextlib.ExitStack()
+        self.engine = open_database(self.open_resources.enter_context(new_database(self.dialect)))
         self.writer = writing(self.engine)
         self.step = 0
         self.now_s = NOW_S
@@ -113,7 +120,7 @@ class LedgerLife(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         self.engine.dispose()
-        self.folder.cleanup()
+        self.open_resources.close()
 
     def reference(self) -> str:
         self.step += 1
@@ -170,5 +177,13 @@ class LedgerLife(RuleBasedStateMachine):
                 assert account.spent_base + account.reserved_base <= account.ceiling_base
 
 
+class LedgerLifeOnPostgresql(LedgerLife):
+    """The same on the other database."""
+
+    dialect = "postgresql"
+
+
 LedgerLife.TestCase.settings = settings(max_examples=15, stateful_step_count=25, deadline=None)
+LedgerLifeOnPostgresql.TestCase.settings = settings(max_examples=4, stateful_step_count=25, deadline=None)
 TestLedgerLife = LedgerLife.TestCase
+TestLedgerLifeOnPostgresql = LedgerLifeOnPostgresql.TestCase

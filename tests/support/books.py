@@ -1,16 +1,12 @@
-"""A ledger in a temporary database, with an account that may spend. Set VIBES_TEST_LEDGER_URL to a PostgreSQL
-server's URL to run the ledger tests there: each test then makes a database of its own on it."""
+"""A ledger with an account that may spend, and what tests do with it all the time."""
 
 from __future__ import annotations
 
-import os
-import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from types import SimpleNamespace
 
-from sqlalchemy import Connection, create_engine, make_url
+from sqlalchemy import Connection
 
 from mini_llm.wallet.babyjub import public_key
 from mini_llm.wallet.ceiling import SignedCeiling, key_commitment, settlement_domain, sign_ceiling
@@ -95,8 +91,8 @@ def reservation(
 def funded(connection: Connection, idx: int, amount_base: int) -> None:
     """Opens an account with a deposit and a requested key; no ceiling yet."""
     open_account(connection, idx, owner(idx))
-    credit_deposit(connection, idx, amount_base, f"deposit-{idx}")
     request_key(connection, idx, session_commit(idx), f"key-{idx}")
+    credit_deposit(connection, idx, amount_base, f"deposit-{idx}")
 
 
 class Books:
@@ -149,9 +145,9 @@ def slot(idx: int, **fields: int) -> SimpleNamespace:
 
 
 @contextmanager
-def new_books(folder: Path) -> Iterator[Books]:
+def new_books(url: str) -> Iterator[Books]:
     """A fresh ledger; its books must balance when the test is done."""
-    engine = open_database(new_database(folder))
+    engine = open_database(url)
     try:
         with Ledger(engine) as ledger:
             books = Books(ledger)
@@ -159,16 +155,3 @@ def new_books(folder: Path) -> Iterator[Books]:
             books.check()
     finally:
         engine.dispose()
-
-
-def new_database(folder: Path) -> str:
-    """URL of a new, empty database."""
-    server = os.environ.get("VIBES_TEST_LEDGER_URL")
-    if server is None:
-        return f"sqlite:///{folder}/ledger-{secrets.token_hex(4)}.db"
-    name = f"ledger_{secrets.token_hex(8)}"
-    admin = create_engine(server, isolation_level="AUTOCOMMIT")
-    with admin.connect() as connection:
-        connection.exec_driver_sql(f"CREATE DATABASE {name}")
-    admin.dispose()
-    return make_url(server).set(database=name).render_as_string(hide_password=False)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 from eth_account import Account
@@ -37,8 +36,8 @@ LAPSED_S = NOW_S + LEASE_S + 1
 
 
 @pytest.fixture
-def books(tmp_path: Path) -> Iterator[Books]:
-    with new_books(tmp_path) as books:
+def books(database: str) -> Iterator[Books]:
+    with new_books(database) as books:
         books.fund(1, 10_000)
         yield books
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -32,8 +31,8 @@ NEW_COMMIT = key_commitment(public_key(NEW_SECRET))
 
 
 @pytest.fixture
-def books(tmp_path: Path) -> Iterator[Books]:
-    with new_books(tmp_path) as books:
+def books(database: str) -> Iterator[Books]:
+    with new_books(database) as books:
         books.fund(1, 10_000)
         yield books
 

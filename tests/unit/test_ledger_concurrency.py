@@ -32,8 +32,8 @@ CALLERS, AFFORDABLE, CHARGE_BASE = 200, 20, 500
 
 
 @pytest.fixture
-def books(tmp_path: Path) -> Iterator[Books]:
-    with new_books(tmp_path) as books:
+def books(database: str) -> Iterator[Books]:
+    with new_books(database) as books:
         books.fund(1, AFFORDABLE * CHARGE_BASE)
         yield books
 

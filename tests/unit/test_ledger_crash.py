@@ -41,8 +41,8 @@ for worker in range(workers):
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs SIGKILL")
-def test_kill_9_loses_no_acknowledged_post_and_duplicates_none(tmp_path: Path) -> None:
-    with new_books(tmp_path) as books:
+def test_kill_9_loses_no_acknowledged_post_and_duplicates_none(database: str) -> None:
+    with new_books(database) as books:
         books.fund(1, 10**12)
         acknowledged: list[str] = []
         for _ in range(3):

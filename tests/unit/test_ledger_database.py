@@ -28,28 +28,26 @@ def test_sqlite_syncs_every_commit_and_lets_readers_read(tmp_path: Path) -> None
     engine.dispose()
 
 
-def test_opening_again_keeps_what_is_there(tmp_path: Path) -> None:
-    with new_books(tmp_path) as books:
+def test_opening_again_keeps_what_is_there(database: str) -> None:
+    with new_books(database) as books:
         books.fund(1, 10_000)
         again = open_database(books.ledger.engine.url.render_as_string(hide_password=False))
         again.dispose()
         assert books.account(1).balance_base == 10_000
 
 
-def test_processes_may_create_the_database_together(tmp_path: Path) -> None:
-    url = f"sqlite:///{tmp_path}/ledger.db"
+def test_processes_may_create_the_database_together(database: str) -> None:
     env = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
-    started = [subprocess.Popen([sys.executable, "-c", OPEN, url], env=env) for _ in range(3)]
+    started = [subprocess.Popen([sys.executable, "-c", OPEN, database], env=env) for _ in range(3)]
     assert [process.wait(60) for process in started] == [0, 0, 0]
 
 
-def test_a_program_without_the_ledger_meets_the_guards_too(tmp_path: Path) -> None:
-    with new_books(tmp_path) as books:
-        if books.ledger.engine.url.database is None or books.ledger.engine.dialect.name != "sqlite":
-            pytest.skip("opens the file with sqlite3")
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+def test_a_program_without_the_ledger_meets_the_guards_too(database: str) -> None:
+    with new_books(database) as books:
         books.fund(1, 10_000)
         books.call(1, 700)
-        outsider = sqlite3.connect(books.ledger.engine.url.database)
+        outsider = sqlite3.connect(str(books.ledger.engine.url.database))
         for statement in (
             "UPDATE posting SET amount_base = 0",
             "DELETE FROM entry",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from sqlalchemy import Connection, insert, update
@@ -17,8 +16,8 @@ from router.ledger.models import ACCOUNT, CALL, ENTRY, POSTING, Kind, State
 
 
 @pytest.fixture
-def books(tmp_path: Path) -> Iterator[Books]:
-    with new_books(tmp_path) as books:
+def books(database: str) -> Iterator[Books]:
+    with new_books(database) as books:
         yield books
 
 
@@ -95,6 +94,7 @@ def test_history_is_immutable(books: Books, reason: str, sql: str) -> None:
     refused(books, reason, lambda connection: connection.exec_driver_sql(sql))
 
 
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)  # PostgreSQL has no INSERT OR REPLACE
 @pytest.mark.parametrize(
     "sql",
     [
@@ -104,8 +104,6 @@ def test_history_is_immutable(books: Books, reason: str, sql: str) -> None:
     ],
 )
 def test_history_cannot_be_replaced(books: Books, sql: str) -> None:
-    if books.ledger.engine.dialect.name != "sqlite":
-        pytest.skip("INSERT OR REPLACE is SQLite's")
     books.fund(1, 10_000)
     books.call(1, 700)
     refused(

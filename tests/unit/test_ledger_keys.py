@@ -14,8 +14,8 @@ from router.ledger import CeilingRejected, UnknownAccount, create_api_key, keys,
 
 
 @pytest.fixture
-def books(tmp_path: Path) -> Iterator[Books]:
-    with new_books(tmp_path) as books:
+def books(database: str) -> Iterator[Books]:
+    with new_books(database) as books:
         books.ledger.run(lambda c: funded(c, 1, 10_000))
         yield books
 

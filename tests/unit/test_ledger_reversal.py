@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -37,8 +36,8 @@ OPENING = (Kind.ACCOUNT, "account 1")
 
 
 @pytest.fixture
-def books(tmp_path: Path) -> Iterator[Books]:
-    with new_books(tmp_path) as books:
+def books(database: str) -> Iterator[Books]:
+    with new_books(database) as books:
         books.fund(1, 10_000)
         yield books
 

