@@ -86,7 +86,7 @@ def next_slot(ledger: Connection, idx: int, before: AccountState, requests: Requ
     be covered by the old key's ceiling and by the balance. The ledger admits no new call meanwhile.
     """
     view = read.account_view(ledger, idx)
-    charge = view.spent_base - before.spent
+    charge = view.billable_base - before.spent
     if charge < 0:
         raise LedgerBehindChain(idx, before.spent, view.spent_base)
     covered = min(before.balance + requests.deposit_base, view.ceiling_base - before.spent)
