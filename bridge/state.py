@@ -180,6 +180,9 @@ class ChainState:
         if args["oldRoot"] != self.rollup.root:
             raise StateMismatch(number, args["oldRoot"], self.rollup.root)
         slots = event.slots()
+        for slot in slots:
+            if slot.idx in self.frozen:
+                raise UnexpectedEvent(event.reference, f"frozen account {slot.idx} is in a batch")
         self.rollup.apply(slots)
         if args["newRoot"] != self.rollup.root:
             raise StateMismatch(number, args["newRoot"], self.rollup.root)
@@ -189,8 +192,6 @@ class ChainState:
 
     def _consume(self, slot: Slot, reference: str) -> None:
         """Takes out of the open requests what a settled slot served."""
-        if slot.idx in self.frozen:
-            raise UnexpectedEvent(reference, f"frozen account {slot.idx} is in a batch")
         open_requests = self.requests.setdefault(slot.idx, Requests())
         if slot.deposit > open_requests.deposit_base:
             raise UnexpectedEvent(
