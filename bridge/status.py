@@ -70,8 +70,8 @@ class Status:
     lag_blocks: confirmed and not read. lag_s: age of the last block read at the time of the newest.
     queue_age_s: since the oldest charge or request that waits.
     next_deadline_s: until the first request may be answered by a freeze, negative if that is past.
-    unsettled_base: posted charges that no batch has settled. unsettleable_base: the part of it that
-        none will, because the accounts are frozen.
+    unsettled_base: posted charges that no batch has settled. unsettleable_base: those besides that none
+        ever will, because the accounts left: written off.
     waiting_requests: accounts whose deposit, withdrawal or key change waits for a batch.
     unmirrored_events: read, and not yet in the ledger.
     deficits: used of money that the chain took away again, by account.
@@ -170,7 +170,7 @@ def status_of(
     unsettled, deficits = ledger.read(from_ledger)
     waiting = {idx: one for idx, one in state.requests.items() if _can_be_served(state, idx)}
     since = [one.since for one in waiting.values()]
-    since += [oldest_s for idx, (_, oldest_s) in unsettled.items() if idx not in state.frozen]
+    since += [oldest_s for _, oldest_s in unsettled.values()]
     deadlines = _deadlines(store, waiting)
     last = store.last_final()
     confirmed = None if facts is None else facts.head_block - facts.confirmations
@@ -188,7 +188,7 @@ def status_of(
         last_tx=last.tx_hash if last else None,
         open_batches=tuple(_open_batch(store, batch, now_s) for batch in store.unfinished()),
         unsettled_base=sum(amount for amount, _ in unsettled.values()),
-        unsettleable_base=sum(amount for idx, (amount, _) in unsettled.items() if idx in state.frozen),
+        unsettleable_base=ledger.read(read.written_off_base),
         queue_age_s=now_s - min(since) if since else None,
         next_deadline_s=min(deadlines) - now_s if deadlines else None,
         waiting_requests=len(waiting),

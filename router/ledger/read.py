@@ -169,6 +169,12 @@ def lost_base(connection: Connection) -> int:
     return int(connection.execute(select(func.coalesce(func.sum(CALL.c.lost_base), 0))).scalar_one())
 
 
+def written_off_base(connection: Connection) -> int:
+    """Posted charges that no batch can ever settle, for their accounts left: the operator's loss, base units."""
+    total = select(func.coalesce(func.sum(ACCOUNT.c.written_off_base), 0))
+    return int(connection.execute(total).scalar_one())
+
+
 def _api_key(row: Any) -> ApiKeyView:
     return ApiKeyView(row.key_hash[:KEY_ID_DIGITS], row.account_idx, row.label, row.created_s, row.revoked_s)
 

@@ -111,6 +111,7 @@ def test_a_frozen_account_has_what_its_leaf_says_and_the_operator_bears_the_rest
     assert (account.withdraw_requested_base, account.pending_deposit_base) == (0, 0)
     assert (account.spent_base, account.written_off_base, account.unsettled_base) == (4_000, 2_500, 0)
     assert books.ledger.read(lambda c: read.unsettled(c, {1: 1_500})) == []
+    assert books.ledger.read(read.written_off_base) == 2_500
     late = books.post(running.entry_id, 300)
     assert (late.charge_base, late.lost_base, late.late) == (0, 300, True)
     with pytest.raises(AccountClosed, match="frozen on chain"):

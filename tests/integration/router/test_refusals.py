@@ -11,6 +11,9 @@ import pytest
 from router_upstream import WORDS
 from router_world import World
 
+from router.ledger import chain, leaving, reverse
+from router.ledger.models import Kind
+
 MESSAGES: list[Any] = [{"role": "user", "content": "hello"}]
 BODY = {"model": "plain", "messages": MESSAGES}
 
@@ -70,6 +73,30 @@ def test_ceiling_limits_spending_like_the_balance(world: World) -> None:
     with world.user(ceiling_base=1234).http() as client:
         response = client.post("/chat/completions", json=BODY)
     assert (response.status_code, error_of(response)["available_base"]) == (402, "1234")
+
+
+def test_money_that_the_chain_took_back_is_402_until_it_is_covered(world: World) -> None:
+    user = world.user(deposit_base=10**9)
+    with user.http() as client:
+        assert client.post("/chat/completions", json=BODY).status_code == 200
+        spent_base = user.settled_view().spent_base
+        user.ledger.run(lambda c: reverse(c, [(Kind.DEPOSIT, f"deposit:{user.idx}")]))
+        response = client.post("/chat/completions", json=BODY)
+        assert (response.status_code, error_of(response)["code"]) == (402, "account_in_deficit")
+        assert error_of(response)["deficit_base"] == str(spent_base)
+        assert client.get("/account").json()["deficit_base"] == str(spent_base)
+        user.ledger.run(lambda c: chain.credit_deposit(c, user.idx, 10**9, f"again:{user.idx}"))
+        assert client.post("/chat/completions", json=BODY).status_code == 200
+
+
+def test_an_account_that_left_is_403_and_says_why(world: World) -> None:
+    user = world.user(deposit_base=10**9)
+    user.ledger.run(lambda c: leaving.freeze_account(c, user.idx, 10**9, f"freeze:{user.idx}"))
+    with user.http() as client:
+        response = client.post("/chat/completions", json=BODY)
+        assert client.get("/account").json()["status"] == "frozen"
+    assert (response.status_code, error_of(response)["code"]) == (403, "account_closed")
+    assert "frozen on chain" in error_of(response)["message"]
 
 
 @pytest.mark.parametrize(
