@@ -3,25 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import json
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+from support.scripts import load_script
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
 def script() -> ModuleType:
-    path = ROOT / "scripts" / "build_circuits.py"
-    spec = importlib.util.spec_from_file_location("build_circuits", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_script("build_circuits")
 
 
 @pytest.mark.parametrize(

@@ -102,8 +102,8 @@ def test_every_wire_is_constrained(circuit: System, wires: list[int]) -> None:
     """Changing one wire of the witness breaks a constraint.
 
     The exceptions are known: circomlib's IsZero hints at an inverse, which is free where there is none (its
-    result is not). That is so for the index of each padding slot, each w1 = 0, each charge of 0, and each slot in
-    the region of the slot before.
+    result is not). That is so for the index of each padding slot, each w1 = 0, each charge of 0, and each
+    slot in the region of the slot before.
     """
     shift = random.Random(3).randrange(1, P)
     free = set(range(1, len(wires)))
