@@ -85,7 +85,7 @@ class Prover:
         self._directory = Path(directory)
         self._engine = local_engine(workers) if scheduler is None else fleet_engine(scheduler)
         self._lock = threading.Lock()
-        self._pool = self._engine.start()
+        self._pool: Executor | None = self._engine.start()
 
     @property
     def sizes(self) -> tuple[int, ...]:
@@ -115,7 +115,7 @@ class Prover:
             try:
                 proof = answer.result(self._engine.timeout_s)
             except self._engine.lost:
-                self._replace(pool)
+                self._discard(pool)
                 reason = "the worker died"
                 continue
             except TimeoutError:
@@ -138,7 +138,8 @@ class Prover:
 
     def close(self) -> None:
         """Stop the workers of the local pool, or leave the fleet."""
-        self._engine.stop(self._pool)
+        if self._pool is not None:
+            self._engine.stop(self._pool)
 
     def __enter__(self) -> Prover:
         return self
@@ -158,19 +159,19 @@ class Prover:
         directory = None if self._engine.remote else self._directory
         job = Job(directory, artifacts.circuit, artifacts.circuit_hash, artifacts.key_hash)
         while True:
-            with self._lock:  # else another thread could close the pool between these two lines
-                pool = self._pool
+            with self._lock:  # else another thread could close the pool between these lines
+                pool = self._pool = self._pool or self._engine.start()
                 try:
                     return pool, pool.submit(task, job, *arguments)
                 except self._engine.lost:  # broken while idle: the job has not been tried yet
-                    self._pool = self._engine.start()
+                    self._pool = None
 
-    def _replace(self, broken: Executor) -> None:
-        """Opens a new pool, unless another thread that lost its job has done so already."""
+    def _discard(self, broken: Executor) -> None:
+        """Closes a pool that lost a job, unless another thread has done so; the next job opens a new one."""
         with self._lock:
             if self._pool is broken:
+                self._pool = None
                 self._engine.stop(broken)
-                self._pool = self._engine.start()
 
 
 def prove_once(directory: Path, circuit: int | str, circuit_inputs: Mapping[str, Any]) -> Proof:

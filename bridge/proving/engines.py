@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import CancelledError, Executor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any, Final
@@ -83,6 +84,7 @@ def fleet_engine(address: str) -> Engine:
         distributed: Any = import_module("distributed")
     except ImportError as error:
         raise FleetNotInstalled(address) from error
+    closed = distributed.client.ClosedClientError
 
     def start() -> Executor:
         try:
@@ -98,8 +100,9 @@ def fleet_engine(address: str) -> Engine:
         return executor
 
     def stop(pool: Any) -> None:
-        pool.shutdown(wait=False)
+        with suppress(closed):  # it closes itself when the scheduler is gone
+            pool.shutdown(wait=False)
         pool._client.close()  # the executor does not close the client that it came from
 
-    lost = (distributed.KilledWorker, CancelledError)
+    lost = (distributed.KilledWorker, CancelledError, closed)
     return Engine(start, stop, lost, timeout_s=FLEET_TIMEOUT_S, remote=True)

@@ -8,7 +8,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +18,7 @@ import pytest
 from support.batches import authorise, opened
 from support.fleet import Fleet, running_fleet
 
-from bridge.groth16 import verify_proof
+from bridge.groth16 import EXIT_SLOTS, verify_proof
 from bridge.prover import (
     ArtifactsDiffer,
     ArtifactsMissing,
@@ -31,10 +31,13 @@ from bridge.prover import (
 from bridge.proving import engines
 from bridge.proving.worker import WITNESS_PREFIX
 from bridge.rollup.batch import Slot
+from bridge.rollup.exit import exit_inputs
 from bridge.rollup.transition import BatchWitness
 from bridge.witness import WitnessRefused
 
 CHAIN = 31337
+
+Inputs = Mapping[str, Any]
 
 
 @pytest.fixture(scope="module")
@@ -42,6 +45,13 @@ def batches() -> list[BatchWitness]:
     """Two batches in a row, as a bridge seals them: the second starts from the first one's root."""
     state = opened(1)
     return [state.prove_inputs(n, [Slot(1, charge=100)], {1: authorise(1)}, 4) for n in (1, 2)]
+
+
+@pytest.fixture(scope="module")
+def exits() -> list[Inputs]:
+    """Two accounts to exit: the smallest proofs there are."""
+    state = opened(1, 2)
+    return [exit_inputs(state.tree, idx, state.accounts[idx]).circuit_inputs for idx in (1, 2)]
 
 
 @pytest.fixture
@@ -90,12 +100,12 @@ def test_two_processes_and_one_killed(
         prove_with_one_killed(prover, batches, tmp_path)
 
 
-def test_a_worker_killed_while_idle_is_replaced(circuits_dir: Path, batches: list[BatchWitness]) -> None:
-    with Prover(circuits_dir, [4], CHAIN) as prover:
-        prover.warm_up(4)
+def test_a_worker_killed_while_idle_is_replaced(circuits_dir: Path, exits: list[Inputs]) -> None:
+    with Prover(circuits_dir, [EXIT_SLOTS], CHAIN) as prover:
+        prover.warm_up(EXIT_SLOTS)
         (worker,) = prover._pool._processes  # type: ignore[attr-defined]
         os.kill(worker, signal.SIGKILL)
-        check(prover, [prover.prove(4, batch.circuit_inputs) for batch in batches], batches)
+        assert len(prover.prove(EXIT_SLOTS, exits[0]).words) == 8
 
 
 def test_two_fleet_workers_and_one_killed(
@@ -111,6 +121,25 @@ def test_two_fleet_workers_and_one_killed(
     assert len(running) == 1, "leaving the fleet does not stop its workers"
 
 
+def test_a_scheduler_that_was_lost_is_found_again(
+    fleet: Fleet, circuits_dir: Path, exits: list[Inputs], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engines, "CONNECT_TIMEOUT_S", 1)
+    inputs = exits[0]
+    worker = fleet.add_worker()
+    with Prover(circuits_dir, [EXIT_SLOTS], CHAIN, scheduler=fleet.address) as prover:
+        assert len(prover.prove(EXIT_SLOTS, inputs).words) == 8
+        for process in (fleet.scheduler, worker):
+            fleet.processes[process].kill()
+            fleet.processes[process].wait()
+        for _ in range(2):
+            with pytest.raises(SchedulerUnavailable):
+                prover.prove(EXIT_SLOTS, inputs)
+        fleet.start_scheduler()
+        fleet.add_worker()
+        assert len(prover.prove(EXIT_SLOTS, inputs).words) == 8
+
+
 LYING = """
 import bridge.proving.worker as worker
 honest = worker.prove
@@ -122,15 +151,15 @@ worker.prove = prove
 
 
 def test_a_fleet_worker_with_a_wrong_proof_is_caught(
-    fleet: Fleet, circuits_dir: Path, batches: list[BatchWitness], tmp_path: Path
+    fleet: Fleet, circuits_dir: Path, exits: list[Inputs], tmp_path: Path
 ) -> None:
     (tmp_path / "lying.py").write_text(LYING)
     fleet.add_worker("--preload", "lying")
     with (
-        Prover(circuits_dir, [4], CHAIN, scheduler=fleet.address) as prover,
-        pytest.raises(ProverFailed, match="batch4 failed: the worker's proof does not verify"),
+        Prover(circuits_dir, [EXIT_SLOTS], CHAIN, scheduler=fleet.address) as prover,
+        pytest.raises(ProverFailed, match="exit failed: the worker's proof does not verify"),
     ):
-        prover.prove(4, batches[0].circuit_inputs)
+        prover.prove(EXIT_SLOTS, exits[0])
 
 
 def test_a_fleet_worker_with_another_key_says_so(
@@ -194,35 +223,36 @@ class Scripted(Executor):
 @pytest.fixture
 def scripted(circuits_dir: Path) -> Iterator[Any]:
     """A prover whose pool gives the answers that the test wants."""
-    with Prover(circuits_dir, [4], CHAIN) as prover:
-        prover._pool.shutdown()
+    with Prover(circuits_dir, [EXIT_SLOTS], CHAIN) as prover:
+        prover.close()
 
         def answering(*answers: Any) -> Prover:
-            prover._pool = Scripted(*answers)
-            pools = prover._engine
-            prover._engine = replace(pools, start=lambda: prover._pool, lost=(ConnectionError,), timeout_s=1)
+            pool: Executor = Scripted(*answers)
+            prover._pool, pools = pool, prover._engine
+            prover._engine = replace(
+                pools, start=lambda: pool, stop=lambda _: None, lost=(ConnectionError,), timeout_s=1
+            )
             return prover
 
         yield answering
 
 
 def test_a_wrong_answer_is_asked_for_once_more(
-    scripted: Any, prover_of_four: Prover, batches: list[BatchWitness]
+    scripted: Any, exit_prover: Prover, exits: list[Inputs]
 ) -> None:
-    inputs = [batch.circuit_inputs for batch in batches]
-    good, other = (prover_of_four.prove(4, wanted) for wanted in inputs)
+    good, other = (exit_prover.prove(EXIT_SLOTS, wanted) for wanted in exits)
     for wrong in (other, 42, replace(good, words=good.words[:7]), replace(good, words=("1",) * 8)):
-        assert scripted(wrong, good).prove(4, inputs[0]) == good
+        assert scripted(wrong, good).prove(EXIT_SLOTS, exits[0]) == good
         with pytest.raises(ProverFailed, match="does not verify"):
-            scripted(wrong, wrong, good).prove(4, inputs[0])
-    assert scripted(ConnectionError(), good).prove(4, inputs[0]) == good
+            scripted(wrong, wrong, good).prove(EXIT_SLOTS, exits[0])
+    assert scripted(ConnectionError(), good).prove(EXIT_SLOTS, exits[0]) == good
     with pytest.raises(ProverFailed, match="the worker died"):
-        scripted(ConnectionError(), ConnectionError(), good).prove(4, inputs[0])
+        scripted(ConnectionError(), ConnectionError(), good).prove(EXIT_SLOTS, exits[0])
     with pytest.raises(ProverFailed, match="no answer within 1 s"):
-        scripted().prove(4, inputs[0])
+        scripted().prove(EXIT_SLOTS, exits[0])
 
 
 @pytest.fixture(scope="module")
-def prover_of_four(circuits_dir: Path) -> Iterator[Prover]:
-    with Prover(circuits_dir, [4], CHAIN) as prover:
+def exit_prover(circuits_dir: Path) -> Iterator[Prover]:
+    with Prover(circuits_dir, [EXIT_SLOTS], CHAIN) as prover:
         yield prover

@@ -25,6 +25,14 @@ class Fleet:
     folder: Path
     circuits_dir: Path
     processes: dict[int, subprocess.Popen[bytes]] = field(default_factory=dict)
+    scheduler: int = 0
+
+    def start_scheduler(self) -> int:
+        """Starts the scheduler at the fleet's address and waits until it listens."""
+        port = self.address.rpartition(":")[2]
+        process = self.run("scheduler", "--host", "127.0.0.1", "--port", port, "--no-dashboard")
+        wait_for_port(int(port))
+        return process
 
     def add_worker(self, *options: str) -> int:
         """Starts a worker of one thread; it joins the scheduler by itself."""
@@ -69,8 +77,7 @@ def running_fleet(folder: Path, circuits_dir: Path) -> Iterator[Fleet]:
         port = probe.getsockname()[1]
     fleet = Fleet(f"tcp://127.0.0.1:{port}", folder, circuits_dir)
     try:
-        fleet.run("scheduler", "--host", "127.0.0.1", "--port", str(port), "--no-dashboard")
-        wait_for_port(port)
+        fleet.scheduler = fleet.start_scheduler()
         yield fleet
     finally:
         fleet.stop()
