@@ -40,7 +40,9 @@ def forecast(state: ChainState, batches: Iterable[Batch]) -> Forecast:
         try:
             _require_requests(ahead, event)
             ahead.apply(event)
-        except (InvalidTransition, StateMismatch, UnexpectedEvent) as error:
+        except UnexpectedEvent as error:
+            return Forecast(ahead, batch, error.problem)
+        except (InvalidTransition, StateMismatch) as error:
             return Forecast(ahead, batch, str(error))
     return Forecast(ahead)
 

@@ -185,3 +185,83 @@ def test_killed_at_random_moments_nothing_is_lost_or_settled_twice(operator: Ope
     finish(operator)
     batches = operator.stack.settlement.functions.batchNumber().call()
     assert_settled_once(operator, alice, gross_base, batches)
+
+
+# -- two batches in flight
+
+
+@pytest.fixture
+def crowd(operator: Operator) -> list[Wallet]:
+    """Eight accounts with a deposit each: two full batches."""
+    wallets = [operator.stack.wallet(f"user {number}", VIBES) for number in range(8)]
+    for wallet in wallets:
+        operator.stack.deposit(wallet, VIBES)
+    return wallets
+
+
+def watch(operator: Operator, **changes: str) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [VIBES_COMMAND, "settle", "--watch", "--interval", "1"],
+        env=os.environ | operator.environment | {"VIBES_PROVER_WORKERS": "2"} | changes,
+        start_new_session=True,
+        stderr=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+    )
+
+
+def wait_for_steps(operator: Operator, *wanted: BatchStep) -> None:
+    store = open_store(operator.settings.store_url)
+    deadline = time.monotonic() + RUN_S
+    while [batch.step for batch in store.batches()] != list(wanted):
+        if time.monotonic() > deadline:
+            raise TimeoutError(wanted)
+        time.sleep(0.01)
+
+
+def kill_both_sealed(operator: Operator) -> None:
+    process = watch(operator)
+    wait_for_steps(operator, BatchStep.SEALED, BatchStep.SEALED)
+    kill(process)
+
+
+def kill_both_proved(operator: Operator) -> None:
+    process = watch(operator)
+    wait_for_steps(operator, BatchStep.SEALED, BatchStep.SEALED)
+    with silent_node(operator):
+        wait_for_steps(operator, BatchStep.PROVED, BatchStep.PROVED)
+        kill(process)
+
+
+def kill_first_sent(operator: Operator) -> None:
+    operator.stack.anvil.rpc("evm_setAutomine", False)
+    process = watch(operator)
+    wait_for_steps(operator, BatchStep.SUBMITTED, BatchStep.PROVED)
+    kill(process)
+    operator.stack.anvil.rpc("evm_setAutomine", True)
+
+
+def kill_both_mined(operator: Operator) -> None:
+    operator.stack.anvil.rpc("anvil_mine", hex(2))
+    process = watch(operator, VIBES_CONFIRMATIONS="2")
+    wait_for_steps(operator, BatchStep.SUBMITTED, BatchStep.SUBMITTED)
+    while operator.stack.settlement.functions.batchNumber().call() < 2:
+        time.sleep(0.01)
+    kill(process)
+
+
+@pytest.mark.parametrize("killed_at", [kill_both_sealed, kill_both_proved, kill_first_sent, kill_both_mined])
+def test_killed_with_two_batches_in_flight_both_are_settled_once(
+    operator: Operator, crowd: list[Wallet], killed_at: Callable[[Operator], None]
+) -> None:
+    killed_at(operator)
+    store = open_store(operator.settings.store_url)
+    before = store.batches()
+    finish(operator)
+    after = store.batches()
+    assert [batch.step for batch in after] == [BatchStep.FINAL] * 2
+    for old, new in zip(before, after, strict=True):
+        assert (old.header, old.words) == (new.header, new.words)
+        assert old.proof in ((), new.proof)
+        assert old.tx_hash in (None, new.tx_hash)
+    for wallet in crowd:
+        assert_settled_once(operator, wallet, 0, batches=2)
