@@ -15,6 +15,7 @@ from support.anvil import ROOT, running_anvil
 from support.hardhat import running_hardhat
 from web3 import HTTPProvider, Web3
 
+from bridge.config import read_settings
 from bridge.prover import Prover
 from bridge.rollup.batch import Slot, encode_partner_word
 from bridge.rollup.transition import Authorisation, RollupState
@@ -181,6 +182,29 @@ def test_every_profile_names_its_chain() -> None:
             assert network.tx_type == "legacy"
             assert network.forbidden is ZKEVM_FORBIDDEN
             assert "stopped on 1 July 2026" in network.note
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_the_bridge_takes_what_a_profile_tells(name: str) -> None:
+    """`scripts/networks.py NAME` prints settings that the bridge reads."""
+    told = subprocess.run(
+        [sys.executable, str(ROOT / "scripts" / "networks.py"), name],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    environment = dict(line.split("=") for line in told.stdout.splitlines())
+    basics = {
+        "VIBES_RPC_URL": "http://127.0.0.1:1",
+        "VIBES_SETTLEMENT": RICH,
+        "VIBES_LEDGER_URL": "sqlite://",
+        "VIBES_BRIDGE_URL": "sqlite://",
+    }
+    settings, network = read_settings(basics | environment), NETWORKS[name]
+    assert settings.chain_id == network.chain_id
+    assert settings.tx_type == network.tx_type
+    assert settings.confirmations == network.confirmations
+    assert told.stderr.strip("# \n") == network.note
 
 
 def test_any_other_network_is_described_by_the_environment() -> None:
