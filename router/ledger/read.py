@@ -170,7 +170,7 @@ def lost_base(connection: Connection) -> int:
 
 
 def written_off_base(connection: Connection) -> int:
-    """Posted charges that no batch can ever settle, for their accounts left: the operator's loss, base units."""
+    """Posted charges that no batch can ever settle, because their accounts left: the operator's loss."""
     total = select(func.coalesce(func.sum(ACCOUNT.c.written_off_base), 0))
     return int(connection.execute(total).scalar_one())
 
