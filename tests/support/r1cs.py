@@ -101,6 +101,49 @@ def boolean_wires(system: System) -> list[int]:
     return sorted(found)
 
 
+def solve(system: System, known: Mapping[int, int]) -> list[int]:
+    """A witness with these values: each other wire as a constraint wants it that has no other unknown.
+
+    Raises:
+        ValueError: some wires follow from no single constraint.
+    """
+    values = {0: 1, **known}
+    places = constraints_by_wire(system)
+    missing = [
+        {wire for row in constraint for wire, _ in row} - values.keys() for constraint in system.constraints
+    ]
+    ready = [number for number, wires in enumerate(missing) if len(wires) == 1]
+    while ready:
+        number = ready.pop()
+        if len(missing[number]) != 1:
+            continue
+        (wire,) = missing[number]
+        value = _only_value(system.constraints[number], wire, values)
+        if value is None:
+            continue
+        values[wire] = value
+        for place in places[wire]:
+            missing[place].discard(wire)
+            if len(missing[place]) == 1:
+                ready.append(place)
+    if len(values) < system.wires:
+        raise ValueError(f"{system.wires - len(values)} wires are open")
+    return [values[wire] for wire in range(system.wires)]
+
+
+def _only_value(constraint: Constraint, wire: int, values: Mapping[int, int]) -> int | None:
+    """What the wire has to be; None if the constraint is not linear in it or does not depend on it."""
+    (a0, a1), (b0, b1), (c0, c1) = (
+        (
+            sum(values[other] * factor for other, factor in row if other != wire) % P,
+            dict(row).get(wire, 0),
+        )
+        for row in constraint
+    )
+    slope = (a0 * b1 + a1 * b0 - c1) % P
+    return None if a1 * b1 % P or not slope else (c0 - a0 * b0) * pow(slope, -1, P) % P
+
+
 def undetermined(system: System, wires: Sequence[int], known: Iterable[int]) -> set[int]:
     """The wires that can move while the constraints hold to first order and the `known` wires stay.
 
