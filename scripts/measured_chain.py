@@ -52,10 +52,12 @@ def session_key(number: int, version: int = 0) -> tuple[int, babyjub.Point]:
 class MeasuredChain:
     """A deployment whose operator is this process.
 
+    url: of the node.
     size: slots per batch; so many accounts are opened.
     record: the deployment record of `scripts/deploy.py`.
     """
 
+    url: str
     web3: Web3
     record: Mapping[str, Any]
     operator: Any
@@ -116,7 +118,11 @@ class MeasuredChain:
 
     def settle(self, slots: Sequence[Slot]) -> TxReceipt:
         """Proves and settles the next batch. Raises RuntimeError if it reverted."""
-        function = self.settlement.functions.settleBatch(*self.call(slots))
+        return self.send_batch(self.call(slots))
+
+    def send_batch(self, call: Call) -> TxReceipt:
+        """Settles a proved batch. Raises RuntimeError if it reverted."""
+        function = self.settlement.functions.settleBatch(*call)
         nonce = self.web3.eth.get_transaction_count(self.operator.address)
         transaction = function.build_transaction(
             {"from": self.operator.address, "nonce": nonce, "gas": GAS_LIMIT}
@@ -158,7 +164,7 @@ def measured_chain(size: int, circuits: Path, report: Report) -> Iterator[Measur
             record = deploy(ape, plan, wanted, CHAIN_ID)
         web3 = Web3(HTTPProvider(url, {"timeout": 120}))
         with Prover(circuits, [size], CHAIN_ID) as prover:
-            chain = MeasuredChain(web3, record, operator, prover, size)
+            chain = MeasuredChain(url, web3, record, operator, prover, size)
             chain.rpc("anvil_setBalance", operator.address, hex(10**21))
             chain.open_accounts()
             yield chain
