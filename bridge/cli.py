@@ -18,6 +18,7 @@ from rich.table import Table
 from bridge.audit import audit_command
 from bridge.config import BridgeSettings, read_settings
 from bridge.errors import BridgeError, ConfigError, NotACheckout, NotLeader, RpcUnavailable
+from bridge.exit import exit_command
 from bridge.health import problems
 from bridge.pipeline import Pipeline
 from bridge.rollup.errors import InvalidTransition
@@ -77,6 +78,7 @@ def main() -> None:
 
 
 main.add_command(audit_command)
+main.add_command(exit_command)
 
 
 @main.command(epilog=ENVIRONMENT)

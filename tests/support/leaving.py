@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from click.testing import CliRunner
+from eth_account.signers.local import LocalAccount
 from web3.types import TxReceipt
 
+from bridge.cli import main
 from bridge.prover import prove_once
 from bridge.rollup.exit import exit_inputs
 from bridge.rollup.transition import RollupState
@@ -11,6 +19,39 @@ from support.anvil import circuits
 from support.stack import SERVICE_DEADLINE_S, VIBES, Stack, Wallet
 
 EXIT = "exit"
+
+
+@dataclass
+class Exited:
+    """What `vibes exit` printed and returned."""
+
+    code: int
+    output: str
+    errors: str
+
+    @property
+    def report(self) -> dict[str, Any]:
+        return json.loads(self.output)
+
+    @property
+    def sent(self) -> list[str]:
+        return [call["function"] for call in self.report["sent"]]
+
+
+def save_key(folder: Path, account: LocalAccount) -> Path:
+    path = folder / f"{account.address}.key"
+    path.write_text("0x" + bytes(account.key).hex() + "\n")
+    return path
+
+
+def run_exit(stack: Stack, *options: object, url: str = "") -> Exited:
+    """`vibes exit --json` with these options."""
+    fixed = ["exit", "--json", "--settlement", stack.settlement.address, "--circuits", str(circuits())]
+    arguments = [*fixed, "--rpc", url or stack.url, *map(str, options)]
+    result = CliRunner(mix_stderr=False).invoke(main, arguments)
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return Exited(result.exit_code, result.stdout, result.stderr)
 
 
 def pass_time(stack: Stack, seconds: int) -> None:
