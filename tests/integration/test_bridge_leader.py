@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,7 @@ from bridge.cli import main
 from bridge.errors import LeadershipLost, NotLeader
 from bridge.leader import Leader, current_leader
 from bridge.sessions import open_engine
+from bridge.status import read_status
 from bridge.store import open_store
 from bridge.tables import BatchStep
 
@@ -81,18 +83,23 @@ def test_one_leads_until_it_lets_go(url: str) -> None:
         second.release()
 
 
+def break_locks(url: str) -> None:
+    """Ends every database session that holds an advisory lock, as a restarted server would."""
+    with engines(url, 1) as (engine,), engine.connect() as connection:
+        connection.execute(
+            text(
+                "SELECT pg_terminate_backend(pid) FROM pg_locks"
+                " WHERE locktype = 'advisory' AND pid <> pg_backend_pid()"
+            )
+        )
+
+
 def test_a_leader_whose_database_connection_breaks_stops(postgres_uri: str) -> None:
     with engines(postgres_uri, 2) as (one, two):
         first, second = Leader(one), Leader(two)
         first.acquire(False, silent)
         first.check()
-        with two.connect() as connection:
-            connection.execute(
-                text(
-                    "SELECT pg_terminate_backend(pid) FROM pg_locks"
-                    " WHERE locktype = 'advisory' AND pid <> pg_backend_pid()"
-                )
-            )
+        break_locks(postgres_uri)
         second.acquire(True, silent)
         for _ in range(2):  # for good: a new connection would not hold the lock
             with pytest.raises(LeadershipLost):
@@ -172,4 +179,25 @@ def test_when_the_leader_is_killed_the_other_goes_on(operator: Operator, step: B
     assert [batch.number for batch in store.batches()] == [1]
     assert stack.settlement.functions.batchNumber().call() == 1
     assert stack.settlement.functions.account(wallet.idx).call()[1] == 0
+    operator.assert_books_match_chain()
+
+
+@pytest.mark.usefixtures("remembered_proofs")
+def test_a_store_in_postgresql_settles_until_its_lock_is_lost(operator: Operator, postgres_uri: str) -> None:
+    settings = replace(operator.settings, store_url=postgres_uri)
+    wallet = operator.stack.wallet("alice", 10 * VIBES)
+    operator.stack.deposit(wallet, 4 * VIBES)
+    with operator.pipeline(settings) as pipeline:
+        batch = pipeline.settle_once()
+        assert batch is not None
+        assert batch.step is BatchStep.FINAL
+        found = read_status(settings)
+        assert (found.last_batch, found.leader, found.waiting_requests) == (1, pipeline._leader.name, 0)
+        operator.stack.deposit(wallet, VIBES)
+        break_locks(postgres_uri)
+        with pytest.raises(LeadershipLost):
+            pipeline.settle_once()
+    assert len(open_store(postgres_uri).batches()) == 1
+    with operator.pipeline(settings) as pipeline:
+        assert pipeline.settle_once() is not None
     operator.assert_books_match_chain()

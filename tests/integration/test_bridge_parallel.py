@@ -282,3 +282,29 @@ def test_receipts_that_do_not_add_up_to_the_charge_stop_the_batch(
             pipeline.settle_once()
     assert (caught.value.idx, caught.value.expected_base, caught.value.actual_base) == (1, 1_234, 1_000)
     assert store_of(operator).batches() == []
+
+
+# -- reorganisations
+
+
+def test_final_batches_whose_blocks_are_dropped_are_sent_again(
+    operator: Operator, wallets: list[Wallet]
+) -> None:
+    stack = operator.stack
+    with operator.pipeline() as pipeline:
+        until(pipeline, lambda: steps(operator) == ["final"] * 3)
+        before = store_of(operator).batches()
+        depth = stack.web3.eth.block_number - int(before[1].block_number or 0) + 1
+        stack.anvil.rpc("anvil_reorg", depth, [])  # takes batches 2 and 3 out of the chain and of the pool
+        assert stack.settlement.functions.batchNumber().call() == 1
+        pipeline.sync()
+        assert steps(operator) == ["final", "submitted", "submitted"]
+        until(pipeline, lambda: steps(operator) == ["final"] * 3)
+    after = store_of(operator).batches()
+    assert [(one.words, one.proof, one.tx_hash) for one in after] == [
+        (one.words, one.proof, one.tx_hash) for one in before
+    ]
+    codes = [alert.code for alert in store_of(operator).alerts()]
+    assert codes == ["reorg"]
+    assert stack.settlement.functions.batchNumber().call() == 3
+    operator.assert_books_match_chain()
