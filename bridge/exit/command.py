@@ -6,13 +6,14 @@ import json
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 import click
 from eth_account import Account
 from eth_account.signers.local import LocalAccount
 from eth_typing import ChecksumAddress
 from eth_utils.address import is_address, to_checksum_address
+from web3.exceptions import Web3Exception
 
 from bridge.audit.report import vibes
 from bridge.chain.client import ChainClient
@@ -28,8 +29,8 @@ FAILED, USAGE, UNREACHABLE, WAITING = 1, 2, 3, 4
 
 EPILOG = """\b
 Exit codes: 0 nothing is left in the contract (or a dry run was made),
-1 failed or refused, 2 bad usage or the wrong key, 3 the node does not answer,
-4 a deadline is to be waited for: run it again after the time that it printed."""
+1 failed or refused, 2 bad usage or the wrong key, 3 the node does not answer or
+answers nonsense, 4 a deadline is to be waited for: run it again after the time that it printed."""
 
 
 @click.command("exit", epilog=EPILOG)
@@ -84,10 +85,10 @@ def exit_command(
             leaving = Leaving(contract, whose, key, circuits, from_block, progress, _say)
             left = leaving.run(dry_run, wait)
     except (BridgeError, InvalidTransition) as error:
-        if as_object:
-            click.echo(json.dumps({"state": "failed", "error": str(error)}))
-        click.echo(f"vibes: {error}", err=True)
-        sys.exit(_code(error))
+        _fail(str(error), _code(error), as_object)
+    except (Web3Exception, AttributeError, LookupError, TypeError, ValueError) as error:
+        # a malformed answer can raise any of these in web3 and eth_abi
+        _fail(f"the node gave an unusable answer: {type(error).__name__}: {error}", UNREACHABLE, as_object)
     click.echo(json.dumps(as_json(left)) if as_object else as_text(left))
     sys.exit(WAITING if left.waiting else 0)
 
@@ -140,6 +141,13 @@ def as_text(left: Left) -> str:
     else:
         lines.append("done: nothing is left in the contract")
     return "\n".join(lines)
+
+
+def _fail(reason: str, code: int, as_object: bool) -> NoReturn:
+    if as_object:
+        click.echo(json.dumps({"state": "failed", "error": reason}))
+    click.echo(f"vibes: {reason}", err=True)
+    sys.exit(code)
 
 
 def _say(line: str) -> None:

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from eth_account.signers.local import LocalAccount
 from eth_typing import ChecksumAddress
+from web3.exceptions import BlockNotFound
 
 from bridge.chain.settlement import SettlementContract, load_abi
 from bridge.errors import RpcRefused
@@ -145,13 +146,14 @@ class Leaving:
 
     def _now_s(self) -> int:
         """The chain's clock: of the block that is being made, as a quiet chain's last one may be old."""
-        eth = self.settlement.client.web3.eth
+        client = self.settlement.client
+        with client.answering("eth_getBlockByNumber"):
+            latest_s = client.web3.eth.get_block("latest")["timestamp"]
         try:
-            with self.settlement.client.answering("eth_getBlockByNumber"):
-                return max(eth.get_block("latest")["timestamp"], eth.get_block("pending")["timestamp"])
-        except RpcRefused:  # some nodes have no pending block
-            with self.settlement.client.answering("eth_getBlockByNumber"):
-                return eth.get_block("latest")["timestamp"]
+            with client.answering("eth_getBlockByNumber"):
+                return max(latest_s, client.web3.eth.get_block("pending")["timestamp"])
+        except (RpcRefused, BlockNotFound):  # some nodes have no pending block
+            return latest_s
 
     def _sender(self, step: Step) -> ChecksumAddress:
         """Who sends the step. Raises OwnerKeyNeeded if only the owner may, and the key is another's."""

@@ -156,6 +156,29 @@ def test_nodes_that_limit_ranges_are_asked_in_pieces(
         assert as_owner(scenario, tmp_path, alice, "--dry-run", url=url).code == 0
 
 
+@pytest.mark.parametrize("answer", [None, "0xzz", {}, []])
+def test_a_node_that_answers_nonsense_is_told_from_a_verdict(
+    scenario: Scenario, alice: Wallet, tmp_path: Path, answer: Any
+) -> None:
+    for broken in ("eth_chainId", "eth_call", "eth_getLogs", "eth_getTransactionByHash", "eth_estimateGas"):
+
+        def garble(method: str, _: list[Any], result: Any, *, at: str = broken) -> Any:
+            return answer if method == at else result
+
+        with lying_node(scenario.stack.url, garble) as url:
+            found = as_owner(scenario, tmp_path, alice, "--dry-run", url=url)
+        assert found.code in (1, 3), broken
+        assert found.report["state"] == "failed"
+
+
+def test_a_node_without_pending_blocks_will_do(scenario: Scenario, alice: Wallet, tmp_path: Path) -> None:
+    def no_pending(method: str, params: list[Any], result: Any) -> Any:
+        return None if method == "eth_getBlockByNumber" and params[0] == "pending" else result
+
+    with lying_node(scenario.stack.url, no_pending) as url:
+        assert as_owner(scenario, tmp_path, alice, "--dry-run", url=url).code == 0
+
+
 def test_only_the_owner_asks_and_only_a_key_sends(scenario: Scenario, alice: Wallet, tmp_path: Path) -> None:
     before = scenario.stack.web3.eth.block_number
     payer = save_key(tmp_path, scenario.stack.relayer)
