@@ -16,7 +16,8 @@ from typing import Final
 
 from bridge.chain.client import ChainClient
 from bridge.chain.settlement import SettlementContract
-from bridge.errors import ConfigError, ReorgDetected, RpcUnavailable, StateMismatch
+from bridge.errors import ConfigError, ReorgDetected, RpcUnavailable, StateMismatch, UnexpectedEvent
+from bridge.rollup.errors import InvalidTransition
 from bridge.state import ChainState
 from bridge.store import Store
 
@@ -84,12 +85,20 @@ class Indexer:
             if rewind is not None:
                 rewinds.append(rewind)
                 self._report(str(rewind))
-            if self._read_confirmed():
-                self._fold()
-                if self._root_agrees():
-                    return rewinds
+            if self._read_confirmed() and self._follows():
+                return rewinds
         block, expected = self._store.indexed()
         raise ReorgDetected(block, expected, self._client.block_hash(block))
+
+    def forget_unmirrored(self) -> None:
+        """Goes back before the first event that the ledger does not have: what is read next counts instead.
+
+        For events that turned out to be made up: another answer, or another node, is then believed.
+        """
+        waiting = self._store.unmirrored()
+        if waiting:
+            first = waiting[0][1].block_number
+            self._store.rewind(*max(one for one in self._store.landmarks() if one[0] < first))
 
     def _bind(self) -> None:
         """A fresh store counts as indexed up to just before the first block to read."""
@@ -144,6 +153,15 @@ class Indexer:
             return False
         self._store.add_events(events, last, last_hash)
         return True
+
+    def _follows(self) -> bool:
+        """Folds what was read; False if the chain changed meanwhile."""
+        try:
+            self._fold()
+            return self._root_agrees()
+        except (StateMismatch, UnexpectedEvent, InvalidTransition):
+            self.forget_unmirrored()
+            raise
 
     def _fold(self) -> None:
         rewinds = self._store.rewinds()

@@ -17,7 +17,14 @@ from bridge.chain.settlement import SettlementContract
 from bridge.collect import collect
 from bridge.config import BridgeSettings
 from bridge.crosscheck import CrossCheck
-from bridge.errors import FeeLimitReached, RpcRefused, RpcUnavailable, SettlementTimeout
+from bridge.errors import (
+    FalseLog,
+    FalseState,
+    FeeLimitReached,
+    RpcRefused,
+    RpcUnavailable,
+    SettlementTimeout,
+)
 from bridge.forecast import forecast
 from bridge.indexer import Indexer
 from bridge.leader import Leader
@@ -191,7 +198,11 @@ class Pipeline:
             self.alerts.note("reorg", str(rewind))
             for number in self._store.final_after(rewind.to_block):
                 self._store.reopen(number)
-        self._checks.events(self._indexer.state)
+        try:
+            self._checks.events(self._indexer.state)
+        except (FalseLog, FalseState):
+            self._indexer.forget_unmirrored()
+            raise
         self._leader.check()
         mirrored = mirror(self._store, self._ledger)
         if mirrored:

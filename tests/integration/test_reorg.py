@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
+from hexbytes import HexBytes
 from support.leaving import exit_account, pass_time
 from support.operator import Operator
 from support.stack import SERVICE_DEADLINE_S, VIBES, Wallet
 
-from bridge.errors import ReorgDetected, RpcUnavailable
+from bridge.chain.client import ChainClient
+from bridge.errors import FalseState, ReorgDetected, RpcUnavailable
 from bridge.pipeline import Pipeline
 from bridge.state import ChainState
 from bridge.store import open_store
@@ -278,3 +281,26 @@ def test_a_chain_that_lost_its_start_is_refused(operator: Operator, alice: Walle
             pipeline.sync()
     assert refused.value.actual != refused.value.expected
     assert operator.ledger.read(book_errors) == []
+
+
+def test_what_a_node_made_up_is_forgotten_once_it_is_found_out(
+    operator: Operator, alice: Wallet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    honest = ChainClient.logs
+
+    def twice_the_amount(client: ChainClient, *query: Any) -> list[Any]:
+        logs = [dict(log) for log in honest(client, *query)]
+        for log in logs:
+            if bytes(log["topics"][0]) == bytes(HexBytes(operator.stack.settlement.events.Deposited().topic)):
+                log["data"] = HexBytes((20 * VIBES).to_bytes(32, "big"))
+        return logs
+
+    with operator.pipeline() as pipeline:
+        monkeypatch.setattr(ChainClient, "logs", twice_the_amount)
+        for _ in range(2):
+            with pytest.raises(FalseState):
+                pipeline.sync()
+        assert operator.ledger.read(read.accounts) == []
+        monkeypatch.setattr(ChainClient, "logs", honest)
+        followed(pipeline, operator)
+        assert view(operator, alice).balance_base == 10 * VIBES
