@@ -70,6 +70,7 @@ contract Settlement is Leaving, Revenue {
         for (uint256 i = 0; i < config.batchVerifiers.length; ++i) {
             address verifier = config.batchVerifiers[i];
             if (verifier.code.length == 0) revert InvalidVerifier(verifier);
+            // slither-disable-next-line calls-loop -- the deployer's own list
             _registerVerifier(IVerifier(verifier).slots(), verifier);
         }
     }
@@ -142,9 +143,9 @@ contract Settlement is Leaving, Revenue {
     function _serveAll(uint256[] calldata words, uint256[] memory requests) private {
         uint256 count = requests.length;
         for (uint256 i = 0; i < count;) {
-            uint256 at = requests[i];
+            uint256 place = requests[i];
             unchecked {
-                _serve(words[at], words[at + 1]);
+                _serve(words[place], words[place + 1]);
                 ++i;
             }
         }

@@ -24,6 +24,7 @@ interface Vm {
     function lastCallGas() external view returns (Gas memory);
     function snapshotState() external returns (uint256 id);
     function revertToState(uint256 id) external returns (bool);
+    function assume(bool condition) external pure;
     function warp(uint256 timestamp) external;
     function chainId(uint256 id) external;
     function expectRevert() external;

@@ -48,7 +48,7 @@ abstract contract Accounts is Custody, Roles, EIP712, Nonces {
     /// @inheritdoc ISettlement
     uint256 public nextIdx = 1;
     /// @inheritdoc ISettlement
-    mapping(address owner => uint256 idx) public indexOf;
+    mapping(address wallet => uint256 idx) public indexOf;
     mapping(uint256 idx => Record) internal _accounts;
 
     constructor(uint256 minFirstDeposit_, uint256 serviceDeadline_) EIP712("VIBES Settlement", "1") {
@@ -256,7 +256,9 @@ abstract contract Accounts is Custody, Roles, EIP712, Nonces {
 
     function _requireLive(uint256 idx) private view {
         Status status = _accounts[idx].status;
+        // slither-disable-next-line incorrect-equality -- a state, not an amount that somebody could shift
         if (status == Status.None) revert UnknownAccount(idx);
+        // slither-disable-next-line incorrect-equality
         if (status == Status.Frozen || status == Status.Exited) revert AccountIsFrozen(idx);
     }
 }

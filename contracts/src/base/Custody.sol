@@ -26,6 +26,8 @@ abstract contract Custody is ISettlement, ReentrancyGuard {
     /// @dev Takes `amount` out of an allowance. What was credited must arrive, whatever the token does.
     function _pull(address from, uint256 amount) internal {
         uint256 before = _token.balanceOf(address(this));
+        // `from` is the caller, or signed the intent that is carried out.
+        // slither-disable-next-line arbitrary-send-erc20
         _token.safeTransferFrom(from, address(this), amount);
         _requireReceived(before, amount);
     }

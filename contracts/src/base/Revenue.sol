@@ -15,7 +15,6 @@ import {Custody} from "./Custody.sol";
 /// claimed. Totals are 64-bit: settlement stops after 1.8 * 10^19 base units of gross, 1,844 times the token's cap.
 abstract contract Revenue is Custody {
     using PartnerShares for uint256;
-    using SafeCast for uint256;
 
     /// @dev All that a batch counts, in one storage word. `partners` is the sum of what partners have earned.
     struct Counters {
@@ -69,6 +68,7 @@ abstract contract Revenue is Custody {
 
     /// @inheritdoc ISettlement
     function claimPartner(uint256 partnerId) external nonReentrant {
+        // slither-disable-next-line unused-return -- the share to pay by is the one that was applied
         (address payout,) = IPartnerRegistry(registry).terms(partnerId);
         uint256 amount = partnerClaimable(partnerId);
         if (amount == 0) revert NothingToPay();
@@ -100,6 +100,7 @@ abstract contract Revenue is Custody {
     /// @inheritdoc ISettlement
     function applyTerms(uint256 partnerId) external {
         uint256 word = _partners[partnerId].word;
+        // slither-disable-next-line unused-return -- who is paid is asked when paying
         (, uint256 bps) = IPartnerRegistry(registry).terms(partnerId);
         if (word.known() && bps == word.bps()) return;
         _partners[partnerId].word = _checkpoint(word, partnerId, bps);
@@ -156,9 +157,9 @@ abstract contract Revenue is Custody {
         }
         uint256 gross = counters.gross + charges;
         burned = share(gross, burnBps) - share(counters.gross, burnBps);
-        counters.gross = gross.toUint64();
-        counters.partners = (counters.partners + partnersEarned).toUint64();
-        counters.rewards = (counters.rewards + rewards).toUint64();
+        counters.gross = SafeCast.toUint64(gross);
+        counters.partners = SafeCast.toUint64(counters.partners + partnersEarned);
+        counters.rewards = SafeCast.toUint64(counters.rewards + rewards);
         counters.batchNumber += 1;
         _counters = counters;
     }
@@ -192,6 +193,8 @@ abstract contract Revenue is Custody {
         Partner storage entry = _partners[id];
         uint256 before = entry.word;
         if (!before.known()) {
+            // Once for each partner ever, and the registry is part of the deployment.
+            // slither-disable-next-line unused-return,calls-loop
             (, uint256 bps) = IPartnerRegistry(registry).terms(id);
             before = _checkpoint(before, id, bps);
         }

@@ -72,18 +72,18 @@ abstract contract Roles is ISettlement {
     }
 
     /// @inheritdoc ISettlement
-    function setGuardian(address guardian_) external onlyOwner {
-        _setGuardian(guardian_);
+    function setGuardian(address newGuardian) external onlyOwner {
+        _setGuardian(newGuardian);
     }
 
     /// @inheritdoc ISettlement
-    function setOperator(address operator_) external onlyOwner {
-        _setOperator(operator_);
+    function setOperator(address newOperator) external onlyOwner {
+        _setOperator(newOperator);
     }
 
     /// @inheritdoc ISettlement
-    function setReceiptSigner(address receiptSigner_) external onlyOwner {
-        _setReceiptSigner(receiptSigner_);
+    function setReceiptSigner(address newReceiptSigner) external onlyOwner {
+        _setReceiptSigner(newReceiptSigner);
     }
 
     /// @inheritdoc ISettlement

@@ -311,13 +311,13 @@ interface ISettlement {
     function registerVerifier(uint256 slots, address verifier) external;
 
     /// @notice Changes the address that may settle batches. Owner only.
-    function setOperator(address operator) external;
+    function setOperator(address newOperator) external;
 
     /// @notice Changes the address whose signature makes a receipt valid. Owner only.
-    function setReceiptSigner(address receiptSigner) external;
+    function setReceiptSigner(address newReceiptSigner) external;
 
     /// @notice Changes the address that may pause. Owner only.
-    function setGuardian(address guardian) external;
+    function setGuardian(address newGuardian) external;
 
     /// @notice Seconds after a request's deadline within which `freeze` and `exit` can surely be sent.
     function EXIT_PERIOD() external view returns (uint256);
@@ -339,7 +339,7 @@ interface ISettlement {
     /// @notice The index that the next new account will get (the first is 1).
     function nextIdx() external view returns (uint256);
     /// @notice The caller-owned account's index, 0 if none.
-    function indexOf(address owner) external view returns (uint256 idx);
+    function indexOf(address wallet) external view returns (uint256 idx);
     function account(uint256 idx) external view returns (Account memory);
     function partnerAccount(uint256 partnerId) external view returns (PartnerAccount memory);
     function partnerClaimable(uint256 partnerId) external view returns (uint256);

@@ -10,6 +10,7 @@ library Signatures {
     /// @dev True if `signer` signed `digest`: by ERC-1271 if it has code, by ECDSA (no malleable s) if not.
     function isValid(address signer, bytes32 digest, bytes memory signature) internal view returns (bool) {
         if (signer.code.length == 0) {
+            // slither-disable-next-line unused-return -- the third part only details the failure
             (address recovered, ECDSA.RecoverError failure,) = ECDSA.tryRecover(digest, signature);
             return failure == ECDSA.RecoverError.NoError && recovered == signer;
         }
