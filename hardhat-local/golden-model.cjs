@@ -8,6 +8,7 @@ const { keccak256 } = require("js-sha3");
 const P = 21888242871839275222246405745257275088548364400416034343698204186575808495617n;
 const ARITY = 8n;
 const LEVELS = 8;
+const REGION_LEVELS = 4;
 const MAX_AMOUNT = 2n ** 54n - 1n;
 const MAX_BALANCE = 2n ** 64n - 1n;
 const MAX_IDX = 2n ** 24n - 1n;
@@ -18,7 +19,13 @@ const lib = {}; // poseidon, babyJub, eddsa, F: filled by load()
 
 async function load() {
   const [reference, babyJub, eddsa] = await Promise.all([buildPoseidonReference(), buildBabyjub(), buildEddsa()]);
-  const poseidon = (inputs) => BigInt(reference.F.toObject(reference(inputs.map((x) => reference.F.e(x)))));
+  const hash = (inputs) => BigInt(reference.F.toObject(reference(inputs.map((x) => reference.F.e(x)))));
+  const known = new Map(); // the recursions below hash the same subtrees again and again
+  const poseidon = (inputs) => {
+    const key = inputs.join();
+    if (!known.has(key)) known.set(key, hash(inputs));
+    return known.get(key);
+  };
   Object.assign(lib, { poseidon, babyJub, eddsa, F: babyJub.F });
 }
 
@@ -116,24 +123,39 @@ function bind(batchNumber, words) {
   return { commitment, r, y };
 }
 
+// A region's path to the root: its top and, from there upwards, the children of each node above.
+function upperPath(accounts, region) {
+  const leaves = new Map([...accounts].map(([idx, a]) => [idx, leafOf(a)]));
+  const above = Array.from({ length: LEVELS - REGION_LEVELS }, (_, i) =>
+    children(leaves, REGION_LEVELS + 1 + i, region / ARITY ** BigInt(i + 1)));
+  return { top: rootOf(leaves, REGION_LEVELS, region), above };
+}
+
 // Applies valid slots and returns the vector; the rules themselves are not checked here.
 function batch(number, n, domain, accounts, slots, ceilings) {
   const oldRoot = treeRoot(accounts);
-  for (const slot of slots) {
+  const regionOf = (slot) => slot.idx / ARITY ** BigInt(REGION_LEVELS);
+  const units = [];
+  slots.forEach((slot, i) => {
+    if (i === 0 || regionOf(slots[i - 1]) !== regionOf(slot)) {
+      const { top, above } = upperPath(accounts, regionOf(slot));
+      units.push({ region: regionOf(slot), old_top: top, children: above });
+    }
     const { key_commit: key, balance, spent } = accounts.get(slot.idx) ?? { key_commit: 0n, balance: 0n, spent: 0n };
     accounts.set(slot.idx, {
       key_commit: slot.key_commit || key,
       balance: balance + slot.deposit + slot.reward - slot.charge - slot.withdraw,
       spent: spent + slot.charge,
     });
-  }
+    units.at(-1).new_top = upperPath(accounts, regionOf(slot)).top;
+  });
   const newRoot = treeRoot(accounts);
   const words = [domain, oldRoot, newRoot, ...slots.flatMap((slot) => Object.values(encodeSlot(slot)))];
   while (words.length < 3 + 2 * n) words.push(0n);
   const after = [...accounts].map(([idx, state]) => ({ idx, ...state }));
   return {
     batch_number: number, size: BigInt(n), slots, ceilings, old_root: oldRoot, new_root: newRoot, words,
-    ...bind(number, words), accounts: after,
+    ...bind(number, words), units, accounts: after,
   };
 }
 

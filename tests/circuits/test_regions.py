@@ -161,6 +161,28 @@ def test_unit_begins_with_the_first_rows_tree(refused: Refused, state: RollupSta
     assert "LinkRegions" in refused(cheat(inputs, units | {"oldRoot": state.root}))
 
 
+def test_units_top_is_the_one_in_the_tree(refused: Refused, state: RollupState) -> None:
+    """As above, but the unit repeats the rows' claim: then its own path does not hold it."""
+    rich = state.copy()
+    rich.apply([Slot(NEAR, deposit=10**6)])
+    slot = Slot(NEAR, withdraw=DEPOSIT + 10**6, drain=True)
+    inputs = unchecked_inputs(rich, [RawSlot(slot)])
+    units = chained(state.tree.copy(), [(0, leaf_after(rich, slot))])
+    claim = units | {"oldRoot": state.root, "unitOld": inputs["unitOld"]}
+    assert "PathNode" in refused(cheat(inputs, claim))
+
+
+def test_unit_goes_on_where_the_last_one_stopped(refused: Refused, state: RollupState) -> None:
+    """The second unit starts from the root before the first, whose withdrawal would be paid, not booked."""
+    raw = [RawSlot(Slot(NEAR, withdraw=DEPOSIT, drain=True)), RawSlot(Slot(FAR, deposit=5))]
+    both, alone = unchecked_inputs(state, raw), unchecked_inputs(state, raw[1:])
+    forgetful = {
+        "unitChildren": [both["unitChildren"][0], alone["unitChildren"][0]],
+        "newRoot": alone["newRoot"],
+    }
+    assert "RegionUpdates" in refused(cheat(both, forgetful))
+
+
 @pytest.mark.parametrize("indices", [(NEAR, FAR), (FAR, FARTHER), (NEAR,), (NEAR, NEXT)])
 def test_unit_ends_with_the_last_rows_tree(
     refused: Refused, state: RollupState, indices: tuple[int, ...]

@@ -8,6 +8,7 @@ import pytest
 
 from bridge.rollup import batch, receipts, tree
 from bridge.rollup.batch import Slot
+from bridge.rollup.exit import exit_inputs
 from bridge.rollup.transition import AccountState, Authorisation, RollupState, leaf
 from mini_llm.wallet import babyjub, ceiling, poseidon
 from mini_llm.wallet.babyjub import Signature
@@ -125,6 +126,21 @@ def test_account_tree() -> None:
         assert accounts.path(vector["idx"]) == vector["children"]
 
 
+def test_exit_inputs() -> None:
+    vectors = golden("tree")
+    states = {
+        item["idx"]: AccountState(item["key_commit"], item["balance"], item["spent"])
+        for item in vectors["leaves"]
+    }
+    accounts = tree.AccountTree.from_leaves({item["idx"]: item["leaf"] for item in vectors["leaves"]})
+    for vector in vectors["paths"]:
+        idx = vector["idx"]
+        if idx in states:
+            witness = exit_inputs(accounts, idx, states[idx])
+            assert witness.public == (vectors["root"], idx, states[idx].balance)
+            assert witness.circuit_inputs["children"] == vector["children"]
+
+
 def test_slot_words() -> None:
     for vector in golden("batch")["slots"]:
         assert batch.encode_slot(_slot(vector)) == (vector["w0"], vector["w1"])
@@ -171,6 +187,11 @@ def test_transition_history() -> None:
         assert (witness.old_root, witness.new_root) == (vector["old_root"], vector["new_root"])
         assert list(witness.words) == vector["words"]
         assert witness.public == (vector["commitment"], vector["r"], vector["y"])
+        inputs = witness.circuit_inputs
+        signals = ("unitRegion", "unitOld", "unitNew", "unitChildren")
+        for position, unit in enumerate(vector["units"]):
+            expected_unit = [unit[name] for name in ("region", "old_top", "new_top", "children")]
+            assert [inputs[name][position] for name in signals] == expected_unit
         expected = {
             item["idx"]: AccountState(item["key_commit"], item["balance"], item["spent"])
             for item in vector["accounts"]
