@@ -136,7 +136,9 @@ def _chunks(path: Path) -> Iterator[tuple[int, Lines]]:
     with path.open("rb") as file:
         texts = enumerate(iter(lambda: file.readline(MAX_LINE_BYTES + 1), b""), start=1)
         while batch := list(islice(texts, CHUNK_LINES)):
-            yield file.tell(), [(number, text) for number, text in batch if text.strip()]
+            # A blank line is passed over, but not the blank beginning of a line that is too long.
+            kept = [line for line in batch if line[1].strip() or len(line[1]) > MAX_LINE_BYTES]
+            yield file.tell(), kept
 
 
 def read_line(path: Path, number: int) -> bytes:

@@ -178,12 +178,14 @@ def test_a_receipt_beyond_the_limits_is_refused(tmp_path: Path, changes: dict[st
     assert field in str(found.actual)
 
 
-def test_a_line_without_end_is_refused(tmp_path: Path) -> None:
-    path = write(tmp_path / "r.jsonl", HISTORY[:3])
+@pytest.mark.parametrize("blanks_first", [True, False])
+def test_a_line_that_is_too_long_is_refused(tmp_path: Path, blanks_first: bool) -> None:
+    path, blanks = write(tmp_path / "r.jsonl", HISTORY[:3]), " " * (MAX_LINE_BYTES + 1)
     with path.open("a") as file:
-        file.write(" " * MAX_LINE_BYTES + receipt_line(HISTORY[3]))
+        file.write("\n" + (blanks if blanks_first else "") + receipt_line(HISTORY[3]) + blanks + "\n")
     found = mismatch(path)
-    assert (found.check, found.place.subject) == ("receipt format", "line 4")
+    assert (found.check, found.place.subject) == ("receipt format", "line 5")
+    assert "longer than" in str(found.actual)
 
 
 def test_a_sequence_that_starts_at_zero_is_no_fraud_proof(tmp_path: Path) -> None:
