@@ -245,6 +245,21 @@ def test_changed_proofs_are_refused(scene: Scene) -> None:
         scene.refused(replace(scene.waiting, proof=moved), "InvalidProof")
 
 
+def malleated(proof: tuple[int, ...]) -> tuple[int, ...]:
+    """Another valid proof of the same, as anyone can make: e(-A, -B) = e(A, B)."""
+    ax, ay, bx1, bx0, by1, by0, cx, cy = proof
+    return ax, Q - ay, bx1, bx0, Q - by1, Q - by0, cx, cy
+
+
+def test_a_malleated_proof_settles_nothing_twice(scene: Scene) -> None:
+    other = replace(scene.waiting, proof=malleated(scene.waiting.proof))
+    other.call(scene.stack.settlement).call({"from": scene.stack.operator.address})  # it is valid
+    again = replace(scene.settled, proof=malleated(scene.settled.proof))
+    scene.refused(again, "StateMismatch", scene.settled.new_root, scene.settled.old_root)
+    moved = replace(again, old_root=scene.settled.new_root)
+    scene.refused(moved, "InvalidProof")
+
+
 def test_only_the_operator_settles(scene: Scene) -> None:
     stranger = scene.stack.relayer.address
     with pytest.raises(ContractCustomError) as raised:
