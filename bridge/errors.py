@@ -113,11 +113,13 @@ class LedgerBehindChain(BridgeError):
 
 
 class VerifierMismatch(BridgeError):
-    """The registered verifier and the prover's circuit of one batch size differ."""
+    """The registered verifier and the prover's artefacts of one batch size differ in circuit or key."""
 
-    def __init__(self, slots: int, expected: str, actual: str) -> None:
-        self.slots, self.expected, self.actual = slots, expected, actual
-        super().__init__(f"verifier for {slots} slots is of circuit {actual}, the prover's is {expected}")
+    def __init__(self, slots: int, what: str, expected: str, actual: str) -> None:
+        self.slots, self.what, self.expected, self.actual = slots, what, expected, actual
+        super().__init__(
+            f"the registered verifier for {slots} slots has {what} {actual}, the prover's is {expected}"
+        )
 
 
 class NoBatchSize(BridgeError):

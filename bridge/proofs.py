@@ -20,7 +20,7 @@ Key = tuple[int, int, int]
 def open_prover(settings: BridgeSettings, contract: SettlementContract) -> Prover:
     """A prover for the sizes that were built and registered. Raises VerifierMismatch, NoBatchSize."""
     built = settings.built_sizes()
-    registered = {size: found for size in built if (found := contract.circuit_hash(size)) is not None}
+    registered = {size: found for size in built if (found := contract.verifier(size)) is not None}
     if not registered:
         raise NoBatchSize(tuple(built))
     prover = Prover(
@@ -31,8 +31,11 @@ def open_prover(settings: BridgeSettings, contract: SettlementContract) -> Prove
         scheduler=settings.prover_scheduler,
     )
     for size, artifacts in prover.artifacts.items():
-        if artifacts.circuit_hash != registered[size]:
-            raise VerifierMismatch(size, artifacts.circuit_hash, registered[size])
+        circuit_hash, key_hash = registered[size]
+        if artifacts.circuit_hash != circuit_hash:
+            raise VerifierMismatch(size, "circuit", artifacts.circuit_hash, circuit_hash)
+        if artifacts.key_hash != key_hash:
+            raise VerifierMismatch(size, "key", artifacts.key_hash, key_hash)
     return prover
 
 

@@ -237,8 +237,8 @@ def _verifiers(
 ) -> dict[int, dict[str, str]]:
     found = {}
     for slots in sorted(sizes):
-        circuit_hash = contract.circuit_hash(slots)
-        if circuit_hash is None:
+        registered = contract.verifier(slots)
+        if registered is None:
             continue
         try:
             built = Artifacts.load(settings.circuits_dir, slots)
@@ -246,7 +246,7 @@ def _verifiers(
             origin = "not built here"
         else:
             origin = "development" if built.development else "ceremony"
-            if built.circuit_hash != circuit_hash:
-                origin = "another circuit is built here"
-        found[slots] = {"circuit_hash": circuit_hash, "key": origin}
+            if (built.circuit_hash, built.key_hash) != registered:
+                origin = "another circuit or key is built here"
+        found[slots] = {"circuit_hash": registered[0], "key": origin}
     return found

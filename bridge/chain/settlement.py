@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from functools import cache
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, cast
 
@@ -89,14 +90,19 @@ class SettlementContract:
             except ContractLogicError as error:
                 raise reverted(function, error) from error
 
-    def circuit_hash(self, slots: int) -> str | None:
-        """Circuit hash (hex without 0x) of the verifier for a batch size, None if none is registered."""
+    def verifier(self, slots: int) -> tuple[str, str] | None:
+        """Circuit hash and key hash of the verifier for a batch size, None if none is registered.
+
+        Both are sha256, hex without 0x: of the r1cs, and of the verifying key's 22 words of 32 bytes.
+        """
         verifier = self.view("verifierOf", slots)
         if int(verifier, 16) == 0:
             return None
         contract = self.client.web3.eth.contract(address=verifier, abi=load_abi("Verifier"))
         with self.client.answering("eth_call"):
-            return bytes(contract.functions.circuitHash().call()).hex()
+            circuit = bytes(contract.functions.circuitHash().call()).hex()
+            key: Sequence[int] = contract.functions.verifyingKey().call()
+        return circuit, sha256(b"".join(word.to_bytes(32, "big") for word in key)).hexdigest()
 
     def account(self, idx: int, block: BlockIdentifier) -> Mapping[str, Any]:
         """What the contract stores of an account (ISettlement.Account), by field name; raises as `view`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -248,7 +249,25 @@ def test_a_circuit_that_is_not_the_contracts_is_refused(operator: Operator, tmp_
         operator.pipeline(replace(operator.settings, circuits_dir=circuits)),
     ):
         pass
+    assert caught.value.what == "circuit"
     assert caught.value.actual != caught.value.expected
+
+
+def test_another_key_of_the_same_circuit_is_refused(operator: Operator, tmp_path: Path) -> None:
+    """As after a development key was made anew: its proofs would revert."""
+    built, rekeyed = operator.circuits_dir / "batch4", tmp_path / "circuits" / "batch4"
+    rekeyed.mkdir(parents=True)
+    for file in built.iterdir():
+        (rekeyed / file.name).symlink_to(file)
+    manifest = json.loads((built / "manifest.json").read_text()) | {"key_hash": "00" * 32}
+    (rekeyed / "manifest.json").unlink()
+    (rekeyed / "manifest.json").write_text(json.dumps(manifest))
+    with (
+        pytest.raises(VerifierMismatch) as caught,
+        operator.pipeline(replace(operator.settings, circuits_dir=rekeyed.parent)),
+    ):
+        pass
+    assert caught.value.what == "key"
 
 
 def test_no_size_that_is_both_built_and_registered_is_refused(operator: Operator, tmp_path: Path) -> None:
