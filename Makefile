@@ -1,7 +1,7 @@
 # Everything a newcomer needs is `make demo` and `make test`; `make help` lists the rest.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup circuits demo test lint format bench lock clean
+.PHONY: help setup circuits demo test lint analyse format bench lock clean
 .DELETE_ON_ERROR:
 
 # eth-ape needs numpy < 2, which has no build for Python 3.13: take the newest Python that has one.
@@ -42,6 +42,7 @@ demo: setup ## deposit, 60 paid calls, two proved batches, payouts and an audit 
 
 test: setup ## all tests: forge, unit, property, circuits, integration, end to end
 	@. hardhat-local/env.sh && $(FORGE) test
+	@. hardhat-local/env.sh && $(FORGE) snapshot --check --match-contract SettlementGasTest
 	@. hardhat-local/env.sh && $(BIN)/python -m pytest -q --numprocesses 2 --dist loadfile $(PYTEST_ARGS)
 
 lint: setup ## ruff, mypy, import rules, forge fmt, money lint, golden vectors up to date
@@ -52,6 +53,9 @@ lint: setup ## ruff, mypy, import rules, forge fmt, money lint, golden vectors u
 	@$(FORGE) fmt --check contracts/src contracts/test
 	@$(BIN)/python scripts/lint_house_rules.py
 	@node hardhat-local/golden.cjs --check
+
+analyse: setup ## slither and halmos on the contracts, in an environment of their own
+	@. hardhat-local/env.sh && PYTHONPATH=scripts $(BIN)/python scripts/analyse_contracts.py
 
 format: setup ## rewrite Python and Solidity in the project's format
 	@$(BIN)/ruff check --fix $(SOURCES)
