@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import struct
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import Any, Final
 
@@ -121,18 +122,21 @@ class WitnessCalculator:
             WitnessRefused: an input is missing, unknown, of the wrong length or no field element, or a
                 constraint does not hold.
         """
-        store = wasmtime.Store(self._engine)
-        circuit = self._instantiate(store)
-        circuit["init"](store, 0)
-        elements = {name: list(_flatten(name, value)) for name, value in inputs.items()}
-        self._check_sizes(store, circuit, elements)
-        for name, values in elements.items():
-            high, low = _name_hash(name)
-            for position, value in enumerate(values):
-                for limb, part in enumerate(struct.unpack("<8i", value.to_bytes(ELEMENT_BYTES, "little"))):
-                    circuit["writeSharedRWMemory"](store, limb, part)
-                circuit["setInputSignal"](store, high, low, position)
-        return self._copy_witness(store, circuit)
+        # Closed here, not when it is forgotten: it and the callbacks that wasmtime keeps for it hold each other, so
+        # it would never be freed, and each has gigabytes of address space.
+        with closing(wasmtime.Store(self._engine)) as store:
+            circuit = self._instantiate(store)
+            circuit["init"](store, 0)
+            elements = {name: list(_flatten(name, value)) for name, value in inputs.items()}
+            self._check_sizes(store, circuit, elements)
+            for name, values in elements.items():
+                high, low = _name_hash(name)
+                for position, value in enumerate(values):
+                    limbs = struct.unpack("<8i", value.to_bytes(ELEMENT_BYTES, "little"))
+                    for limb, part in enumerate(limbs):
+                        circuit["writeSharedRWMemory"](store, limb, part)
+                    circuit["setInputSignal"](store, high, low, position)
+            return self._copy_witness(store, circuit)
 
     def _check_sizes(self, store: wasmtime.Store, circuit: Any, elements: Mapping[str, list[int]]) -> None:
         # circom computes when the last input is set: with one missing the witness would be left empty.

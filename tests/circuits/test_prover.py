@@ -21,7 +21,7 @@ from bridge.prover import (
 )
 from bridge.rollup.batch import Slot
 from bridge.rollup.transition import BatchWitness
-from bridge.witness import WitnessRefused
+from bridge.witness import WitnessCalculator, WitnessRefused
 from mini_llm.wallet.field import P
 
 SLOT = Slot(1, charge=100)
@@ -143,6 +143,21 @@ def test_malformed_inputs(
 ) -> None:
     with pytest.raises(WitnessRefused, match=message):
         prover.prove(4, batch.circuit_inputs | change)
+
+
+def test_witnesses_leave_no_memory_behind(circuit4: WitnessCalculator, batch: BatchWitness) -> None:
+    """A bridge proves for months in one process; each computation has gigabytes of address space."""
+
+    def address_space_pages() -> int:
+        return int(Path("/proc/self/statm").read_text().split()[0])
+
+    circuit4.calculate(batch.circuit_inputs)
+    before = address_space_pages()
+    for _ in range(3):
+        circuit4.calculate(batch.circuit_inputs)
+        with pytest.raises(WitnessRefused):
+            circuit4.calculate(batch.circuit_inputs | {"y": 0})
+    assert address_space_pages() - before < 2**18  # 1 GiB
 
 
 def test_missing_input(prover: Prover, batch: BatchWitness) -> None:
