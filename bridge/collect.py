@@ -22,17 +22,19 @@ def collect(
     ledger: Connection,
     receipt_domain: ReceiptDomain,
     sizes: Sequence[int],
+    partners: int,
     only_full: bool = False,
 ) -> Batch | None:
     """The next batch, checked in full and ready to seal; None if there is nothing to settle.
 
     state: the chain's, which the ledger has mirrored, after the sealed batches that the new one follows.
     ledger: one read transaction, so that totals, reservations and receipts belong together. sizes: batches
-    that can be proved and settled. only_full: None also if more would fit: it costs nothing to wait then.
+    that can be proved and settled. partners: how many the registry has; a batch that credits another would be
+    refused. only_full: None also if more would fit: it costs nothing to wait then.
 
     Raises LedgerBehindChain, ReceiptsMismatch, InvalidTransition.
     """
-    choice = choose(candidates(state, ledger), sizes)
+    choice = choose(candidates(state, ledger, partners), sizes)
     if choice is None or (only_full and not choice.full):
         return None
     slots, size = choice.slots, choice.size
@@ -62,16 +64,17 @@ def collect(
     )
 
 
-def candidates(state: ChainState, ledger: Connection) -> Iterable[Candidate]:
+def candidates(state: ChainState, ledger: Connection, partners: int) -> Iterable[Candidate]:
     """Every account that has unsettled charges or open requests that can be served now.
 
-    Frozen accounts are left out, and charges whose deposit the chain has dropped.
+    Frozen accounts are left out, charges whose deposit the chain has dropped, and charges from the first on
+    that is of a partner whom the registry does not have (yet).
     """
     settled = {idx: one.spent for idx, one in state.rollup.accounts.items()}
     unsettled = {one.idx: one for one in read.unsettled(ledger, settled)}
     for idx in sorted((unsettled.keys() | state.requests.keys()) - state.frozen):
         requests = state.requests.get(idx, Requests())
-        slot = next_slot(ledger, idx, account(state, idx), requests)
+        slot = next_slot(ledger, idx, account(state, idx), requests, partners)
         if slot is None:
             continue
         times = [requests.since] if requests else []
@@ -79,7 +82,9 @@ def candidates(state: ChainState, ledger: Connection) -> Iterable[Candidate]:
         yield Candidate(slot, min(times))
 
 
-def next_slot(ledger: Connection, idx: int, before: AccountState, requests: Requests) -> Slot | None:
+def next_slot(
+    ledger: Connection, idx: int, before: AccountState, requests: Requests, partners: int
+) -> Slot | None:
     """The account's slot, None if nothing can be settled for it now.
 
     A key change and a draining withdrawal wait until no call of the account is running: its charge must still
@@ -93,6 +98,9 @@ def next_slot(ledger: Connection, idx: int, before: AccountState, requests: Requ
     owing = charge > covered  # a reorganisation took a deposit that was spent: see `read.deficits`
     if owing:
         charge = read.chargeable_base(ledger, idx, before.spent, max(0, covered))
+    known_base = read.charges_of_known_partners_base(ledger, idx, before.spent, partners)
+    if known_base is not None and known_base < charge:
+        charge, owing = known_base, True
     idle = view.reserved_base == 0 and not owing
     fresh = before.key_commit == 0
     key_commit = requests.key_commit if fresh or idle else 0

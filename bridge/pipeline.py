@@ -149,8 +149,8 @@ class Pipeline:
         self._prover.warm_up(self._prover.sizes[0])
 
     def wait_for_proof(self, timeout_s: float) -> None:
-        """Waits until any proof is there, at most so long. Raises ProverFailed, WitnessRefused."""
-        self._proofs.wait(timeout_s)
+        """Waits until any proof is there or has failed, at most so long; the next turn deals with it."""
+        self._proofs.await_any(timeout_s)
 
     def steps(self) -> dict[int, BatchStep]:
         """How far each unfinished batch is, by number."""
@@ -246,12 +246,14 @@ class Pipeline:
         if len(sealed) >= self.settings.prover_workers or len(unfinished) >= MAX_UNFINISHED:
             return None
         ahead = forecast(self._indexer.state, unfinished)
+        partners = self._contract.partner_count()
         batch = self._ledger.read(
             lambda connection: collect(
                 ahead.state,
                 connection,
                 self._receipt_domain,
                 self._prover.sizes,
+                partners,
                 only_full=any(batch.number not in self._mined for batch in unfinished),
             )
         )

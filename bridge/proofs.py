@@ -70,6 +70,10 @@ class Proofs:
         for future in ended:
             future.result()
 
+    def await_any(self, timeout_s: float) -> None:
+        """Waits until any proof is there or has failed, at most so long; the next `wait` says which."""
+        wait(self._running.values(), timeout_s, return_when="FIRST_COMPLETED")
+
     def close(self) -> None:
         """Drops what waits for a worker and ends with what is being proved."""
         self._threads.shutdown(wait=True, cancel_futures=True)

@@ -29,7 +29,7 @@ class Sessions:
 
 def open_engine(url: str) -> Engine:
     """The store's database, created if it is not there; commits are durable once they return."""
-    engine = create_engine(url)
+    engine = create_engine(url, hide_parameters=True)  # errors are logged
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _durable)
         event.listen(engine, "begin", _begin)

@@ -37,10 +37,10 @@ class Deployment(Table):
 
     __tablename__ = "deployment"
     settlement: Mapped[str] = mapped_column(primary_key=True)
-    chain_id: Mapped[int]
-    indexed_block: Mapped[int]
+    chain_id: Mapped[int] = mapped_column(BigInteger)
+    indexed_block: Mapped[int] = mapped_column(BigInteger)
     indexed_hash: Mapped[str]
-    start_block: Mapped[int]
+    start_block: Mapped[int] = mapped_column(BigInteger)
     start_hash: Mapped[str]
     rewinds: Mapped[int] = mapped_column(default=0)
 
@@ -56,11 +56,11 @@ class EventRow(Table):
     position: Mapped[int] = mapped_column(primary_key=True)
     tx_hash: Mapped[str]
     log_index: Mapped[int]
-    block_number: Mapped[int]
+    block_number: Mapped[int] = mapped_column(BigInteger)
     block_hash: Mapped[str]
     name: Mapped[str]
     args: Mapped[str]
-    seen_at: Mapped[int]
+    seen_at: Mapped[int] = mapped_column(BigInteger)
     mirrored: Mapped[bool] = mapped_column(default=False)
 
     def to_event(self) -> ChainEvent:
@@ -99,7 +99,7 @@ class BatchRow(Table):
     words: Mapped[str]
     partner_words: Mapped[str]
     witness: Mapped[str]
-    sealed_at: Mapped[int]
+    sealed_at: Mapped[int] = mapped_column(BigInteger)
     proof: Mapped[str | None] = mapped_column(default=None)
     witness_ms: Mapped[int | None] = mapped_column(default=None)
     prove_ms: Mapped[int | None] = mapped_column(default=None)
@@ -140,7 +140,7 @@ class AttemptRow(Table):
     nonce: Mapped[int] = mapped_column(BigInteger, index=True)
     max_fee_wei: Mapped[int] = mapped_column(BigInteger)
     tip_wei: Mapped[int | None] = mapped_column(BigInteger)
-    signed_at: Mapped[int]
+    signed_at: Mapped[int] = mapped_column(BigInteger)
     reverted: Mapped[bool] = mapped_column(default=False)
 
     def to_attempt(self) -> Attempt:
@@ -157,7 +157,7 @@ class AlertRow(Table):
     id: Mapped[int] = mapped_column(primary_key=True)
     code: Mapped[str] = mapped_column(index=True)
     detail: Mapped[str]
-    opened_at: Mapped[int]
+    opened_at: Mapped[int] = mapped_column(BigInteger)
     cleared_at: Mapped[int | None] = mapped_column(default=None)
 
     def to_alert(self) -> Alert:
@@ -170,7 +170,7 @@ class LeaderRow(Table):
     __tablename__ = "leader"
     id: Mapped[int] = mapped_column(primary_key=True)
     holder: Mapped[str]
-    since: Mapped[int]
+    since: Mapped[int] = mapped_column(BigInteger)
 
 
 @dataclass(frozen=True)

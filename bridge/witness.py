@@ -122,8 +122,8 @@ class WitnessCalculator:
             WitnessRefused: an input is missing, unknown, of the wrong length or no field element, or a
                 constraint does not hold.
         """
-        # Closed here, not when it is forgotten: it and the callbacks that wasmtime keeps for it hold each other, so
-        # it would never be freed, and each has gigabytes of address space.
+        # Closed here, not when it is forgotten: it and the callbacks that wasmtime keeps for it hold each
+        # other, so it would never be freed, and each has gigabytes of address space.
         with closing(wasmtime.Store(self._engine)) as store:
             circuit = self._instantiate(store)
             circuit["init"](store, 0)

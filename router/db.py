@@ -126,7 +126,7 @@ def open_database(url: str) -> Engine:
     dialect = make_url(url).get_backend_name()
     if dialect not in ("sqlite", "postgresql"):
         raise UnsupportedDatabase(dialect)
-    engine = create_engine(url)
+    engine = create_engine(url, hide_parameters=True)  # errors are logged, and parameters hold answers
     if dialect == "sqlite":
         event.listen(engine, "connect", _configure_sqlite)
         event.listen(engine, "begin", _begin_sqlite)

@@ -6,12 +6,12 @@
 The configuration is JSON; addresses are 0x hex, amounts whole base units:
 
     {"treasury": "0x…", "guardian": "0x…", "operator": "0x…", "receipt_signer": "0x…",
-     "owner": "0x…",                                      (optional: default the deployer)
+     "owner": "0x…",                                      (default on a local chain: the deployer)
      "policy": {"fee_bps": 1500, "burn_bps": 500, …},     (optional: see Policy)
      "partners": [{"name": "pithy-labs", "payout": "0x…", "bps": 3000}],
      "mint": [{"to": "0x…", "amount_base": 1000000}]}     (optional: demo money, local chains only)
 
-The owner proposes and cancels changes, which pass the timelock, and mints the token. Constructors fix
+The owner proposes and cancels changes, which pass the timelock; minting is one of them. Constructors fix
 everything: the deployer keeps no role, and no step is left that somebody else could take first.
 """
 
@@ -43,7 +43,8 @@ from web3.middleware import ExtraDataToPOAMiddleware
 
 CONTRACTS = ("VibesToken", "PolicyTimelock", "PartnerRegistry", "Settlement")
 ROOT = Path(__file__).resolve().parents[1]
-# Settlement.EXIT_PERIOD, and the time that users have on top to see a change coming.
+# As Roles.sol has them, and the time that users have on top to see a change coming.
+DEADLINES_TO_LEAVE = 3
 EXIT_PERIOD_S = 3 * 86_400
 NOTICE_S = 2 * 86_400
 
@@ -59,11 +60,11 @@ class Policy:
     service_deadline_s: int = 7 * 86_400
     min_first_deposit_base: int = 1_000_000
     timelock_delay_s: int = 0
-    """0 for what leaving takes (service deadline and exit period) and two days."""
+    """0 for what leaving takes (three service deadlines and the exit period) and two days."""
 
     def delay_s(self) -> int:
         """Seconds that every change of the rules waits. Raises DeployRefused if leaving takes longer."""
-        leaving_s = self.service_deadline_s + EXIT_PERIOD_S
+        leaving_s = DEADLINES_TO_LEAVE * self.service_deadline_s + EXIT_PERIOD_S
         if self.timelock_delay_s and self.timelock_delay_s < leaving_s:
             raise DeployRefused(
                 f"a timelock of {self.timelock_delay_s} s is shorter than leaving takes, {leaving_s} s"
@@ -99,6 +100,9 @@ class Plan:
             raise DeployRefused(f"{path}: {error}") from error
         if wrong := [address for address in addresses if not Web3.is_address(address)]:
             raise DeployRefused(f"{path}: not an address: {wrong[0]!r}")
+        roles = [plan.guardian, plan.operator, plan.receipt_signer, *filter(None, [plan.owner])]
+        if len({role.lower() for role in roles}) < len(roles):
+            raise DeployRefused(f"{path}: owner, guardian, operator, receipt signer must be four addresses")
         policy.delay_s()
         return plan
 
@@ -106,8 +110,9 @@ class Plan:
 def deploy(deployer: Deployer, plan: Plan, circuits: list[Circuit], chain_id: int) -> dict[str, Any]:
     """Deploys everything and returns the deployment record."""
     owner = plan.owner or deployer.address
-    token = deployer.deploy("VibesToken", owner, [(grant["to"], grant["amount_base"]) for grant in plan.mint])
     timelock = deployer.deploy("PolicyTimelock", plan.policy.delay_s(), owner)
+    grants = [(grant["to"], grant["amount_base"]) for grant in plan.mint]
+    token = deployer.deploy("VibesToken", timelock.address, grants)
     partners = [(partner["name"], partner["payout"], partner["bps"]) for partner in plan.partners]
     maximum = plan.policy.max_partner_bps
     registry = deployer.deploy("PartnerRegistry", timelock.address, maximum, partners)
@@ -176,6 +181,8 @@ def run(arguments: argparse.Namespace, report: Report) -> None:
         raise DeployRefused(
             f"demo money is for the local chains {LOCAL_CHAIN_IDS} only, this is chain {chain_id}"
         )
+    if plan.owner is None and not local:
+        raise DeployRefused("name the owner, who proposes changes: off the local chains it is not the deployer")
     address = web3.eth.account.from_key(private_key).address
     report(f"compiling; deploying to {network.name}, chain {chain_id}, from {address}")
     project = prepare_ape()

@@ -55,7 +55,7 @@ def snarkjs(*arguments: object, typed: str = "") -> str:
     command = ["node", f"--max-old-space-size={HEAP_MB}", str(SNARKJS), *map(str, arguments)]
     result = subprocess.run(command, input=typed + "\n", capture_output=True, text=True)
     output = TERMINAL_COLOURS.sub("", result.stdout + result.stderr)
-    if result.returncode != 0 or "ERROR" in output:
+    if result.returncode != 0 or "[ERROR]" in output:
         last_words = "\n".join(output.strip().splitlines()[-3:])
         raise CeremonyError(f"snarkjs {arguments[0]} {arguments[1]} failed:\n{last_words}")
     return output

@@ -34,6 +34,8 @@ SETTLE_INTERVAL_S = 1
 GAS_WEI = 10**16
 """Enough for a few transactions of a wallet; the operator's accounts get more."""
 BATCH_SIZE = 10
+DEMO_MONEY_BASE = 10**12
+"""What the deployment gives its owner to hand on, base units: only the timelock can mint later."""
 
 
 def save_key(path: Path, account: LocalAccount) -> None:
@@ -187,6 +189,7 @@ def _deploy(processes: Processes, rpc_url: str, keys: Keys, folder: Path) -> dic
         "guardian": keys.guardian.address,
         "operator": keys.operator.address,
         "receipt_signer": keys.receipts.address,
+        "mint": [{"to": keys.owner.address, "amount_base": DEMO_MONEY_BASE}],
         "partners": [
             {"name": offer.partner, "payout": Account.create().address, "bps": offer.partner_bps}
             for offer in OFFERS

@@ -46,6 +46,9 @@ class Log:
     tx_hash: str
 
 
+DEADLINES_TO_LEAVE: Final = 3
+"""Service deadlines that leaving can be drawn out to. Source: docs/protocol.md (pausing and changing)."""
+
 _DELAY_ABI: Final = [
     {
         "type": "function", "name": "getMinDelay", "stateMutability": "view", "inputs": [],
@@ -80,6 +83,11 @@ class Facts:
     exit_period_s: int
     paused: bool
     any_frozen: bool
+
+    @property
+    def leaving_s(self) -> int:
+        """What leaving takes at most, seconds: the timelock must wait longer."""
+        return DEADLINES_TO_LEAVE * self.service_deadline_s + self.exit_period_s
 
 
 def _abi(name: str) -> list[dict[str, Any]]:

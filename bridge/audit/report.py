@@ -168,7 +168,7 @@ def _roles(outcome: Outcome) -> dict[str, Any]:
     facts = outcome.facts
     return {
         "owner": facts.owner, "delay_s": outcome.delay_s,
-        "leaving_s": facts.service_deadline_s + facts.exit_period_s, "guardian": facts.guardian,
+        "leaving_s": facts.leaving_s, "guardian": facts.guardian,
         "operator": facts.operator, "receipt_signer": facts.receipt_signer, "treasury": facts.treasury,
         "paused": facts.paused,
     }  # fmt: skip

@@ -34,7 +34,7 @@ def _check_roles(chain: Chain, replay: Replay, tally: Tally) -> None:
     tally.equal("roles", head.of("operator"), replay.operator, facts.operator)
     tally.equal("roles", head.of("guardian"), replay.guardian, facts.guardian)
     tally.equal("roles", head.of("owner of the partner registry"), facts.owner, chain.registry_owner())
-    delay_s, leaving_s = chain.delay_s(), facts.service_deadline_s + facts.exit_period_s
+    delay_s, leaving_s = chain.delay_s(), facts.leaving_s
     long_enough = delay_s >= leaving_s
     tally.require("roles", head.of("delay of the timelock"), long_enough, f"at least {leaving_s} s", delay_s)
     tally.equal("pauses", head.of("paused"), replay.accounts.paused, facts.paused)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from json import JSONDecodeError
 from typing import cast
 
 from eth_typing import ChecksumAddress, HexStr
@@ -14,6 +15,7 @@ from hexbytes import HexBytes
 from requests.exceptions import ConnectionError, RequestException
 from web3 import Web3
 from web3.exceptions import (
+    BadFunctionCallOutput,
     BadResponseFormat,
     BlockNotFound,
     ContractLogicError,
@@ -25,6 +27,9 @@ from web3.providers.rpc.utils import ExceptionRetryConfiguration
 from web3.types import BlockIdentifier, FilterParams, LogReceipt, TxData, TxParams, TxReceipt
 
 from bridge.errors import RpcRefused, RpcUnavailable, WrongChain
+
+NO_ANSWER = (RequestException, BadResponseFormat, BadFunctionCallOutput, TimeoutError)
+"""No answer, or none of the kind that was asked for: a gateway's error page, a block not known yet."""
 
 
 def hex0x(value: bytes) -> str:
@@ -64,7 +69,7 @@ class ChainClient:
             if not isinstance(details, dict):
                 raise RpcRefused(method, None, str(details)) from error
             raise RpcRefused(method, details.get("code"), details.get("message", str(error))) from error
-        except (RequestException, BadResponseFormat, TimeoutError) as error:
+        except (*NO_ANSWER, JSONDecodeError) as error:
             # The exception's text may hold the node's URL and with it an API key; its type says enough.
             raise RpcUnavailable(method, type(error).__name__) from error
 

@@ -104,6 +104,14 @@ class SettlementContract:
             key: Sequence[int] = contract.functions.verifyingKey().call()
         return circuit, sha256(b"".join(word.to_bytes(32, "big") for word in key)).hexdigest()
 
+    def partner_count(self) -> int:
+        """How many partners the registry has, the house included: their ids are below. Raises as `view`."""
+        registry = self.client.web3.eth.contract(
+            address=self.view("registry"), abi=load_abi("PartnerRegistry")
+        )
+        with self.client.answering("eth_call"):
+            return int(registry.functions.count().call())
+
     def account(self, idx: int, block: BlockIdentifier) -> Mapping[str, Any]:
         """What the contract stores of an account (ISettlement.Account), by field name; raises as `view`."""
         (function,) = self._contract.functions.account.abi["outputs"]

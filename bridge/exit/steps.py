@@ -80,41 +80,42 @@ class Wait:
 
 def next_step(standing: Standing) -> Step | Wait | None:
     """The next step, a wait, or None if the account has nothing left in the contract."""
-    step = _way_out(standing)
-    if standing.withdrawable_base and not isinstance(step, Step):
+    if standing.withdrawable_base:  # first: nothing that may still go wrong has to come before it
         return Step("withdraw", (standing.idx,), pays_base=standing.withdrawable_base)
-    return step
-
-
-def _way_out(standing: Standing) -> Step | Wait | None:
-    """The next step for everything but what `withdraw` pays."""
     if standing.status is Status.FROZEN and standing.balance_base:
         return Step("exit", (standing.idx, standing.balance_base), pays_base=standing.balance_base)
-    if standing.status is Status.OPEN and standing.balance_base + standing.pending_deposit_base:
-        return _leave_tree(standing)
-    if standing.status is Status.UNOPENED and standing.pending_deposit_base:
-        return _take_deposit_back(standing)
+    if standing.status in (Status.UNOPENED, Status.OPEN):
+        return _leave(standing)
     return None
 
 
-def _take_deposit_back(standing: Standing) -> Step | Wait:
-    if not standing.cancelling_base:
-        return Step("announceCancelDeposit", (), by_owner=True)
-    if standing.now_s > standing.cancel_deadline_s:
-        return Step("cancelDeposit", (standing.idx,))
-    return Wait(standing.cancel_deadline_s + 1, "the announced deposit can be taken back after its deadline")
-
-
-def _leave_tree(standing: Standing) -> Step | Wait:
-    deadlines = []
-    if standing.pending_withdrawal_base:
-        deadlines.append(standing.withdrawal_deadline_s)
-    if standing.pending_key:
-        deadlines.append(standing.key_deadline_s)
-    if any(standing.now_s > deadline_s for deadline_s in deadlines):
+def _leave(standing: Standing) -> Step | Wait | None:
+    """Deposit and balance at once: if one were asked for alone, money could be moved to the other."""
+    left_base = standing.balance_base + standing.pending_deposit_base
+    if not left_base:
+        return None
+    if standing.status is Status.OPEN and _overdue(standing):
         return Step("freeze", (standing.idx,))
+    if standing.cancelling_base and standing.now_s > standing.cancel_deadline_s:
+        return Step("cancelDeposit", (standing.idx,))
+    if standing.pending_deposit_base and not standing.cancelling_base:
+        return Step("announceCancelDeposit", (), by_owner=True)
     if not standing.pending_withdrawal_base:
         # All of it: the operator can serve that, or the account can be frozen.
-        wanted_base = min(standing.balance_base + standing.pending_deposit_base, MAX_AMOUNT_BASE)
-        return Step("requestWithdrawal", (wanted_base,), by_owner=True)
-    return Wait(min(deadlines) + 1, "the operator has until then to serve the request")
+        return Step("requestWithdrawal", (min(left_base, MAX_AMOUNT_BASE),), by_owner=True)
+    return Wait(min(_deadlines(standing)) + 1, "the operator has until then to serve what was asked for")
+
+
+def _overdue(standing: Standing) -> bool:
+    """Whether anyone may freeze the account, once it is open."""
+    withdrawal = standing.pending_withdrawal_base and standing.now_s > standing.withdrawal_deadline_s
+    return bool(withdrawal or (standing.pending_key and standing.now_s > standing.key_deadline_s))
+
+
+def _deadlines(standing: Standing) -> list[int]:
+    """The deadlines after which a step is possible. An account that is not open yet cannot be frozen."""
+    found = [standing.cancel_deadline_s] if standing.cancelling_base else []
+    if standing.status is Status.OPEN:
+        found.append(standing.withdrawal_deadline_s)
+        found += [standing.key_deadline_s] if standing.pending_key else []
+    return found

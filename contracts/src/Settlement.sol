@@ -23,14 +23,14 @@ contract Settlement is Leaving, Revenue {
     /// @param token the VIBES token
     /// @param registry partner registry, of the same owner
     /// @param treasury where fee and treasury share are paid
-    /// @param owner TimelockController with a delay of at least `serviceDeadline` + `EXIT_PERIOD`
+    /// @param owner TimelockController with a delay of at least 3 * `serviceDeadline` + `EXIT_PERIOD`
     /// @param guardian who may pause deposits and batches
     /// @param operator who settles batches
     /// @param receiptSigner whose signature makes a receipt valid
     /// @param feeBps protocol fee, basis points of gross, 1000 to 2000
     /// @param burnBps burned, basis points of gross
     /// @param poolBps reward pool, basis points of gross; all three and the registry's `maxBps` are at most 10000
-    /// @param serviceDeadline seconds within which requests are to be served, 1 to 30 days
+    /// @param serviceDeadline seconds within which requests are to be served, an hour to 30 days
     /// @param minFirstDeposit base units, 1 to 2^54 - 1
     /// @param exitVerifier verifier of exit proofs
     /// @param batchVerifiers verifiers of batches, of different sizes
@@ -86,6 +86,7 @@ contract Settlement is Leaving, Revenue {
         Control memory control = _control;
         _requireDirect(control.operator);
         if (control.paused) revert IsPaused();
+        _requireCanonicalLayout(words, partnerWords);
         if (header.oldRoot != stateRoot) revert StateMismatch(stateRoot, header.oldRoot);
         uint256 number = batchNumber() + 1;
         BatchBinding.Scan memory scan = _verify(number, header, words, proof);
@@ -121,6 +122,22 @@ contract Settlement is Leaving, Revenue {
     function _requireDirect(address operator_) private view {
         if (msg.sender != operator_) revert NotOperator(msg.sender);
         if (tx.origin != msg.sender || msg.sender.code.length != 0) revert NotDirectCall();
+    }
+
+    /// @dev Users decode the calldata with whatever ABI library they have. Solidity takes arrays from anywhere, many
+    /// libraries only from where every encoder puts them: behind the head, one after the other, to the end.
+    function _requireCanonicalLayout(uint256[] calldata words, uint256[] calldata partnerWords) private pure {
+        uint256 wordsAt;
+        uint256 partnerWordsAt;
+        assembly ("memory-safe") {
+            wordsAt := words.offset
+            partnerWordsAt := partnerWords.offset
+        }
+        // Each array's length stands before it. The head: five words of header, two offsets, eight words of proof.
+        uint256 expected = 4 + 15 * 32 + 32;
+        bool canonical = wordsAt == expected && partnerWordsAt == wordsAt + 32 * words.length + 32
+            && msg.data.length == partnerWordsAt + 32 * partnerWords.length;
+        if (!canonical) revert NotCanonicalCalldata();
     }
 
     /// @dev Checks that the proof holds for this state, this calldata and no other.

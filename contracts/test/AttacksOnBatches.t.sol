@@ -53,6 +53,31 @@ contract AttacksOnBatchesTest is Fixture {
         assertEq(settlement.account(idx).pendingWithdrawal, 0, "served");
     }
 
+    /// @dev Solidity takes an empty array from any zero word; the libraries with which users rebuild the tree do not.
+    function test_attack_calldata_that_users_cannot_decode() public {
+        uint256 idx = _openAccount(alice, 50 * VIBES);
+        vm.prank(alice);
+        settlement.requestWithdrawal(VIBES);
+        bytes memory data = _batchCall(_slot(_word(idx, 0, 0, 0, VIBES, false), 0));
+        for (uint256 i = 0; i < 3; ++i) {
+            bytes memory odd = bytes.concat(data, i == 2 ? abi.encode(0) : bytes(""));
+            // Offsets stand at words 5 and 6 of the head; word 4, receiptsTotal, is a zero that can pass for a length.
+            if (i < 2) assembly { mstore(add(add(odd, 0x24), mul(add(5, i), 0x20)), 0x80) }
+            vm.prank(operator, operator);
+            (bool done, bytes memory answer) = address(settlement).call(odd);
+            assertTrue(!done, "refused");
+            assertTrue(bytes4(answer) == ISettlement.NotCanonicalCalldata.selector, "for its layout");
+        }
+        vm.prank(operator, operator);
+        (bool settled,) = address(settlement).call(data);
+        assertTrue(settled, "the usual encoding is taken");
+    }
+
+    function _batchCall(uint256[] memory words) private returns (bytes memory) {
+        uint256[8] memory proof;
+        return abi.encodeCall(settlement.settleBatch, (_header(0), words, new uint256[](0), proof));
+    }
+
     function test_attack_replayed_batch() public {
         uint256 idx = _openAccount(alice, AMOUNT);
         ISettlement.Header memory header = _header(5);

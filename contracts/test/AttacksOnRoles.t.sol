@@ -11,7 +11,7 @@ import {Deployment} from "./Fixture.sol";
 
 /// @dev A deployment as scripts/deploy.py makes it, with a real timelock of the shortest allowed delay.
 abstract contract Governed is Deployment {
-    uint256 internal constant DELAY = 4 days; // one of service deadline, three to leave
+    uint256 internal constant DELAY = 6 days; // three service deadlines of a day, three days to send it all
     address internal constant PROPOSER = address(0x9409);
 
     PolicyTimelock internal timelock;
@@ -238,5 +238,43 @@ contract AttacksOnTimelockTest is Governed {
         assertTrue(announced + DELAY - block.timestamp >= 3 days - 1, "with three days to spare");
         vm.warp(announced + DELAY);
         timelock.execute(address(settlement), 0, change, 0, 0);
+    }
+
+    /// @dev An older request and an older announcement stand in the way, each is answered at its last second, with as
+    /// little as the rules allow: what is left in the end is still out before the change.
+    function test_attack_requests_answered_at_the_last_second() public {
+        uint256 idx = _openAccount(alice, 50 * VIBES);
+        vm.startPrank(alice);
+        settlement.deposit(20 * VIBES, 0);
+        settlement.announceCancelDeposit();
+        settlement.deposit(30 * VIBES, 0);
+        settlement.requestWithdrawal(1 * VIBES);
+        vm.stopPrank();
+        uint256 announced = block.timestamp;
+        address hostile = address(new SwitchVerifier(1));
+        _schedule(address(settlement), abi.encodeCall(settlement.registerVerifier, (1, hostile)), DELAY);
+
+        vm.warp(announced + 1 days);
+        _settleSlot(_word(idx, 0, 0, 0, 1 * VIBES, false), 0);
+        vm.prank(alice);
+        settlement.requestWithdrawal(99 * VIBES);
+        vm.warp(announced + 1 days + 1);
+        settlement.cancelDeposit(idx); // the 20; the 30 need an announcement of their own
+        vm.prank(alice);
+        settlement.announceCancelDeposit();
+        vm.warp(announced + 2 days);
+        // The tree is drained while the deposit is pending, and the deposit is consumed after that.
+        _settleSlot(_word(idx, 0, 0, 0, 49 * VIBES, true), 0);
+        _settleSlot(_word(idx, 0, 0, 30 * VIBES, 0, false), 0);
+        vm.prank(alice);
+        settlement.requestWithdrawal(30 * VIBES);
+        vm.warp(announced + 3 days + 1);
+        settlement.freeze(idx);
+        uint256[8] memory proof;
+        exitVerifier.expectInput([settlement.stateRoot(), idx, 30 * VIBES]);
+        settlement.exit(idx, 30 * VIBES, proof);
+        settlement.withdraw(idx);
+        assertEq(token.balanceOf(address(settlement)), 0, "every unit is out");
+        assertTrue(announced + DELAY - block.timestamp >= 3 days - 1, "with three days to spare");
     }
 }

@@ -35,7 +35,7 @@ abstract contract Deployment is Base {
     SwitchVerifier internal verifier;
     SwitchVerifier internal exitVerifier;
     uint256 internal fakeRoot = 1000;
-    uint256 internal timelockDelay = 40 days;
+    uint256 internal timelockDelay = 100 days;
 
     function _deploy() internal {
         vm.warp(1_700_000_000);

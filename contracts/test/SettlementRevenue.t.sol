@@ -188,7 +188,7 @@ contract SettlementRevenueTest is Fixture {
         settings.burnBps = 2_501; // 1500 + 2501 + 1000 + the registry's 5000 > 10000
         _invalidPolicy(settings);
         settings = config();
-        settings.serviceDeadline = 0;
+        settings.serviceDeadline = 1 hours - 1;
         _invalidPolicy(settings);
         settings.serviceDeadline = 30 days + 1;
         _invalidPolicy(settings);

@@ -67,10 +67,10 @@ contract SettlementRolesTest is Fixture {
 
     function test_a_short_timelock_is_refused() public {
         Settlement.Config memory settings = config();
-        timelockDelay = 4 days; // deadline of one day, three days to leave
+        timelockDelay = 6 days; // three deadlines of a day, three days to send it all
         assertEq(new Settlement(settings).EXIT_PERIOD(), 3 days, "the edge is allowed");
         timelockDelay -= 1;
-        vm.expectRevert(abi.encodeWithSelector(ISettlement.TimelockTooShort.selector, 4 days - 1, 4 days));
+        vm.expectRevert(abi.encodeWithSelector(ISettlement.TimelockTooShort.selector, 6 days - 1, 6 days));
         new Settlement(settings);
     }
 

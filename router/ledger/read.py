@@ -40,6 +40,11 @@ _LAST_TOTAL: Final = select(func.max(CALL.c.account_total_base)).where(
     CALL.c.account_total_base > bindparam("after"),
     CALL.c.account_total_base <= bindparam("upto"),
 )
+_FIRST_OF_LATER_PARTNER: Final = select(func.min(CALL.c.account_total_base - CALL.c.charge_base)).where(
+    CALL.c.account_idx == bindparam("account_idx"),
+    CALL.c.account_total_base > bindparam("after"),
+    CALL.c.partner_id >= bindparam("partners"),
+)
 _OLDEST: Final = (
     select(CALL.c.time_s)
     .where(
@@ -89,6 +94,18 @@ def chargeable_base(connection: Connection, idx: int, after_total_base: int, mos
     where = {"account_idx": idx, "after": after_total_base, "upto": after_total_base + most_base}
     last_base: int | None = connection.execute(_LAST_TOTAL, where).scalar_one()
     return 0 if last_base is None else last_base - after_total_base
+
+
+def charges_of_known_partners_base(
+    connection: Connection, idx: int, after_total_base: int, partners: int
+) -> int | None:
+    """The account's charges after a total and before the first of a partner id of `partners` or above.
+
+    None if there is no such partner among them: then all of them are of partners that the chain knows.
+    """
+    where = {"account_idx": idx, "after": after_total_base, "partners": partners}
+    first_base: int | None = connection.execute(_FIRST_OF_LATER_PARTNER, where).scalar_one()
+    return None if first_base is None else first_base - after_total_base
 
 
 def unsettled(connection: Connection, settled: Mapping[int, int]) -> list[Unsettled]:

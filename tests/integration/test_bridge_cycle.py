@@ -24,6 +24,31 @@ def balance_base(stack: Stack, address: str) -> int:
     return int(stack.token.functions.balanceOf(address).call())
 
 
+def test_charges_of_a_partner_that_is_not_registered_wait_and_hold_up_nobody(operator: Operator) -> None:
+    """The operator's configuration is ahead of the timelock: the contract would refuse such a batch."""
+    stack = operator.stack
+    alice, bob = funded(operator, "alice", 10 * VIBES), funded(operator, "bob", 5 * VIBES)
+    unknown = len(PARTNERS) + 1
+    with operator.pipeline() as pipeline:
+        pipeline.sync()
+        for wallet in (alice, bob):
+            operator.sign_ceiling(wallet, 4 * VIBES)
+        for partner_id, charge_base in ((1, 700), (unknown, 11), (2, 5)):
+            operator.charge(alice, charge_base, partner_id=partner_id)
+        operator.charge(bob, 13, partner_id=2)
+        stack.request_withdrawal(bob, VIBES)
+        batch = pipeline.settle_once()
+        assert batch is not None
+        assert batch.header.receipts_total == 700 + 13
+        assert stack.settlement.functions.account(bob.idx).call()[3] == VIBES
+        assert pipeline.settle_once() is None
+        stack.as_timelock(stack.registry.functions.addPartner("late", stack.relayer.address, 0))
+        batch = pipeline.settle_once()
+        assert batch is not None
+        assert batch.header.receipts_total == 11 + 5
+        operator.assert_books_match_chain()
+
+
 def test_money_goes_in_is_spent_and_comes_out(operator: Operator) -> None:
     stack = operator.stack
     settlement = stack.settlement.functions

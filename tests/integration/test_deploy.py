@@ -73,16 +73,17 @@ def check_record(url: str, config: dict[str, Any], record: dict[str, Any], chain
 
 
 def check_roles(web3: Web3, config: dict[str, Any], record: dict[str, Any]) -> None:
-    """The configured owner mints and proposes, the timelock owns the rest, the deployer has no role."""
+    """The timelock owns everything, the configured owner proposes to it, the deployer has no role."""
 
     def at(name: str, address: str) -> Any:
         return web3.eth.contract(Web3.to_checksum_address(address), abi=artifact(name)[0]).functions
 
     timelock = at("PolicyTimelock", record["timelock"])
-    owned = [at("Settlement", record["settlement"]), at("PartnerRegistry", record["registry"])]
+    named = {"VibesToken": "token", "Settlement": "settlement", "PartnerRegistry": "registry"}
+    owned = [at(name, record[key]) for name, key in named.items()]
     assert {contract.owner().call() for contract in owned} == {Web3.to_checksum_address(record["timelock"])}
-    assert at("VibesToken", record["token"]).owner().call() == config["owner"] == record["owner"]
-    assert timelock.getMinDelay().call() == (7 + 3 + 2) * 86_400
+    assert record["owner"] == config["owner"]
+    assert timelock.getMinDelay().call() == (3 * 7 + 3 + 2) * 86_400
     deployer = Account.from_key(RICH_KEY).address
     for role, holders in {
         "PROPOSER_ROLE": [config["owner"]],
@@ -136,7 +137,8 @@ def test_a_node_of_another_network_is_refused(config: dict[str, Any], tmp_path: 
         ({"treasurer": "0x12"}, "treasurer"),
         ({"policy": {"fee": 1}}, "fee"),
         ({"partners": [{"name": "no payout"}]}, "payout"),
-        ({"policy": {"timelock_delay_s": 863_999}}, "shorter than leaving takes, 864000 s"),
+        ({"policy": {"timelock_delay_s": 2_073_599}}, "shorter than leaving takes, 2073600 s"),
+        ({"guardian": "0x" + "ab" * 20, "operator": "0x" + "AB" * 20}, "must be four addresses"),
     ],
 )
 def test_bad_configurations_are_refused(

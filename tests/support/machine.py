@@ -135,7 +135,7 @@ class World:
 
     def _deploy(self) -> None:
         self._token = self._new("VibesToken", self._owner, [(wallet, MINTED) for wallet in self.wallets])
-        self._timelock = self._new("PolicyTimelock", DEADLINE_S + 3 * DAY_S, self._owner)
+        self._timelock = self._new("PolicyTimelock", 3 * DEADLINE_S + 3 * DAY_S, self._owner)
         partners = [
             (f"partner {id}", labelled_account(f"partner {id}").address, bps) for id, bps in TERMS.items()
         ]

@@ -95,7 +95,7 @@ class Operator:
             prompt_salt=bytes(16),
             prompt_hash=bytes(32),
         )
-        bps = PARTNERS[partner_id - 1][1] if partner_id else 0
+        bps = dict(enumerate((bps for _, bps in PARTNERS), 1)).get(partner_id, 0)
         terms = Terms(partner_id, bps, FEE_BPS, BURN_BPS, POOL_BPS)
         signer = ReceiptSigner(
             ReceiptDomain(self.stack.chain_id, self.stack.settlement.address),

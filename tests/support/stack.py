@@ -26,7 +26,7 @@ from support.anvil import Anvil, artifact
 VIBES = 1_000_000  # base units
 DAY_S = 86_400
 SERVICE_DEADLINE_S = 7 * DAY_S
-TIMELOCK_DELAY_S = SERVICE_DEADLINE_S + 3 * DAY_S
+TIMELOCK_DELAY_S = 3 * SERVICE_DEADLINE_S + 3 * DAY_S
 FEE_BPS, BURN_BPS, POOL_BPS = 1_500, 500, 1_000
 PARTNERS = (("pithy-labs", 3_000), ("long-form", 2_500))
 

@@ -38,7 +38,20 @@ def test_what_is_withdrawable_is_withdrawn(status: Status) -> None:
     ("changes", "expected"),
     [
         ({}, Step("announceCancelDeposit", (), by_owner=True)),
-        ({"cancelling_base": 9, "cancel_deadline_s": FUTURE_S}, Wait),
+        # a batch may open it at the last moment: then the request is due as well
+        (
+            {"cancelling_base": 9, "cancel_deadline_s": FUTURE_S},
+            Step("requestWithdrawal", (9,), by_owner=True),
+        ),
+        (
+            {
+                "cancelling_base": 9,
+                "cancel_deadline_s": FUTURE_S,
+                "pending_withdrawal_base": 9,
+                "withdrawal_deadline_s": PAST_S,
+            },
+            Wait,
+        ),
         ({"cancelling_base": 9, "cancel_deadline_s": PAST_S}, Step("cancelDeposit", (7,))),
     ],
 )
@@ -53,10 +66,22 @@ def test_an_account_that_was_never_opened_takes_its_deposit_back(
 
 
 def test_an_open_account_asks_for_all_it_has() -> None:
-    asked = step_of(balance_base=30, pending_deposit_base=12)
+    announced = {"pending_deposit_base": 12, "cancelling_base": 12, "cancel_deadline_s": FUTURE_S}
+    asked = step_of(balance_base=30, **announced)
     assert asked == Step("requestWithdrawal", (42,), by_owner=True)
-    assert step_of(pending_deposit_base=12) == Step("requestWithdrawal", (12,), by_owner=True)
+    assert step_of(**announced) == Step("requestWithdrawal", (12,), by_owner=True)
     assert step_of(balance_base=2**60) == Step("requestWithdrawal", (MAX_AMOUNT_BASE,), by_owner=True)
+
+
+def test_an_open_account_takes_its_deposit_back_meanwhile() -> None:
+    """A request alone could be answered out of an empty tree for ever, with the deposit left pending."""
+    deposit = {"pending_deposit_base": 12, "pending_withdrawal_base": 12, "withdrawal_deadline_s": FUTURE_S}
+    assert step_of(**deposit) == Step("announceCancelDeposit", (), by_owner=True)
+    due = deposit | {"cancelling_base": 12, "cancel_deadline_s": PAST_S}
+    assert step_of(**due) == Step("cancelDeposit", (7,))
+    waited = step_of(**deposit, cancelling_base=5, cancel_deadline_s=FUTURE_S - 50, now_s=NOW_S - 60)
+    assert isinstance(waited, Wait)
+    assert waited.until_s == FUTURE_S - 49
 
 
 def test_a_request_is_waited_for_and_then_the_account_frozen() -> None:
@@ -83,7 +108,8 @@ def test_what_can_be_paid_is_paid_while_the_rest_waits() -> None:
     assert step_of(**waiting, withdrawable_base=4) == Step("withdraw", (7,), pays_base=4)
 
 
-def test_a_frozen_account_is_paid_by_proof_then_its_refund() -> None:
+def test_a_frozen_account_is_paid_its_refund_then_by_proof() -> None:
     frozen = {"status": Status.FROZEN, "frozen_root": 1}
-    assert step_of(**frozen, balance_base=30, withdrawable_base=4) == Step("exit", (7, 30), pays_base=30)
-    assert step_of(**frozen, withdrawable_base=4) == Step("withdraw", (7,), pays_base=4)
+    refunded = frozen | {"balance_base": 30, "withdrawable_base": 4}
+    assert step_of(**refunded) == Step("withdraw", (7,), pays_base=4)
+    assert step_of(**frozen, balance_base=30) == Step("exit", (7, 30), pays_base=30)

@@ -36,6 +36,7 @@ abstract contract Accounts is Custody, Roles, EIP712, Nonces {
         "DepositIntent(address owner,uint256 amount,uint256 keyCommit,uint256 nonce,uint256 deadline)"
     );
 
+    uint256 private constant MIN_SERVICE_DEADLINE = 1 hours;
     uint256 private constant MAX_SERVICE_DEADLINE = 30 days;
 
     /// @inheritdoc ISettlement
@@ -53,7 +54,9 @@ abstract contract Accounts is Custody, Roles, EIP712, Nonces {
 
     constructor(uint256 minFirstDeposit_, uint256 serviceDeadline_) EIP712("VIBES Settlement", "1") {
         if (minFirstDeposit_ == 0 || minFirstDeposit_ > MAX_AMOUNT) revert InvalidPolicy();
-        if (serviceDeadline_ == 0 || serviceDeadline_ > MAX_SERVICE_DEADLINE) revert InvalidPolicy();
+        if (serviceDeadline_ < MIN_SERVICE_DEADLINE || serviceDeadline_ > MAX_SERVICE_DEADLINE) {
+            revert InvalidPolicy();
+        }
         minFirstDeposit = minFirstDeposit_;
         serviceDeadline = serviceDeadline_;
     }

@@ -18,6 +18,11 @@ abstract contract Roles is ISettlement {
     /// @inheritdoc ISettlement
     uint256 public constant EXIT_PERIOD = 3 days;
 
+    /// @dev Service deadlines that leaving may take if each request is answered at its last second, and with as little
+    /// as the rules allow: an older announcement or request has to run out, the next one is served with what the tree
+    /// has while the deposit is still pending, and only the third asks for what was consumed meanwhile.
+    uint256 private constant DEADLINES_TO_LEAVE = 3;
+
     /// @inheritdoc ISettlement
     address public immutable owner;
 
@@ -51,7 +56,7 @@ abstract contract Roles is ISettlement {
     ) {
         if (owner_ == address(0)) revert ZeroAddress();
         uint256 delay = TimelockController(payable(owner_)).getMinDelay();
-        uint256 minimum = serviceDeadline_ + EXIT_PERIOD;
+        uint256 minimum = DEADLINES_TO_LEAVE * serviceDeadline_ + EXIT_PERIOD;
         if (delay < minimum) revert TimelockTooShort(delay, minimum);
         owner = owner_;
         _setGuardian(guardian_);

@@ -202,6 +202,8 @@ interface ISettlement {
     error InvalidVerifier(address verifier);
     /// @notice A public input, root or word is not canonical (w0 >= 2^241, or a field element >= p).
     error NotCanonical(uint256 value);
+    /// @notice The call's arrays are not where every ABI encoder puts them.
+    error NotCanonicalCalldata();
     error InvalidProof();
     error UnpendingDeposit(uint256 idx, uint256 consumed, uint256 pending);
     /// @notice A withdrawal or drain that the owner did not ask for, or only a part of it without `drain`.
@@ -214,7 +216,7 @@ interface ISettlement {
     error GrossMismatch(uint256 charges, uint256 partners, uint256 receipts);
     error RewardsExceedPool(uint256 rewards, uint256 pool);
     error InvalidPolicy();
-    /// @notice Changes must take longer than leaving does: `serviceDeadline` + `EXIT_PERIOD` seconds.
+    /// @notice Changes must take longer than leaving does: three times `serviceDeadline`, and `EXIT_PERIOD`, seconds.
     error TimelockTooShort(uint256 delay, uint256 minimum);
     error ZeroAddress();
 
@@ -321,7 +323,7 @@ interface ISettlement {
 
     /// @notice Seconds after a request's deadline within which `freeze` and `exit` can surely be sent.
     function EXIT_PERIOD() external view returns (uint256);
-    /// @notice The timelock: a TimelockController whose delay is at least `serviceDeadline` + `EXIT_PERIOD`.
+    /// @notice The timelock: a TimelockController whose delay is at least 3 * `serviceDeadline` + `EXIT_PERIOD`.
     function owner() external view returns (address);
     function guardian() external view returns (address);
     function paused() external view returns (bool);
