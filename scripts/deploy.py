@@ -182,7 +182,7 @@ def run(arguments: argparse.Namespace, report: Report) -> None:
             f"demo money is for the local chains {LOCAL_CHAIN_IDS} only, this is chain {chain_id}"
         )
     if plan.owner is None and not local:
-        raise DeployRefused("name the owner, who proposes changes: off the local chains it is not the deployer")
+        raise DeployRefused("name the owner, who proposes changes: off the local chains not the deployer")
     address = web3.eth.account.from_key(private_key).address
     report(f"compiling; deploying to {network.name}, chain {chain_id}, from {address}")
     project = prepare_ape()

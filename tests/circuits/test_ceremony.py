@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -146,8 +147,9 @@ def test_unfinished_ceremony_is_not_exported(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """Verification, half a minute of computing, is replaced: the key would pass it."""
-    alice, bob = script.Contribution("Alice", "a" * 128), script.Contribution("Bob", "b" * 128)
-    closing = script.Contribution("beacon", "c" * 128)
+    contribution = sys.modules[script.Transcript.__module__].Contribution
+    alice, bob = contribution("Alice", "a" * 128), contribution("Bob", "b" * 128)
+    closing = contribution("beacon", "c" * 128)
     for transcript, reason in (
         (script.Transcript((alice, bob), None, None), "no beacon"),
         (script.Transcript((alice, closing), BEACON, 10), "1 contribution before the beacon"),
