@@ -12,11 +12,12 @@ from concurrent.futures import Executor, wait
 from pathlib import Path
 from typing import Any
 
-from bridge.groth16 import verify_proof
+from bridge.groth16 import EXIT_SLOTS, verify_proof
 from bridge.proving.artifacts import Artifacts
 from bridge.proving.engines import local_engine
 from bridge.proving.worker import Job, Proof, load, prove
 from bridge.rollup.batch import Slot
+from bridge.rollup.exit import exit_inputs
 from bridge.rollup.transition import Authorisation, BatchWitness, RollupState
 from bridge.witness import WitnessCalculator, wtns_file
 from mini_llm.wallet import babyjub
@@ -70,6 +71,13 @@ def full_batch(slots: int) -> BatchWitness:
     return state.prove_inputs(2, charges, authorisations, slots)
 
 
+def exit_inputs_of_one() -> dict[str, Any]:
+    """Circuit inputs of an exit."""
+    state = RollupState(DOMAIN)
+    state.apply([Slot(idx=1, deposit=10**9, key_commit=key_commitment(babyjub.public_key(10**9)))])
+    return dict(exit_inputs(state.tree, 1, state.accounts[1]).circuit_inputs)
+
+
 def percentiles(values: Sequence[float], digits: int) -> dict[str, float]:
     """Median, ninth decile (nearest rank) and maximum."""
     ordered = sorted(values)
@@ -120,6 +128,21 @@ def measure(slots: int, rounds: int, done: Done) -> dict[str, Any]:
     }
 
 
+def measure_exit(rounds: int) -> dict[str, Any]:
+    """Timings of the exit circuit, key loaded: what snarkjs is compared with by default."""
+    artifacts = Artifacts.load(CIRCUITS, EXIT_SLOTS)
+    job = Job(CIRCUITS, artifacts.circuit, artifacts.circuit_hash, artifacts.key_hash)
+    engine = local_engine(1)
+    pool = engine.start()
+    proofs, _ = _timed(pool, job, exit_inputs_of_one(), 1 + rounds, lambda: None)
+    engine.stop(pool)
+    return {
+        "constraints": artifacts.constraints,
+        "witness_ms": percentiles([1000 * proof.witness_s for proof in proofs[1:]], 1),
+        "prove_s": percentiles([proof.prove_s for proof in proofs[1:]], 3),
+    }
+
+
 def _two_processes(job: Job, inputs: dict[str, Any], count: int, done: Done) -> float:
     """Seconds for `count` proofs on two workers whose keys are loaded."""
     two = local_engine(2)
@@ -153,18 +176,19 @@ def _peak_mb() -> int:
 def peer(slots: int, rounds: int, say: Callable[[str], None]) -> dict[str, Any]:
     """snarkjs on the same circuit and machine: its own key set-up of the same r1cs, all cores, one process.
 
+    slots: of the batch circuit, EXIT_SLOTS for the exit circuit.
+
     Raises:
         subprocess.CalledProcessError: snarkjs failed.
     """
-    folder = CIRCUITS / f"batch{slots}"
+    wasm = Artifacts.load(CIRCUITS, slots).wasm
     zkey = peer_key(slots, say)
-    batch = full_batch(slots)
+    inputs = exit_inputs_of_one() if slots == EXIT_SLOTS else full_batch(slots).circuit_inputs
     with tempfile.TemporaryDirectory() as scratch:
         signals, wtns = Path(scratch) / "input.json", Path(scratch) / "witness.wtns"
-        signals.write_text(json.dumps(json.loads(json.dumps(batch.circuit_inputs), parse_int=str)))
-        calculator = WitnessCalculator(folder / "circuit.wasm")
-        wtns.write_bytes(wtns_file(calculator.calculate(batch.circuit_inputs)))
-        files = [str(path) for path in (folder / "circuit.wasm", signals, zkey, wtns)]
+        signals.write_text(json.dumps(json.loads(json.dumps(inputs), parse_int=str)))
+        wtns.write_bytes(wtns_file(WitnessCalculator(wasm).calculate(inputs)))
+        files = [str(path) for path in (wasm, signals, zkey, wtns)]
         run = subprocess.run(
             ["node", "-e", PEER, *files, str(rounds)],
             env={**os.environ, "NODE_PATH": str(NODE_MODULES)},
@@ -175,9 +199,8 @@ def peer(slots: int, rounds: int, say: Callable[[str], None]) -> dict[str, Any]:
     seconds = json.loads(run.stdout)
     return {
         "name": "snarkjs 0.7.6, zkey of its own for the same r1cs, keys loaded, all cores",
-        "slots": slots,
-        "witness_ms": percentiles([1000 * value for value in seconds["witness"]], 0),
-        "prove_s": percentiles(seconds["prove"], 2),
+        "witness_ms": percentiles([1000 * value for value in seconds["witness"]], 1),
+        "prove_s": percentiles(seconds["prove"], 3),
     }
 
 
@@ -189,7 +212,7 @@ def peer_key(slots: int, say: Callable[[str], None]) -> Path:
     power = (artifacts.constraints + 4).bit_length()
     powers = CACHE / f"phase2.{power}.ptau"
     if not powers.exists():
-        say(f"snarkjs makes powers of tau for 2^{power} constraints, once (about 20 minutes on two cores)")
+        say(f"snarkjs makes powers of tau for 2^{power} constraints, once (2^16: over 20 minutes)")
         parts = [CACHE / f"{name}.{power}.ptau" for name in ("new", "contributed", "unfinished")]
         _snarkjs("powersoftau", "new", "bn128", str(power), parts[0])
         _snarkjs("powersoftau", "contribute", parts[0], parts[1], "--name=bench", "-e=bench")
@@ -200,7 +223,8 @@ def peer_key(slots: int, say: Callable[[str], None]) -> Path:
     if not zkey.exists():
         say("snarkjs makes its key for the circuit, once (some minutes)")
         unfinished = zkey.with_suffix(".tmp")
-        _snarkjs("groth16", "setup", CIRCUITS / f"batch{slots}" / "circuit.r1cs", powers, unfinished)
+        r1cs = artifacts.wasm.with_name("circuit.r1cs")
+        _snarkjs("groth16", "setup", r1cs, powers, unfinished)
         unfinished.rename(zkey)
     return zkey
 
