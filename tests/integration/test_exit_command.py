@@ -57,8 +57,7 @@ def test_a_dry_run_says_what_would_be_sent(scenario: Scenario, alice: Wallet, ba
         balance_base,
         PENDING_BASE,
     )
-    assert planned["function"] == "requestWithdrawal"
-    assert planned["arguments"] == [balance_base + PENDING_BASE]
+    assert (planned["function"], planned["arguments"]) == ("announceCancelDeposit", [])
     assert planned["cost_wei"] > planned["gas"] > 21_000
     assert scenario.stack.web3.eth.block_number == before
 
@@ -68,7 +67,8 @@ def test_an_account_frozen_long_ago_leaves_whatever_the_operator_does(
 ) -> None:
     settling, stack, had_base = scenario.settling, scenario.stack, tokens_base(scenario, alice)
     asked = as_owner(scenario, tmp_path, alice)
-    assert (asked.code, asked.sent, asked.report["state"]) == (4, ["requestWithdrawal"], "waiting")
+    requests = ["announceCancelDeposit", "requestWithdrawal"]
+    assert (asked.code, asked.sent, asked.report["state"]) == (4, requests, "waiting")
     again = as_owner(scenario, tmp_path, alice)  # nothing is asked twice
     assert (again.code, again.sent) == (4, [])
     assert again.report["waiting_until_s"] == asked.report["waiting_until_s"]
@@ -78,7 +78,7 @@ def test_an_account_frozen_long_ago_leaves_whatever_the_operator_does(
     settling.open = []
     settling.settle(Slot(scenario.bob.idx, reward=1))
     left = as_owner(scenario, tmp_path, alice)
-    assert (left.code, left.sent, left.report["status"]) == (0, ["exit", "withdraw"], "exited")
+    assert (left.code, left.sent, left.report["status"]) == (0, ["withdraw", "exit"], "exited")
     assert left.report["paid_base"] == balance_base + PENDING_BASE
     assert tokens_base(scenario, alice) == had_base + balance_base + PENDING_BASE
     assert as_owner(scenario, tmp_path, alice).sent == []
@@ -99,7 +99,8 @@ def test_waiting_goes_through_the_deadline(
         time.sleep(0.05)
     pass_time(stack, SERVICE_DEADLINE_S + 1)
     thread.join(120)
-    assert (found[0].code, found[0].sent) == (0, ["requestWithdrawal", "freeze", "exit", "withdraw"])
+    requests = ["announceCancelDeposit", "requestWithdrawal"]
+    assert (found[0].code, found[0].sent) == (0, [*requests, "freeze", "withdraw", "exit"])
 
 
 def test_an_exit_circuit_of_another_key_is_not_used(
