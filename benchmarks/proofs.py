@@ -209,26 +209,19 @@ def peer_key(slots: int, say: Callable[[str], None]) -> Path:
     artifacts = Artifacts.load(CIRCUITS, slots)
     CACHE.mkdir(parents=True, exist_ok=True)
     zkey = CACHE / f"{artifacts.circuit_hash[:16]}.zkey"
-    power = (artifacts.constraints + 4).bit_length()
-    powers = CACHE / f"phase2.{power}.ptau"
-    if not powers.exists():
-        say(f"snarkjs makes powers of tau for 2^{power} constraints, once (2^16: over 20 minutes)")
-        parts = [CACHE / f"{name}.{power}.ptau" for name in ("new", "contributed", "unfinished")]
-        _snarkjs("powersoftau", "new", "bn128", str(power), parts[0])
-        _snarkjs("powersoftau", "contribute", parts[0], parts[1], "--name=bench", "-e=bench")
-        _snarkjs("powersoftau", "prepare", "phase2", parts[1], parts[2])
-        parts[2].rename(powers)
-        for part in parts[:2]:
-            part.unlink()
     if not zkey.exists():
+        power = (artifacts.constraints + 4).bit_length()
+        powers, unfinished = CACHE / f"tau.{power}.ptau", zkey.with_suffix(".tmp")
         say("snarkjs makes its key for the circuit, once (some minutes)")
-        unfinished = zkey.with_suffix(".tmp")
+        _node(Path(__file__).with_name("known_tau.cjs"), power, powers)
         r1cs = artifacts.wasm.with_name("circuit.r1cs")
-        _snarkjs("groth16", "setup", r1cs, powers, unfinished)
+        _node(NODE_MODULES / "snarkjs" / "build" / "cli.cjs", "groth16", "setup", r1cs, powers, unfinished)
+        powers.unlink()
         unfinished.rename(zkey)
     return zkey
 
 
-def _snarkjs(*arguments: str | Path) -> None:
-    cli = NODE_MODULES / "snarkjs" / "build" / "cli.cjs"
-    subprocess.run(["node", cli, *arguments], check=True, capture_output=True)
+def _node(script: Path, *arguments: object) -> None:
+    command = ["node", "--max-old-space-size=16384", str(script), *map(str, arguments)]
+    environment = {**os.environ, "NODE_PATH": str(NODE_MODULES)}
+    subprocess.run(command, check=True, capture_output=True, env=environment)

@@ -118,9 +118,9 @@ def parse() -> argparse.Namespace:
         "--native-usd", default="0.25", help="assumed price of the chain's token (default 0.25)"
     )
     parser.add_argument(
-        "--peer", choices=["exit", "batch", "none"], default="exit",
-        help="circuit that snarkjs proves too: the exit circuit (default), or the smallest batch, whose key "
-        "snarkjs takes over 20 minutes to make, once",
+        "--peer", choices=["batch", "exit", "none"], default="batch",
+        help="circuit that snarkjs proves too: the smallest batch (default; its key takes snarkjs some "
+        "minutes, once), or the exit circuit",
     )  # fmt: skip
     return parser.parse_args()
 
