@@ -30,6 +30,7 @@ from bridge.indexer import Indexer
 from bridge.leader import Leader
 from bridge.mirror import mirror
 from bridge.proofs import Proofs, open_prover
+from bridge.state import ChainState
 from bridge.status import Status, chain_facts, status_of
 from bridge.store import open_store
 from bridge.submit import FeePolicy, Submitter
@@ -120,8 +121,7 @@ class Pipeline:
         Raises WrongChain, ReorgDetected, StateMismatch, FalseReceipt and the like if the node is not to be
         trusted; nothing was changed by what it said then.
         """
-        self._follow()
-        self._square()
+        self._look()
 
     def settle_once(self) -> Batch | None:
         """Settles one batch, the first unfinished one if there is any; None if there is nothing to settle.
@@ -129,8 +129,8 @@ class Pipeline:
         Raises SettlementTimeout if it was sent and is not final in time; running again goes on with it.
         """
         while True:
-            self.sync()
-            batch = self._store.open_batch() or self._seal()
+            ahead = self._look()
+            batch = self._store.open_batch() or self._seal(ahead)
             if batch is None:
                 return None
             settled = self._see_through(batch.number)
@@ -139,8 +139,7 @@ class Pipeline:
 
     def turn(self) -> None:
         """One look at everything, and whatever is due; waits for nothing. Raises as `sync` does, and more."""
-        self.sync()
-        self._seal()
+        self._seal(self._look())
         self._prove()
         self._submit()
 
@@ -208,8 +207,16 @@ class Pipeline:
         if mirrored:
             self._report(f"indexed up to block {self._store.indexed()[0]}: {mirrored} events")
 
-    def _square(self) -> None:
-        """Closes the batches that the chain has, takes back those that it dropped, drops the impossible."""
+    def _look(self) -> ChainState:
+        """Reads on and squares; the state that the next batch builds on."""
+        self._follow()
+        return self._square()
+
+    def _square(self) -> ChainState:
+        """Closes the batches that the chain has, takes back those that it dropped, drops the impossible.
+
+        Returns the state after the batches that are left.
+        """
         self._leader.check()
         settled = self._indexer.state.batch_number
         while (last := self._store.last_final()) is not None and last.number > settled:
@@ -218,9 +225,11 @@ class Pipeline:
         for batch in self._store.unfinished():
             if batch.number <= settled and not self._close(batch):
                 break
-        broken = forecast(self._indexer.state, self._store.unfinished())
-        if broken.broken is not None:
-            self._discard(broken.broken.number, broken.reason)
+        while True:
+            ahead = forecast(self._indexer.state, self._store.unfinished())
+            if ahead.broken is None:
+                return ahead.state
+            self._discard(ahead.broken.number, ahead.reason)
 
     def _close(self, batch: Batch) -> bool:
         """Finishes a batch whose number the chain has; False if it has another one, and ours has no place."""
@@ -239,17 +248,19 @@ class Pipeline:
         self.alerts.note("batch_discarded", f"batch {numbers}: {reason}")
         self._report(f"batch {numbers}: {reason}; its charges are collected anew")
 
-    def _seal(self) -> Batch | None:
-        """Seals the next batch on top of those that are not settled, if there is enough for one."""
+    def _seal(self, ahead: ChainState) -> Batch | None:
+        """Seals the next batch on top of those that are not settled, if there is enough for one.
+
+        ahead: the chain's state after them.
+        """
         unfinished = self._store.unfinished()
         sealed = [batch for batch in unfinished if batch.step is BatchStep.SEALED]
         if len(sealed) >= self.settings.prover_workers or len(unfinished) >= MAX_UNFINISHED:
             return None
-        ahead = forecast(self._indexer.state, unfinished)
         partners = self._contract.partner_count()
         batch = self._ledger.read(
             lambda connection: collect(
-                ahead.state,
+                ahead,
                 connection,
                 self._receipt_domain,
                 self._prover.sizes,

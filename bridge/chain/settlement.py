@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from functools import cache
+from functools import cache, cached_property
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, cast
@@ -16,6 +16,7 @@ from eth_abi.abi import decode
 from eth_abi.exceptions import DecodingError
 from eth_typing import ABI, ABIFunction, ChecksumAddress
 from eth_utils.abi import collapse_if_tuple, event_abi_to_log_topic, function_abi_to_4byte_selector
+from web3.contract import Contract
 from web3.exceptions import ContractLogicError
 from web3.types import BlockIdentifier, LogReceipt, TxParams, TxReceipt
 
@@ -104,11 +105,15 @@ class SettlementContract:
             key: Sequence[int] = contract.functions.verifyingKey().call()
         return circuit, sha256(b"".join(word.to_bytes(32, "big") for word in key)).hexdigest()
 
+    @cached_property
+    def _registry(self) -> Contract:
+        """The partner registry, which a deployment fixes for good."""
+        address: ChecksumAddress = self.view("registry")
+        return self.client.web3.eth.contract(address, abi=load_abi("PartnerRegistry"))
+
     def partner_count(self) -> int:
         """How many partners the registry has, the house included: their ids are below. Raises as `view`."""
-        registry = self.client.web3.eth.contract(
-            address=self.view("registry"), abi=load_abi("PartnerRegistry")
-        )
+        registry = self._registry
         with self.client.answering("eth_call"):
             return int(registry.functions.count().call())
 

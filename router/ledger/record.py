@@ -29,7 +29,14 @@ _COUNTED: Final = ("pending_base", "settled_base", "written_off_base")
 _FIND: Final = select(ACCOUNT).where(ACCOUNT.c.idx == bindparam("account_idx"))
 _CHANGE: Final = update(ACCOUNT).where(ACCOUNT.c.idx == bindparam("account_idx"))
 _LAST: Final = (
-    select(ENTRY.c.number, ENTRY.c.id, ENTRY.c.account_idx, ENTRY.c.body_hash, ENTRY.c.attempt)
+    select(
+        ENTRY.c.number,
+        ENTRY.c.id,
+        ENTRY.c.account_idx,
+        ENTRY.c.state,
+        ENTRY.c.body_hash,
+        ENTRY.c.attempt,
+    )
     .where(ENTRY.c.origin_key == bindparam("key"))
     .order_by(ENTRY.c.attempt.desc())
     .limit(1)
@@ -116,7 +123,7 @@ def begin(
     origin_key = post.content_hash(kind, reference).hex()
     body_hash = post.content_hash(*content)
     attempt = 0
-    last = _last(connection, origin_key)
+    last = last_attempt(connection, origin_key)
     if last is not None:
         if not _reversed(connection, last):
             if last.body_hash != body_hash:
@@ -160,7 +167,7 @@ def reverse(connection: Connection, happenings: Iterable[tuple[str, str]]) -> in
     """
     standing: dict[int, Row[Any]] = {}
     for kind, reference in happenings:
-        last = _last(connection, post.content_hash(kind, reference).hex())
+        last = last_attempt(connection, post.content_hash(kind, reference).hex())
         if last is not None and not _reversed(connection, last):
             standing[last.number] = last
     for number in sorted(standing, reverse=True):
@@ -189,12 +196,13 @@ def account_row(connection: Connection, idx: int) -> Row[Any]:
     return row
 
 
-def _last(connection: Connection, origin_key: str) -> Row[Any] | None:
+def last_attempt(connection: Connection, origin_key: str) -> Row[Any] | None:
+    """The newest entry of one origin, a call's or an event's; None if there was none."""
     return connection.execute(_LAST, {"key": origin_key}).one_or_none()
 
 
 def _reversed(connection: Connection, entry: Row[Any]) -> bool:
-    return _last(connection, entry.id) is not None
+    return last_attempt(connection, entry.id) is not None
 
 
 def _open(

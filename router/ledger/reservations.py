@@ -28,23 +28,15 @@ from router.ledger.errors import (
     IdempotencyMismatch,
     InFlight,
     InsufficientFunds,
-    UnknownAccount,
     UnknownEntry,
 )
 from router.ledger.models import ACCOUNT, ANSWER, ENTRY, Kind, State, Status
-from router.ledger.record import cover
+from router.ledger.record import account_row, cover, last_attempt
 from router.ledger.views import StoredAnswer, account_of, receipt_of
 
 SWEEP_LIMIT: Final = 500
 """Most leases that one sweep expires, so that it never holds up a commit for long."""
 
-_FIND_ACCOUNT: Final = select(ACCOUNT).where(ACCOUNT.c.idx == bindparam("account_idx"))
-_LAST_ATTEMPT: Final = (
-    select(ENTRY.c.number, ENTRY.c.id, ENTRY.c.state, ENTRY.c.body_hash, ENTRY.c.attempt)
-    .where(ENTRY.c.origin_key == bindparam("key"))
-    .order_by(ENTRY.c.attempt.desc())
-    .limit(1)
-)
 _FIND_ANSWER: Final = select(ANSWER).where(ANSWER.c.entry_number == bindparam("number"))
 _RENEW: Final = (
     update(ENTRY).where(ENTRY.c.number == bindparam("entry_number")).values(lease_until_s=bindparam("until"))
@@ -126,7 +118,7 @@ def reserve(connection: Connection, request: Reservation) -> Reserved | Replay:
     if request.client_key is not None:
         origin_key = post.content_hash(request.account_idx, request.endpoint, request.client_key).hex()
         entry_id = origin_key
-        last = connection.execute(_LAST_ATTEMPT, {"key": origin_key}).one_or_none()
+        last = last_attempt(connection, origin_key)
         if last is not None:
             if last.body_hash != request.body_hash:
                 raise IdempotencyMismatch(last.id)
@@ -136,10 +128,7 @@ def reserve(connection: Connection, request: Reservation) -> Reserved | Replay:
                 return _replay(connection, last.number, last.id)
             attempt = last.attempt + 1
             entry_id = post.content_hash(origin_key, attempt).hex()
-    row = connection.execute(_FIND_ACCOUNT, {"account_idx": request.account_idx}).one_or_none()
-    if row is None:
-        raise UnknownAccount(request.account_idx)
-    account = account_of(row)
+    account = account_of(account_row(connection, request.account_idx))
     if account.status != Status.OPEN:
         raise AccountClosed(account.idx, account.status)
     if account.deficit_base:
