@@ -115,13 +115,14 @@ class Pipeline:
     def __exit__(self, *_: Any) -> None:
         self.close()
 
-    def sync(self) -> None:
+    def sync(self) -> ChainState:
         """Indexes what is confirmed, brings it into the ledger, and squares the open batches with it.
 
         Raises WrongChain, ReorgDetected, StateMismatch, FalseReceipt and the like if the node is not to be
-        trusted; nothing was changed by what it said then.
+        trusted; nothing was changed by what it said then. Returns the state that the next batch builds on.
         """
-        self._look()
+        self._follow()
+        return self._square()
 
     def settle_once(self) -> Batch | None:
         """Settles one batch, the first unfinished one if there is any; None if there is nothing to settle.
@@ -129,7 +130,7 @@ class Pipeline:
         Raises SettlementTimeout if it was sent and is not final in time; running again goes on with it.
         """
         while True:
-            ahead = self._look()
+            ahead = self.sync()
             batch = self._store.open_batch() or self._seal(ahead)
             if batch is None:
                 return None
@@ -139,7 +140,7 @@ class Pipeline:
 
     def turn(self) -> None:
         """One look at everything, and whatever is due; waits for nothing. Raises as `sync` does, and more."""
-        self._seal(self._look())
+        self._seal(self.sync())
         self._prove()
         self._submit()
 
@@ -207,16 +208,8 @@ class Pipeline:
         if mirrored:
             self._report(f"indexed up to block {self._store.indexed()[0]}: {mirrored} events")
 
-    def _look(self) -> ChainState:
-        """Reads on and squares; the state that the next batch builds on."""
-        self._follow()
-        return self._square()
-
     def _square(self) -> ChainState:
-        """Closes the batches that the chain has, takes back those that it dropped, drops the impossible.
-
-        Returns the state after the batches that are left.
-        """
+        """Closes batches that the chain has, reopens dropped ones; the state after all that are left."""
         self._leader.check()
         settled = self._indexer.state.batch_number
         while (last := self._store.last_final()) is not None and last.number > settled:
@@ -249,10 +242,7 @@ class Pipeline:
         self._report(f"batch {numbers}: {reason}; its charges are collected anew")
 
     def _seal(self, ahead: ChainState) -> Batch | None:
-        """Seals the next batch on top of those that are not settled, if there is enough for one.
-
-        ahead: the chain's state after them.
-        """
+        """Seals the next batch on top of `ahead`, the state after those not settled, if there is enough."""
         unfinished = self._store.unfinished()
         sealed = [batch for batch in unfinished if batch.step is BatchStep.SEALED]
         if len(sealed) >= self.settings.prover_workers or len(unfinished) >= MAX_UNFINISHED:

@@ -5,17 +5,21 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from mini_llm.price import Price
+from mini_llm.request import NEEDS, Need
 
 HOUSE_PARTNER = 0
 """Partner 0 is the operator's own house: it earns no partner share."""
 MAX_PARTNER_ID = 2**16 - 1
+CHAT_NEEDS = NEEDS - {Need.EMBEDDINGS}
+"""What a deployment is taken to do when nobody said what it can."""
 
 
 @dataclass(frozen=True, slots=True)
 class Deployment:
-    """What a model name stands for.
+    """One model at one provider; several may serve the same model name.
 
     Attributes:
+        id: unique name of the deployment, such as ``azure-east/gpt-x``.
         model: the name that clients ask for.
         provider: configured name of the provider that serves it.
         upstream_model: the provider's name for it.
@@ -24,8 +28,11 @@ class Deployment:
         context_tokens: prompt and completion together never exceed this.
         max_output_tokens: completion limit when the request names none, and the most that it may name;
             None if unknown, which only a free deployment may have: the price of a call must have a bound.
+        capabilities: needs that it can serve, of ``mini_llm.request.NEEDS``.
+        promotional: promotional credit may pay for it.
     """
 
+    id: str
     model: str
     provider: str
     upstream_model: str
@@ -33,6 +40,8 @@ class Deployment:
     price: Price
     context_tokens: int
     max_output_tokens: int | None
+    capabilities: frozenset[str] = CHAT_NEEDS
+    promotional: bool = False
 
     def output_cap(self, asked: int | None) -> int | None:
         """Most completion tokens of one choice when a request asks for ``asked`` (None: for no limit)."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 
 class MiniLLMError(Exception):
     """Anything that this library raises on purpose."""
@@ -21,7 +23,7 @@ class ConfigError(MiniLLMError):
 
 
 class BadRequest(MiniLLMError):
-    """A chat request that no provider could serve.
+    """A request that no provider could serve.
 
     Attributes:
         message: for the developer who sent it.
@@ -39,6 +41,15 @@ class UnknownModel(MiniLLMError):
     def __init__(self, model: str, available: tuple[str, ...]) -> None:
         super().__init__(f"model {model!r} is not served here; there is: {', '.join(available) or 'none'}")
         self.model, self.available = model, available
+
+
+class NoneCanServe(MiniLLMError):
+    """Deployments of the model exist and none can serve this request; ``reasons`` says why, by deployment."""
+
+    def __init__(self, model: str, reasons: Mapping[str, str]) -> None:
+        told = "; ".join(f"{deployment}: {reason}" for deployment, reason in reasons.items())
+        super().__init__(f"no deployment of {model!r} can serve this request ({told})")
+        self.model, self.reasons = model, dict(reasons)
 
 
 class ProviderError(MiniLLMError):
@@ -96,3 +107,18 @@ class UpstreamProtocolError(ProviderError):
     def __init__(self, provider: str, problem: str) -> None:
         super().__init__(provider, f"sent an unusable answer: {problem}")
         self.problem = problem
+
+
+def refusal(provider: str, status: int, body: object, retry_after: str | None = None) -> UpstreamRefused:
+    """Reads an error body: OpenAI's error object, or what other servers put in its place."""
+    error = body.get("error", body) if isinstance(body, dict) else None
+    if isinstance(error, str):
+        error = {"message": error}
+    if not isinstance(error, dict):
+        error = {}
+
+    def text(name: str) -> str | None:
+        value = error.get(name)
+        return value if isinstance(value, str) else None
+
+    return UpstreamRefused(provider, status, text("message") or "", text("param"), text("code"), retry_after)

@@ -20,36 +20,102 @@ _USD = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?")
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Tokens of one call.
+    """Tokens of one call. The two totals include the parts after them.
 
     Attributes:
         prompt_tokens: tokens read.
         completion_tokens: tokens written.
         estimated: counted by us because the provider reported nothing.
+        cached_tokens: of those read, found in the provider's cache.
+        cache_write_tokens: of those read, put into the provider's cache.
+        audio_prompt_tokens: of those read, sound.
+        reasoning_tokens: of those written, thought and perhaps not shown.
+        audio_completion_tokens: of those written, sound.
     """
 
     prompt_tokens: int
     completion_tokens: int
     estimated: bool = False
+    cached_tokens: int = 0
+    cache_write_tokens: int = 0
+    audio_prompt_tokens: int = 0
+    reasoning_tokens: int = 0
+    audio_completion_tokens: int = 0
 
     @classmethod
     def from_openai(cls, reported: object) -> Usage | None:
-        """Reads OpenAI's ``usage`` object; None if it is absent or not two plausible counts."""
+        """Reads OpenAI's ``usage`` object; None if it is absent or not two plausible counts.
+
+        Parts that are not plausible, or more than their total, count as 0.
+        """
         if not isinstance(reported, dict):
             return None
-        prompt, completion = reported.get("prompt_tokens"), reported.get("completion_tokens", 0)
-        for count in (prompt, completion):
-            if type(count) is not int or not 0 <= count <= MAX_TOKENS:
-                return None
-        return cls(prompt, completion)  # type: ignore[arg-type]  # both proved int above
+        prompt = plausible(reported.get("prompt_tokens"))
+        completion = plausible(reported.get("completion_tokens", 0))
+        if prompt is None or completion is None:
+            return None
+        read, written = reported.get("prompt_tokens_details"), reported.get("completion_tokens_details")
+        return cls.split(
+            prompt,
+            completion,
+            cached_tokens=part(read, "cached_tokens"),
+            audio_prompt_tokens=part(read, "audio_tokens"),
+            reasoning_tokens=part(written, "reasoning_tokens"),
+            audio_completion_tokens=part(written, "audio_tokens"),
+        )
+
+    @classmethod
+    def split(
+        cls,
+        prompt_tokens: int,
+        completion_tokens: int,
+        *,
+        cached_tokens: int = 0,
+        cache_write_tokens: int = 0,
+        audio_prompt_tokens: int = 0,
+        reasoning_tokens: int = 0,
+        audio_completion_tokens: int = 0,
+    ) -> Usage:
+        """A provider's count; parts that exceed their total are not believed and count as 0."""
+        if cached_tokens + cache_write_tokens + audio_prompt_tokens > prompt_tokens:
+            cached_tokens = cache_write_tokens = audio_prompt_tokens = 0
+        if reasoning_tokens + audio_completion_tokens > completion_tokens:
+            reasoning_tokens = audio_completion_tokens = 0
+        return cls(
+            prompt_tokens,
+            completion_tokens,
+            cached_tokens=cached_tokens,
+            cache_write_tokens=cache_write_tokens,
+            audio_prompt_tokens=audio_prompt_tokens,
+            reasoning_tokens=reasoning_tokens,
+            audio_completion_tokens=audio_completion_tokens,
+        )
+
+
+def plausible(count: object) -> int | None:
+    """A token count that a provider may report, None for anything else."""
+    return count if type(count) is int and 0 <= count <= MAX_TOKENS else None
+
+
+def part(details: object, name: str) -> int:
+    """A count inside a ``…_details`` object, 0 if it is absent or implausible."""
+    return (plausible(details.get(name)) or 0) if isinstance(details, dict) else 0
 
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """What a deployment charges, in base units (10^-6 VIBES) per million tokens."""
+    """What a deployment charges, in base units (10^-6 VIBES) per million tokens.
+
+    The parts of a usage that have no price of their own (None) cost what their total costs.
+    """
 
     prompt_base_per_mtok: int
     completion_base_per_mtok: int
+    cached_base_per_mtok: int | None = None
+    cache_write_base_per_mtok: int | None = None
+    audio_prompt_base_per_mtok: int | None = None
+    reasoning_base_per_mtok: int | None = None
+    audio_completion_base_per_mtok: int | None = None
 
     @classmethod
     def from_usd(cls, prompt_usd_per_mtok: str, completion_usd_per_mtok: str, vibes_per_usd: int) -> Price:
@@ -66,7 +132,19 @@ class Price:
     @property
     def free(self) -> bool:
         """True if no call can cost anything."""
-        return self.prompt_base_per_mtok == 0 and self.completion_base_per_mtok == 0
+        return not any(getattr(self, name) for name in self.__slots__)
+
+    @property
+    def highest_prompt_base_per_mtok(self) -> int:
+        """The dearest kind of token read: what a quote reckons with."""
+        parts = (self.cached_base_per_mtok, self.cache_write_base_per_mtok, self.audio_prompt_base_per_mtok)
+        return max(self.prompt_base_per_mtok, *(price or 0 for price in parts))
+
+    @property
+    def highest_completion_base_per_mtok(self) -> int:
+        """The dearest kind of token written."""
+        parts = (self.reasoning_base_per_mtok, self.audio_completion_base_per_mtok)
+        return max(self.completion_base_per_mtok, *(price or 0 for price in parts))
 
     def cost_base(self, usage: Usage) -> int:
         """The charge for a usage: rounded up, once, over the whole call."""
@@ -74,6 +152,19 @@ class Price:
             usage.prompt_tokens * self.prompt_base_per_mtok
             + usage.completion_tokens * self.completion_base_per_mtok
         )
+        for tokens, price_base_per_mtok, total_base_per_mtok in (
+            (usage.cached_tokens, self.cached_base_per_mtok, self.prompt_base_per_mtok),
+            (usage.cache_write_tokens, self.cache_write_base_per_mtok, self.prompt_base_per_mtok),
+            (usage.audio_prompt_tokens, self.audio_prompt_base_per_mtok, self.prompt_base_per_mtok),
+            (usage.reasoning_tokens, self.reasoning_base_per_mtok, self.completion_base_per_mtok),
+            (
+                usage.audio_completion_tokens,
+                self.audio_completion_base_per_mtok,
+                self.completion_base_per_mtok,
+            ),
+        ):
+            if tokens and price_base_per_mtok is not None:
+                exact += tokens * (price_base_per_mtok - total_base_per_mtok)
         return -(-exact // TOKENS_PER_PRICE)
 
 

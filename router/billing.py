@@ -16,10 +16,11 @@ from typing import Final, TypeVar
 from eth_hash.auto import keccak
 from sqlalchemy import Connection
 
-from mini_llm.chat import ChatRequest
 from mini_llm.deployment import Deployment
 from mini_llm.price import Usage
+from mini_llm.routing.routes import Attempt
 from mini_llm.wallet.limits import MAX_AMOUNT_BASE
+from router.auth import Principal
 from router.config import Settings
 from router.errors import BadIdempotencyKey
 from router.ledger import reservations
@@ -46,8 +47,6 @@ class Ticket:
     Attributes:
         request_id: id of the ledger entry, 64 hex digits.
         account_idx: who pays.
-        request: the call.
-        deployment: what serves it; its price now is the price of the call.
         replayable: the client sent an idempotency key, so the answer is kept.
         prompt_salt: secret of this call.
         prompt_hash: keccak256(salt ‖ body).
@@ -55,8 +54,6 @@ class Ticket:
 
     request_id: str
     account_idx: int
-    request: ChatRequest
-    deployment: Deployment
     replayable: bool
     prompt_salt: bytes
     prompt_hash: bytes
@@ -75,12 +72,10 @@ class Billing:
 
     async def reserve(
         self,
-        account_idx: int,
+        principal: Principal,
         endpoint: str,
         client_key: str | None,
         body: bytes,
-        request: ChatRequest,
-        deployment: Deployment,
         quote: Quote,
     ) -> Ticket | Replay:
         """Reserves the quote, or finds the answer that was given to the same idempotency key before.
@@ -94,7 +89,7 @@ class Billing:
         ):
             raise BadIdempotencyKey(MAX_CLIENT_KEY)
         reservation = Reservation(
-            account_idx=account_idx,
+            account_idx=principal.account_idx,
             endpoint=endpoint,
             client_key=client_key,
             body_hash=hashlib.sha256(body).digest(),
@@ -109,17 +104,27 @@ class Billing:
         salt = secrets.token_bytes(SALT_BYTES)
         return Ticket(
             request_id=held.entry_id,
-            account_idx=account_idx,
-            request=request,
-            deployment=deployment,
+            account_idx=principal.account_idx,
             replayable=client_key is not None,
             prompt_salt=salt,
             prompt_hash=keccak(salt + body),
         )
 
-    async def charge(self, ticket: Ticket, usage: Usage, answer: bytes, content_type: str) -> PostedCharge:
-        """Charges the usage, at most what was reserved, and signs the receipt."""
-        deployment, config = ticket.deployment, self._settings.config
+    async def charge(
+        self,
+        ticket: Ticket,
+        deployment: Deployment,
+        usage: Usage,
+        answer: bytes,
+        content_type: str,
+        attempts: tuple[Attempt, ...],
+    ) -> PostedCharge:
+        """Charges the usage, at most what was reserved, and signs the receipt.
+
+        deployment: who served the call; its price now is the price of the call.
+        attempts: who failed before; they cost the user nothing.
+        """
+        config = self._settings.config
         facts = CallFacts(
             provider=deployment.provider,
             model=deployment.model,
@@ -160,13 +165,13 @@ class Billing:
             log.warning("call %s lost_base=%d late=%s", ticket.request_id, charged.lost_base, charged.late)
         return charged
 
-    async def release(self, ticket: Ticket, why: BaseException) -> None:
+    async def release(self, ticket: Ticket, why: BaseException, attempts: tuple[Attempt, ...]) -> None:
         """Gives the reservation back, uncharged. Of `why` the kind is kept; the rest may quote a prompt."""
         reason = type(why).__name__
         await self._finish(
             ticket, lambda connection: reservations.void(connection, ticket.request_id, reason)
         )
-        log.info("call %s voided: %s", ticket.request_id, reason)
+        log.info("call %s voided: %s attempts=%d", ticket.request_id, reason, len(attempts))
 
     @asynccontextmanager
     async def kept(self) -> AsyncIterator[None]:

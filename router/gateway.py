@@ -6,37 +6,46 @@ from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, Final
 
-from mini_llm.chat import ChatRequest
-from mini_llm.providers.registry import Catalog
-from router.auth import ApiKeys
+from pydantic_core import from_json
+
+from mini_llm.answer import Completion
+from mini_llm.request import Request
+from mini_llm.routing.routes import Attempt, Candidate, Routes
+from mini_llm.surfaces import CHAT
+from mini_llm.surfaces.base import Surface
+from router.auth import Doors, Principal
 from router.billing import Billing
 from router.errors import AnswerGone
 from router.ledger.reservations import Replay
 from router.metering import completion_usage, quote_call
 from router.receipts import REPLAY_HEADER, answer_headers, stream_end
-from router.streaming import EVENT_STREAM, LiveAnswer, open_unless_gone
+from router.streaming import EVENT_STREAM, LiveAnswer, Upstream, open_unless_gone
 
 JSON: Final = "application/json"
 
 
 @dataclass(frozen=True, slots=True)
 class IncomingCall:
-    """What the HTTP surface hands over.
+    """What the HTTP endpoint hands over.
 
     Attributes:
+        surface: the wire format of the call.
         endpoint: path that was called; idempotency keys are told apart by it.
-        authorization: the header of that name.
-        client_key: the Idempotency-Key header.
-        read_body: reads the body, which happens only for a known API key.
+        header: looks up a request header by its lower-case name.
+        read_body: reads the body, which happens only for a known caller.
         hung_up: returns when the client is gone. Asked of streams only: a whole answer is made to its end and
             paid for, whoever still listens.
+        model: the model, where the path names it.
+        stream: whether to stream, where the path says so.
     """
 
+    surface: Surface
     endpoint: str
-    authorization: str | None
-    client_key: str | None
+    header: Callable[[str], str | None]
     read_body: Callable[[], Awaitable[bytes]]
     hung_up: Callable[[], Coroutine[Any, Any, None]]
+    model: str | None = None
+    stream: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,56 +58,81 @@ class Answer:
 
 
 class Gateway:
-    """Serves paid calls from a catalogue of models and a ledger."""
+    """Serves paid calls from routes and a ledger."""
 
-    def __init__(self, api_keys: ApiKeys, catalog: Catalog, billing: Billing) -> None:
-        self._api_keys, self._catalog, self._billing = api_keys, catalog, billing
+    def __init__(self, doors: Doors, routes: Routes, billing: Billing) -> None:
+        self._doors, self._routes, self._billing = doors, routes, billing
 
     async def serve(self, call: IncomingCall) -> Answer | LiveAnswer:
-        """authenticate → quote → reserve → provider → meter → post → receipt.
+        """authenticate → plan → quote → reserve → provider → meter → post → receipt.
 
         The provider is called between two short writes of the ledger, never inside one.
 
         Raises:
             GatewayError: the call is refused before it costs anything.
-            MiniLLMError: malformed request, unknown model, or failed provider; nothing is charged.
+            MiniLLMError: malformed request, unknown model, or failed providers; nothing is charged.
             LedgerError: the account cannot pay, or the idempotency key is taken.
         """
-        account_idx = await self._api_keys.account(call.authorization)
+        principal = await self._doors.admit(call.header("authorization"))
         body = await call.read_body()
-        request = ChatRequest.parse(body)
-        deployment, provider = await self._catalog.find(request.model)
-        quote = quote_call(request, deployment)
+        request = call.surface.parse(body, call.model, call.stream)
+        plan = await self._routes.plan(request)
+        quote = quote_call(request, plan.deployments)
 
-        ticket = await self._billing.reserve(
-            account_idx, call.endpoint, call.client_key, body, request, deployment, quote
-        )
+        client_key = call.header("idempotency-key")
+        ticket = await self._billing.reserve(principal, call.endpoint, client_key, body, quote)
         if isinstance(ticket, Replay):
-            return replayed(ticket)
+            return replayed(ticket, call.surface)
+        attempts: list[Attempt] = []
         try:
             if request.stream:
-                upstream = await open_unless_gone(call.hung_up, provider.open_stream(request, deployment))
-                return LiveAnswer(ticket, upstream, self._billing)
-            completion = await provider.complete(request, deployment)
+                opening = self._routes.attempt(plan, lambda one: _open(one, call.surface, request), attempts)
+                opened = await open_unless_gone(call.hung_up, opening)
+                return LiveAnswer(ticket, call.surface, request, opened, self._billing)
+            served = await self._routes.attempt(
+                plan, lambda one: _complete(one, call.surface, request), attempts
+            )
         except BaseException as error:  # a cancelled call too: nothing was delivered, nothing is charged
-            await self._billing.release(ticket, error)
+            await self._billing.release(ticket, error, tuple(attempts))
             raise
 
-        usage = completion_usage(request, completion)
-        charged = await self._billing.charge(ticket, usage, completion.body, JSON)
+        completion, deployment = served.result, served.candidate.deployment
+        usage = completion_usage(call.surface, request, completion)
+        charged = await self._billing.charge(
+            ticket, deployment, usage, completion.body, JSON, served.attempts
+        )
         headers = answer_headers(ticket.request_id, charged.charge_base, charged.receipt)
         return Answer(completion.body, JSON, headers)
 
-    async def account(self, authorization: str | None) -> int:
-        """The account that an Authorization header speaks for, for what is not a call.
+    async def principal(self, authorization: str | None) -> Principal:
+        """Who an Authorization header speaks for, for what is not a call.
 
         Raises:
-            UnknownApiKey: for nobody.
+            UnknownApiKey: nobody.
         """
-        return await self._api_keys.account(authorization)
+        return await self._doors.admit(authorization)
 
 
-def replayed(earlier: Replay) -> Answer:
+async def _complete(candidate: Candidate, surface: Surface, request: Request) -> Completion:
+    """A whole answer in the caller's format, translated if the provider does not speak it."""
+    provider, deployment = candidate.provider, candidate.deployment
+    if request.surface in provider.surfaces:
+        return await provider.complete(request, deployment)
+    completion = await provider.complete(surface.to_chat(request), deployment)
+    body = surface.from_chat(request, from_json(completion.body))
+    return Completion(body, completion.usage, completion.text_bytes)
+
+
+async def _open(candidate: Candidate, surface: Surface, request: Request) -> Upstream:
+    """A stream in the caller's format."""
+    provider, deployment = candidate.provider, candidate.deployment
+    if request.surface in provider.surfaces:
+        return Upstream(await provider.open_stream(request, deployment), CHAT.stream_from_chat(request))
+    chat = surface.to_chat(request)
+    return Upstream(await provider.open_stream(chat, deployment), surface.stream_from_chat(request))
+
+
+def replayed(earlier: Replay, surface: Surface) -> Answer:
     """The answer that was given to the same idempotency key before, with the same receipt.
 
     Raises:
@@ -108,6 +142,6 @@ def replayed(earlier: Replay) -> Answer:
         raise AnswerGone(earlier.entry_id)
     body = earlier.answer.body
     if earlier.answer.content_type == EVENT_STREAM:
-        body += stream_end(earlier.receipt)
+        body += stream_end(surface, earlier.receipt)
     headers = answer_headers(earlier.entry_id, earlier.charge_base, earlier.receipt)
     return Answer(body, earlier.answer.content_type, headers | {REPLAY_HEADER: "true"})

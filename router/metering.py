@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
-from mini_llm.chat import ChatRequest
+from mini_llm.answer import Completion, StreamEvent
 from mini_llm.deployment import Deployment
-from mini_llm.price import Usage
-from mini_llm.providers.base import Completion, StreamEvent
+from mini_llm.price import TOKENS_PER_PRICE, Usage
+from mini_llm.request import Request
+from mini_llm.surfaces.base import Surface
 from mini_llm.wallet.limits import MAX_AMOUNT_BASE
 
 TEMPLATE_TOKENS: Final = 256
@@ -22,14 +23,18 @@ BYTES_PER_TOKEN: Final = 4
 
 @dataclass(frozen=True, slots=True)
 class Quote:
-    """Upper bound of a call's usage, and its price in base units, which is reserved."""
+    """The most that a call can cost, base units: what is reserved."""
 
-    most: Usage
     quote_base: int
 
 
-def quote_call(request: ChatRequest, deployment: Deployment) -> Quote:
-    """Bounds a call before it is sent.
+def quote_call(request: Request, deployments: Iterable[Deployment]) -> Quote:
+    """Bounds a call before it is sent, whichever of the deployments serves it."""
+    return Quote(max(_most_base(request, deployment) for deployment in deployments))
+
+
+def most_usage(request: Request, deployment: Deployment) -> Usage:
+    """Upper bound of a call's usage.
 
     The prompt has at most as many tokens as the request has bytes (a byte-level tokenizer never makes more)
     and the template adds, and at most the deployment's context; images and sound may fill the context. The
@@ -37,26 +42,36 @@ def quote_call(request: ChatRequest, deployment: Deployment) -> Quote:
     """
     prompt_tokens = deployment.context_tokens
     if request.text_only:
-        written = request.size_bytes + TEMPLATE_TOKENS + MESSAGE_TOKENS * len(request.fields["messages"])
+        written = request.size_bytes + TEMPLATE_TOKENS + MESSAGE_TOKENS * request.parts
         prompt_tokens = min(written, prompt_tokens)
     cap = deployment.output_cap(request.output_cap) or 0
-    most = Usage(prompt_tokens, cap * request.choices, estimated=True)
+    return Usage(prompt_tokens, cap * request.choices, estimated=True)
+
+
+def _most_base(request: Request, deployment: Deployment) -> int:
+    most, price = most_usage(request, deployment), deployment.price
+    exact = (
+        most.prompt_tokens * price.highest_prompt_base_per_mtok
+        + most.completion_tokens * price.highest_completion_base_per_mtok
+    )
     # A call beyond what a slot can carry is beyond every balance too, so the cut changes no decision.
-    return Quote(most, min(deployment.price.cost_base(most), MAX_AMOUNT_BASE))
+    return min(-(-exact // TOKENS_PER_PRICE), MAX_AMOUNT_BASE)
 
 
-def completion_usage(request: ChatRequest, completion: Completion) -> Usage:
+def completion_usage(surface: Surface, request: Request, completion: Completion) -> Usage:
     """What the provider counted, else one token per `BYTES_PER_TOKEN` bytes of text."""
     if completion.usage is not None:
         return completion.usage
-    return Usage(_prompt_floor(request), -(-completion.text_bytes // BYTES_PER_TOKEN), estimated=True)
+    return Usage(
+        _prompt_floor(surface, request), -(-completion.text_bytes // BYTES_PER_TOKEN), estimated=True
+    )
 
 
 class StreamMeter:
     """Follows a stream: what to pass on now, what to hold until the charge is committed, what was used."""
 
-    def __init__(self, request: ChatRequest) -> None:
-        self._request = request
+    def __init__(self, surface: Surface, request: Request) -> None:
+        self._surface, self._request = surface, request
         self._reported: Usage | None = None
         self._pieces = self._text_bytes = self._finished = 0
         self._ended = False
@@ -106,19 +121,11 @@ class StreamMeter:
         """
         if self._reported is not None:
             return self._reported
-        return Usage(_prompt_floor(self._request), min(self._pieces, self._text_bytes), estimated=True)
+        return Usage(
+            _prompt_floor(self._surface, self._request), min(self._pieces, self._text_bytes), estimated=True
+        )
 
 
-def _prompt_floor(request: ChatRequest) -> int:
-    """Words of the messages' text: a token never spans two. Roles, tools and templates are not counted."""
-    texts = (text for message in request.fields["messages"] for text in _texts(message.get("content")))
-    return sum(len(text.split()) for text in texts)
-
-
-def _texts(content: Any) -> Iterable[str]:
-    if isinstance(content, str):
-        yield content
-    elif isinstance(content, list):
-        for part in content:
-            if isinstance(part, dict) and isinstance(part.get("text"), str):
-                yield part["text"]
+def _prompt_floor(surface: Surface, request: Request) -> int:
+    """Words of the prompt's text: a token never spans two. Roles, tools and templates are not counted."""
+    return sum(len(text.split()) for text in surface.prompt_texts(request))

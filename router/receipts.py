@@ -6,13 +6,13 @@ import base64
 import json
 from typing import Final
 
+from mini_llm.surfaces.base import Surface
 from mini_llm.wallet.receipt import InvalidReceipt, SignedReceipt
 
 REQUEST_ID_HEADER: Final = "x-vibes-request-id"
 CHARGE_HEADER: Final = "x-vibes-charge-base"
 RECEIPT_HEADER: Final = "x-vibes-receipt"
 REPLAY_HEADER: Final = "x-vibes-replay"
-END_OF_STREAM: Final = b"data: [DONE]\n\n"
 
 
 def encode_receipt(signed: SignedReceipt) -> str:
@@ -46,7 +46,7 @@ def answer_headers(request_id: str, charge_base: int, signed: SignedReceipt | No
     return headers
 
 
-def stream_end(signed: SignedReceipt | None) -> bytes:
+def stream_end(surface: Surface, signed: SignedReceipt | None) -> bytes:
     """The last bytes of a stream: the receipt as a comment, which clients skip, and the end mark."""
     comment = f": vibes-receipt {encode_receipt(signed)}\n\n".encode() if signed else b""
-    return comment + END_OF_STREAM
+    return comment + surface.stream_end()

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import AsyncIterator, Callable, Coroutine
+from dataclasses import dataclass
 from typing import Any, Final
 
 from mini_llm.errors import ProviderError, UpstreamProtocolError
 from mini_llm.providers.base import UpstreamStream
+from mini_llm.request import Request
+from mini_llm.routing.routes import Outcome
+from mini_llm.surfaces.base import StreamTranslator, Surface, WireError
 from router.billing import Billing, Ticket
 from router.errors import ClientGone
 from router.ledger.charges import PostedCharge
@@ -18,6 +21,14 @@ from router.receipts import stream_end
 EVENT_STREAM: Final = "text/event-stream"
 
 
+@dataclass(frozen=True, slots=True)
+class Upstream:
+    """A provider's stream, and what makes the caller's format of it."""
+
+    stream: UpstreamStream
+    translator: StreamTranslator
+
+
 class LiveAnswer:
     """A stream that its caller sends piece by piece, and closes whatever happens.
 
@@ -25,9 +36,18 @@ class LiveAnswer:
     Closed early because the client is gone: the provider is cut off, what it generated until then is charged.
     """
 
-    def __init__(self, ticket: Ticket, upstream: UpstreamStream, billing: Billing) -> None:
-        self._ticket, self._upstream, self._billing = ticket, upstream, billing
-        self._meter = StreamMeter(ticket.request)
+    def __init__(
+        self,
+        ticket: Ticket,
+        surface: Surface,
+        request: Request,
+        opened: Outcome[Upstream],
+        billing: Billing,
+    ) -> None:
+        self._ticket, self._surface, self._billing = ticket, surface, billing
+        self._served = opened
+        self._upstream, self._translator = opened.result.stream, opened.result.translator
+        self._meter = StreamMeter(surface, request)
         self._kept = bytearray()
         self._settling = False
 
@@ -40,22 +60,23 @@ class LiveAnswer:
         """What the client gets, in order."""
         try:
             async for events in self._upstream.batches():
-                if passed := self._meter.take(events):
+                if passed := self._meter.take(self._translator.take(events)):
                     self._keep(passed)
                     yield passed
                 if self._meter.ended:
                     break
             if not self._meter.complete:
-                raise UpstreamProtocolError(self._ticket.deployment.provider, "the stream ends in its middle")
+                provider = self._served.candidate.deployment.provider
+                raise UpstreamProtocolError(provider, "the stream ends in its middle")
         except ProviderError as error:
             self._settling = True
-            await self._billing.release(self._ticket, error)
-            yield error_event("upstream_error", "The provider broke off; nothing was charged.")
+            await self._billing.release(self._ticket, error, self._served.attempts)
+            yield self._error_event("upstream_error", "The provider broke off; nothing was charged.")
             return
         last = self._meter.held
         self._keep(last)
         charged = await self._charge()
-        yield last + stream_end(charged.receipt)
+        yield last + stream_end(self._surface, charged.receipt)
 
     async def aclose(self) -> None:
         """Ends the call if it has not ended: stops the provider, charges what was generated, if anything."""
@@ -64,17 +85,29 @@ class LiveAnswer:
         finally:
             if not self._settling and self._meter.generated:
                 self._keep(
-                    error_event("client_closed", "The client of this call left before its answer ended.")
+                    self._error_event(
+                        "client_closed", "The client of this call left before its answer ended."
+                    )
                 )
                 await self._charge()
             elif not self._settling:
                 self._settling = True
-                await self._billing.release(self._ticket, ClientGone())
+                await self._billing.release(self._ticket, ClientGone(), self._served.attempts)
 
     async def _charge(self) -> PostedCharge:
         self._settling = True  # from here on the ledger finishes the call, even if nobody waits for it
         answer = bytes(self._kept)
-        return await self._billing.charge(self._ticket, self._meter.usage(), answer, EVENT_STREAM)
+        return await self._billing.charge(
+            self._ticket,
+            self._served.candidate.deployment,
+            self._meter.usage(),
+            answer,
+            EVENT_STREAM,
+            self._served.attempts,
+        )
+
+    def _error_event(self, code: str, message: str) -> bytes:
+        return self._surface.error_event(WireError(502, "upstream_error", code, message))
 
     def _keep(self, sent: bytes) -> None:
         """Collects the answer for replays; without an idempotency key there are none."""
@@ -83,8 +116,8 @@ class LiveAnswer:
 
 
 async def open_unless_gone(
-    hung_up: Callable[[], Coroutine[Any, Any, None]], opening: Coroutine[Any, Any, UpstreamStream]
-) -> UpstreamStream:
+    hung_up: Callable[[], Coroutine[Any, Any, None]], opening: Coroutine[Any, Any, Outcome[Upstream]]
+) -> Outcome[Upstream]:
     """Waits for a provider to accept a stream; cuts it off if the client leaves first.
 
     Raises:
@@ -100,14 +133,8 @@ async def open_unless_gone(
     except (ClientGone, asyncio.CancelledError):
         opened.cancel()
         (outcome,) = await asyncio.gather(opened, return_exceptions=True)
-        if isinstance(outcome, UpstreamStream):  # it was accepted in the same moment
-            await outcome.aclose()
+        if isinstance(outcome, Outcome):  # it was accepted in the same moment
+            await outcome.result.stream.aclose()
         raise
     finally:
         gone.cancel()
-
-
-def error_event(code: str, message: str) -> bytes:
-    """An error inside a stream, in the form that OpenAI's clients raise."""
-    error = {"message": message, "type": "upstream_error", "param": None, "code": code}
-    return b"data: " + json.dumps({"error": error}).encode() + b"\n\n"

@@ -6,6 +6,8 @@ import aiohttp
 import httpx
 from httpx_aiohttp import AiohttpTransport
 
+from mini_llm.transport import HttpxTransport, Transport
+
 
 class ProviderTransport(AiohttpTransport):
     """An aiohttp transport without a limit of connections: reservations limit the calls in flight."""
@@ -21,9 +23,11 @@ class ProviderTransport(AiohttpTransport):
             raise httpx.RemoteProtocolError(type(error).__name__) from error
 
 
-def open_client() -> httpx.AsyncClient:
-    """An HTTP client for all providers; redirects are not followed, cookies not kept between accounts."""
-    return httpx.AsyncClient(transport=ProviderTransport(), follow_redirects=False, trust_env=False)
+def open_transport() -> Transport:
+    """A transport for all providers; redirects are not followed, cookies not kept between accounts."""
+    return HttpxTransport(
+        httpx.AsyncClient(transport=ProviderTransport(), follow_redirects=False, trust_env=False)
+    )
 
 
 def _session() -> aiohttp.ClientSession:

@@ -4,49 +4,10 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
 
-from mini_llm.chat import ChatRequest
+from mini_llm.answer import Completion, StreamEvent
 from mini_llm.deployment import Deployment
-from mini_llm.price import Usage
-
-
-@dataclass(frozen=True, slots=True)
-class Completion:
-    """A whole answer.
-
-    Attributes:
-        body: the JSON as it came from the provider.
-        usage: what the provider counted, None if it did not.
-        text_bytes: UTF-8 length of the generated text.
-    """
-
-    body: bytes
-    usage: Usage | None
-    text_bytes: int
-
-
-@dataclass(frozen=True, slots=True)
-class StreamEvent:
-    """One server-sent event of an answer.
-
-    Attributes:
-        raw: the event as it came, with its closing blank line.
-        usage: tokens of the call until here, if the event says so.
-        pieces: choices whose text this event continues.
-        text_bytes: UTF-8 length of that text.
-        finished: choices that end with this event.
-        bare_usage: the event carries usage and nothing else.
-        done: the end mark of the stream.
-    """
-
-    raw: bytes
-    usage: Usage | None = None
-    pieces: int = 0
-    text_bytes: int = 0
-    finished: int = 0
-    bare_usage: bool = False
-    done: bool = False
+from mini_llm.request import Request
 
 
 class UpstreamStream(ABC):
@@ -70,20 +31,22 @@ class Provider(ABC):
 
     Attributes:
         name: as configured.
+        surfaces: the wire formats that it takes untouched.
     """
 
     name: str
+    surfaces: frozenset[str]
 
     @abstractmethod
-    async def complete(self, request: ChatRequest, deployment: Deployment) -> Completion:
-        """Asks for a whole answer.
+    async def complete(self, request: Request, deployment: Deployment) -> Completion:
+        """Asks for a whole answer to a request in one of ``surfaces``; it comes in the same format.
 
         Raises:
             ProviderError: there is none.
         """
 
     @abstractmethod
-    async def open_stream(self, request: ChatRequest, deployment: Deployment) -> UpstreamStream:
+    async def open_stream(self, request: Request, deployment: Deployment) -> UpstreamStream:
         """Asks for an answer as a stream; returns once the provider has accepted the call.
 
         Raises:

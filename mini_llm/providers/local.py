@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
-import httpx
-
-from mini_llm.chat import ChatRequest
+from mini_llm.answer import Completion
 from mini_llm.deployment import HOUSE_PARTNER, Deployment
 from mini_llm.errors import ProviderError, UnknownModel
 from mini_llm.price import Price
-from mini_llm.providers.base import Completion, Provider, UpstreamStream
+from mini_llm.providers.base import Provider, UpstreamStream
 from mini_llm.providers.openai import OpenAIProvider
+from mini_llm.request import Request
+from mini_llm.transport import Timeouts, Transport
 
 USUAL_SERVERS = {
     "Ollama": "http://127.0.0.1:11434/v1",
@@ -20,7 +20,7 @@ USUAL_SERVERS = {
     "vLLM": "http://127.0.0.1:8000/v1",
     "LM Studio": "http://127.0.0.1:1234/v1",
 }
-PROBE_TIMEOUT_S = 1.0
+PROBE = Timeouts(connect_s=1.0, first_byte_s=1.0, idle_s=1.0)
 UNKNOWN_CONTEXT_TOKENS = 2**20
 """Stands for a context that a local server does not tell; it prices nothing, since local calls are free."""
 
@@ -31,14 +31,15 @@ class LocalProvider(Provider):
     def __init__(
         self,
         name: str,
-        http: httpx.AsyncClient,
+        http: Transport,
         *,
         servers: Sequence[str] = tuple(USUAL_SERVERS.values()),
-        timeout: httpx.Timeout | None = None,
+        timeouts: Timeouts | None = None,
     ) -> None:
         self.name = name
+        self.surfaces = frozenset({"chat"})
         self._http, self._servers = http, tuple(servers)
-        self._timeout = timeout
+        self._timeouts = timeouts
         self._serving: dict[str, OpenAIProvider] = {}
 
     async def discover(self) -> Sequence[Deployment]:
@@ -46,19 +47,28 @@ class LocalProvider(Provider):
         found = await asyncio.gather(*map(self._probe, self._servers))
         self._serving = {}
         for url, models in zip(self._servers, found, strict=True):
-            server = OpenAIProvider(self.name, url, self._http, timeout=self._timeout)
+            server = OpenAIProvider(self.name, url, self._http, timeouts=self._timeouts)
             for model in models:
                 self._serving.setdefault(model, server)
         return [
-            Deployment(model, self.name, model, HOUSE_PARTNER, Price(0, 0), UNKNOWN_CONTEXT_TOKENS, None)
+            Deployment(
+                id=f"{self.name}/{model}",
+                model=model,
+                provider=self.name,
+                upstream_model=model,
+                partner_id=HOUSE_PARTNER,
+                price=Price(0, 0),
+                context_tokens=UNKNOWN_CONTEXT_TOKENS,
+                max_output_tokens=None,
+            )
             for model in self._serving
         ]
 
-    async def complete(self, request: ChatRequest, deployment: Deployment) -> Completion:
+    async def complete(self, request: Request, deployment: Deployment) -> Completion:
         """See ``Provider.complete``."""
         return await self._server(deployment).complete(request, deployment)
 
-    async def open_stream(self, request: ChatRequest, deployment: Deployment) -> UpstreamStream:
+    async def open_stream(self, request: Request, deployment: Deployment) -> UpstreamStream:
         """See ``Provider.open_stream``."""
         return await self._server(deployment).open_stream(request, deployment)
 
@@ -69,7 +79,7 @@ class LocalProvider(Provider):
             raise UnknownModel(deployment.model, tuple(self._serving)) from None
 
     async def _probe(self, url: str) -> list[str]:
-        server = OpenAIProvider(self.name, url, self._http, timeout=httpx.Timeout(PROBE_TIMEOUT_S))
+        server = OpenAIProvider(self.name, url, self._http, timeouts=PROBE)
         try:
             return await server.model_names()
         except ProviderError:

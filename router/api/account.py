@@ -12,6 +12,7 @@ from sqlalchemy import Connection
 
 from mini_llm.wallet.ceiling import SignedCeiling, settlement_domain
 from router.api.chat import read_body
+from router.auth import Principal
 from router.errors import UnknownReceipt, WrongAccount
 from router.ledger import keys, read
 from router.ledger.writer import Ledger
@@ -77,8 +78,8 @@ async def get_receipt(request: Request, request_id: str) -> dict[str, Any]:
 
 async def _account(request: Request) -> int:
     gateway = request.app.state.gateway
-    account_idx: int = await gateway.account(request.headers.get("authorization"))
-    return account_idx
+    principal: Principal = await gateway.principal(request.headers.get("authorization"))
+    return principal.account_idx
 
 
 async def _read(request: Request, operation: Callable[[Connection], T]) -> T:

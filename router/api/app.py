@@ -8,15 +8,16 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 
-from mini_llm.providers.registry import build_catalog
+from mini_llm.routing.catalog import build_catalog
+from mini_llm.routing.routes import Routes
 from router.api import account, chat, errors, models
-from router.auth import ApiKeys
+from router.auth import Doors
 from router.billing import Billing
 from router.config import Settings
 from router.db import open_database
 from router.gateway import Gateway
 from router.ledger.writer import Ledger
-from router.transport import open_client
+from router.transport import open_transport
 
 
 def create_app(settings: Settings) -> FastAPI:
@@ -26,7 +27,7 @@ def create_app(settings: Settings) -> FastAPI:
         ConfigError: the providers and deployments do not fit together.
     """
 
-    http = open_client()
+    http = open_transport()
     catalog = build_catalog(settings.config, settings.config.vibes_per_usd, http)
 
     @asynccontextmanager
@@ -36,7 +37,7 @@ def create_app(settings: Settings) -> FastAPI:
         billing = Billing(ledger, settings)
         app.state.settings, app.state.ledger = settings, ledger
         app.state.catalog = catalog
-        app.state.gateway = Gateway(ApiKeys(ledger), catalog, billing)
+        app.state.gateway = Gateway(Doors(ledger), Routes(catalog), billing)
         app.state.started_s = int(time.time())
         try:
             async with billing.kept():

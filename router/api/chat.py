@@ -11,6 +11,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from mini_llm.surfaces import SURFACES
 from router.errors import BodyTooLarge, ClientGone
 from router.gateway import Gateway, IncomingCall
 from router.receipts import REQUEST_ID_HEADER
@@ -27,9 +28,9 @@ async def chat_completions(request: Request) -> Response:
     gateway: Gateway = request.app.state.gateway
     answer = await gateway.serve(
         IncomingCall(
+            surface=SURFACES["chat"],
             endpoint=PATH,
-            authorization=request.headers.get("authorization"),
-            client_key=request.headers.get("idempotency-key"),
+            header=request.headers.get,
             read_body=partial(read_body, request, request.app.state.settings.max_body_bytes),
             hung_up=partial(_disconnected, request.receive),
         )

@@ -15,7 +15,7 @@ routes = APIRouter()
 @routes.get("/v1/models", summary="List the models on offer")
 async def list_models(request: Request) -> dict[str, Any]:
     """All models, configured and found on this machine, in OpenAI's shape."""
-    await request.app.state.gateway.account(request.headers.get("authorization"))
+    await request.app.state.gateway.principal(request.headers.get("authorization"))
     offered = await request.app.state.catalog.deployments()
     return {"object": "list", "data": [_model(request, deployment) for deployment in offered]}
 
@@ -23,7 +23,7 @@ async def list_models(request: Request) -> dict[str, Any]:
 @routes.get("/v1/models/{model:path}", summary="Describe one model")
 async def get_model(request: Request, model: str) -> dict[str, Any]:
     """One model in OpenAI's shape; 404 lists the others."""
-    await request.app.state.gateway.account(request.headers.get("authorization"))
+    await request.app.state.gateway.principal(request.headers.get("authorization"))
     offered = await request.app.state.catalog.deployments()
     for deployment in offered:
         if deployment.model == model:

@@ -29,14 +29,7 @@ _COUNTED: Final = ("pending_base", "settled_base", "written_off_base")
 _FIND: Final = select(ACCOUNT).where(ACCOUNT.c.idx == bindparam("account_idx"))
 _CHANGE: Final = update(ACCOUNT).where(ACCOUNT.c.idx == bindparam("account_idx"))
 _LAST: Final = (
-    select(
-        ENTRY.c.number,
-        ENTRY.c.id,
-        ENTRY.c.account_idx,
-        ENTRY.c.state,
-        ENTRY.c.body_hash,
-        ENTRY.c.attempt,
-    )
+    select(*(ENTRY.c[name] for name in ("number", "id", "account_idx", "state", "body_hash", "attempt")))
     .where(ENTRY.c.origin_key == bindparam("key"))
     .order_by(ENTRY.c.attempt.desc())
     .limit(1)

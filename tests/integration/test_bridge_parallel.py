@@ -145,8 +145,7 @@ def test_a_sealed_batch_with_an_account_that_froze_is_collected_anew(
         until(pipeline, lambda: steps(operator) == ["final"] * 3)
         for wallet in wallets[:2]:
             stack.request_withdrawal(wallet, VIBES)
-        pipeline.sync()
-        sealed = pipeline._seal(pipeline._square())
+        sealed = pipeline._seal(pipeline.sync())
         assert sealed is not None
         assert sealed.indices == [wallets[0].idx, wallets[1].idx]
         freeze(operator, wallets[0])
@@ -165,8 +164,7 @@ def test_an_announced_deposit_is_left_alone_and_a_batch_that_consumed_it_is_drop
     with operator.pipeline() as pipeline:
         until(pipeline, lambda: steps(operator) == ["final"] * 3)
         stack.deposit(alice, VIBES)
-        pipeline.sync()
-        sealed = pipeline._seal(pipeline._square())  # consumes the deposit that is about to be taken back
+        sealed = pipeline._seal(pipeline.sync())  # consumes the deposit that is about to be taken back
         assert sealed is not None
         stack.fund_gas(alice)
         stack.send(alice.account, stack.settlement.functions.announceCancelDeposit())

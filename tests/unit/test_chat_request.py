@@ -6,14 +6,16 @@ import json
 
 import pytest
 
-from mini_llm.chat import ChatRequest
 from mini_llm.errors import BadRequest
+from mini_llm.request import Request
+from mini_llm.surfaces import CHAT
+from mini_llm.surfaces.base import Dialect
 
 MESSAGES = [{"role": "user", "content": "hello"}]
 
 
-def parse(**fields: object) -> ChatRequest:
-    return ChatRequest.parse(json.dumps({"model": "m", "messages": MESSAGES} | fields).encode())
+def parse(**fields: object) -> Request:
+    return CHAT.parse(json.dumps({"model": "m", "messages": MESSAGES} | fields).encode())
 
 
 @pytest.mark.parametrize(
@@ -41,7 +43,7 @@ def parse(**fields: object) -> ChatRequest:
 )
 def test_malformed_bodies_are_refused(body: bytes, param: str | None) -> None:
     with pytest.raises(BadRequest) as refused:
-        ChatRequest.parse(body)
+        CHAT.parse(body)
     assert refused.value.param == param
 
 
@@ -86,17 +88,15 @@ def test_the_smaller_of_two_caps_holds() -> None:
 def test_size_is_that_of_the_text_not_of_its_escapes() -> None:
     plain, escaped = (
         parse(x="zh"),
-        ChatRequest.parse(
-            json.dumps({"model": "m", "messages": MESSAGES, "x": "中"}, ensure_ascii=True).encode()
-        ),
+        CHAT.parse(json.dumps({"model": "m", "messages": MESSAGES, "x": "中"}, ensure_ascii=True).encode()),
     )
     assert escaped.size_bytes == plain.size_bytes + 1  # 3 bytes of UTF-8 against 2 letters
 
 
 def test_upstream_gets_unknown_fields_its_own_model_name_and_one_cap() -> None:
     request = parse(max_tokens=5, max_completion_tokens=9, top_k=3, stream=True, stream_options={"x": 1})
-    fields = request.upstream_fields("up", 5, "max_completion_tokens")
-    assert fields == {
+    body = CHAT.upstream_body(request, "up", 5, Dialect("max_completion_tokens"))
+    assert json.loads(body) == {
         "model": "up",
         "messages": MESSAGES,
         "top_k": 3,

@@ -3,44 +3,54 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mini_llm.chat import ChatRequest
+from mini_llm.answer import Completion, StreamEvent
 from mini_llm.deployment import Deployment
 from mini_llm.price import Price, Usage
-from mini_llm.providers.base import Completion, StreamEvent
-from router.metering import StreamMeter, completion_usage, quote_call
+from mini_llm.request import Request
+from mini_llm.surfaces import CHAT
+from router.metering import StreamMeter, completion_usage, most_usage, quote_call
 
-PRICED = Deployment("m", "p", "m", 1, Price(1_000_000, 3_000_000), 8192, 1024)
-FREE = Deployment("m", "home", "m", 0, Price(0, 0), 2**20, None)
+PRICED = Deployment("p/m", "m", "p", "m", 1, Price(1_000_000, 3_000_000), 8192, 1024)
+DEAR = replace(
+    PRICED,
+    price=Price(1_000_000, 3_000_000, cache_write_base_per_mtok=7_000_000, reasoning_base_per_mtok=9_000_000),
+)
+FREE = Deployment("home/m", "m", "home", "m", 0, Price(0, 0), 2**20, None)
 
 
-def chat(text: object = "hello", **fields: object) -> ChatRequest:
+def chat(text: object = "hello", **fields: object) -> Request:
     body = {"model": "m", "messages": [{"role": "user", "content": text}]} | fields
-    return ChatRequest.parse(json.dumps(body).encode())
+    return CHAT.parse(json.dumps(body).encode())
+
+
+def quoted(request: Request, *deployments: Deployment) -> int:
+    return quote_call(request, deployments).quote_base
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"]), max_size=3000))
 def test_quote_covers_a_token_for_each_byte(text: str) -> None:
-    most = quote_call(chat(text), PRICED).most
+    most = most_usage(chat(text), PRICED)
     assert most.prompt_tokens >= min(len(text.encode()), PRICED.context_tokens)
 
 
 def test_quote_covers_tools_and_each_message() -> None:
-    bare = quote_call(chat(), PRICED).most.prompt_tokens
+    bare = most_usage(chat(), PRICED).prompt_tokens
     tools = [{"type": "function", "function": {"name": "f" * 500}}]
-    assert quote_call(chat(tools=tools), PRICED).most.prompt_tokens > bare + 500
+    assert most_usage(chat(tools=tools), PRICED).prompt_tokens > bare + 500
     messages = [{"role": "user", "content": ""}] * 20
-    assert quote_call(chat(messages=messages), PRICED).most.prompt_tokens > bare + 19 * 16
+    assert most_usage(chat(messages=messages), PRICED).prompt_tokens > bare + 19 * 16
 
 
 def test_prompt_is_bounded_by_the_context_and_images_may_fill_it() -> None:
-    assert quote_call(chat("x" * 20_000), PRICED).most.prompt_tokens == 8192
+    assert most_usage(chat("x" * 20_000), PRICED).prompt_tokens == 8192
     image = [{"type": "image_url", "image_url": {"url": "https://x/y.png"}}]
-    assert quote_call(chat(image), PRICED).most.prompt_tokens == 8192
+    assert most_usage(chat(image), PRICED).prompt_tokens == 8192
 
 
 @pytest.mark.parametrize(
@@ -54,14 +64,21 @@ def test_prompt_is_bounded_by_the_context_and_images_may_fill_it() -> None:
     ],
 )
 def test_completion_is_bounded_by_the_cap_that_goes_upstream(fields: dict[str, int], completion: int) -> None:
-    quote = quote_call(chat(**fields), PRICED)
-    assert quote.most.completion_tokens == completion
-    assert quote.quote_base == quote.most.prompt_tokens + 3 * completion
+    most = most_usage(chat(**fields), PRICED)
+    assert most.completion_tokens == completion
+    assert quoted(chat(**fields), PRICED) == most.prompt_tokens + 3 * completion
+
+
+def test_the_dearest_candidate_and_kind_of_token_is_reserved() -> None:
+    cheap, dear = quoted(chat(), PRICED), quoted(chat(), DEAR)
+    assert cheap < dear == quoted(chat(), PRICED, DEAR) == quoted(chat(), DEAR, PRICED)
+    most = most_usage(chat(), DEAR)
+    assert dear == 7 * most.prompt_tokens + 9 * most.completion_tokens
 
 
 def test_free_models_need_no_reservation() -> None:
-    assert quote_call(chat(max_tokens=5), FREE).quote_base == 0
-    assert quote_call(chat(), FREE).quote_base == 0
+    assert quoted(chat(max_tokens=5), FREE) == 0
+    assert quoted(chat(), FREE) == 0
 
 
 def piece(text: bytes) -> StreamEvent:
@@ -74,7 +91,7 @@ DONE = StreamEvent(b"data: [DONE]\n\n", done=True)
 
 
 def test_the_end_of_an_answer_is_held_and_usage_hidden() -> None:
-    meter = StreamMeter(chat(stream=True))
+    meter = StreamMeter(CHAT, chat(stream=True))
     assert meter.take([piece(b"a"), piece(b"b")]) == b"data: a\n\ndata: b\n\n"
     assert not meter.complete
     assert meter.take([FINISH, USAGE, DONE]) == b""
@@ -84,13 +101,13 @@ def test_the_end_of_an_answer_is_held_and_usage_hidden() -> None:
 
 
 def test_usage_is_shown_to_a_client_that_asked() -> None:
-    meter = StreamMeter(chat(stream=True, stream_options={"include_usage": True}))
+    meter = StreamMeter(CHAT, chat(stream=True, stream_options={"include_usage": True}))
     meter.take([piece(b"a"), FINISH, USAGE, DONE])
     assert meter.held == FINISH.raw + USAGE.raw
 
 
 def test_an_answer_ends_with_its_last_choice() -> None:
-    meter = StreamMeter(chat(stream=True, n=2))
+    meter = StreamMeter(CHAT, chat(stream=True, n=2))
     assert meter.take([piece(b"a"), FINISH, piece(b"b")]).endswith(b"b\n\n")
     assert not meter.complete
     assert meter.take([FINISH]) == b""
@@ -98,7 +115,7 @@ def test_an_answer_ends_with_its_last_choice() -> None:
 
 
 def test_uncounted_streams_cost_a_token_for_each_piece_at_most() -> None:
-    meter = StreamMeter(chat("ten words, " * 5 + " " * 7000, stream=True))
+    meter = StreamMeter(CHAT, chat("ten words, " * 5 + " " * 7000, stream=True))
     assert not meter.generated
     meter.take([StreamEvent(b": comment\n\n")])
     assert not meter.generated
@@ -108,11 +125,13 @@ def test_uncounted_streams_cost_a_token_for_each_piece_at_most() -> None:
 
 
 def test_the_last_of_continuous_counts_is_taken() -> None:
-    meter = StreamMeter(chat(stream=True))
+    meter = StreamMeter(CHAT, chat(stream=True))
     meter.take([StreamEvent(b"x\n\n", usage=Usage(9, n), pieces=1, text_bytes=4) for n in (1, 2, 3)])
     assert meter.usage() == Usage(9, 3)
 
 
 def test_uncounted_answers_cost_a_token_for_four_bytes() -> None:
-    assert completion_usage(chat("two words"), Completion(b"", None, 41)) == Usage(2, 11, estimated=True)
-    assert completion_usage(chat(), Completion(b"", Usage(1, 2), 41)) == Usage(1, 2)
+    assert completion_usage(CHAT, chat("two words"), Completion(b"", None, 41)) == Usage(
+        2, 11, estimated=True
+    )
+    assert completion_usage(CHAT, chat(), Completion(b"", Usage(1, 2), 41)) == Usage(1, 2)

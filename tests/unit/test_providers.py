@@ -8,11 +8,12 @@ from typing import Any
 import httpx
 import pytest
 
-from mini_llm.chat import ChatRequest
 from mini_llm.config import RoutingConfig
 from mini_llm.errors import UnknownModel, UpstreamProtocolError, UpstreamRefused
-from mini_llm.providers.openai import text_bytes
-from mini_llm.providers.registry import Catalog, build_catalog
+from mini_llm.routing.catalog import Catalog, build_catalog
+from mini_llm.surfaces import CHAT
+from mini_llm.surfaces.chat import text_bytes
+from mini_llm.transport import HttpxTransport
 
 ANSWER = {"choices": [{"message": {"content": "hi"}}], "usage": {"prompt_tokens": 1, "completion_tokens": 1}}
 REQUEST = {"model": "m", "messages": [{"role": "user", "content": "hello"}], "max_tokens": 9}
@@ -23,7 +24,8 @@ class Wire:
 
     def __init__(self, answers: dict[str, Any]) -> None:
         self.answers, self.asked = answers, list[httpx.Request]()
-        self.http = httpx.AsyncClient(transport=httpx.MockTransport(self._answer))
+        client = httpx.AsyncClient(transport=httpx.MockTransport(self._answer))
+        self.http = HttpxTransport(client)
 
     def _answer(self, request: httpx.Request) -> httpx.Response:
         self.asked.append(request)
@@ -40,7 +42,7 @@ def catalog(wire: Wire, provider: dict[str, Any], **deployment: Any) -> Catalog:
 
 
 async def ask(catalog: Catalog, **fields: Any) -> Any:
-    request = ChatRequest.parse(json.dumps(REQUEST | fields).encode())
+    request = CHAT.parse(json.dumps(REQUEST | fields).encode())
     deployment, provider = await catalog.find(request.model)
     if request.stream:
         return await provider.open_stream(request, deployment)

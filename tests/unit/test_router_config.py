@@ -11,7 +11,8 @@ import pytest
 
 from mini_llm.config import load_config
 from mini_llm.errors import ConfigError
-from mini_llm.providers.registry import build_catalog
+from mini_llm.routing.catalog import build_catalog
+from mini_llm.transport import HttpxTransport
 from router.config import RouterConfig, check_economics, load_settings
 from router.errors import LosesMoney, SplitExceedsCharge
 
@@ -160,7 +161,8 @@ async def test_catalogue_refuses_what_does_not_fit(
 ) -> None:
     rewrite(environ, **changes)
     config = load_config(Path(environ["VIBES_CONFIG"]), RouterConfig, environ)
-    async with httpx.AsyncClient() as http:
+    async with httpx.AsyncClient() as client:
+        http = HttpxTransport(client)
         with pytest.raises(ConfigError, match=problem):
             build_catalog(config, config.vibes_per_usd, http)
 

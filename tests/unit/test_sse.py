@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mini_llm.providers.sse import EventSplitter, event_data
+from mini_llm.surfaces.sse import EventSplitter, event_data
 
 EVENTS = [b"data: a\n\n", b": ping\n\n", b"data: b\r\n\r\n", b"event: x\ndata: c\ndata: d\n\n", b"data:\r\r"]
 

@@ -14,9 +14,9 @@ import httpx
 from router_upstream import PROMPT_TOKENS, WORDS
 from router_world import COMPLETION_BASE, DOMAIN, LEASE_S, PROMPT_BASE, SIGNER, World
 
-from mini_llm.chat import ChatRequest
 from mini_llm.deployment import Deployment
 from mini_llm.price import Price
+from mini_llm.surfaces import CHAT
 from mini_llm.wallet.receipt import recover_signer
 from router.ledger import books, read
 from router.metering import quote_call
@@ -32,8 +32,8 @@ def body(model: str, text: str) -> dict[str, Any]:
 def quote_base(fields: dict[str, Any]) -> int:
     """What the router reserves for a request, by the same rules as its configuration."""
     price = Price(PROMPT_BASE * 10**6, COMPLETION_BASE * 10**6)
-    deployment = Deployment(fields["model"], "up", fields["model"], 1, price, 4000, 100)
-    return quote_call(ChatRequest.parse(json.dumps(fields).encode()), deployment).quote_base
+    deployment = Deployment("up/m", fields["model"], "up", fields["model"], 1, price, 4000, 100)
+    return quote_call(CHAT.parse(json.dumps(fields).encode()), [deployment]).quote_base
 
 
 def assert_books_balance(world: World) -> None:

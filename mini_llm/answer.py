@@ -1,0 +1,45 @@
+"""What comes back from a provider: a whole answer, or the events of a stream."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mini_llm.price import Usage
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """A whole answer.
+
+    Attributes:
+        body: the JSON in the format of the request's surface, as it came from the provider if it speaks that.
+        usage: what the provider counted, None if it did not.
+        text_bytes: UTF-8 length of the generated text.
+    """
+
+    body: bytes
+    usage: Usage | None
+    text_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class StreamEvent:
+    """One server-sent event of an answer, or a run of them that say nothing but text.
+
+    Attributes:
+        raw: the events as they came, each with its closing blank line.
+        usage: tokens of the call until here, if the event says so.
+        pieces: pieces of text that it holds, counted once for each choice that goes on.
+        text_bytes: UTF-8 length of that text; for a run that was not parsed, of its bytes.
+        finished: choices that end with this event.
+        bare_usage: the event carries usage and nothing else.
+        done: the end mark of the stream.
+    """
+
+    raw: bytes
+    usage: Usage | None = None
+    pieces: int = 0
+    text_bytes: int = 0
+    finished: int = 0
+    bare_usage: bool = False
+    done: bool = False

@@ -1,0 +1,135 @@
+"""One call as its client sent it, read only as far as routing and price need."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from pydantic_core import from_json
+
+from mini_llm.errors import BadRequest
+
+MAX_CHOICES: Final = 128
+"""Most answers (``n``) that one request may ask for, as at OpenAI."""
+MAX_MODEL_NAME: Final = 200
+MAX_OUTPUT_TOKENS: Final = 2**31
+
+
+class Need:
+    """What a request asks of a deployment beside text; one that cannot do it is not asked."""
+
+    TOOLS: Final = "tools"
+    JSON_SCHEMA: Final = "json_schema"
+    IMAGES: Final = "images"
+    AUDIO: Final = "audio"
+    FILES: Final = "files"
+    LOGPROBS: Final = "logprobs"
+    REASONING: Final = "reasoning"
+    MANY: Final = "many"  # several choices (n > 1)
+    EMBEDDINGS: Final = "embeddings"
+
+
+NEEDS: Final = frozenset(value for name, value in vars(Need).items() if name.isupper())
+"""Every need there is."""
+_MEDIA: Final = frozenset({Need.IMAGES, Need.AUDIO, Need.FILES})
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One call in the format of its surface. Fields that nobody here knows pass through untouched.
+
+    Attributes:
+        surface: name of the wire format, a key of ``mini_llm.surfaces.SURFACES``.
+        fields: the whole request.
+        size_bytes: length of the request as compact JSON in UTF-8: no part of it holds more bytes of text.
+        parts: messages, items or inputs, each of which a chat template may wrap.
+        model: the model asked for.
+        stream: answer as server-sent events.
+        choices: how many answers (``n``).
+        output_cap: most completion tokens per choice, None if the client named none.
+        wants_usage: a streaming client asked for the usage event.
+        needs: what it asks of a deployment, of ``NEEDS``.
+    """
+
+    surface: str
+    fields: Mapping[str, Any]
+    size_bytes: int
+    parts: int
+    model: str
+    stream: bool
+    choices: int
+    output_cap: int | None
+    wants_usage: bool
+    needs: frozenset[str]
+
+    @property
+    def text_only(self) -> bool:
+        """No image, audio or file, whose tokens do not follow from the request's size."""
+        return not self.needs & _MEDIA
+
+
+def read_object(body: bytes) -> tuple[dict[str, Any], int]:
+    """A request body as a JSON object, and its size as compact JSON in UTF-8.
+
+    Raises:
+        BadRequest: it is none.
+    """
+    # pydantic's parser bounds nesting by itself; the standard library's rests on the interpreter's recursion
+    # limit, which other packages raise, and then deep nesting crashes the process.
+    try:
+        fields = from_json(body, allow_inf_nan=False)
+        # Encoding again refuses what JSON cannot say, such as the infinity that 1e999 was read as.
+        size_bytes = len(encode(fields))
+    except ValueError:
+        raise BadRequest("the body is not valid JSON in UTF-8") from None
+    if not isinstance(fields, dict):
+        raise BadRequest("the body must be a JSON object")
+    return fields, size_bytes
+
+
+def encode(value: Any) -> bytes:
+    """Compact JSON in UTF-8.
+
+    Raises:
+        ValueError: something in it is no JSON, such as an infinity or a lone surrogate.
+    """
+    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+
+
+def model_name(value: object) -> str:
+    """The ``model`` of a request.
+
+    Raises:
+        BadRequest: it is no name.
+    """
+    if not isinstance(value, str) or not 0 < len(value) <= MAX_MODEL_NAME:
+        raise BadRequest("'model' must be the name of a model", "model")
+    return value
+
+
+def integer(fields: Mapping[str, Any], name: str, most: int = MAX_OUTPUT_TOKENS) -> int | None:
+    """A positive integer of a request, None if it is absent or null.
+
+    Raises:
+        BadRequest: it is something else, or above ``most``.
+    """
+    value = fields.get(name)
+    if value is None:
+        return None
+    if type(value) is not int or not 1 <= value <= most:  # bool is an int, and True is no count
+        raise BadRequest(f"'{name}' must be an integer from 1 to {most}", name)
+    return value
+
+
+def flag(fields: Mapping[str, Any], name: str) -> bool:
+    """A boolean of a request, False if it is absent or null.
+
+    Raises:
+        BadRequest: it is something else.
+    """
+    value = fields.get(name)
+    if value is not None and not isinstance(value, bool):
+        raise BadRequest(f"'{name}' must be true or false", name)
+    return bool(value)

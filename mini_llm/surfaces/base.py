@@ -1,0 +1,174 @@
+"""What the routing core knows about a wire format, whichever it is."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from mini_llm.answer import Completion, StreamEvent
+from mini_llm.errors import ProviderError
+from mini_llm.request import Request
+from mini_llm.surfaces.sse import EventSplitter
+
+
+@dataclass(frozen=True, slots=True)
+class WireError:
+    """An error on its way to a client; each surface gives it its own shape.
+
+    Attributes:
+        status: HTTP status.
+        type: class of the error in OpenAI's words, such as ``invalid_request_error``.
+        code: what exactly, for programs.
+        message: what to do about it, for people.
+        param: the field at fault, if one is.
+        values: members beside those, such as ``available_base``.
+    """
+
+    status: int
+    type: str
+    code: str
+    message: str
+    param: str | None = None
+    values: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """How a provider's way of speaking a format differs from the format's owner's.
+
+    Attributes:
+        cap_field: request field of chat that limits the completion.
+        asks_usage: a chat stream is asked for usage (``stream_options``), which some servers refuse.
+        continuous_usage: asked for in every chunk (vLLM's ``continuous_usage_stats``).
+    """
+
+    cap_field: str = "max_tokens"
+    asks_usage: bool = True
+    continuous_usage: bool = False
+
+
+class StreamReader(ABC):
+    """Cuts the bytes of a stream into events and tells what each means for routing and price.
+
+    After an event that is an error, ``failure`` says so and nothing more is read.
+    """
+
+    def __init__(self, provider: str) -> None:
+        self.provider = provider
+        self.failure: ProviderError | None = None
+        self._splitter = EventSplitter()
+
+    def feed(self, data: bytes) -> list[StreamEvent]:
+        """The events that ``data`` completes, up to the first that is an error."""
+        return self._events(self._splitter.feed(data))
+
+    def end(self) -> list[StreamEvent]:
+        """What is left when the stream ends; some servers leave out the last blank line."""
+        rest = self._splitter.rest()
+        return self._events([rest.rstrip() + b"\n\n"]) if rest.strip() else []
+
+    def _events(self, raws: list[bytes]) -> list[StreamEvent]:
+        events: list[StreamEvent] = []
+        try:
+            for raw in raws:
+                events.append(self.event(raw))
+        except ProviderError as error:
+            self.failure = error
+        return events
+
+    @abstractmethod
+    def event(self, raw: bytes) -> StreamEvent:
+        """Reads one event.
+
+        Raises:
+            UpstreamRefused: it is an error.
+            UpstreamProtocolError: it is not what the format says.
+        """
+
+
+class StreamTranslator(ABC):
+    """Turns the events of a chat stream into those of another surface, one call long."""
+
+    @abstractmethod
+    def take(self, events: list[StreamEvent]) -> list[StreamEvent]:
+        """The events to send instead; what they mean (usage, finished, done) stays on them."""
+
+
+class Surface(ABC):
+    """A wire format in which apps call and providers may answer.
+
+    Chat is the one that every provider takes: all others can be put as chat and back, with the losses that
+    the documentation names.
+
+    Attributes:
+        name: key of ``mini_llm.surfaces.SURFACES``.
+    """
+
+    name: str
+
+    @abstractmethod
+    def parse(self, body: bytes, model: str | None = None, stream: bool | None = None) -> Request:
+        """Reads a request body; ``model`` and ``stream`` are given where the format has them in the path.
+
+        Raises:
+            BadRequest: not JSON in UTF-8, or a field that routing or price rests on is missing or malformed.
+        """
+
+    @abstractmethod
+    def upstream_body(
+        self, request: Request, upstream_model: str, output_cap: int | None, dialect: Dialect
+    ) -> bytes:
+        """The request as a provider of this surface gets it: its name for the model, and the quote's cap.
+
+        A stream is asked to report usage, whether or not the client wants to see it.
+        """
+
+    @abstractmethod
+    def to_chat(self, request: Request) -> Request:
+        """The same call as chat.
+
+        Raises:
+            BadRequest: chat cannot say it.
+        """
+
+    @abstractmethod
+    def from_chat(self, request: Request, answer: Mapping[str, Any]) -> bytes:
+        """A whole chat completion as an answer to ``request`` in this format."""
+
+    @abstractmethod
+    def stream_from_chat(self, request: Request) -> StreamTranslator:
+        """Translates the chat stream that answers ``request`` into this format."""
+
+    @abstractmethod
+    def read_answer(self, provider: str, body: bytes) -> Completion:
+        """Reads a whole answer of ``provider`` in this format.
+
+        Raises:
+            UpstreamProtocolError: it is none.
+        """
+
+    @abstractmethod
+    def reader(self, provider: str) -> StreamReader:
+        """Reads a stream of ``provider`` in this format."""
+
+    @abstractmethod
+    def prompt_texts(self, request: Request) -> list[str]:
+        """The texts of the prompt, for counting tokens when no provider does."""
+
+    @abstractmethod
+    def answer_text(self, raw: bytes) -> str:
+        """The generated text in events or in a whole body of this format, for the same."""
+
+    @abstractmethod
+    def error_body(self, error: WireError) -> bytes:
+        """An error as this format's clients expect it."""
+
+    @abstractmethod
+    def error_event(self, error: WireError) -> bytes:
+        """An error inside a stream, in the form that this format's clients raise."""
+
+    def stream_end(self) -> bytes:
+        """The end mark of a stream, sent after the receipt; empty if the format has none."""
+        return b""

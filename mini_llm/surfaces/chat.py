@@ -1,0 +1,238 @@
+"""OpenAI's chat completions, the format that all others can be put in.
+
+Source: https://platform.openai.com/docs/api-reference/chat
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from pydantic_core import from_json
+
+from mini_llm.answer import Completion, StreamEvent
+from mini_llm.errors import BadRequest, UpstreamProtocolError, refusal
+from mini_llm.price import Usage
+from mini_llm.request import MAX_CHOICES, Need, Request, encode, flag, integer, model_name, read_object
+from mini_llm.surfaces.base import Dialect, StreamReader, StreamTranslator, Surface, WireError
+from mini_llm.surfaces.sse import EventSplitter, event_data
+
+CAP_FIELDS: Final = ("max_completion_tokens", "max_tokens")
+END_MARK: Final = b"data: [DONE]\n\n"
+_NOT_TEXT: Final = frozenset({"role", "id", "type", "index"})
+_TEXT_PARTS: Final = frozenset({"text", "refusal"})
+_MEDIA_PARTS: Final = {"image_url": Need.IMAGES, "input_audio": Need.AUDIO, "file": Need.FILES}
+
+
+class ChatSurface(Surface):
+    """`POST /v1/chat/completions`."""
+
+    name = "chat"
+
+    def parse(self, body: bytes, model: str | None = None, stream: bool | None = None) -> Request:
+        """See ``Surface.parse``."""
+        fields, size_bytes = read_object(body)
+        return chat_request(fields, size_bytes)
+
+    def upstream_body(
+        self, request: Request, upstream_model: str, output_cap: int | None, dialect: Dialect
+    ) -> bytes:
+        """See ``Surface.upstream_body``."""
+        fields = {name: value for name, value in request.fields.items() if name not in CAP_FIELDS}
+        fields["model"] = upstream_model
+        if output_cap is not None:
+            fields[dialect.cap_field] = output_cap
+        if request.stream and dialect.asks_usage:
+            options = {**(request.fields.get("stream_options") or {}), "include_usage": True}
+            fields["stream_options"] = options
+            if dialect.continuous_usage:
+                options["continuous_usage_stats"] = True
+        return encode(fields)
+
+    def to_chat(self, request: Request) -> Request:
+        """It is chat."""
+        return request
+
+    def from_chat(self, request: Request, answer: Mapping[str, Any]) -> bytes:
+        """It is chat."""
+        return encode(answer)
+
+    def stream_from_chat(self, request: Request) -> StreamTranslator:
+        """It is chat."""
+        return _AsItIs()
+
+    def read_answer(self, provider: str, body: bytes) -> Completion:
+        """See ``Surface.read_answer``."""
+        answer = _json_or_none(body)
+        if not isinstance(answer, dict) or not isinstance(answer.get("choices"), list):
+            raise UpstreamProtocolError(provider, "the body has no 'choices'")
+        texts = [choice.get("message") for choice in answer["choices"] if isinstance(choice, dict)]
+        return Completion(body, Usage.from_openai(answer.get("usage")), text_bytes(texts))
+
+    def reader(self, provider: str) -> StreamReader:
+        """See ``Surface.reader``."""
+        return ChatReader(provider)
+
+    def prompt_texts(self, request: Request) -> list[str]:
+        """See ``Surface.prompt_texts``."""
+        return [text for message in request.fields["messages"] for text in _texts(message.get("content"))]
+
+    def answer_text(self, raw: bytes) -> str:
+        """See ``Surface.answer_text``."""
+        splitter = EventSplitter()
+        datas = [event_data(event) for event in (*splitter.feed(raw), splitter.rest())]
+        bodies = [_json_or_none(data) for data in datas if data] or [_json_or_none(raw)]
+        return "".join(text for body in bodies for choice in _choices(body) for text in _generated(choice))
+
+    def error_body(self, error: WireError) -> bytes:
+        """See ``Surface.error_body``."""
+        shape = {"message": error.message, "type": error.type, "param": error.param, "code": error.code}
+        return encode({"error": shape | dict(error.values)})
+
+    def error_event(self, error: WireError) -> bytes:
+        """See ``Surface.error_event``."""
+        return b"data: " + self.error_body(error) + b"\n\n"
+
+    def stream_end(self) -> bytes:
+        """See ``Surface.stream_end``."""
+        return END_MARK
+
+
+def chat_request(fields: Mapping[str, Any], size_bytes: int) -> Request:
+    """Reads the fields of a chat call, sent as such or translated from another surface.
+
+    Raises:
+        BadRequest: a field that routing or price rests on is missing or malformed.
+    """
+    model = model_name(fields.get("model"))
+    messages = fields.get("messages")
+    if not isinstance(messages, list) or not messages:
+        raise BadRequest("'messages' must be a list with at least one message", "messages")
+    needs: set[str] = set()
+    for position, message in enumerate(messages):
+        if not isinstance(message, dict) or not isinstance(message.get("role"), str):
+            raise BadRequest("each message must be an object with a 'role'", f"messages.{position}")
+        needs.update(_content_needs(message.get("content")))
+    options = fields.get("stream_options")
+    if options is not None and not isinstance(options, dict):
+        raise BadRequest("'stream_options' must be an object", "stream_options")
+    caps = [integer(fields, name) for name in CAP_FIELDS]
+    choices = integer(fields, "n", MAX_CHOICES) or 1
+    return Request(
+        surface=ChatSurface.name,
+        fields=fields,
+        size_bytes=size_bytes,
+        parts=len(messages),
+        model=model,
+        stream=flag(fields, "stream"),
+        choices=choices,
+        output_cap=min((cap for cap in caps if cap is not None), default=None),
+        wants_usage=flag(options or {}, "include_usage"),
+        needs=frozenset(needs.union(_field_needs(fields, choices))),
+    )
+
+
+class ChatReader(StreamReader):
+    """Reads chat completion chunks."""
+
+    def event(self, raw: bytes) -> StreamEvent:
+        """See ``StreamReader.event``."""
+        data = event_data(raw)
+        if not data:
+            return StreamEvent(raw)
+        if data.strip() == b"[DONE]":
+            return StreamEvent(raw, done=True)
+        chunk = _json_or_none(data)
+        if not isinstance(chunk, dict):
+            raise UpstreamProtocolError(self.provider, "an event of the stream is no JSON object")
+        if chunk.get("error"):
+            raise refusal(self.provider, 0, chunk)
+        choices = _choices(chunk)
+        texts = [length for choice in choices if (length := text_bytes(choice.get("delta")))]
+        usage = Usage.from_openai(chunk.get("usage"))
+        return StreamEvent(
+            raw,
+            usage=usage,
+            pieces=len(texts),
+            text_bytes=sum(texts),
+            finished=sum(1 for choice in choices if choice.get("finish_reason")),
+            bare_usage=usage is not None and not choices,
+        )
+
+
+class _AsItIs(StreamTranslator):
+    def take(self, events: list[StreamEvent]) -> list[StreamEvent]:
+        return events
+
+
+def _field_needs(fields: Mapping[str, Any], choices: int) -> Iterator[str]:
+    if fields.get("tools") or fields.get("functions"):
+        yield Need.TOOLS
+    shape = fields.get("response_format")
+    if isinstance(shape, dict) and shape.get("type") == "json_schema":
+        yield Need.JSON_SCHEMA
+    if fields.get("logprobs"):
+        yield Need.LOGPROBS
+    if fields.get("reasoning_effort") or fields.get("reasoning"):
+        yield Need.REASONING
+    if fields.get("audio") or "audio" in (fields.get("modalities") or ()):
+        yield Need.AUDIO
+    if choices > 1:
+        yield Need.MANY
+
+
+def _content_needs(content: object) -> Iterator[str]:
+    """Needs of one message; a part of a kind that nobody knows may hold anything, so it counts as a file."""
+    if content is None or isinstance(content, str):
+        return
+    if not isinstance(content, list):
+        yield Need.FILES
+        return
+    for part in content:
+        kind = part.get("type") if isinstance(part, dict) else None
+        if kind not in _TEXT_PARTS:
+            yield _MEDIA_PARTS.get(kind, Need.FILES) if isinstance(kind, str) else Need.FILES
+
+
+def _texts(content: Any) -> Iterator[str]:
+    if isinstance(content, str):
+        yield content
+    elif isinstance(content, list):
+        for part in content:
+            if isinstance(part, dict) and isinstance(part.get("text"), str):
+                yield part["text"]
+
+
+def _choices(body: object) -> list[dict[str, Any]]:
+    choices = body.get("choices") if isinstance(body, dict) else None
+    return [choice for choice in choices if isinstance(choice, dict)] if isinstance(choices, list) else []
+
+
+def _generated(choice: Mapping[str, Any]) -> Iterator[str]:
+    for value in (choice.get("delta"), choice.get("message")):
+        yield from _strings(value)
+
+
+def _strings(part: object) -> Iterator[str]:
+    """What a model wrote in a message or delta: text, reasoning, refusals, tool calls."""
+    if isinstance(part, str):
+        yield part
+    elif isinstance(part, list):
+        for item in part:
+            yield from _strings(item)
+    elif isinstance(part, dict):
+        for name, value in part.items():
+            if name not in _NOT_TEXT:
+                yield from _strings(value)
+
+
+def text_bytes(part: object) -> int:
+    """UTF-8 length of what a model wrote in a message or delta."""
+    return sum(len(text.encode("utf-8", "surrogatepass")) for text in _strings(part))
+
+
+def _json_or_none(data: bytes) -> Any:
+    try:
+        return from_json(data)
+    except ValueError:
+        return None

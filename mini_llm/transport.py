@@ -1,0 +1,190 @@
+"""What providers speak HTTP through. The SDK brings httpx; a server may bring something faster."""
+
+from __future__ import annotations
+
+import asyncio
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Awaitable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TypeVar
+
+import httpx
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """How long each stage of a call may take, seconds; None is for ever.
+
+    Attributes:
+        connect_s: until there is a connection.
+        first_byte_s: from then until the answer's headers.
+        idle_s: longest silence within the answer.
+        total_s: the whole call.
+    """
+
+    connect_s: float = 5.0
+    first_byte_s: float | None = 300.0
+    idle_s: float | None = 300.0
+    total_s: float | None = None
+
+
+class TransportTimeout(Exception):
+    """A stage (``connect``, ``first_byte``, ``idle`` or ``total``) took longer than ``seconds``."""
+
+    def __init__(self, stage: str, seconds: float) -> None:
+        super().__init__(f"{stage} took longer than {seconds:g} s")
+        self.stage, self.seconds = stage, seconds
+
+
+class TransportFailure(Exception):
+    """No connection, or it broke; ``reason`` is the kind of failure, without addresses or contents."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class AnswerTooLong(Exception):
+    """The body is longer than ``limit_bytes``."""
+
+    def __init__(self, limit_bytes: int) -> None:
+        super().__init__(limit_bytes)
+        self.limit_bytes = limit_bytes
+
+
+class UpstreamResponse(ABC):
+    """A response whose headers have come; its caller closes it, however it ends.
+
+    Attributes:
+        status: HTTP status.
+    """
+
+    status: int
+
+    @abstractmethod
+    def header(self, name: str) -> str | None:
+        """A header by its lower-case name."""
+
+    @abstractmethod
+    def pieces(self) -> AsyncIterator[bytes]:
+        """The body as it arrives.
+
+        Raises:
+            TransportTimeout, TransportFailure: it broke off.
+        """
+
+    async def read(self, limit_bytes: int) -> bytes:
+        """The whole body.
+
+        Raises:
+            AnswerTooLong: there is more.
+            TransportTimeout, TransportFailure: it broke off.
+        """
+        body = bytearray()
+        async for piece in self.pieces():
+            body += piece
+            if len(body) > limit_bytes:
+                raise AnswerTooLong(limit_bytes)
+        return bytes(body)
+
+    @abstractmethod
+    async def aclose(self) -> None:
+        """Gives the connection back, or drops it if the body is not complete."""
+
+
+class Transport(ABC):
+    """Sends requests. Redirects are not followed, cookies not kept, proxies of the environment not used."""
+
+    @abstractmethod
+    async def send(
+        self, method: str, url: str, headers: Mapping[str, str], body: bytes | None, timeouts: Timeouts
+    ) -> UpstreamResponse:
+        """Sends a request and returns once the response's headers are there, whatever its status.
+
+        Raises:
+            TransportTimeout, TransportFailure: there is none.
+        """
+
+    @abstractmethod
+    async def aclose(self) -> None:
+        """Closes idle connections."""
+
+
+class HttpxTransport(Transport):
+    """The SDK's transport."""
+
+    def __init__(self, client: httpx.AsyncClient | None = None) -> None:
+        self._client = client or httpx.AsyncClient(follow_redirects=False, trust_env=False)
+
+    async def send(
+        self, method: str, url: str, headers: Mapping[str, str], body: bytes | None, timeouts: Timeouts
+    ) -> UpstreamResponse:
+        """See ``Transport.send``."""
+        loop = asyncio.get_running_loop()
+        deadline = None if timeouts.total_s is None else loop.time() + timeouts.total_s
+        limits = httpx.Timeout(None, connect=timeouts.connect_s)
+        with _failures(timeouts):
+            request = self._client.build_request(method, url, headers=headers, content=body, timeout=limits)
+            response = await _within(
+                timeouts,
+                deadline,
+                "first_byte",
+                timeouts.first_byte_s,
+                self._client.send(request, stream=True),
+            )
+        return _HttpxResponse(response, timeouts, deadline)
+
+    async def aclose(self) -> None:
+        """See ``Transport.aclose``."""
+        await self._client.aclose()
+
+
+class _HttpxResponse(UpstreamResponse):
+    def __init__(self, response: httpx.Response, timeouts: Timeouts, deadline: float | None) -> None:
+        self.status = response.status_code
+        self._response, self._timeouts, self._deadline = response, timeouts, deadline
+
+    def header(self, name: str) -> str | None:
+        value: str | None = self._response.headers.get(name)
+        return value
+
+    async def pieces(self) -> AsyncIterator[bytes]:
+        arriving = self._response.aiter_bytes()
+        idle_s = self._timeouts.idle_s
+        with _failures(self._timeouts):
+            while True:
+                try:
+                    yield await _within(self._timeouts, self._deadline, "idle", idle_s, anext(arriving))
+                except StopAsyncIteration:
+                    return
+
+    async def aclose(self) -> None:
+        await self._response.aclose()
+
+
+async def _within(
+    timeouts: Timeouts, deadline: float | None, stage: str, seconds: float | None, waiting: Awaitable[T]
+) -> T:
+    """Waits for one step; the stage's limit or the call's, whichever ends first, is the one that is told."""
+    left_s = None if deadline is None else max(deadline - asyncio.get_running_loop().time(), 0.0)
+    if left_s is not None and (seconds is None or left_s < seconds):
+        stage, seconds = "total", left_s
+    try:
+        async with asyncio.timeout(seconds):
+            return await waiting
+    except TimeoutError:
+        told_s = timeouts.total_s if stage == "total" else seconds
+        raise TransportTimeout(stage, told_s or 0.0) from None
+
+
+@contextmanager
+def _failures(timeouts: Timeouts) -> Iterator[None]:
+    try:
+        yield
+    except httpx.ConnectTimeout as error:
+        raise TransportTimeout("connect", timeouts.connect_s) from error
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        raise TransportFailure(type(error).__name__) from error
