@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from router.errors import UnknownApiKey
-from router.ledger import read
-from router.ledger.keys import hash_api_key
+from router.ledger.keys import find_api_key, hash_api_key
 from router.ledger.writer import Ledger
 
 CACHE_S: Final = 2.0
@@ -55,7 +54,7 @@ class Doors:
             return principal
         self._known.pop(key_hash, None)
         found = await asyncio.to_thread(
-            self._ledger.read, lambda connection: read.find_api_key(connection, key_hash)
+            self._ledger.read, lambda connection: find_api_key(connection, key_hash)
         )
         if found is None:
             raise UnknownApiKey

@@ -2,35 +2,27 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import IO, Any, Final, TypeVar
+from collections.abc import Iterator
+from typing import IO, Final
 
 import click
 import uvicorn
 from sqlalchemy import Connection
 
-from mini_llm.errors import ConfigError
 from router.api.app import create_app
-from router.config import load_ledger_url, load_settings
-from router.db import open_database
-from router.ledger import keys as api_keys
+from router.commands.keys import keys
+from router.commands.ledger import read_ledger, told
+from router.config import load_settings
 from router.ledger import read
-from router.ledger.errors import LedgerError
-from router.ledger.views import ApiKeyView
-from router.ledger.writer import Ledger
 from router.receipts import receipt_line
 
 DEFAULT_PORT: Final = 8402
 """Not one of the ports on which local model servers are looked for."""
 DRAIN_S: Final = 30
 LOG_LEVELS: Final = ("info", "warning", "error")
-
-T = TypeVar("T")
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -83,7 +75,7 @@ def serve(host: str, port: int, log_level: str) -> None:
           "prompt_usd_per_mtok": "0.15", "completion_usd_per_mtok": "0.60",
           "context_tokens": 8192, "max_output_tokens": 1024}]}
     """
-    with _told():
+    with told():
         app = create_app(load_settings(os.environ))
         logging.basicConfig(level=log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
         logging.getLogger("httpx").setLevel(logging.WARNING)  # else it tells each call a second time
@@ -97,41 +89,7 @@ def serve(host: str, port: int, log_level: str) -> None:
         )
 
 
-@main.group()
-def keys() -> None:
-    """API keys; the ledger keeps only their hashes."""
-
-
-@keys.command("create")
-@click.option("--account", "idx", required=True, type=int, help="Index of the account that pays.")
-@click.option("--label", default="", help="A name to find the key by.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def create_key(idx: int, label: str, as_json: bool) -> None:
-    """Make an API key and print it, this once.
-
-    \b
-    Example: vibes-router keys create --account 1 --label laptop
-    """
-    key = _write(lambda connection: api_keys.create_api_key(connection, idx, label))
-    click.echo(json.dumps({"account": idx, "label": label, "api_key": key}) if as_json else key)
-
-
-@keys.command("list")
-@click.option("--account", "idx", type=int, help="Only the keys of this account.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON, one key a line.")
-def list_keys(idx: int | None, as_json: bool) -> None:
-    """List API keys by their ids."""
-    for key in _read(lambda connection: read.api_keys(connection, idx)):
-        click.echo(json.dumps(_key_fields(key)) if as_json else _key_line(key))
-
-
-@keys.command("revoke")
-@click.argument("key_id")
-def revoke_key(key_id: str) -> None:
-    """Revoke the key with KEY_ID, as shown by `keys list`; it stops working within two seconds."""
-    if not _write(lambda connection: api_keys.revoke_api_key(connection, key_id)):
-        raise click.ClickException(f"no valid key has the id {key_id!r}: see `vibes-router keys list`")
-    click.echo(f"revoked {key_id}")
+main.add_command(keys)
 
 
 @main.group()
@@ -143,7 +101,7 @@ def receipts() -> None:
 @click.option("-o", "--output", type=click.File("w", atomic=True), default="-", help="Else the terminal.")
 def export_receipts(output: IO[str]) -> None:
     """Write all receipts as JSON lines, by account and sequence, for `vibes audit --receipts FILE`."""
-    count = _read(lambda connection: sum(_lines(connection, output)))
+    count = read_ledger(lambda connection: sum(_lines(connection, output)))
     click.echo(f"{count} receipts", err=True)
 
 
@@ -151,40 +109,6 @@ def _lines(connection: Connection, output: IO[str]) -> Iterator[int]:
     for signed in read.iter_receipts(connection):
         output.write(receipt_line(signed) + "\n")
         yield 1
-
-
-def _key_fields(key: ApiKeyView) -> dict[str, Any]:
-    return {
-        "id": key.key_id,
-        "account": key.account_idx,
-        "label": key.label,
-        "created_s": key.created_s,
-        "revoked_s": key.revoked_s,
-    }
-
-
-def _key_line(key: ApiKeyView) -> str:
-    state = "valid" if key.revoked_s is None else "revoked"
-    return f"{key.key_id}  account {key.account_idx:<8} {state:<8} {key.label}"
-
-
-def _read(operation: Callable[[Connection], T]) -> T:
-    with _told(), Ledger(open_database(load_ledger_url(os.environ))) as ledger:
-        return ledger.read(operation)
-
-
-def _write(operation: Callable[[Connection], T]) -> T:
-    with _told(), Ledger(open_database(load_ledger_url(os.environ))) as ledger:
-        return ledger.run(operation)
-
-
-@contextmanager
-def _told() -> Iterator[None]:
-    """Errors that the operator can mend are told in one line, without a traceback."""
-    try:
-        yield
-    except (ConfigError, LedgerError) as error:
-        raise click.ClickException(str(error)) from None
 
 
 if __name__ == "__main__":

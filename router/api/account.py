@@ -14,7 +14,8 @@ from mini_llm.wallet.ceiling import SignedCeiling, settlement_domain
 from router.api.chat import read_body
 from router.auth import Principal
 from router.errors import UnknownReceipt, WrongAccount
-from router.ledger import keys, read
+from router.ledger import read
+from router.ledger.ceilings import check_ceiling, store_ceiling
 from router.ledger.writer import Ledger
 
 MAX_CEILING_BYTES: Final = 4096
@@ -60,7 +61,8 @@ async def raise_ceiling(request: Request) -> dict[str, str]:
         raise WrongAccount(ceiling.idx, account_idx)
     place = request.app.state.settings.domain
     domain = settlement_domain(place.chain_id, place.settlement)
-    await request.app.state.ledger.submit(lambda connection: keys.store_ceiling(connection, domain, ceiling))
+    checked = await asyncio.to_thread(check_ceiling, domain, ceiling)
+    await request.app.state.ledger.submit(lambda connection: store_ceiling(connection, checked))
     return {"ceiling_base": str(ceiling.ceiling_base)}
 
 

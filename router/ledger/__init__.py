@@ -1,8 +1,9 @@
 """The double-entry ledger: every account's money, every call's charge, every receipt.
 
 `Ledger` (writer.py) runs operations in group commits; the operations are plain functions of a connection:
-reservations.py and charges.py for calls, chain.py for what happens on chain, keys.py for API keys and
-ceilings, read.py and books.py for reading. post.py alone writes entries and postings.
+reservations.py and charges.py for calls, chain.py for what happens on chain, keys.py for API keys,
+ceilings.py for spending ceilings, read.py and books.py for reading. post.py alone writes entries and
+postings.
 
     engine = open_database("sqlite:///ledger.db")
     with Ledger(engine) as ledger:
@@ -13,6 +14,7 @@ ceilings, read.py and books.py for reading. post.py alone writes entries and pos
 from router.db import open_database
 from router.ledger import models as models  # registers the tables that open_database creates
 from router.ledger.books import TrialBalance, book_errors, trial_balance
+from router.ledger.ceilings import check_ceiling, store_ceiling
 from router.ledger.chain import (
     BatchFacts,
     credit_deposit,
@@ -36,21 +38,23 @@ from router.ledger.errors import (
     IdempotencyMismatch,
     InFlight,
     InsufficientFunds,
+    InvalidGrant,
     InvalidTerms,
     LedgerClosed,
     LedgerError,
     LedgerMismatch,
     UnknownAccount,
     UnknownEntry,
+    UnknownKey,
 )
-from router.ledger.keys import create_api_key, hash_api_key, revoke_api_key, store_ceiling
+from router.ledger.grants import Grant, Scope
+from router.ledger.keys import ApiKeyView, NewSecret, create_api_key, hash_api_key, revoke_api_key
 from router.ledger.leaving import announce_cancel, cancel_deposit, exit_account, freeze_account
 from router.ledger.record import Applied, reverse
 from router.ledger.reservations import Replay, Reservation, Reserved, expire_lapsed, renew, reserve, void
 from router.ledger.shares import Terms
 from router.ledger.views import (
     AccountView,
-    ApiKeyView,
     CallView,
     ReceiptSigner,
     StoredAnswer,
@@ -71,28 +75,34 @@ __all__ = [
     "CallView",
     "CeilingRejected",
     "EntryClosed",
+    "Grant",
     "IdempotencyMismatch",
     "InFlight",
     "InsufficientFunds",
+    "InvalidGrant",
     "InvalidTerms",
     "Ledger",
     "LedgerClosed",
     "LedgerError",
     "LedgerMismatch",
+    "NewSecret",
     "PostedCharge",
     "ReceiptSigner",
     "Replay",
     "Reservation",
     "Reserved",
+    "Scope",
     "StoredAnswer",
     "Terms",
     "TrialBalance",
     "UnknownAccount",
     "UnknownEntry",
+    "UnknownKey",
     "Unsettled",
     "announce_cancel",
     "book_errors",
     "cancel_deposit",
+    "check_ceiling",
     "create_api_key",
     "credit_deposit",
     "exit_account",

@@ -134,6 +134,23 @@ class CeilingRejected(LedgerError):
         self.reason = reason
 
 
+class UnknownKey(LedgerError):
+    """No valid API key has this id."""
+
+    def __init__(self, key_id: str) -> None:
+        super().__init__(f"no valid API key has the id {key_id!r}")
+        self.key_id = key_id
+
+
+class InvalidGrant(LedgerError):
+    """What an API key is to be allowed, or to be called, is out of its range."""
+
+    def __init__(self, field: str, reason: str) -> None:
+        super().__init__(f"{field}: {reason}")
+        self.field = field
+        self.reason = reason
+
+
 class LedgerMismatch(LedgerError):
     """The chain says something that contradicts the ledger."""
 

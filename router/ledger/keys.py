@@ -1,114 +1,219 @@
-"""What lets an account spend: API keys (stored as sha256 only) and signed spending ceilings."""
+"""API keys: made, found by their secret, rotated, revoked. A secret is stored as its sha256 only."""
 
 from __future__ import annotations
 
 import hashlib
+import hmac
+import json
 import secrets
 import time
-from typing import Final
+from dataclasses import dataclass
+from typing import Any, Final
 
-from sqlalchemy import Connection, bindparam, delete, insert, select, update
+from sqlalchemy import Connection, Row, Select, bindparam, insert, select, update
 
-from mini_llm.wallet.ceiling import SignedCeiling, key_commitment, verify_ceiling
-from router.ledger.errors import CeilingRejected, UnknownAccount
-from router.ledger.models import ACCOUNT, API_KEY, CEILING, Status
-from router.ledger.views import account_of
+from router.ledger.access import API_KEY, API_SECRET
+from router.ledger.errors import InvalidGrant, UnknownKey
+from router.ledger.grants import Grant
+from router.ledger.record import account_row
 
 API_KEY_PREFIX: Final = "sk-vibes-"
 KEY_ID_DIGITS: Final = 16
-"""An API key is named by this many hex digits of its sha256."""
+"""A key's id: this many hex digits of the sha256 of its first secret."""
+MAX_LABEL: Final = 100
+MAX_GRACE_S: Final = 30 * 86_400
+"""Longest time that a rotated secret still works, seconds."""
 
-MAX_CEILING_BASE: Final = 2**63 - 1
-"""Highest ceiling that the database's integers hold; all tokens together are below 2^54."""
 
-_FIND: Final = select(ACCOUNT).where(ACCOUNT.c.idx == bindparam("account_idx"))
+@dataclass(frozen=True)
+class ApiKeyView:
+    """An API key without its secrets.
+
+    Attributes:
+        key_id: 16 hex digits; names it in lists, for rotating and revoking.
+        account_idx: account that pays for its calls.
+        team_id: the team that it belongs to, None for a key of the account itself.
+        member: wallet address of the team's member whose key it is.
+        label: the name that its maker gave it.
+        grant: what it may do.
+        created_s: unix seconds.
+        revoked_s: unix seconds, None while it is valid.
+    """
+
+    key_id: str
+    account_idx: int
+    team_id: int | None
+    member: str | None
+    label: str
+    grant: Grant
+    created_s: int
+    revoked_s: int | None
+
+
+@dataclass(frozen=True)
+class NewSecret:
+    """A key's secret, at the only time that it can be read."""
+
+    key_id: str
+    secret: str
+
+    def __repr__(self) -> str:
+        return f"NewSecret({self.key_id})"
+
+
+_FIND: Final = (
+    select(API_KEY, API_SECRET.c.secret_hash, API_SECRET.c.until_s)
+    .join(API_SECRET, API_SECRET.c.key_id == API_KEY.c.key_id)
+    .where(API_SECRET.c.secret_hash == bindparam("hash"))
+)
 
 
 def hash_api_key(api_key: str) -> str:
-    """sha256 of an API key, 64 hex digits; the keys are random, so no salt is needed."""
+    """sha256 of a secret, 64 hex digits; secrets are random, so no salt is needed."""
     return hashlib.sha256(api_key.encode()).hexdigest()
 
 
-def create_api_key(connection: Connection, idx: int, label: str) -> str:
-    """Makes an API key for an account and returns it: the only time that it can be read.
+def create_api_key(
+    connection: Connection,
+    idx: int,
+    label: str,
+    *,
+    grant: Grant | None = None,
+    team: tuple[int, str] | None = None,
+) -> NewSecret:
+    """Makes an API key for an account.
+
+    Args:
+        connection: a writing transaction.
+        idx: account that pays.
+        label: a name to find it by, at most 100 characters.
+        grant: what it may do, by default call and look without a limit.
+        team: the team and the wallet address of its member, if the key is a member's.
 
     Raises:
         UnknownAccount: no such account.
+        InvalidGrant: the label is too long.
     """
-    if connection.execute(_FIND, {"account_idx": idx}).one_or_none() is None:
-        raise UnknownAccount(idx)
-    api_key = API_KEY_PREFIX + secrets.token_urlsafe(32)
+    account_row(connection, idx)
+    if len(label) > MAX_LABEL or not label.isprintable():
+        raise InvalidGrant("label", f"at most {MAX_LABEL} printable characters")
+    grant = grant or Grant()
+    secret = API_KEY_PREFIX + secrets.token_urlsafe(32)
+    key_id = hash_api_key(secret)[:KEY_ID_DIGITS]
+    values = {name: value for name, value in vars(grant).items() if name not in ("scopes", "models")}
+    values |= {
+        "key_id": key_id,
+        "account_idx": idx,
+        "team_id": team and team[0],
+        "member": team and team[1],
+        "label": label,
+        "scopes": " ".join(sorted(grant.scopes)),
+        "models": None if grant.models is None else json.dumps(grant.models),
+        "created_s": _now_s(),
+        "revoked_s": None,
+    }
+    connection.execute(insert(API_KEY), values)
+    _add_secret(connection, key_id, secret)
+    return NewSecret(key_id, secret)
+
+
+def rotate_api_key(connection: Connection, key_id: str, grace_s: int) -> NewSecret:
+    """Gives a key a new secret; those it has work for another `grace_s` seconds, never longer than before.
+
+    Raises:
+        UnknownKey: no such key, or it is revoked.
+        InvalidGrant: a grace below 0 or above 30 days.
+    """
+    if not 0 <= grace_s <= MAX_GRACE_S:
+        raise InvalidGrant("grace_s", f"{grace_s} is not in 0 … {MAX_GRACE_S}")
+    if api_key(connection, key_id).revoked_s is not None:
+        raise UnknownKey(key_id)
+    until_s = _now_s() + grace_s
     connection.execute(
-        insert(API_KEY),
-        {
-            "key_hash": hash_api_key(api_key),
-            "account_idx": idx,
-            "label": label,
-            "created_s": int(time.time()),
-            "revoked_s": None,
-        },
+        update(API_SECRET)
+        .where(
+            API_SECRET.c.key_id == key_id,
+            API_SECRET.c.until_s.is_(None) | (API_SECRET.c.until_s > until_s),
+        )
+        .values(until_s=until_s)
     )
-    return api_key
+    secret = API_KEY_PREFIX + secrets.token_urlsafe(32)
+    _add_secret(connection, key_id, secret)
+    return NewSecret(key_id, secret)
 
 
 def revoke_api_key(connection: Connection, key_id: str) -> bool:
-    """Revokes the key with this id (16 hex digits); False if there is none that is valid."""
-    if len(key_id) != KEY_ID_DIGITS:
-        return False
-    result = connection.execute(
-        update(API_KEY)
-        .where(API_KEY.c.key_hash.startswith(key_id, autoescape=True), API_KEY.c.revoked_s.is_(None))
-        .values(revoked_s=int(time.time()))
-    )
-    return result.rowcount > 0
+    """Revokes the key with this id; False if there is none that is valid."""
+    return _revoke(connection, API_KEY.c.key_id == key_id) > 0
 
 
 def revoke_all(connection: Connection, idx: int) -> None:
     """Revokes every API key of an account."""
-    connection.execute(
-        update(API_KEY)
-        .where(API_KEY.c.account_idx == idx, API_KEY.c.revoked_s.is_(None))
-        .values(revoked_s=int(time.time()))
+    _revoke(connection, API_KEY.c.account_idx == idx)
+
+
+def revoke_of_member(connection: Connection, team_id: int, member: str | None) -> int:
+    """Revokes the keys of a team's member, or with None of all members; returns how many."""
+    where = [API_KEY.c.team_id == team_id]
+    if member is not None:
+        where.append(API_KEY.c.member == member)
+    return _revoke(connection, *where)
+
+
+def find_api_key(connection: Connection, key_hash: str) -> ApiKeyView | None:
+    """The valid key that a secret with this sha256 speaks for, None if it is void or unknown."""
+    row = connection.execute(_FIND, {"hash": key_hash}).one_or_none()
+    # the index lookup compares hashes, not keys; the final word is a comparison in constant time
+    if row is None or not hmac.compare_digest(row.secret_hash, key_hash):
+        return None
+    over = any(end_s is not None and end_s <= _now_s() for end_s in (row.until_s, row.expires_s))
+    return None if over or row.revoked_s is not None else _view(row)
+
+
+def api_key(connection: Connection, key_id: str) -> ApiKeyView:
+    """One key, revoked or not.
+
+    Raises:
+        UnknownKey: no such key.
+    """
+    row = connection.execute(select(API_KEY).where(API_KEY.c.key_id == key_id)).one_or_none()
+    if row is None:
+        raise UnknownKey(key_id)
+    return _view(row)
+
+
+def api_keys(connection: Connection, idx: int | None = None, team_id: int | None = None) -> list[ApiKeyView]:
+    """API keys, oldest first, revoked ones included; of one account or team, or all."""
+    query: Select[Any] = select(API_KEY).order_by(API_KEY.c.created_s, API_KEY.c.key_id)
+    if idx is not None:
+        query = query.where(API_KEY.c.account_idx == idx)
+    if team_id is not None:
+        query = query.where(API_KEY.c.team_id == team_id)
+    return [_view(row) for row in connection.execute(query)]
+
+
+def _add_secret(connection: Connection, key_id: str, secret: str) -> None:
+    row = {"secret_hash": hash_api_key(secret), "key_id": key_id, "created_s": _now_s(), "until_s": None}
+    connection.execute(insert(API_SECRET), row)
+
+
+def _revoke(connection: Connection, *where: Any) -> int:
+    revoked = update(API_KEY).where(API_KEY.c.revoked_s.is_(None), *where).values(revoked_s=_now_s())
+    return connection.execute(revoked).rowcount
+
+
+def _view(row: Row[Any]) -> ApiKeyView:
+    limits = ("day_limit_base", "month_limit_base", "requests_per_minute", "tokens_per_minute", "parallel")
+    grant = Grant(
+        scopes=frozenset(row.scopes.split()),
+        models=None if row.models is None else tuple(json.loads(row.models)),
+        expires_s=row.expires_s,
+        **{name: getattr(row, name) for name in limits},
+    )
+    return ApiKeyView(
+        row.key_id, row.account_idx, row.team_id, row.member, row.label, grant, row.created_s, row.revoked_s
     )
 
 
-def store_ceiling(connection: Connection, domain: int, signed: SignedCeiling) -> int:
-    """Takes a signed cumulative ceiling and returns it, base units. The one in force again changes nothing.
-
-    Args:
-        connection: a writing transaction.
-        domain: `settlement_domain` of the contract that charges.
-        signed: by the account's session key: the settled one, or the first requested one.
-
-    Raises:
-        UnknownAccount: no such account.
-        CeilingRejected: other key, wrong signature, lower than before, or past 2^63 − 1.
-    """
-    row = connection.execute(_FIND, {"account_idx": signed.idx}).one_or_none()
-    if row is None:
-        raise UnknownAccount(signed.idx)
-    account = account_of(row)
-    if account.status != Status.OPEN:
-        raise CeilingRejected(account.idx, f"the account is {account.status}")
-    if account.paused:
-        raise CeilingRejected(account.idx, "a new session key waits for its batch; sign with it afterwards")
-    if signed.ceiling_base > MAX_CEILING_BASE:
-        raise CeilingRejected(account.idx, f"{signed.ceiling_base} is above {MAX_CEILING_BASE}")
-    if signed.ceiling_base < account.ceiling_base:
-        raise CeilingRejected(
-            account.idx, f"{signed.ceiling_base} is below the present {account.ceiling_base}"
-        )
-    if not verify_ceiling(domain, signed):
-        raise CeilingRejected(account.idx, "the signature does not hold")
-    if key_commitment(signed.key) != account.usable_key_commit:
-        raise CeilingRejected(account.idx, "signed by a key that is not the account's session key")
-    if signed.ceiling_base > account.ceiling_base:
-        key = {"account_idx": account.idx, "key_commit": account.usable_key_commit.to_bytes(32, "big")}
-        connection.execute(delete(CEILING).where(*(CEILING.c[name] == part for name, part in key.items())))
-        connection.execute(
-            insert(CEILING), key | {"ceiling_base": signed.ceiling_base, "signed": signed.to_json()}
-        )
-        connection.execute(
-            update(ACCOUNT).where(ACCOUNT.c.idx == account.idx).values(ceiling_base=signed.ceiling_base)
-        )
-    return signed.ceiling_base
+def _now_s() -> int:
+    return int(time.time())

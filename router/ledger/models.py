@@ -120,18 +120,6 @@ class Ceiling(LedgerTable, table=True):
     signed: str
 
 
-class ApiKey(LedgerTable, table=True):
-    """An API key, known by its sha256 only."""
-
-    __tablename__ = "api_key"
-
-    key_hash: str = Field(primary_key=True, max_length=64)
-    account_idx: int = Field(sa_type=BigInteger, foreign_key="account.idx", index=True)
-    label: str
-    created_s: int = Field(sa_type=BigInteger)
-    revoked_s: int | None = Field(sa_type=BigInteger)
-
-
 class Entry(LedgerTable, table=True):
     """One thing that happened to money: balanced, immutable, idempotent by `id`.
 
@@ -271,7 +259,6 @@ def _table(model: type[SQLModel]) -> Table:
 
 ACCOUNT: Final = _table(Account)
 CEILING: Final = _table(Ceiling)
-API_KEY: Final = _table(ApiKey)
 ENTRY: Final = _table(Entry)
 POSTING: Final = _table(Posting)
 ACCOUNT_CHANGE: Final = _table(AccountChange)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hmac
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
@@ -11,14 +10,12 @@ from sqlalchemy import Connection, Select, bindparam, func, select
 from mini_llm.wallet.ceiling import SignedCeiling
 from mini_llm.wallet.receipt import SignedReceipt
 from router.ledger.errors import UnknownAccount
-from router.ledger.keys import KEY_ID_DIGITS
-from router.ledger.models import ACCOUNT, API_KEY, CALL, CEILING, ENTRY
-from router.ledger.views import AccountView, ApiKeyView, CallView, Unsettled, account_of, call_of, receipt_of
+from router.ledger.models import ACCOUNT, CALL, CEILING, ENTRY
+from router.ledger.views import AccountView, CallView, Unsettled, account_of, call_of, receipt_of
 
 _EXPORT_CHUNK_ROWS: Final = 1000
 
 _ACCOUNT: Final = select(ACCOUNT).where(ACCOUNT.c.idx == bindparam("account_idx"))
-_API_KEY: Final = select(API_KEY).where(API_KEY.c.key_hash == bindparam("hash"))
 _CEILING: Final = (
     select(CEILING.c.signed)
     .join(ACCOUNT, ACCOUNT.c.idx == CEILING.c.account_idx)
@@ -158,23 +155,6 @@ def ceiling(connection: Connection, idx: int) -> SignedCeiling | None:
     return None if signed is None else SignedCeiling.from_json(signed)
 
 
-def find_api_key(connection: Connection, key_hash: str) -> ApiKeyView | None:
-    """The valid API key with this sha256 (`keys.hash_api_key`), None if unknown or revoked."""
-    row = connection.execute(_API_KEY, {"hash": key_hash}).one_or_none()
-    # the index lookup compares hashes, not keys; the final word is a comparison in constant time
-    if row is None or row.revoked_s is not None or not hmac.compare_digest(row.key_hash, key_hash):
-        return None
-    return _api_key(row)
-
-
-def api_keys(connection: Connection, idx: int | None = None) -> list[ApiKeyView]:
-    """API keys, of one account or all, oldest first, revoked ones included."""
-    query = select(API_KEY).order_by(API_KEY.c.created_s, API_KEY.c.key_hash)
-    if idx is not None:
-        query = query.where(API_KEY.c.account_idx == idx)
-    return [_api_key(row) for row in connection.execute(query)]
-
-
 def calls_of(connection: Connection, idx: int, limit: int = 100) -> list[CallView]:
     """The latest calls of an account, newest first."""
     query = _CALLS.where(CALL.c.account_idx == idx).order_by(CALL.c.entry_number.desc()).limit(limit)
@@ -190,10 +170,6 @@ def written_off_base(connection: Connection) -> int:
     """Posted charges that no batch can ever settle, because their accounts left: the operator's loss."""
     total = select(func.coalesce(func.sum(ACCOUNT.c.written_off_base), 0))
     return int(connection.execute(total).scalar_one())
-
-
-def _api_key(row: Any) -> ApiKeyView:
-    return ApiKeyView(row.key_hash[:KEY_ID_DIGITS], row.account_idx, row.label, row.created_s, row.revoked_s)
 
 
 def _receipts(rows: Any) -> list[SignedReceipt]:

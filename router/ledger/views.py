@@ -124,25 +124,6 @@ class CallView:
 
 
 @dataclass(frozen=True)
-class ApiKeyView:
-    """An API key without the key.
-
-    Args:
-        key_id: first 16 hex digits of the key's sha256; names it in lists and for revoking.
-        account_idx: account that pays for its calls.
-        label: the name that its owner gave it.
-        created_s: unix seconds.
-        revoked_s: unix seconds, None while it is valid.
-    """
-
-    key_id: str
-    account_idx: int
-    label: str
-    created_s: int
-    revoked_s: int | None
-
-
-@dataclass(frozen=True)
 class Unsettled:
     """An account with charges that no batch has settled.
 

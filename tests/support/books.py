@@ -24,14 +24,15 @@ from router.ledger import (
     Terms,
     book_errors,
     chain,
+    check_ceiling,
     credit_deposit,
-    keys,
     open_account,
     open_database,
     post_charge,
     read,
     request_key,
     reserve,
+    store_ceiling,
     trial_balance,
 )
 
@@ -105,7 +106,7 @@ class Books:
         """An account with a deposit and a ceiling (by default as high as the deposit)."""
         self.ledger.run(lambda c: funded(c, idx, amount_base))
         signed = signed_ceiling(idx, amount_base if ceiling_base is None else ceiling_base)
-        self.ledger.run(lambda c: keys.store_ceiling(c, DOMAIN, signed))
+        self.ledger.run(lambda c: store_ceiling(c, check_ceiling(DOMAIN, signed)))
 
     def reserve(self, idx: int, quote_base: int, key: str | None = None, **more: object) -> Reserved:
         held = self.try_reserve(idx, quote_base, key, **more)

@@ -19,6 +19,7 @@ from router.ledger import (
     Reservation,
     Terms,
     book_errors,
+    check_ceiling,
     open_database,
     post_charge,
     reserve,
@@ -63,8 +64,8 @@ class Operator:
             yield pipeline
 
     def sign_ceiling(self, wallet: Wallet, ceiling_base: int) -> None:
-        signed = wallet.ceiling(ceiling_base)
-        self.ledger.run(lambda connection: store_ceiling(connection, self.stack.domain, signed))
+        checked = check_ceiling(self.stack.domain, wallet.ceiling(ceiling_base))
+        self.ledger.run(lambda connection: store_ceiling(connection, checked))
 
     def open_call(self, wallet: Wallet, quote_base: int) -> str:
         """Reserves money for a call and returns its entry id."""

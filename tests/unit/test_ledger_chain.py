@@ -22,8 +22,9 @@ from router.ledger import (
     LedgerMismatch,
     UnknownAccount,
     chain,
-    keys,
+    check_ceiling,
     read,
+    store_ceiling,
 )
 
 NEW_SECRET = 99
@@ -123,15 +124,15 @@ def test_a_key_change_pauses_until_its_batch_and_voids_the_ceiling(books: Books)
     with pytest.raises(AccountPaused):
         books.reserve(1, 1)
     with pytest.raises(CeilingRejected):
-        books.ledger.run(lambda c: keys.store_ceiling(c, DOMAIN, signed_ceiling(1, 10_001)))
+        books.ledger.run(lambda c: store_ceiling(c, check_ceiling(DOMAIN, signed_ceiling(1, 10_001))))
     books.post(running.entry_id, 400)  # what ran is still covered by the old key
     books.settle(2, slot(1, charge=400, key_commit=NEW_COMMIT), burned_base=20)
     assert books.ledger.read(lambda c: read.ceiling(c, 1)) is None
     with pytest.raises(InsufficientFunds):
         books.reserve(1, 1)
     with pytest.raises(CeilingRejected):
-        books.ledger.run(lambda c: keys.store_ceiling(c, DOMAIN, signed_ceiling(1, 10_001)))
-    books.ledger.run(lambda c: keys.store_ceiling(c, DOMAIN, signed_ceiling(1, 500, NEW_SECRET)))
+        books.ledger.run(lambda c: store_ceiling(c, check_ceiling(DOMAIN, signed_ceiling(1, 10_001))))
+    books.ledger.run(lambda c: store_ceiling(c, check_ceiling(DOMAIN, signed_ceiling(1, 500, NEW_SECRET))))
     assert books.account(1).available_base == 100
     books.call(1, 100)
 

@@ -10,7 +10,17 @@ import pytest
 from support.books import DOMAIN, Books, funded, new_books, signed_ceiling
 
 from mini_llm.wallet.ceiling import SignedCeiling
-from router.ledger import CeilingRejected, UnknownAccount, create_api_key, keys, read, revoke_api_key
+from router.ledger import (
+    CeilingRejected,
+    Grant,
+    UnknownAccount,
+    check_ceiling,
+    create_api_key,
+    keys,
+    read,
+    revoke_api_key,
+    store_ceiling,
+)
 
 
 @pytest.fixture
@@ -21,37 +31,44 @@ def books(database: str) -> Iterator[Books]:
 
 
 def store(books: Books, signed: SignedCeiling, domain: int = DOMAIN) -> int:
-    return books.ledger.run(lambda c: keys.store_ceiling(c, domain, signed))
+    return books.ledger.run(lambda c: store_ceiling(c, check_ceiling(domain, signed)))
 
 
 def test_an_api_key_is_stored_as_its_hash_only(books: Books, tmp_path: Path) -> None:
-    api_key = books.ledger.run(lambda c: create_api_key(c, 1, "laptop"))
+    api_key = books.ledger.run(lambda c: create_api_key(c, 1, "laptop")).secret
     assert api_key.startswith("sk-vibes-")
     assert len(api_key) > 50
-    found = books.ledger.read(lambda c: read.find_api_key(c, keys.hash_api_key(api_key)))
+    found = books.ledger.read(lambda c: keys.find_api_key(c, keys.hash_api_key(api_key)))
     assert found is not None
     assert (found.account_idx, found.label, found.revoked_s) == (1, "laptop", None)
-    rows = books.ledger.read(lambda c: c.exec_driver_sql("SELECT * FROM api_key").all())
+    assert found.grant == Grant()
+    rows = books.ledger.read(
+        lambda c: [
+            *c.exec_driver_sql("SELECT * FROM api_key"),
+            *c.exec_driver_sql("SELECT * FROM api_secret"),
+        ]
+    )
     assert api_key not in str(rows)
+    assert keys.hash_api_key(api_key) in str(rows)
     secret = api_key.removeprefix("sk-vibes-").encode()
     assert all(secret not in file.read_bytes() for file in tmp_path.iterdir() if file.is_file())
 
 
 def test_keys_differ_and_unknown_ones_are_not_found(books: Books) -> None:
-    first, second = (books.ledger.run(lambda c: create_api_key(c, 1, "x")) for _ in range(2))
+    first, second = (books.ledger.run(lambda c: create_api_key(c, 1, "x")).secret for _ in range(2))
     assert first != second
     wrong = keys.hash_api_key(first + "x")
-    assert books.ledger.read(lambda c: read.find_api_key(c, wrong)) is None
+    assert books.ledger.read(lambda c: keys.find_api_key(c, wrong)) is None
 
 
 def test_a_revoked_key_is_listed_but_not_valid(books: Books) -> None:
-    first, second = (books.ledger.run(lambda c: create_api_key(c, 1, "x")) for _ in range(2))
+    first, second = (books.ledger.run(lambda c: create_api_key(c, 1, "x")).secret for _ in range(2))
     key_id = keys.hash_api_key(first)[: keys.KEY_ID_DIGITS]
     assert books.ledger.run(lambda c: revoke_api_key(c, key_id))
     assert not books.ledger.run(lambda c: revoke_api_key(c, key_id))
-    assert books.ledger.read(lambda c: read.find_api_key(c, keys.hash_api_key(first))) is None
-    assert books.ledger.read(lambda c: read.find_api_key(c, keys.hash_api_key(second))) is not None
-    listed = books.ledger.read(lambda c: read.api_keys(c, 1))
+    assert books.ledger.read(lambda c: keys.find_api_key(c, keys.hash_api_key(first))) is None
+    assert books.ledger.read(lambda c: keys.find_api_key(c, keys.hash_api_key(second))) is not None
+    listed = books.ledger.read(lambda c: keys.api_keys(c, 1))
     assert {key.key_id: key.revoked_s is not None for key in listed} == {
         key_id: True,
         keys.hash_api_key(second)[: keys.KEY_ID_DIGITS]: False,
@@ -60,9 +77,9 @@ def test_a_revoked_key_is_listed_but_not_valid(books: Books) -> None:
 
 @pytest.mark.parametrize("key_id", ["", "%", "_" * 16, "%" * 16, "0" * 64])
 def test_revoking_takes_a_whole_key_id(books: Books, key_id: str) -> None:
-    api_key = books.ledger.run(lambda c: create_api_key(c, 1, "x"))
+    api_key = books.ledger.run(lambda c: create_api_key(c, 1, "x")).secret
     assert not books.ledger.run(lambda c: revoke_api_key(c, key_id))
-    assert books.ledger.read(lambda c: read.find_api_key(c, keys.hash_api_key(api_key))) is not None
+    assert books.ledger.read(lambda c: keys.find_api_key(c, keys.hash_api_key(api_key))) is not None
 
 
 def test_a_key_needs_an_account(books: Books) -> None:

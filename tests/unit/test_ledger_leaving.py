@@ -19,9 +19,10 @@ from router.ledger import (
     LedgerMismatch,
     UnknownAccount,
     chain,
-    keys,
+    check_ceiling,
     leaving,
     read,
+    store_ceiling,
 )
 
 
@@ -160,7 +161,7 @@ def test_a_frozen_account_takes_no_ceiling(books: Books) -> None:
     opened(books)
     apply(books, leaving.freeze_account, 1, 4_000, "tx:1")
     with pytest.raises(CeilingRejected):
-        books.ledger.run(lambda c: keys.store_ceiling(c, DOMAIN, signed_ceiling(1, 20_000)))
+        books.ledger.run(lambda c: store_ceiling(c, check_ceiling(DOMAIN, signed_ceiling(1, 20_000))))
 
 
 def test_each_is_applied_once_and_never_with_other_content(books: Books) -> None:

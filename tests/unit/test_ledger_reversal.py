@@ -18,12 +18,14 @@ from router.ledger import (
     Applied,
     LedgerMismatch,
     chain,
+    check_ceiling,
     create_api_key,
     hash_api_key,
     keys,
     leaving,
     read,
     reverse,
+    store_ceiling,
     void,
 )
 from router.ledger.models import ENTRY, Kind
@@ -132,7 +134,7 @@ def test_a_dropped_key_change_brings_the_old_key_and_its_ceiling_back(books: Boo
     books.settle(1, slot(1, deposit=10_000, key_commit=session_commit(1)))
     apply(books, chain.request_key, 1, NEW_COMMIT, "tx:1")
     books.settle(2, slot(1, key_commit=NEW_COMMIT))
-    books.ledger.run(lambda c: keys.store_ceiling(c, DOMAIN, signed_ceiling(1, 500, NEW_SECRET)))
+    books.ledger.run(lambda c: store_ceiling(c, check_ceiling(DOMAIN, signed_ceiling(1, 500, NEW_SECRET))))
     books.call(1, 300)
     drop(books, (Kind.BATCH, "batch-2"))
     account = books.account(1)
@@ -204,7 +206,7 @@ def test_an_account_that_comes_back_is_served_again(books: Books) -> None:
 def test_an_index_that_comes_back_as_another_wallets_owes_nothing_and_is_not_served(books: Books) -> None:
     books.call(1, 4_000)
     running = books.reserve(1, 1_000)
-    api_key = books.ledger.run(lambda c: create_api_key(c, 1, "laptop"))
+    api_key = books.ledger.run(lambda c: create_api_key(c, 1, "laptop")).secret
     drop(books, OPENING, KEY, DEPOSIT)
     books.ledger.run(lambda c: chain.open_account(c, 1, owner(2), "again"))
     apply(books, chain.request_key, 1, NEW_COMMIT, "tx:2")
@@ -216,7 +218,7 @@ def test_an_index_that_comes_back_as_another_wallets_owes_nothing_and_is_not_ser
     assert books.post(running.entry_id, 1_000).charge_base == 0
     with pytest.raises(AccountClosed, match="another owner"):
         books.reserve(1, 0)
-    assert books.ledger.read(lambda c: read.find_api_key(c, hash_api_key(api_key))) is None
+    assert books.ledger.read(lambda c: keys.find_api_key(c, hash_api_key(api_key))) is None
     books.settle(1, slot(1, deposit=500, key_commit=NEW_COMMIT))
     apply(books, chain.request_withdrawal, 1, 500, "tx:4")
     books.settle(2, slot(1, withdraw=500))
@@ -237,7 +239,7 @@ def test_an_unused_index_that_comes_back_as_another_wallets_is_served(books: Boo
     books.ledger.run(lambda c: chain.open_account(c, 1, owner(2), "again"))
     apply(books, chain.request_key, 1, NEW_COMMIT, "tx:2")
     apply(books, chain.credit_deposit, 1, 500, "tx:3")
-    books.ledger.run(lambda c: keys.store_ceiling(c, DOMAIN, signed_ceiling(1, 500, NEW_SECRET)))
+    books.ledger.run(lambda c: store_ceiling(c, check_ceiling(DOMAIN, signed_ceiling(1, 500, NEW_SECRET))))
     books.call(1, 500)
 
 

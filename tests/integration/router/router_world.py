@@ -24,7 +24,7 @@ from mini_llm.wallet.babyjub import public_key
 from mini_llm.wallet.ceiling import key_commitment, settlement_domain, sign_ceiling
 from mini_llm.wallet.receipt import ReceiptDomain
 from router.db import open_database
-from router.ledger import chain, keys, read
+from router.ledger import chain, check_ceiling, create_api_key, read, store_ceiling
 from router.ledger.views import AccountView
 from router.ledger.writer import Ledger
 
@@ -160,15 +160,16 @@ class World:
     def user(self, deposit_base: int = 10**9, ceiling_base: int = 10**12) -> User:
         idx = next(self.numbers)
         commit = key_commitment(public_key(SESSION_SECRET))
-        ceiling = sign_ceiling(SESSION_SECRET, CEILING_DOMAIN, idx, ceiling_base)
+        signed = sign_ceiling(SESSION_SECRET, CEILING_DOMAIN, idx, ceiling_base)
+        ceiling = check_ceiling(CEILING_DOMAIN, signed)
 
         def fund(connection: Connection) -> str:
             chain.open_account(connection, idx, SIGNER)
             if deposit_base:
                 chain.credit_deposit(connection, idx, deposit_base, f"deposit:{idx}")
             chain.request_key(connection, idx, commit, f"key:{idx}")
-            keys.store_ceiling(connection, CEILING_DOMAIN, ceiling)
-            return keys.create_api_key(connection, idx, "test")
+            store_ceiling(connection, ceiling)
+            return create_api_key(connection, idx, "test").secret
 
         return User(idx, self.ledger.run(fund), self.router.url, self.ledger)
 

@@ -1,0 +1,112 @@
+"""`vibes-router keys`: API keys, as the operator makes and revokes them."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any, Final
+
+import click
+
+from router.commands.ledger import read_ledger, told, write_ledger
+from router.ledger import keys as api_keys
+from router.ledger.grants import ALL_SCOPES, DEFAULT_SCOPES, Grant
+from router.ledger.keys import ApiKeyView
+
+DAY_S: Final = 86_400
+DEFAULT_GRACE_S: Final = 3600
+
+
+@click.group()
+def keys() -> None:
+    """API keys; the ledger keeps only their hashes."""
+
+
+@keys.command("create")
+@click.option("--account", "idx", required=True, type=int, help="Index of the account that pays.")
+@click.option("--label", default="", help="A name to find the key by.")
+@click.option(
+    "--scope",
+    "scopes",
+    multiple=True,
+    type=click.Choice(sorted(ALL_SCOPES)),
+    help=f"What it may be used for, repeatable.  [default: {', '.join(sorted(DEFAULT_SCOPES))}]",
+)
+@click.option("--model", "models", multiple=True, help="A model that it may call, or prefix*; repeatable.")
+@click.option("--days", type=click.IntRange(1, 36_500), help="Works this many days.")
+@click.option("--day-limit", "day_limit_base", type=int, help="Most it may spend in a UTC day, base units.")
+@click.option("--month-limit", "month_limit_base", type=int, help="The same for a UTC month.")
+@click.option("--requests-per-minute", type=int, help="Calls in any 60 seconds.")
+@click.option("--tokens-per-minute", type=int, help="Tokens in any 60 seconds.")
+@click.option("--parallel", type=int, help="Calls at one time.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def create_key(idx: int, label: str, as_json: bool, **limits: Any) -> None:
+    """Make an API key and print it, this once.
+
+    \b
+    Examples (1 VIBES = 1000000 base units):
+      vibes-router keys create --account 1 --label laptop
+      vibes-router keys create --account 1 --label ci --scope chat --model 'gpt-4o*' \\
+        --days 30 --day-limit 50000000 --requests-per-minute 60
+    """
+    days = limits.pop("days")
+    with told():
+        grant = Grant(
+            scopes=frozenset(limits.pop("scopes")) or DEFAULT_SCOPES,
+            models=limits.pop("models") or None,
+            expires_s=None if days is None else int(time.time()) + days * DAY_S,
+            **limits,
+        )
+    made = write_ledger(lambda connection: api_keys.create_api_key(connection, idx, label, grant=grant))
+    fields = {"id": made.key_id, "account": idx, "label": label, "api_key": made.secret}
+    click.echo(json.dumps(fields) if as_json else made.secret)
+
+
+@keys.command("list")
+@click.option("--account", "idx", type=int, help="Only the keys of this account.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, one key a line.")
+def list_keys(idx: int | None, as_json: bool) -> None:
+    """List API keys by their ids."""
+    for key in read_ledger(lambda connection: api_keys.api_keys(connection, idx)):
+        click.echo(json.dumps(_fields(key)) if as_json else _line(key))
+
+
+@keys.command("rotate")
+@click.argument("key_id")
+@click.option(
+    "--grace-s", default=DEFAULT_GRACE_S, show_default=True, help="The old secret still works this long."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def rotate_key(key_id: str, grace_s: int, as_json: bool) -> None:
+    """Give the key with KEY_ID a new secret and print it, this once."""
+    made = write_ledger(lambda connection: api_keys.rotate_api_key(connection, key_id, grace_s))
+    click.echo(json.dumps({"id": key_id, "api_key": made.secret}) if as_json else made.secret)
+
+
+@keys.command("revoke")
+@click.argument("key_id")
+def revoke_key(key_id: str) -> None:
+    """Revoke the key with KEY_ID, as shown by `keys list`; it stops working within two seconds."""
+    if not write_ledger(lambda connection: api_keys.revoke_api_key(connection, key_id)):
+        raise click.ClickException(f"no valid key has the id {key_id!r}: see `vibes-router keys list`")
+    click.echo(f"revoked {key_id}")
+
+
+def _fields(key: ApiKeyView) -> dict[str, Any]:
+    grant = vars(key.grant) | {"scopes": sorted(key.grant.scopes)}
+    return {
+        "id": key.key_id,
+        "account": key.account_idx,
+        "team": key.team_id,
+        "member": key.member,
+        "label": key.label,
+        "created_s": key.created_s,
+        "revoked_s": key.revoked_s,
+    } | grant
+
+
+def _line(key: ApiKeyView) -> str:
+    state = "valid" if key.revoked_s is None else "revoked"
+    if key.revoked_s is None and key.grant.expires_s is not None and key.grant.expires_s <= time.time():
+        state = "expired"
+    return f"{key.key_id}  account {key.account_idx:<8} {state:<8} {key.label}"

@@ -1,0 +1,136 @@
+"""Tables of people: sign-ins, teams, sealed keys. Times are unix seconds, addresses checksummed.
+
+API keys are in `router.ledger.access`, since the ledger revokes them when an account changes hands.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final, cast
+
+from sqlalchemy import BigInteger, CheckConstraint, Column, ForeignKey, Index, LargeBinary, Table
+from sqlmodel import Field
+
+from router.db import LedgerTable, RowNumber
+
+ADDRESS_LENGTH: Final = 42
+
+
+class Role:
+    """What a member may do in a team; each may do what the next may."""
+
+    OWNER: Final = "owner"  # sets the team's budget, makes owners and admins, closes the team
+    ADMIN: Final = "admin"  # adds and removes members, sets their budgets, revokes their keys
+    MEMBER: Final = "member"  # makes keys, which the team's account pays for
+    VIEWER: Final = "viewer"  # sees members and spending
+
+
+class UsedNonce(LedgerTable, table=True):
+    """A sign-in nonce that opened a session; kept longer than it is valid, so that it never opens another."""
+
+    __tablename__ = "used_nonce"
+
+    nonce: str = Field(primary_key=True, max_length=64)
+    expires_s: int = Field(sa_type=BigInteger, index=True)
+
+
+class WalletSession(LedgerTable, table=True):
+    """A signed-in wallet. Its token is known by the sha256 only, whose first 16 digits name the session."""
+
+    __tablename__ = "wallet_session"
+
+    token_hash: str = Field(primary_key=True, max_length=64)
+    address: str = Field(max_length=ADDRESS_LENGTH, index=True)
+    created_s: int = Field(sa_type=BigInteger)
+    expires_s: int = Field(sa_type=BigInteger)
+    revoked_s: int | None = Field(sa_type=BigInteger)
+
+
+class Team(LedgerTable, table=True):
+    """People who spend one account's money. A null limit does not limit."""
+
+    __table_args__ = (
+        CheckConstraint("month_limit_base IS NULL OR month_limit_base >= 0", name="team_limit"),
+    )
+
+    id: int = Field(sa_column=Column(RowNumber, primary_key=True))
+    account_idx: int = Field(sa_type=BigInteger, foreign_key="account.idx", index=True)
+    name: str
+    month_limit_base: int | None = Field(sa_type=BigInteger)
+    created_s: int = Field(sa_type=BigInteger)
+    closed_s: int | None = Field(sa_type=BigInteger)
+
+
+class TeamMember(LedgerTable, table=True):
+    """A wallet in a team, with a budget of its own."""
+
+    __tablename__ = "team_member"
+    __table_args__ = (
+        CheckConstraint("role IN ('owner', 'admin', 'member', 'viewer')", name="team_member_role"),
+        CheckConstraint("month_limit_base IS NULL OR month_limit_base >= 0", name="team_member_limit"),
+    )
+
+    team_id: int = Field(sa_column=Column(BigInteger, ForeignKey("team.id"), primary_key=True))
+    address: str = Field(primary_key=True, max_length=ADDRESS_LENGTH, index=True)
+    role: str
+    month_limit_base: int | None = Field(sa_type=BigInteger)
+    added_s: int = Field(sa_type=BigInteger)
+
+
+class ProviderKey(LedgerTable, table=True):
+    """A user's own key at a provider, sealed: `sealed` under a data key, and that one under a master key."""
+
+    __tablename__ = "provider_key"
+    __table_args__ = (Index("provider_key_of_account", "account_idx", "provider", unique=True),)
+
+    id: int = Field(sa_column=Column(RowNumber, primary_key=True))
+    account_idx: int = Field(sa_type=BigInteger, foreign_key="account.idx")
+    provider: str
+    base_url: str | None
+    last4: str
+    sealed: bytes = Field(sa_type=LargeBinary)
+    wrapped: bytes = Field(sa_type=LargeBinary)
+    master_id: str
+    created_s: int = Field(sa_type=BigInteger)
+
+
+class SessionKey(LedgerTable, table=True):
+    """A session key that the router holds for a wallet, sealed in the same way.
+
+    `limit_base` is the highest cumulative ceiling that the owner lets the router sign.
+    """
+
+    __tablename__ = "session_key"
+
+    key_commit: bytes = Field(sa_column=Column(LargeBinary, primary_key=True))
+    owner: str = Field(max_length=ADDRESS_LENGTH, index=True)
+    limit_base: int = Field(sa_type=BigInteger)
+    sealed: bytes = Field(sa_type=LargeBinary)
+    wrapped: bytes = Field(sa_type=LargeBinary)
+    master_id: str
+    created_s: int = Field(sa_type=BigInteger)
+
+
+class RateUse(LedgerTable, table=True):
+    """What a worker served of a key in the last minute; workers read one another's rows."""
+
+    __tablename__ = "rate_use"
+
+    key_id: str = Field(primary_key=True, max_length=64)
+    worker: str = Field(primary_key=True, max_length=32)
+    requests: int = Field(sa_type=BigInteger)
+    tokens: int = Field(sa_type=BigInteger)
+    running: int = Field(sa_type=BigInteger)
+    seen_s: int = Field(sa_type=BigInteger)
+
+
+def _table(model: Any) -> Table:
+    return cast(Table, model.__table__)
+
+
+USED_NONCE: Final = _table(UsedNonce)
+WALLET_SESSION: Final = _table(WalletSession)
+TEAM: Final = _table(Team)
+TEAM_MEMBER: Final = _table(TeamMember)
+PROVIDER_KEY: Final = _table(ProviderKey)
+SESSION_KEY: Final = _table(SessionKey)
+RATE_USE: Final = _table(RateUse)
