@@ -1,0 +1,100 @@
+"""Whether a wallet signed a digest: a key's signature, or what a contract says about it.
+
+Source: EIP-191, EIP-1271 (`isValidSignature`), EIP-6492 (wallets that are not deployed yet, refused here).
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Final
+
+from mini_llm.transport import AnswerTooLong, Timeouts, Transport, TransportFailure, TransportTimeout
+from mini_llm.wallet.signature import SIGNATURE_BYTES, InvalidSignature, recover_address
+from router.people.errors import ChainUnavailable, SignInRefused
+
+MAX_SIGNATURE_BYTES: Final = 4096
+_UNDEPLOYED: Final = bytes.fromhex("6492" * 16)
+_IS_VALID: Final = bytes.fromhex("1626ba7e")
+"""Selector of `isValidSignature(bytes32,bytes)`, and what it returns if the signature holds."""
+_WORD: Final = 32
+_MAX_ANSWER_BYTES: Final = 65_536
+_TIMEOUTS: Final = Timeouts(connect_s=3.0, first_byte_s=5.0, idle_s=5.0, total_s=8.0)
+
+
+class Wallets:
+    """Checks signatures. Contract wallets need a node of the chain.
+
+    Args:
+        transport: what the node is spoken to through.
+        rpc_url: address of the node; None refuses contract wallets.
+        chain_id: what the node must say its chain is.
+    """
+
+    def __init__(self, transport: Transport, rpc_url: str | None, chain_id: int) -> None:
+        self._transport, self._rpc_url, self._chain_id = transport, rpc_url, chain_id
+
+    async def check(self, address: str, digest: bytes, signature: bytes) -> None:
+        """Raises unless the wallet signed.
+
+        Args:
+            address: checksummed.
+            digest: 32 bytes.
+            signature: 65 bytes of a key, or what the wallet's contract understands.
+
+        Raises:
+            SignInRefused: it did not sign, or is a kind of wallet that cannot be checked.
+            ChainUnavailable: the node gave no answer.
+        """
+        if len(signature) > MAX_SIGNATURE_BYTES:
+            raise SignInRefused(f"a signature has at most {MAX_SIGNATURE_BYTES} bytes")
+        if signature.endswith(_UNDEPLOYED):
+            raise SignInRefused("EIP-6492 signatures are not supported: deploy the contract wallet first")
+        if _key_signed(address, digest, signature):
+            return
+        if self._rpc_url is None:
+            raise SignInRefused("the signature is not by the key of this address (contract wallets are off)")
+        if not await self._contract_agrees(self._rpc_url, address, digest, signature):
+            raise SignInRefused("the signature is neither by this address's key nor valid for its contract")
+
+    async def _contract_agrees(self, url: str, address: str, digest: bytes, signature: bytes) -> bool:
+        chain_id = await self._ask(url, "eth_chainId", [])
+        if not isinstance(chain_id, str) or int(chain_id, 16) != self._chain_id:
+            raise ChainUnavailable("the node is of another chain")
+        call = {"to": address, "data": "0x" + _call_data(digest, signature).hex()}
+        answer = await self._ask(url, "eth_call", [call, "latest"])
+        if not isinstance(answer, str):
+            return False  # the contract reverted
+        word = bytes.fromhex(answer.removeprefix("0x"))
+        return len(word) == _WORD and word == _IS_VALID.ljust(_WORD, b"\0")
+
+    async def _ask(self, url: str, method: str, params: list[Any]) -> Any:
+        """The result of a JSON-RPC call, None if the node refused it."""
+        body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": method, "params": params}).encode()
+        headers = {"content-type": "application/json"}
+        try:
+            response = await self._transport.send("POST", url, headers, body, _TIMEOUTS)
+            try:
+                answer = json.loads(await response.read(_MAX_ANSWER_BYTES))
+            finally:
+                await response.aclose()
+        except (TransportFailure, TransportTimeout, AnswerTooLong, ValueError) as error:
+            raise ChainUnavailable(type(error).__name__) from None
+        if not isinstance(answer, dict):
+            raise ChainUnavailable("the node's answer is no object")
+        return answer.get("result")
+
+
+def _key_signed(address: str, digest: bytes, signature: bytes) -> bool:
+    if len(signature) == SIGNATURE_BYTES and signature[-1] in (0, 1):  # some wallets count v from 0
+        signature = signature[:-1] + bytes((signature[-1] + 27,))
+    try:
+        return recover_address(digest, signature) == address
+    except InvalidSignature:
+        return False
+
+
+def _call_data(digest: bytes, signature: bytes) -> bytes:
+    """`isValidSignature(digest, signature)` by the contract ABI."""
+    padded = signature.ljust(-(-len(signature) // _WORD) * _WORD, b"\0")
+    offset, length = (number.to_bytes(_WORD, "big") for number in (2 * _WORD, len(signature)))
+    return _IS_VALID + digest + offset + length + padded
