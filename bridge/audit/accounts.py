@@ -4,21 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from enum import IntEnum
 
 from bridge.audit.chain import Log
 from bridge.audit.checks import Place, Tally
+from bridge.chain import Status
 from bridge.rollup.batch import Slot
-
-
-class Status(IntEnum):
-    """`ISettlement.Status`."""
-
-    NONE = 0
-    UNOPENED = 1
-    OPEN = 2
-    FROZEN = 3
-    EXITED = 4
 
 
 @dataclass
@@ -136,7 +126,11 @@ class Accounts:
         equal("freezes", subject, record.pending_deposit, args["refundedDeposit"])
         subject = place.of(f"{place.subject}, voided withdrawal")
         equal("freezes", subject, record.withdrawal.value, args["voidedWithdrawal"])
-        record.status, record.frozen_root, record.frozen_balance_base = Status.FROZEN, root, balance_base
+        record.status, record.frozen_root, record.frozen_balance_base = (
+            Status.FROZEN,
+            root,
+            balance_base,
+        )
         record.withdrawable += record.pending_deposit
         record.pending_deposit = 0
         record.withdrawal, record.key, record.cancelling = Due(), Due(), Due()

@@ -7,13 +7,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from bridge.audit.accounts import Status
 from bridge.audit.chain import Facts
 from bridge.audit.checks import CHECKS, Mismatch, Tally
 from bridge.audit.money import Partner
 from bridge.audit.receipts import Receipts
 from bridge.audit.replay import Replay
 from bridge.audit.views import liabilities, totals
+from bridge.chain import Status
 from mini_llm.wallet.limits import BASE_PER_VIBES
 
 

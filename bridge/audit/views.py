@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from bridge.audit.accounts import Status
 from bridge.audit.chain import Chain
 from bridge.audit.checks import Place, Tally
 from bridge.audit.replay import Replay
+from bridge.chain import Status
 from bridge.progress import Progress
 
 

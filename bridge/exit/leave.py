@@ -12,12 +12,13 @@ from eth_account.signers.local import LocalAccount
 from eth_typing import ChecksumAddress
 from web3.exceptions import BlockNotFound
 
+from bridge.chain import Status
 from bridge.chain.settlement import SettlementContract, load_abi
 from bridge.errors import RpcRefused
 from bridge.exit.errors import KeyNeeded, NoAccount, OtherCircuit, OwnerKeyNeeded
 from bridge.exit.rebuild import Rebuilt, rebuild
 from bridge.exit.sender import Call, Sender, Sent
-from bridge.exit.steps import Standing, Status, Step, Wait, next_step
+from bridge.exit.steps import Standing, Step, Wait, next_step
 from bridge.progress import Progress
 from bridge.prover import Artifacts, prove_once
 from bridge.rollup.exit import exit_inputs

@@ -8,19 +8,9 @@ Source: docs/protocol.md (leaving); contracts/src/base/Leaving.sol.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import IntEnum
 
+from bridge.chain import Status
 from mini_llm.wallet.limits import MAX_AMOUNT_BASE
-
-
-class Status(IntEnum):
-    """`ISettlement.Status`."""
-
-    NONE = 0
-    UNOPENED = 1
-    OPEN = 2
-    FROZEN = 3
-    EXITED = 4
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,10 @@ from collections.abc import Callable
 
 import pytest
 
-from bridge.audit.accounts import Accounts, Status
+from bridge.audit.accounts import Accounts
 from bridge.audit.chain import Log
 from bridge.audit.checks import Mismatch, Place, Tally
+from bridge.chain import Status
 from bridge.rollup.batch import Slot
 
 DEADLINE_S, BLOCK_S = 1_000, 10

@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from bridge.exit.steps import Standing, Status, Step, Wait, next_step
+from bridge.chain import Status
+from bridge.exit.steps import Standing, Step, Wait, next_step
 from mini_llm.wallet.limits import MAX_AMOUNT_BASE
 
 NOW_S = 1_000_000
