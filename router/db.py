@@ -76,7 +76,9 @@ GUARDS: Final = (
         "UPDATE",
         "NEW.number <> OLD.number OR NEW.id <> OLD.id OR NEW.kind <> OLD.kind"
         " OR NEW.quote_base <> OLD.quote_base OR NEW.body_hash <> OLD.body_hash"
-        " OR coalesce(NEW.account_idx, 0) <> coalesce(OLD.account_idx, 0)",
+        " OR coalesce(NEW.account_idx, 0) <> coalesce(OLD.account_idx, 0)"
+        " OR coalesce(NEW.user_idx, 0) <> coalesce(OLD.user_idx, 0)"
+        " OR coalesce(NEW.key_id, '') <> coalesce(OLD.key_id, '')",
         "only state and lease of an entry change",
     ),
     Guard(
@@ -107,6 +109,10 @@ GUARDS: Final = (
     Guard("change_is_kept", "account_change", "DELETE", "1 = 1", "account changes are never deleted"),
     Guard("call_is_immutable", "call", "UPDATE", "1 = 1", "calls and their receipts are immutable"),
     Guard("call_is_kept", "call", "DELETE", "1 = 1", "calls and their receipts are never deleted"),
+    Guard("attempt_is_immutable", "attempt", "UPDATE", "1 = 1", "attempts are immutable"),
+    Guard("attempt_is_kept", "attempt", "DELETE", "1 = 1", "attempts are never deleted"),
+    Guard("use_is_immutable", "budget_use", "UPDATE", "1 = 1", "uses of a budget are immutable"),
+    Guard("use_is_kept", "budget_use", "DELETE", "1 = 1", "uses of a budget are never deleted"),
 )
 """The ledger's rules as triggers."""
 

@@ -1,9 +1,9 @@
 """The double-entry ledger: every account's money, every call's charge, every receipt.
 
-`Ledger` (writer.py) runs operations in group commits; the operations are plain functions of a connection:
-reservations.py and charges.py for calls, chain.py for what happens on chain, keys.py for API keys,
-ceilings.py for spending ceilings, read.py and books.py for reading. post.py alone writes entries and
-postings.
+`Ledger` (writer.py) runs operations in group commits. Those on calls (reservations.py, releases.py,
+charges.py) are values that a whole group decides and writes together (calls.py, group.py). All others are
+plain functions of a connection: chain.py for what happens on chain, keys.py for API keys, ceilings.py for
+spending ceilings, read.py and books.py for reading. post.py alone writes entries and postings.
 
     engine = open_database("sqlite:///ledger.db")
     with Ledger(engine) as ledger:
@@ -12,7 +12,8 @@ postings.
 """
 
 from router.db import open_database
-from router.ledger import models as models  # registers the tables that open_database creates
+from router.ledger import call_models as call_models
+from router.ledger import models as models  # both register the tables that open_database creates
 from router.ledger.books import TrialBalance, book_errors, trial_balance
 from router.ledger.ceilings import check_ceiling, store_ceiling
 from router.ledger.chain import (
@@ -27,12 +28,13 @@ from router.ledger.chain import (
     treasury_claimed,
     withdrawn,
 )
-from router.ledger.charges import CallFacts, PostedCharge, post_charge
+from router.ledger.charges import CallFacts, Charge, PostedCharge, post_charge
 from router.ledger.errors import (
     AccountClosed,
     AccountInDeficit,
     AccountPaused,
     AmountOutOfRange,
+    BudgetExceeded,
     CeilingRejected,
     EntryClosed,
     IdempotencyMismatch,
@@ -48,10 +50,12 @@ from router.ledger.errors import (
     UnknownKey,
 )
 from router.ledger.grants import Grant, Scope
+from router.ledger.group import AttemptFacts
 from router.ledger.keys import ApiKeyView, NewSecret, create_api_key, hash_api_key, revoke_api_key
 from router.ledger.leaving import announce_cancel, cancel_deposit, exit_account, freeze_account
 from router.ledger.record import Applied, reverse
-from router.ledger.reservations import Replay, Reservation, Reserved, expire_lapsed, renew, reserve, void
+from router.ledger.releases import Release, Renewal, expire_lapsed, renew, void
+from router.ledger.reservations import Budget, Replay, Reservation, Reserved, reserve
 from router.ledger.shares import Terms
 from router.ledger.views import (
     AccountView,
@@ -70,10 +74,14 @@ __all__ = [
     "AmountOutOfRange",
     "ApiKeyView",
     "Applied",
+    "AttemptFacts",
     "BatchFacts",
+    "Budget",
+    "BudgetExceeded",
     "CallFacts",
     "CallView",
     "CeilingRejected",
+    "Charge",
     "EntryClosed",
     "Grant",
     "IdempotencyMismatch",
@@ -88,6 +96,8 @@ __all__ = [
     "NewSecret",
     "PostedCharge",
     "ReceiptSigner",
+    "Release",
+    "Renewal",
     "Replay",
     "Reservation",
     "Reserved",

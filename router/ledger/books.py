@@ -9,7 +9,8 @@ from typing import Any, Final
 from sqlalchemy import Connection, Select, func, select
 
 from router.ledger import post
-from router.ledger.models import ACCOUNT, ACCOUNT_CHANGE, CALL, ENTRY, POSTING, SHARE, Kind, State
+from router.ledger.call_models import CALL
+from router.ledger.models import ACCOUNT, ACCOUNT_CHANGE, ENTRY, POSTING, SHARE, Kind, State
 from router.ledger.shares import earned_base
 
 _CHANGES: Final = select(
@@ -46,6 +47,7 @@ def book_errors(connection: Connection) -> list[str]:
     errors += _unbalanced_entries(connection)
     errors += _account_errors(connection, trial)
     errors += _share_errors(connection)
+    errors += _budget_errors(connection)
     return errors
 
 
@@ -109,3 +111,19 @@ def _share_errors(connection: Connection) -> Iterator[str]:
         earned = earned_base(row.gross_base, row.checkpoint_gross_base, row.accrued_base, row.bps)
         if earned != posted.get(row.code, 0):
             yield f"{row.code}: earned {earned}, its postings say {posted.get(row.code, 0)}"
+
+
+def _budget_errors(connection: Connection) -> Iterator[str]:
+    """Reserved = quotes of the pending calls that use it, spent = charges of the posted ones."""
+    uses = select(BUDGET_USE.c.code, func.sum(ENTRY.c.quote_base)).group_by(BUDGET_USE.c.code)
+    pending = uses.join(ENTRY, ENTRY.c.number == BUDGET_USE.c.entry_number)
+    reserved = _sums(connection, pending.where(ENTRY.c.state == State.PENDING))
+    charges = select(BUDGET_USE.c.code, func.sum(CALL.c.charge_base)).group_by(BUDGET_USE.c.code)
+    spent = _sums(connection, charges.join(CALL, CALL.c.entry_number == BUDGET_USE.c.entry_number))
+    for row in connection.execute(select(BUDGET).order_by(BUDGET.c.code)):
+        for name, kept, added_up in (
+            ("reserved", row.reserved_base, reserved.get(row.code, 0)),
+            ("spent", row.spent_base, spent.get(row.code, 0)),
+        ):
+            if kept != added_up:
+                yield f"budget {row.code}: {name} is {kept}, its calls say {added_up}"

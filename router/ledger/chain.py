@@ -22,7 +22,7 @@ from router.ledger.keys import revoke_all
 from router.ledger.models import ACCOUNT, Kind, Status
 from router.ledger.post import Leg, check_amount
 from router.ledger.record import Applied, Effect, account_row, begin, finish
-from router.ledger.reservations import expire_running
+from router.ledger.releases import expire_running
 from router.ledger.views import AccountView, account_of
 
 

@@ -54,6 +54,19 @@ class InsufficientFunds(LedgerError):
         self.needed_base = needed_base
 
 
+class BudgetExceeded(LedgerError):
+    """A spending limit does not leave room for the quote."""
+
+    def __init__(self, code: str, limit_base: int, left_base: int, needed_base: int) -> None:
+        super().__init__(
+            f"budget {code} of {limit_base} base units has {left_base} left, {needed_base} needed"
+        )
+        self.code = code
+        self.limit_base = limit_base
+        self.left_base = left_base
+        self.needed_base = needed_base
+
+
 class AccountPaused(LedgerError):
     """The account waits for the batch that puts its new session key into the tree."""
 

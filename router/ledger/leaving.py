@@ -12,7 +12,7 @@ from router.ledger.errors import LedgerMismatch
 from router.ledger.models import Kind, Status
 from router.ledger.post import check_amount
 from router.ledger.record import Applied, Effect, account_row, begin, finish
-from router.ledger.reservations import expire_running
+from router.ledger.releases import expire_running
 from router.ledger.views import account_of
 
 

@@ -1,7 +1,8 @@
 """The ledger's tables. Amounts are base units of VIBES (6 decimals), times unix seconds.
 
-Rows of `entry`, `posting` and `call` are history: database triggers let only an entry's state and lease
-change. `account` and `share` are running sums of that history; `books.book_errors` ties them to it.
+Rows of `entry` and `posting` are history, as are those of `call_models`: database triggers let only an
+entry's state and lease change. `account` and `share` are running sums of
+that history; `books.book_errors` ties them to it.
 """
 
 from __future__ import annotations
@@ -57,7 +58,8 @@ class Kind:
     REVERSAL: Final = "reversal"  # takes back what a reorganisation dropped
 
 
-def _entry_number() -> Column[int]:
+def entry_number_column() -> Column[int]:
+    """A primary key that is an entry's row number."""
     return Column(RowNumber, ForeignKey("entry.number"), primary_key=True, autoincrement=False)
 
 
@@ -133,7 +135,14 @@ class Entry(LedgerTable, table=True):
         CheckConstraint("state IN ('pending', 'posted', 'voided', 'expired')", name="entry_state"),
         CheckConstraint("quote_base >= 0", name="entry_quote"),
         Index("entry_id", "id", unique=True),
-        Index("entry_origin", "origin_key", "attempt", unique=True),
+        Index(
+            "entry_origin",
+            "origin_key",
+            "attempt",
+            unique=True,
+            sqlite_where=text("origin_key IS NOT NULL"),
+            postgresql_where=text("origin_key IS NOT NULL"),
+        ),
         Index(
             "entry_lease",
             "lease_until_s",
@@ -154,6 +163,8 @@ class Entry(LedgerTable, table=True):
     lease_until_s: int | None = Field(sa_type=BigInteger)
     opened_s: int = Field(sa_type=BigInteger)
     reason: str | None  # why it was voided
+    key_id: str | None  # the API key that called
+    user_idx: int | None = Field(sa_type=BigInteger)  # who called, if another account pays
 
 
 class Posting(LedgerTable, table=True):
@@ -169,7 +180,7 @@ class Posting(LedgerTable, table=True):
         {"sqlite_with_rowid": False},
     )
 
-    entry_number: int = Field(sa_column=_entry_number())
+    entry_number: int = Field(sa_column=entry_number_column())
     leg: int = Field(sa_column=Column(BigInteger, primary_key=True, autoincrement=False))
     account: str
     amount_base: int = Field(sa_type=BigInteger)
@@ -183,7 +194,7 @@ class AccountChange(LedgerTable, table=True):
 
     __tablename__ = "account_change"
 
-    entry_number: int = Field(sa_column=_entry_number())
+    entry_number: int = Field(sa_column=entry_number_column())
     account_idx: int = Field(
         sa_column=Column(BigInteger, ForeignKey("account.idx"), primary_key=True, autoincrement=False)
     )
@@ -209,59 +220,14 @@ class Share(LedgerTable, table=True):
     sequence: int = Field(sa_type=BigInteger)  # charged calls; a partner's last receipt number
 
 
-class Call(LedgerTable, table=True):
-    """Usage of one call, and its receipt if it was charged (the receipt columns are null otherwise)."""
-
-    __table_args__ = (
-        CheckConstraint("charge_base >= 0 AND lost_base >= 0", name="call_amounts"),
-        CheckConstraint("(charge_base = 0) = (signature IS NULL)", name="call_receipt"),
-        Index("call_account_sequence", "account_idx", "account_sequence", unique=True),
-        Index("call_account_total", "account_idx", "account_total_base", unique=True),
-        Index("call_partner_sequence", "partner_id", "partner_sequence", unique=True),
-    )
-
-    entry_number: int = Field(sa_column=_entry_number())
-    account_idx: int = Field(sa_type=BigInteger)
-    partner_id: int = Field(sa_type=BigInteger)
-    provider: str
-    model: str
-    prompt_tokens: int = Field(sa_type=BigInteger)
-    completion_tokens: int = Field(sa_type=BigInteger)
-    estimated: bool  # tokens counted by the router, because the provider reported none
-    prompt_price_base_per_mtok: int = Field(sa_type=BigInteger)
-    completion_price_base_per_mtok: int = Field(sa_type=BigInteger)
-    vibes_per_usd: int = Field(sa_type=BigInteger)
-    charge_base: int = Field(sa_type=BigInteger)
-    lost_base: int = Field(sa_type=BigInteger)  # used but not charged: the operator's loss
-    time_s: int = Field(sa_type=BigInteger)
-    prompt_salt: bytes = Field(sa_type=LargeBinary)
-    prompt_hash: bytes = Field(sa_type=LargeBinary)
-    account_sequence: int | None = Field(sa_type=BigInteger)
-    partner_sequence: int | None = Field(sa_type=BigInteger)
-    account_total_base: int | None = Field(sa_type=BigInteger)
-    partner_total_base: int | None = Field(sa_type=BigInteger)
-    previous_receipt: bytes | None = Field(sa_type=LargeBinary)
-    signature: bytes | None = Field(sa_type=LargeBinary)
-
-
-class Answer(LedgerTable, table=True):
-    """The answer to a call that came with an idempotency key, for replays. It may be erased."""
-
-    entry_number: int = Field(sa_column=_entry_number())
-    status: int
-    content_type: str
-    body: bytes = Field(sa_type=LargeBinary)
-
-
-def _table(model: type[SQLModel]) -> Table:
+def table_of(model: type[SQLModel]) -> Table:
+    """The table behind a model."""
     return cast(Table, model.__table__)  # type: ignore[attr-defined]
 
 
-ACCOUNT: Final = _table(Account)
-CEILING: Final = _table(Ceiling)
-ENTRY: Final = _table(Entry)
-POSTING: Final = _table(Posting)
-ACCOUNT_CHANGE: Final = _table(AccountChange)
-SHARE: Final = _table(Share)
-CALL: Final = _table(Call)
-ANSWER: Final = _table(Answer)
+ACCOUNT: Final = table_of(Account)
+CEILING: Final = table_of(Ceiling)
+ENTRY: Final = table_of(Entry)
+POSTING: Final = table_of(Posting)
+ACCOUNT_CHANGE: Final = table_of(AccountChange)
+SHARE: Final = table_of(Share)

@@ -7,13 +7,16 @@ Everything that moves money opens an entry, gives it legs that sum to zero, and 
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from operator import itemgetter
 from typing import Any, Final
 
 from sqlalchemy import Connection, bindparam, insert, update
 
 from mini_llm.wallet.limits import MAX_AMOUNT_BASE
+from router.ledger.bulk import Bulk, Values
 from router.ledger.errors import AmountOutOfRange, UnbalancedEntry
 from router.ledger.models import ENTRY, POSTING, State
 
@@ -27,6 +30,9 @@ LOSS: Final = "loss"
 Leg = tuple[str, int]
 """(ledger account, signed base units)."""
 
+_ENTRY_COLUMNS: Final = tuple(ENTRY.columns.keys())
+_POSTING_COLUMNS: Final = tuple(POSTING.columns.keys())
+_entry_values = itemgetter(*_ENTRY_COLUMNS)
 _INSERT_ENTRY: Final = insert(ENTRY)
 _INSERT_POSTINGS: Final = insert(POSTING)
 _CLOSE_ENTRY: Final = (
@@ -71,6 +77,61 @@ def check_amount(name: str, amount_base: int, minimum_base: int = 1) -> None:
         raise AmountOutOfRange(name, amount_base, minimum_base, MAX_AMOUNT_BASE)
 
 
+def new_numbers(bulk: Bulk, count: int) -> Callable[[], Iterable[int]]:
+    """Asks for row numbers for `count` new entries; call the result to get them."""
+    if not count:
+        return lambda: ()
+    if bulk.sqlite:  # as the database counts by itself; the writer's lock is held
+        rows = bulk.query("SELECT coalesce(max(number), 0) FROM entry")
+        return lambda: itertools.count(next(iter(rows))[0] + 1)
+    rows = bulk.query(
+        "SELECT nextval(pg_get_serial_sequence('entry', 'number')) FROM generate_series(1, %s)", count
+    )
+    return lambda: (row[0] for row in rows.fetchall())
+
+
+class Entries:
+    """Entries and postings of many calls, collected and written together."""
+
+    def __init__(self) -> None:
+        self._opened: list[Values] = []
+        self._postings: list[Values] = []
+        self._closed: list[Values] = []
+        self._leases: dict[int, int] = {}
+
+    def open(self, columns: Mapping[str, Any]) -> None:
+        """Opens a pending entry, given all its columns."""
+        self._opened.append(_entry_values(columns))
+
+    def post(self, number: int, kind: str, legs: Iterable[Leg]) -> None:
+        """Gives a pending entry its legs and posts it; legs of 0 are left out.
+
+        Raises:
+            UnbalancedEntry: if the legs do not sum to zero.
+        """
+        self._postings += _postings(number, kind, legs)
+        self.close(number, State.POSTED)
+
+    def close(self, number: int, state: str, reason: str | None = None) -> None:
+        """Moves a pending entry to its final state."""
+        self._closed.append((number, state, reason))
+        self._leases.pop(number, None)
+
+    def renew(self, number: int, until_s: int) -> None:
+        """Moves the end of a pending entry's lease."""
+        self._leases[number] = until_s
+
+    def write_opened(self, bulk: Bulk) -> None:
+        """Inserts the entries; before anything that refers to them."""
+        bulk.insert(ENTRY, _ENTRY_COLUMNS, self._opened)
+
+    def write_closed(self, bulk: Bulk) -> None:
+        """Inserts the postings, then closes their entries, which are held to balance."""
+        bulk.insert(POSTING, _POSTING_COLUMNS, self._postings)
+        bulk.update(ENTRY, ("number", "state", "reason"), self._closed)
+        bulk.update(ENTRY, ("number", "lease_until_s"), list(self._leases.items()))
+
+
 def open_entry(
     connection: Connection,
     *,
@@ -96,7 +157,6 @@ def open_entry(
         "quote_base": quote_base,
         "lease_until_s": lease_until_s,
         "opened_s": opened_s,
-        "reason": None,
     }
     number: int = connection.execute(_INSERT_ENTRY, values).inserted_primary_key[0]  # type: ignore[index]
     return number
@@ -108,21 +168,25 @@ def post_entry(connection: Connection, number: int, kind: str, legs: Iterable[Le
     Raises:
         UnbalancedEntry: if the legs do not sum to zero.
     """
-    kept = [(account, amount_base) for account, amount_base in legs if amount_base]
-    total_base = sum(amount_base for _, amount_base in kept)
-    if total_base:
-        raise UnbalancedEntry(kind, total_base)
-    if kept:
-        connection.execute(
-            _INSERT_POSTINGS,
-            [
-                {"entry_number": number, "leg": leg, "account": account, "amount_base": amount_base}
-                for leg, (account, amount_base) in enumerate(kept)
-            ],
-        )
+    rows = _postings(number, kind, legs)
+    if rows:
+        connection.execute(_INSERT_POSTINGS, [dict(zip(_POSTING_COLUMNS, row, strict=True)) for row in rows])
     close_entry(connection, number, State.POSTED)
 
 
 def close_entry(connection: Connection, number: int, state: str, reason: str | None = None) -> None:
     """Moves a pending entry to its final state."""
     connection.execute(_CLOSE_ENTRY, {"entry_number": number, "new_state": state, "why": reason})
+
+
+def _postings(number: int, kind: str, legs: Iterable[Leg]) -> list[Values]:
+    """Rows of `posting` for balanced legs.
+
+    Raises:
+        UnbalancedEntry: if the legs do not sum to zero.
+    """
+    kept = [(account, amount_base) for account, amount_base in legs if amount_base]
+    total_base = sum(amount_base for _, amount_base in kept)
+    if total_base:
+        raise UnbalancedEntry(kind, total_base)
+    return [(number, leg, account, amount_base) for leg, (account, amount_base) in enumerate(kept)]

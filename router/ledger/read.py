@@ -9,8 +9,9 @@ from sqlalchemy import Connection, Select, bindparam, func, select
 
 from mini_llm.wallet.ceiling import SignedCeiling
 from mini_llm.wallet.receipt import SignedReceipt
+from router.ledger.call_models import CALL
 from router.ledger.errors import UnknownAccount
-from router.ledger.models import ACCOUNT, CALL, CEILING, ENTRY
+from router.ledger.models import ACCOUNT, CEILING, ENTRY
 from router.ledger.views import AccountView, CallView, Unsettled, account_of, call_of, receipt_of
 
 _EXPORT_CHUNK_ROWS: Final = 1000

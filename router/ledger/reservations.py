@@ -12,69 +12,34 @@ charge is the operator's loss: the user's money was released and may be spent.
 from __future__ import annotations
 
 import secrets
+import time
 from dataclasses import dataclass
-from typing import Any, Final
+from functools import cached_property
+from typing import Final
 
-from sqlalchemy import Connection, Row, bindparam, select, update
+from sqlalchemy import Connection
 
 from mini_llm.wallet.receipt import SignedReceipt
 from router.ledger import post
-from router.ledger.charges import call_entry, finished_call, hold
+from router.ledger.calls import CallOperation, run_call
 from router.ledger.errors import (
     AccountClosed,
     AccountInDeficit,
     AccountPaused,
-    EntryClosed,
+    BudgetExceeded,
     IdempotencyMismatch,
     InFlight,
     InsufficientFunds,
     UnknownEntry,
 )
-from router.ledger.models import ACCOUNT, ANSWER, ENTRY, Kind, State, Status
-from router.ledger.record import account_row, cover, last_attempt
-from router.ledger.views import StoredAnswer, account_of, receipt_of
+from router.ledger.finished import answer_of, finished_call
+from router.ledger.group import Group
+from router.ledger.models import State, Status
+from router.ledger.sums import CallEntry, Needs
+from router.ledger.views import StoredAnswer, available_base, is_paused
 
-SWEEP_LIMIT: Final = 500
-"""Most leases that one sweep expires, so that it never holds up a commit for long."""
-
-_FIND_ANSWER: Final = select(ANSWER).where(ANSWER.c.entry_number == bindparam("number"))
-_RENEW: Final = (
-    update(ENTRY).where(ENTRY.c.number == bindparam("entry_number")).values(lease_until_s=bindparam("until"))
-)
-_PENDING: Final = (
-    select(ENTRY.c.number, ENTRY.c.id, ENTRY.c.account_idx, ENTRY.c.quote_base, ACCOUNT.c.deficit_base)
-    .join(ACCOUNT, ACCOUNT.c.idx == ENTRY.c.account_idx)
-    .where(ENTRY.c.state == State.PENDING, ENTRY.c.kind == Kind.CALL)
-)
-_RUNNING: Final = _PENDING.where(ENTRY.c.account_idx == bindparam("account_idx"))
-_LAPSED: Final = (
-    _PENDING.where(ENTRY.c.lease_until_s < bindparam("now"))
-    .order_by(ENTRY.c.lease_until_s)
-    .limit(SWEEP_LIMIT)
-)
-
-
-@dataclass(frozen=True)
-class Reservation:
-    """A request for money before a call.
-
-    Args:
-        account_idx: account that pays.
-        endpoint: path of the API call, part of the idempotency key.
-        client_key: the client's Idempotency-Key, None if it sent none.
-        body_hash: sha256 of the request body, 32 bytes.
-        quote_base: most that the call can cost, base units, 0 … 2^54 − 1.
-        lease_s: seconds that the reservation holds unless it is renewed.
-        now_s: unix seconds.
-    """
-
-    account_idx: int
-    endpoint: str
-    client_key: str | None
-    body_hash: bytes
-    quote_base: int
-    lease_s: int
-    now_s: int
+_ID_BYTES: Final = 32
+_CLOCK_BYTES: Final = 6
 
 
 @dataclass(frozen=True)
@@ -104,107 +69,138 @@ class Replay:
     receipt: SignedReceipt | None
 
 
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """A spending limit that a call counts against.
+
+    Args:
+        code: owner and period, e.g. `key:{id}:day:2026-11-21`; its sums are kept under it.
+        limit_base: most that calls under the code may spend and reserve in all, base units.
+    """
+
+    code: str
+    limit_base: int
+
+
+@dataclass(frozen=True)
+class Reservation(CallOperation[Reserved | Replay]):
+    """A request for money before a call: opens a pending entry, or finds the answer of an earlier call.
+
+    Args:
+        account_idx: account that pays.
+        endpoint: path of the API call, part of the idempotency key.
+        client_key: the client's Idempotency-Key, None if it sent none.
+        body_hash: sha256 of the request body, 32 bytes.
+        quote_base: most that the call can cost, base units, 0 … 2^54 − 1.
+        lease_s: seconds that the reservation holds unless it is renewed.
+        now_s: unix seconds.
+        budgets: limits that must leave room for the quote.
+        key_id: the API key that called.
+        user_idx: who called, if another account pays.
+    """
+
+    account_idx: int
+    endpoint: str
+    client_key: str | None
+    body_hash: bytes
+    quote_base: int
+    lease_s: int
+    now_s: int
+    budgets: tuple[Budget, ...] = ()
+    key_id: str | None = None
+    user_idx: int | None = None
+
+    @cached_property
+    def origin_key(self) -> str | None:
+        """What binds the client's key to account and endpoint; None without a key."""
+        if self.client_key is None:
+            return None
+        return post.content_hash(self.account_idx, self.endpoint, self.client_key).hex()
+
+    def declare(self, needs: Needs) -> None:
+        """See `CallOperation`."""
+        needs.opens += 1
+        needs.accounts.add(self.account_idx)
+        needs.budgets.update(budget.code for budget in self.budgets)
+        if self.origin_key is not None:
+            needs.origin_keys.append(self.origin_key)
+
+    def decide(self, group: Group) -> Reserved | Replay:
+        """See `reserve`."""
+        post.check_amount("quote", self.quote_base, minimum_base=0)
+        entry_id, attempt = self.origin_key or _new_id(), 0
+        last = group.last_attempt(self.origin_key) if self.origin_key else None
+        if last is not None:
+            if last.body_hash != self.body_hash:
+                raise IdempotencyMismatch(last.id)
+            if last.state == State.PENDING:
+                raise InFlight(last.id)
+            if last.state == State.POSTED:
+                return _replay(group, last)
+            attempt = last.attempt + 1
+            entry_id = post.content_hash(self.origin_key or "", attempt).hex()
+        self._check_account(group)
+        self._check_budgets(group)
+        lease_until_s = self.now_s + self.lease_s
+        group.open(
+            CallEntry(
+                number=0,
+                id=entry_id,
+                state=State.PENDING,
+                account_idx=self.account_idx,
+                quote_base=self.quote_base,
+                origin_key=self.origin_key,
+                attempt=attempt,
+                body_hash=self.body_hash,
+                budgets=tuple({budget.code: None for budget in self.budgets}),
+            ),
+            lease_until_s=lease_until_s,
+            opened_s=self.now_s,
+            key_id=self.key_id,
+            user_idx=self.user_idx,
+        )
+        return Reserved(entry_id, self.quote_base, lease_until_s)
+
+    def _check_account(self, group: Group) -> None:
+        account = group.account(self.account_idx)
+        if account.status != Status.OPEN:
+            raise AccountClosed(account.idx, account.status)
+        if account.deficit_base:
+            raise AccountInDeficit(account.idx, account.deficit_base)
+        if is_paused(account):
+            raise AccountPaused(account.idx)
+        free_base = available_base(account)
+        if self.quote_base > free_base:
+            raise InsufficientFunds(free_base, self.quote_base)
+
+    def _check_budgets(self, group: Group) -> None:
+        for budget in self.budgets:
+            sums = group.budget(budget.code)
+            left_base = budget.limit_base - sums.reserved_base - sums.spent_base
+            if self.quote_base > left_base:
+                raise BudgetExceeded(budget.code, budget.limit_base, max(0, left_base), self.quote_base)
+
+
 def reserve(connection: Connection, request: Reservation) -> Reserved | Replay:
     """Opens a pending entry for the quoted maximum, or finds the answer of an earlier call.
 
     Raises:
         UnknownAccount, AccountClosed, AccountInDeficit, AccountPaused, InsufficientFunds: no reservation.
+        BudgetExceeded: a spending limit does not leave room for it.
         InFlight, IdempotencyMismatch: the client's key is taken, see the module's rules.
         AmountOutOfRange: a quote outside 0 … 2^54 − 1.
     """
-    post.check_amount("quote", request.quote_base, minimum_base=0)
-    origin_key, attempt = None, 0
-    entry_id = secrets.token_hex(32)
-    if request.client_key is not None:
-        origin_key = post.content_hash(request.account_idx, request.endpoint, request.client_key).hex()
-        entry_id = origin_key
-        last = last_attempt(connection, origin_key)
-        if last is not None:
-            if last.body_hash != request.body_hash:
-                raise IdempotencyMismatch(last.id)
-            if last.state == State.PENDING:
-                raise InFlight(last.id)
-            if last.state == State.POSTED:
-                return _replay(connection, last.number, last.id)
-            attempt = last.attempt + 1
-            entry_id = post.content_hash(origin_key, attempt).hex()
-    account = account_of(account_row(connection, request.account_idx))
-    if account.status != Status.OPEN:
-        raise AccountClosed(account.idx, account.status)
-    if account.deficit_base:
-        raise AccountInDeficit(account.idx, account.deficit_base)
-    if account.paused:
-        raise AccountPaused(account.idx)
-    if request.quote_base > account.available_base:
-        raise InsufficientFunds(account.available_base, request.quote_base)
-    lease_until_s = request.now_s + request.lease_s
-    post.open_entry(
-        connection,
-        entry_id=entry_id,
-        kind=Kind.CALL,
-        account_idx=account.idx,
-        body_hash=request.body_hash,
-        opened_s=request.now_s,
-        origin_key=origin_key,
-        attempt=attempt,
-        quote_base=request.quote_base,
-        lease_until_s=lease_until_s,
-    )
-    hold(connection, account.idx, request.quote_base)
-    return Reserved(entry_id, request.quote_base, lease_until_s)
+    return run_call(connection, request)
 
 
-def renew(connection: Connection, entry_id: str, until_s: int) -> None:
-    """Moves the end of a lease to `until_s` (unix seconds).
-
-    Raises:
-        UnknownEntry, EntryClosed: the lease is lost; a post will charge nothing.
-    """
-    entry = call_entry(connection, entry_id)
-    if entry.state != State.PENDING:
-        raise EntryClosed(entry_id, entry.state)
-    connection.execute(_RENEW, {"entry_number": entry.number, "until": until_s})
+def _replay(group: Group, entry: CallEntry) -> Replay:
+    done = finished_call(group, entry)
+    if done is None:
+        raise UnknownEntry(entry.id)
+    return Replay(entry.id, done.charge_base, answer_of(group, entry), done.receipt)
 
 
-def void(connection: Connection, entry_id: str, reason: str) -> None:
-    """Releases a reservation without a charge; voiding again, or after it expired, changes nothing.
-
-    Raises:
-        UnknownEntry: no such call.
-        EntryClosed: it was posted.
-    """
-    entry = call_entry(connection, entry_id)
-    if entry.state == State.POSTED:
-        raise EntryClosed(entry_id, entry.state)
-    if entry.state == State.PENDING:
-        _release(connection, entry, State.VOIDED, reason)
-
-
-def expire_lapsed(connection: Connection, now_s: int) -> list[str]:
-    """Expires up to `SWEEP_LIMIT` leases that ended before `now_s`, oldest first; returns their entry ids."""
-    lapsed = connection.execute(_LAPSED, {"now": now_s}).all()
-    for entry in lapsed:
-        _release(connection, entry, State.EXPIRED, "lease lapsed")
-    return [entry.id for entry in lapsed]
-
-
-def expire_running(connection: Connection, account_idx: int, reason: str) -> None:
-    """Expires every call of an account that still runs: a later post charges nothing."""
-    for entry in connection.execute(_RUNNING, {"account_idx": account_idx}).all():
-        _release(connection, entry, State.EXPIRED, reason)
-
-
-def _replay(connection: Connection, number: int, entry_id: str) -> Replay:
-    call = finished_call(connection, number)
-    if call is None:
-        raise UnknownEntry(entry_id)
-    kept = connection.execute(_FIND_ANSWER, {"number": number}).one_or_none()
-    answer = StoredAnswer(kept.status, kept.content_type, kept.body) if kept else None
-    return Replay(entry_id, call.charge_base, answer, receipt_of(call))
-
-
-def _release(connection: Connection, entry: Row[Any], state: str, reason: str) -> None:
-    post.close_entry(connection, entry.number, state, reason)
-    hold(connection, entry.account_idx, -entry.quote_base)
-    if entry.deficit_base:
-        cover(connection, entry.account_idx, entry.id)
+def _new_id() -> str:
+    """A random id that begins with the clock: calls made together are neighbours in the index of ids."""
+    clock = (time.time_ns() // 1_000_000).to_bytes(_CLOCK_BYTES, "big")
+    return (clock + secrets.token_bytes(_ID_BYTES - _CLOCK_BYTES)).hex()

@@ -6,35 +6,17 @@ floor(total × bps / 10000); the treasury gets the rest, which differs by a few 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
-
-from sqlalchemy import Connection, Row, bindparam, insert, select, update
+from functools import cached_property
+from typing import Final
 
 from mini_llm.wallet.limits import BPS
 from router.ledger import post
 from router.ledger.errors import InvalidTerms
-from router.ledger.models import SHARE
 from router.ledger.post import Leg
 
 MAX_PARTNER_ID: Final = 2**16 - 1
-
-_FIND: Final = select(SHARE).where(SHARE.c.code.in_(bindparam("codes", expanding=True)))
-_INSERT: Final = insert(SHARE)
-_ADD: Final = (
-    update(SHARE)
-    .where(SHARE.c.code.in_(bindparam("codes", expanding=True)))
-    .values(gross_base=SHARE.c.gross_base + bindparam("charge_base"), sequence=SHARE.c.sequence + 1)
-)
-_CHECKPOINT: Final = (
-    update(SHARE)
-    .where(SHARE.c.code == bindparam("share_code"))
-    .values(
-        bps=bindparam("new_bps"),
-        checkpoint_gross_base=SHARE.c.gross_base,
-        accrued_base=bindparam("accrued_base"),
-    )
-)
 
 
 @dataclass(frozen=True)
@@ -65,8 +47,9 @@ class Terms:
         if not 0 <= self.partner_id <= MAX_PARTNER_ID:
             raise InvalidTerms(f"partner id {self.partner_id} is not in 0 … {MAX_PARTNER_ID}")
 
-    def bps_by_code(self) -> dict[str, int]:
-        """Share in basis points by ledger account."""
+    @cached_property
+    def bps_by_code(self) -> Mapping[str, int]:
+        """Share in basis points by ledger account, the partner's first."""
         return {
             post.partner(self.partner_id): self.partner_bps,
             post.FEE: self.fee_bps,
@@ -90,42 +73,53 @@ class Split:
     partner_total_base: int
 
 
+@dataclass(slots=True)
+class ShareSum:
+    """One receiver's running sums, as in the table `share`."""
+
+    code: str
+    bps: int
+    gross_base: int = 0
+    checkpoint_gross_base: int = 0
+    accrued_base: int = 0
+    sequence: int = 0
+
+    def earned_base(self) -> int:
+        """What it has earned in all."""
+        return earned_base(self.gross_base, self.checkpoint_gross_base, self.accrued_base, self.bps)
+
+    def leg_base(self, bps: int, charge_base: int) -> int:
+        """What a charge at `bps` would add; a share that changes with it starts from a new checkpoint."""
+        if bps != self.bps:
+            return charge_base * bps // BPS
+        since_base = self.gross_base - self.checkpoint_gross_base
+        return (since_base + charge_base) * bps // BPS - since_base * bps // BPS
+
+    def add(self, bps: int, charge_base: int) -> None:
+        """Adds a charge. A change of basis points is checkpointed first: it is never retroactive."""
+        if bps != self.bps:
+            self.accrued_base = self.earned_base()
+            self.checkpoint_gross_base = self.gross_base
+            self.bps = bps
+        self.gross_base += charge_base
+        self.sequence += 1
+
+
 def earned_base(gross_base: int, checkpoint_gross_base: int, accrued_base: int, bps: int) -> int:
     """What a share has earned in all, rounded down once on the total since its last change."""
     return accrued_base + (gross_base - checkpoint_gross_base) * bps // BPS
 
 
-def split_charge(connection: Connection, terms: Terms, charge_base: int) -> Split:
-    """Adds a charge to the cumulative totals and returns its split.
+def split_charge(shares: Mapping[str, ShareSum], terms: Terms, charge_base: int) -> Split:
+    """Splits a charge on the cumulative totals, without adding it to them.
 
-    A share whose basis points have changed is checkpointed first: a change is never retroactive.
+    Args:
+        shares: the sums of every share of the terms.
+        terms: who gets what.
+        charge_base: base units.
     """
-    wanted = terms.bps_by_code()
-    rows = {row.code: row for row in connection.execute(_FIND, {"codes": list(wanted)})}
-    legs: list[Leg] = []
-    for code, bps in wanted.items():
-        gross_base, checkpoint_base, accrued_base = _totals(connection, code, bps, rows.get(code))
-        before = earned_base(gross_base, checkpoint_base, accrued_base, bps)
-        after = earned_base(gross_base + charge_base, checkpoint_base, accrued_base, bps)
-        legs.append((code, after - before))
+    wanted = terms.bps_by_code
+    legs = [(code, shares[code].leg_base(bps, charge_base)) for code, bps in wanted.items()]
     legs.append((post.TREASURY, charge_base - sum(amount_base for _, amount_base in legs)))
-    connection.execute(_ADD, {"codes": list(wanted), "charge_base": charge_base})
-    served = rows.get(post.partner(terms.partner_id))
-    return Split(
-        legs=tuple(legs),
-        partner_sequence=(served.sequence if served else 0) + 1,
-        partner_total_base=(served.gross_base if served else 0) + charge_base,
-    )
-
-
-def _totals(connection: Connection, code: str, bps: int, row: Row[Any] | None) -> tuple[int, int, int]:
-    """(gross, checkpoint, accrued) of a share at `bps`, opened or checkpointed if need be."""
-    if row is None:
-        new = {"code": code, "bps": bps, "gross_base": 0, "checkpoint_gross_base": 0}
-        connection.execute(_INSERT, new | {"accrued_base": 0, "sequence": 0})
-        return 0, 0, 0
-    if row.bps == bps:
-        return row.gross_base, row.checkpoint_gross_base, row.accrued_base
-    accrued_base = earned_base(row.gross_base, row.checkpoint_gross_base, row.accrued_base, row.bps)
-    connection.execute(_CHECKPOINT, {"share_code": code, "new_bps": bps, "accrued_base": accrued_base})
-    return row.gross_base, row.gross_base, accrued_base
+    served = shares[next(iter(wanted))]
+    return Split(tuple(legs), served.sequence + 1, served.gross_base + charge_base)

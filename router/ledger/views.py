@@ -3,11 +3,43 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from sqlalchemy import Row
 
 from mini_llm.wallet.receipt import Receipt, ReceiptDomain, SignedReceipt
+
+
+class Sums(Protocol):
+    """What an account's rules rest on: in a view, or in the writer's own copy of the row."""
+
+    @property
+    def balance_base(self) -> int: ...
+    @property
+    def reserved_base(self) -> int: ...
+    @property
+    def cancelling_base(self) -> int: ...
+    @property
+    def withdraw_requested_base(self) -> int: ...
+    @property
+    def ceiling_base(self) -> int: ...
+    @property
+    def spent_base(self) -> int: ...
+    @property
+    def key_commit(self) -> object | None: ...
+    @property
+    def requested_key_commit(self) -> object | None: ...
+
+
+def available_base(account: Sums) -> int:
+    """What a new call may reserve, never negative."""
+    covered = min(account.balance_base - account.cancelling_base, account.ceiling_base - account.spent_base)
+    return max(0, covered - account.reserved_base - account.withdraw_requested_base)
+
+
+def is_paused(account: Sums) -> bool:
+    """True while a key change waits for its batch: a charge could be proved under neither key."""
+    return account.key_commit is not None and account.requested_key_commit is not None
 
 
 @dataclass(frozen=True)
@@ -53,7 +85,7 @@ class AccountView:
     @property
     def paused(self) -> bool:
         """True while a key change waits for its batch: a charge could be proved under neither key."""
-        return self.key_commit is not None and self.requested_key_commit is not None
+        return is_paused(self)
 
     @property
     def usable_key_commit(self) -> int | None:
@@ -73,8 +105,7 @@ class AccountView:
     @property
     def available_base(self) -> int:
         """What a new call may reserve, never negative."""
-        covered = min(self.balance_base - self.cancelling_base, self.ceiling_base - self.spent_base)
-        return max(0, covered - self.reserved_base - self.withdraw_requested_base)
+        return available_base(self)
 
 
 @dataclass(frozen=True)
@@ -175,7 +206,7 @@ def account_of(row: Row[Any]) -> AccountView:
     )
 
 
-def receipt_of(row: Row[Any]) -> SignedReceipt | None:
+def receipt_of(row: Any) -> SignedReceipt | None:
     """The receipt in a row of `call` joined with its entry's id, None if nothing was charged."""
     if row.signature is None:
         return None
@@ -201,7 +232,7 @@ def receipt_of(row: Row[Any]) -> SignedReceipt | None:
     return SignedReceipt(receipt, row.signature)
 
 
-def call_of(row: Row[Any]) -> CallView:
+def call_of(row: Any) -> CallView:
     """The call in a row of `call` joined with its entry's id."""
     return CallView(
         entry_id=row.id,

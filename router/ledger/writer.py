@@ -1,9 +1,10 @@
 """The ledger's writer: one thread per process that commits in groups.
 
-An operation is a function of a connection. When the writer is idle it runs one at once; what arrives during a
-commit goes into the next one, all in one transaction, each in its own savepoint, so that a refused operation
-undoes nothing but itself. A caller gets its answer after the commit that made it durable. There is no timer.
-Several processes may write the same database: their transactions take turns.
+When the writer is idle it runs an operation at once; what arrives during a commit goes into the next one, all
+in one transaction and in order. Operations on calls that follow each other are decided and written together
+(`calls.run_calls`); any other is a function of a connection and runs in a savepoint of its own. Either way a
+refused operation undoes nothing but itself. A caller gets its answer after the commit that made it durable.
+There is no timer. Several processes may write the same database: their transactions take turns.
 """
 
 from __future__ import annotations
@@ -13,20 +14,26 @@ import contextlib
 import logging
 import threading
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
+from itertools import groupby
 from queue import Empty, SimpleQueue
 from typing import Any, Final, TypeVar
 
 from sqlalchemy import Connection, Engine
 
 from router.db import reading, writing
+from router.ledger.calls import CallOperation, run_calls
+from router.ledger.charges import Charge, PostedCharge
 from router.ledger.errors import LedgerClosed
+from router.ledger.releases import Release
+from router.ledger.reservations import Replay, Reservation, Reserved
 
 T = TypeVar("T")
 Operation = Callable[[Connection], T]
 """Something that reads and writes the ledger in one transaction. It must not wait for anything outside it."""
+AnyOperation = Operation[T] | CallOperation[T]
 
 GROUP_LIMIT: Final = 256
 """Most operations in one commit, so that the first of them does not wait too long."""
@@ -36,7 +43,7 @@ _LOG: Final = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class _Job:
-    operation: Operation[Any]
+    operation: AnyOperation[Any]
     future: Future[Any] | asyncio.Future[Any]
     loop: asyncio.AbstractEventLoop | None
     result: Any = None
@@ -71,7 +78,7 @@ class Ledger:
         self._thread = threading.Thread(target=self._work, name="ledger-writer", daemon=True)
         self._thread.start()
 
-    async def submit(self, operation: Operation[T]) -> T:
+    async def submit(self, operation: AnyOperation[T]) -> T:
         """Runs an operation and returns its result once it is committed.
 
         An operation that was submitted runs even if the caller is cancelled while it waits: a charge is
@@ -86,7 +93,19 @@ class Ledger:
         self._enqueue(_Job(operation, future, loop))
         return await future
 
-    def run(self, operation: Operation[T]) -> T:
+    async def reserve(self, reservation: Reservation) -> Reserved | Replay:
+        """Submits a reservation; `reservations.reserve` says what is refused."""
+        return await self.submit(reservation)
+
+    async def charge(self, charge: Charge) -> PostedCharge:
+        """Submits a charge; `charges.post_charge` says what is refused."""
+        return await self.submit(charge)
+
+    async def void(self, release: Release) -> None:
+        """Submits a release; `releases.void` says what is refused."""
+        await self.submit(release)
+
+    def run(self, operation: AnyOperation[T]) -> T:
         """As `submit`, for callers without an event loop; blocks until the commit."""
         future: Future[T] = Future()
         self._enqueue(_Job(operation, future, None))
@@ -141,8 +160,12 @@ class Ledger:
     def _commit(self, jobs: list[_Job]) -> None:
         try:
             with self._writing.begin() as connection:
-                for job in jobs:
-                    _run_in_savepoint(connection, job)
+                for on_calls, together in groupby(jobs, lambda job: isinstance(job.operation, CallOperation)):
+                    if on_calls:
+                        _run_together(connection, list(together))
+                    else:
+                        for job in together:
+                            _run_in_savepoint(connection, job)
         except BaseException as error:  # the thread must outlive a full disk or a lost connection
             _LOG.exception("ledger commit of %d operations failed", len(jobs))
             for job in jobs:
@@ -167,11 +190,29 @@ def _deliver_all(jobs: list[_Job]) -> None:
         job.deliver()
 
 
+def _run_together(connection: Connection, jobs: Sequence[_Job]) -> None:
+    connection.exec_driver_sql("SAVEPOINT operations")
+    try:
+        outcomes = run_calls(connection, [job.operation for job in jobs])
+    except Exception as error:
+        connection.exec_driver_sql("ROLLBACK TO SAVEPOINT operations")
+        connection.exec_driver_sql("RELEASE SAVEPOINT operations")
+        if len(jobs) == 1:
+            jobs[0].error = error
+        else:  # the database refused one of them: the others must not suffer for it
+            for job in jobs:
+                _run_together(connection, [job])
+        return
+    connection.exec_driver_sql("RELEASE SAVEPOINT operations")
+    for job, outcome in zip(jobs, outcomes, strict=True):
+        job.result, job.error = outcome.result, outcome.error
+
+
 def _run_in_savepoint(connection: Connection, job: _Job) -> None:
     # plain SQL: SQLAlchemy's nested transaction objects cost more than the operation
     connection.exec_driver_sql("SAVEPOINT operation")
     try:
-        job.result = job.operation(connection)
+        job.result = job.operation(connection)  # type: ignore[operator]
     except Exception as error:
         connection.exec_driver_sql("ROLLBACK TO SAVEPOINT operation")
         job.error = error

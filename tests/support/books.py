@@ -68,6 +68,7 @@ def facts(
 ) -> CallFacts:
     return CallFacts(
         provider="house",
+        deployment="house-terse-1",
         model=model,
         prompt_tokens=12,
         completion_tokens=34,

@@ -84,6 +84,7 @@ class Operator:
         """Charges an open call."""
         facts = CallFacts(
             provider="pithy",
+            deployment="pithy-1",
             model="pithy-1",
             prompt_tokens=12,
             completion_tokens=34,

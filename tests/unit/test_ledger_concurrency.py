@@ -26,7 +26,7 @@ from router.ledger import (
     read,
     reserve,
 )
-from router.ledger.models import CALL
+from router.ledger.call_models import CALL
 
 CALLERS, AFFORDABLE, CHARGE_BASE = 200, 20, 500
 

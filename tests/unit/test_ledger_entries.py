@@ -11,8 +11,9 @@ from support.books import BODY, NOW_S, Books, new_books
 
 from router.db import writing
 from router.ledger import post
+from router.ledger.call_models import CALL
 from router.ledger.errors import UnbalancedEntry
-from router.ledger.models import ACCOUNT, CALL, ENTRY, POSTING, Kind, State
+from router.ledger.models import ACCOUNT, ENTRY, POSTING, Kind, State
 
 
 @pytest.fixture

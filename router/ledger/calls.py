@@ -1,0 +1,82 @@
+"""Operations on calls, run many at a time: a reservation, a charge, the end of a reservation."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from sqlalchemy import Connection
+
+from router.ledger.group import Group
+from router.ledger.record import cover
+from router.ledger.sums import Needs
+
+T = TypeVar("T")
+
+
+class CallOperation(ABC, Generic[T]):
+    """One step in a call's life. It is decided in memory; its group is read and written together."""
+
+    @abstractmethod
+    def declare(self, needs: Needs) -> None:
+        """Adds what the decision rests on."""
+
+    @abstractmethod
+    def decide(self, group: Group) -> T:
+        """Decides, and changes the group's sums.
+
+        Raises:
+            LedgerError: refused; the group is as it was.
+        """
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What became of an operation: its result, or why it was refused."""
+
+    result: Any = None
+    error: Exception | None = None
+
+
+def run_calls(connection: Connection, operations: Sequence[CallOperation[Any]]) -> list[Outcome]:
+    """Runs operations as if one by one, in their order, but reads and writes for all of them together.
+
+    Raises:
+        Exception: the database refused what was decided; nothing of it may be kept.
+    """
+    outcomes: list[Outcome] = []
+    while waiting := operations[len(outcomes) :]:
+        needs = Needs()
+        for operation in waiting:
+            operation.declare(needs)
+        group = Group(connection, needs)
+        for operation in waiting:
+            outcomes.append(_decide(operation, group))
+            if group.released_in_deficit:  # it pays the deficit back before anybody else decides
+                break
+        group.write()
+        for account_idx, entry_id in group.released_in_deficit:
+            cover(connection, account_idx, entry_id)
+    return outcomes
+
+
+def run_call(connection: Connection, operation: CallOperation[T]) -> T:
+    """Runs one operation in the connection's transaction.
+
+    Raises:
+        LedgerError: refused.
+    """
+    (outcome,) = run_calls(connection, (operation,))
+    if outcome.error is not None:
+        raise outcome.error
+    result: T = outcome.result
+    return result
+
+
+def _decide(operation: CallOperation[Any], group: Group) -> Outcome:
+    try:
+        return Outcome(operation.decide(group))
+    except Exception as error:
+        return Outcome(error=error)

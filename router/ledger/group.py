@@ -1,0 +1,206 @@
+"""What a group of calls' operations reads and writes: loaded at once, decided on in memory, written at once.
+
+Each operation decides against the sums that the operations before it left behind, and is refused before it
+changes any, so that a refusal leaves no trace. The writer's lock keeps everybody else out until all is
+committed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import astuple, dataclass, fields
+from operator import attrgetter, itemgetter
+from typing import Any, Final
+
+from sqlalchemy import Connection, Table
+
+from router.ledger import post
+from router.ledger.bulk import Bulk, Values
+from router.ledger.call_models import ANSWER, ATTEMPT, BUDGET, BUDGET_USE, CALL
+from router.ledger.errors import UnknownAccount, UnknownEntry
+from router.ledger.models import ACCOUNT, SHARE, Kind, State
+from router.ledger.post import Leg
+from router.ledger.shares import ShareSum, Terms
+from router.ledger.sums import AccountSums, BudgetSums, CallEntry, Needs, Sums
+from router.ledger.views import StoredAnswer
+
+Columns = dict[str, Any]
+
+_OWN_COLUMNS: Final = tuple(field.name for field in fields(CallEntry) if field.name != "budgets")
+_CALL_COLUMNS: Final = tuple(CALL.columns.keys())
+_call_values = itemgetter(*_CALL_COLUMNS)
+_CHANGED_BY_CALLS: Final = ("idx", "balance_base", "reserved_base", "spent_base", "sequence", "last_receipt")
+_changed_by_calls = attrgetter(*_CHANGED_BY_CALLS)
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptFacts:
+    """One try of a call at a deployment.
+
+    Args:
+        deployment: its id.
+        outcome: how the try ended, in a word.
+        ms: how long it took, milliseconds.
+        cost_base: what the operator may owe the provider for it, base units.
+    """
+
+    deployment: str
+    outcome: str
+    ms: int
+    cost_base: int
+
+
+class Group:
+    """The sums that a group decides on, and what it has decided so far.
+
+    Attributes:
+        connection: the writing transaction.
+        released_in_deficit: (account, entry id) of what was released while its account owes money.
+    """
+
+    def __init__(self, connection: Connection, needs: Needs) -> None:
+        self.connection = connection
+        self.released_in_deficit: list[tuple[int, str]] = []
+        self._bulk = Bulk(connection)
+        self._sums = Sums(self._bulk, needs)
+        self._entries = post.Entries()
+        self._rows: dict[Table, list[Values]] = {BUDGET_USE: [], ANSWER: [], ATTEMPT: []}
+        self._calls: dict[int, Columns] = {}
+        self._answers: dict[int, StoredAnswer] = {}
+        self._accounts: dict[int, AccountSums] = {}
+        self._shares: dict[str, ShareSum] = {}
+        self._budgets: dict[str, BudgetSums] = {}
+
+    def account(self, idx: int) -> AccountSums:
+        """The account's sums.
+
+        Raises:
+            UnknownAccount: no such account.
+        """
+        account = self._sums.accounts.get(idx)
+        if account is None:
+            raise UnknownAccount(idx)
+        return account
+
+    def entry(self, entry_id: str) -> CallEntry:
+        """The entry of a call.
+
+        Raises:
+            UnknownEntry: no such call.
+        """
+        entry = self._sums.entries.get(entry_id)
+        if entry is None:
+            raise UnknownEntry(entry_id)
+        return entry
+
+    def last_attempt(self, origin_key: str) -> CallEntry | None:
+        """The newest entry under a client's idempotency key, None if there was none."""
+        return self._sums.last.get(origin_key)
+
+    def budget(self, code: str) -> BudgetSums:
+        """The sums of a budget, new ones if it was never used."""
+        return self._sums.budgets.get(code) or BudgetSums(code)
+
+    def shares_of(self, terms: Terms) -> Mapping[str, ShareSum]:
+        """The sums of every share of the terms by code; new ones if it never earned."""
+        shares = self._sums.shares
+        return {code: shares.get(code) or ShareSum(code, bps) for code, bps in terms.bps_by_code.items()}
+
+    def call(self, number: int) -> Columns | None:
+        """What this group recorded of a finished call."""
+        return self._calls.get(number)
+
+    def answer(self, number: int) -> StoredAnswer | None:
+        """The answer that this group keeps for a call."""
+        return self._answers.get(number)
+
+    def open(self, entry: CallEntry, **columns: Any) -> None:
+        """Opens a pending entry and holds its quote; `columns` are those that the copy does not have."""
+        entry.number = next(self._sums.numbers)
+        account = self._changed(entry.account_idx)
+        account.reserved_base += entry.quote_base
+        self._sums.entries[entry.id] = entry
+        if entry.origin_key is not None:
+            self._sums.last[entry.origin_key] = entry
+        own = {name: getattr(entry, name) for name in _OWN_COLUMNS}
+        self._entries.open(own | {"kind": Kind.CALL, "reason": None} | columns)
+        for code in entry.budgets:
+            self._changed_budget(code).reserved_base += entry.quote_base
+            self._rows[BUDGET_USE].append((entry.number, code))
+
+    def close(self, entry: CallEntry, state: str, reason: str | None = None) -> None:
+        """Voids or expires a pending entry: its quote is free again."""
+        self._release(entry, 0)
+        entry.state = state
+        self._entries.close(entry.number, state, reason)
+
+    def post(self, entry: CallEntry, charge_base: int, terms: Terms, legs: Iterable[Leg]) -> None:
+        """Posts a pending entry: its quote is free again, its charge is spent and split."""
+        self._release(entry, charge_base)
+        entry.state = State.POSTED
+        self._entries.post(entry.number, Kind.CALL, legs)
+        if charge_base:
+            account = self._changed(entry.account_idx)
+            account.balance_base -= charge_base
+            account.spent_base += charge_base
+            for code, share in self.shares_of(terms).items():
+                share.add(terms.bps_by_code[code], charge_base)
+                self._sums.shares[code] = self._shares[code] = share
+
+    def renew(self, entry: CallEntry, until_s: int) -> None:
+        """Moves the end of a pending entry's lease."""
+        self._entries.renew(entry.number, until_s)
+
+    def record_call(self, columns: Columns) -> None:
+        """Keeps the usage of a finished call, and its receipt if it has one."""
+        self._calls[columns["entry_number"]] = columns
+
+    def record_attempts(self, entry: CallEntry, attempts: Iterable[AttemptFacts]) -> None:
+        """Keeps the tries that a call took."""
+        for position, attempt in enumerate(attempts):
+            self._rows[ATTEMPT].append((entry.number, position, *astuple(attempt)))
+
+    def record_answer(self, entry: CallEntry, answer: StoredAnswer) -> None:
+        """Keeps an answer for replays."""
+        self._answers[entry.number] = answer
+        self._rows[ANSWER].append((entry.number, answer.status, answer.content_type, answer.body))
+
+    def write(self) -> None:
+        """Writes what was decided.
+
+        Raises:
+            Exception: the database refused it; nothing of it may be kept then.
+        """
+        bulk = self._bulk
+        with bulk.round_trip():
+            self._entries.write_opened(bulk)
+            _upsert(bulk, BUDGET, self._budgets.values())
+            _upsert(bulk, SHARE, self._shares.values())
+            bulk.update(ACCOUNT, _CHANGED_BY_CALLS, list(map(_changed_by_calls, self._accounts.values())))
+            bulk.insert(CALL, _CALL_COLUMNS, list(map(_call_values, self._calls.values())))
+            for table, rows in self._rows.items():
+                bulk.insert(table, tuple(table.columns.keys()), rows)
+            self._entries.write_closed(bulk)
+
+    def _release(self, entry: CallEntry, charge_base: int) -> None:
+        account = self._changed(entry.account_idx)
+        account.reserved_base -= entry.quote_base
+        for code in entry.budgets:
+            budget = self._changed_budget(code)
+            budget.reserved_base -= entry.quote_base
+            budget.spent_base += charge_base
+        if account.deficit_base:
+            self.released_in_deficit.append((account.idx, entry.id))
+
+    def _changed(self, account_idx: int) -> AccountSums:
+        account = self._accounts[account_idx] = self.account(account_idx)
+        return account
+
+    def _changed_budget(self, code: str) -> BudgetSums:
+        budget = self._sums.budgets[code] = self._budgets[code] = self.budget(code)
+        return budget
+
+
+def _upsert(bulk: Bulk, table: Table, sums: Iterable[Any]) -> None:
+    names = tuple(table.columns.keys())
+    bulk.upsert(table, names, list(map(attrgetter(*names), sums)))
