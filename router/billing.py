@@ -7,14 +7,12 @@ import hashlib
 import logging
 import secrets
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from functools import partial
-from typing import Final, TypeVar
+from typing import Final
 
 from eth_hash.auto import keccak
-from sqlalchemy import Connection
 
 from mini_llm.deployment import Deployment
 from mini_llm.price import Usage
@@ -23,9 +21,10 @@ from mini_llm.wallet.limits import MAX_AMOUNT_BASE
 from router.auth import Principal
 from router.config import Settings
 from router.errors import BadIdempotencyKey
-from router.ledger import reservations
-from router.ledger.charges import CallFacts, PostedCharge, post_charge
+from router.ledger.charges import CallFacts, Charge, PostedCharge
 from router.ledger.errors import LedgerError
+from router.ledger.group import AttemptFacts
+from router.ledger.releases import Release, Renewal, expire_lapsed
 from router.ledger.reservations import Replay, Reservation
 from router.ledger.shares import Terms
 from router.ledger.views import ReceiptSigner, StoredAnswer
@@ -37,7 +36,6 @@ SALT_BYTES: Final = 32
 RENEWALS_PER_LEASE: Final = 3
 
 log = logging.getLogger(__name__)
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,8 +94,9 @@ class Billing:
             quote_base=quote.quote_base,
             lease_s=self._settings.lease_s,
             now_s=int(time.time()),
+            key_id=principal.key_id,
         )
-        held = await self._ledger.submit(lambda connection: reservations.reserve(connection, reservation))
+        held = await self._ledger.reserve(reservation)
         if isinstance(held, Replay):
             return held
         self._live.add(held.entry_id)
@@ -127,6 +126,7 @@ class Billing:
         config = self._settings.config
         facts = CallFacts(
             provider=deployment.provider,
+            deployment=deployment.id,
             model=deployment.model,
             prompt_tokens=usage.prompt_tokens,
             completion_tokens=usage.completion_tokens,
@@ -138,6 +138,12 @@ class Billing:
             time_s=int(time.time()),
             prompt_salt=ticket.prompt_salt,
             prompt_hash=ticket.prompt_hash,
+            cached_tokens=usage.cached_tokens,
+            cache_write_tokens=usage.cache_write_tokens,
+            audio_prompt_tokens=usage.audio_prompt_tokens,
+            reasoning_tokens=usage.reasoning_tokens,
+            audio_completion_tokens=usage.audio_completion_tokens,
+            attempts=_facts(attempts),
             answer=StoredAnswer(200, content_type, answer) if ticket.replayable else None,
         )
         terms = Terms(
@@ -147,10 +153,10 @@ class Billing:
             burn_bps=config.policy.burn_bps,
             pool_bps=config.policy.pool_bps,
         )
-        charged = await self._finish(
-            ticket,
-            lambda connection: post_charge(connection, ticket.request_id, facts, terms, self._signer),
-        )
+        try:
+            charged = await self._ledger.charge(Charge(ticket.request_id, facts, terms, self._signer))
+        finally:
+            self._live.discard(ticket.request_id)
         log.info(
             "call %s account=%d model=%s prompt_tokens=%d completion_tokens=%d estimated=%s charge_base=%d",
             ticket.request_id,
@@ -168,9 +174,10 @@ class Billing:
     async def release(self, ticket: Ticket, why: BaseException, attempts: tuple[Attempt, ...]) -> None:
         """Gives the reservation back, uncharged. Of `why` the kind is kept; the rest may quote a prompt."""
         reason = type(why).__name__
-        await self._finish(
-            ticket, lambda connection: reservations.void(connection, ticket.request_id, reason)
-        )
+        try:
+            await self._ledger.void(Release(ticket.request_id, reason, attempts=_facts(attempts)))
+        finally:
+            self._live.discard(ticket.request_id)
         log.info("call %s voided: %s attempts=%d", ticket.request_id, reason, len(attempts))
 
     @asynccontextmanager
@@ -195,22 +202,22 @@ class Billing:
 
     async def _renew(self) -> None:
         until_s = int(time.time()) + self._settings.lease_s
-        for entry_id in list(self._live):
-            try:
-                await self._ledger.submit(partial(reservations.renew, entry_id=entry_id, until_s=until_s))
-            except LedgerError as error:  # settled meanwhile, or lapsed: the post will say so
+        live = list(self._live)
+        renewals = (self._ledger.submit(Renewal(entry_id, until_s)) for entry_id in live)
+        for entry_id, error in zip(
+            live, await asyncio.gather(*renewals, return_exceptions=True), strict=True
+        ):
+            if isinstance(error, LedgerError):  # settled meanwhile, or lapsed: the post will say so
                 log.info("call %s lease not renewed: %s", entry_id, type(error).__name__)
+            elif error is not None:
+                raise error
 
     async def _sweep(self) -> None:
         now_s = int(time.time())
-        for entry_id in await self._ledger.submit(
-            lambda connection: reservations.expire_lapsed(connection, now_s)
-        ):
+        for entry_id in await self._ledger.submit(lambda connection: expire_lapsed(connection, now_s)):
             log.warning("call %s expired: its worker is gone", entry_id)
 
-    async def _finish(self, ticket: Ticket, operation: Callable[[Connection], T]) -> T:
-        """The call's last write; its lease is kept until then."""
-        try:
-            return await self._ledger.submit(operation)
-        finally:
-            self._live.discard(ticket.request_id)
+
+def _facts(attempts: Iterable[Attempt]) -> tuple[AttemptFacts, ...]:
+    """The tries as the ledger keeps them."""
+    return tuple(AttemptFacts(one.deployment, one.outcome, one.ms, one.cost_base) for one in attempts)

@@ -47,6 +47,7 @@ class Attempt:
         outcome: name of the error's type.
         ms: how long it took, milliseconds.
         usage: what it may have used all the same, as far as anybody knows.
+        cost_base: what its provider may bill for that, base units.
     """
 
     deployment: str
@@ -54,6 +55,7 @@ class Attempt:
     outcome: str
     ms: int
     usage: Usage | None = None
+    cost_base: int = 0
 
 
 @dataclass(frozen=True, slots=True)

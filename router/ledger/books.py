@@ -9,7 +9,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, Select, func, select
 
 from router.ledger import post
-from router.ledger.call_models import CALL
+from router.ledger.call_models import BUDGET, BUDGET_USE, CALL
 from router.ledger.models import ACCOUNT, ACCOUNT_CHANGE, ENTRY, POSTING, SHARE, Kind, State
 from router.ledger.shares import earned_base
 

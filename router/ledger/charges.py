@@ -135,14 +135,15 @@ class Charge(CallOperation[PostedCharge]):
             self._record(group, entry, 0, _NO_RECEIPT)
             return PostedCharge(0, facts.actual_base, None, late=True)
         charge_base = min(facts.actual_base, entry.quote_base)
-        receipt = self._charge(group, entry, charge_base) if charge_base else self._free(group, entry)
+        receipt = None
+        if charge_base:
+            receipt = self._charge(group, entry, charge_base)
+        else:
+            self._record(group, entry, 0, _NO_RECEIPT)
+            group.post(entry, 0, self.terms, ())
         if facts.answer is not None and entry.origin_key is not None:
             group.record_answer(entry, facts.answer)
         return PostedCharge(charge_base, facts.actual_base - charge_base, receipt, late=False)
-
-    def _free(self, group: Group, entry: CallEntry) -> None:
-        self._record(group, entry, 0, _NO_RECEIPT)
-        group.post(entry, 0, self.terms, ())
 
     def _charge(self, group: Group, entry: CallEntry, charge_base: int) -> SignedReceipt:
         account, facts, terms = group.account(entry.account_idx), self.facts, self.terms

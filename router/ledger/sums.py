@@ -10,15 +10,12 @@ from router.ledger import post
 from router.ledger.bulk import Bulk
 from router.ledger.shares import ShareSum
 
-_ENTRIES: Final = (
-    "SELECT number, id, state, account_idx, quote_base, origin_key, attempt, body_hash FROM entry"
-    " WHERE kind = 'call' AND "
+_CALLS: Final = "SELECT number, id, state, account_idx, quote_base, origin_key, attempt, body_hash FROM entry"
+_BY_ID: Final = _CALLS + " WHERE kind = 'call' AND id {among}"
+_NEWEST: Final = (
+    " AND attempt = (SELECT max(attempt) FROM entry other WHERE other.origin_key = entry.origin_key)"
 )
-_BY_ID: Final = _ENTRIES + "id {among}"
-_LAST_OF_ORIGIN: Final = (
-    _ENTRIES + "origin_key {among} AND attempt ="
-    " (SELECT max(attempt) FROM entry AS other WHERE other.origin_key = entry.origin_key)"
-)
+_LAST_OF_ORIGIN: Final = _CALLS + " WHERE origin_key {among}" + _NEWEST
 _USES: Final = (
     "SELECT entry.id, code FROM budget_use JOIN entry ON entry.number = entry_number"
     " WHERE entry.id {among} ORDER BY code"

@@ -19,7 +19,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from itertools import groupby
 from queue import Empty, SimpleQueue
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, cast
 
 from sqlalchemy import Connection, Engine
 
@@ -160,7 +160,7 @@ class Ledger:
     def _commit(self, jobs: list[_Job]) -> None:
         try:
             with self._writing.begin() as connection:
-                for on_calls, together in groupby(jobs, lambda job: isinstance(job.operation, CallOperation)):
+                for on_calls, together in groupby(jobs, _is_on_call):
                     if on_calls:
                         _run_together(connection, list(together))
                     else:
@@ -190,10 +190,14 @@ def _deliver_all(jobs: list[_Job]) -> None:
         job.deliver()
 
 
+def _is_on_call(job: _Job) -> bool:
+    return isinstance(job.operation, CallOperation)
+
+
 def _run_together(connection: Connection, jobs: Sequence[_Job]) -> None:
     connection.exec_driver_sql("SAVEPOINT operations")
     try:
-        outcomes = run_calls(connection, [job.operation for job in jobs])
+        outcomes = run_calls(connection, [cast(CallOperation[Any], job.operation) for job in jobs])
     except Exception as error:
         connection.exec_driver_sql("ROLLBACK TO SAVEPOINT operations")
         connection.exec_driver_sql("RELEASE SAVEPOINT operations")

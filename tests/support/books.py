@@ -13,7 +13,9 @@ from mini_llm.wallet.ceiling import SignedCeiling, key_commitment, settlement_do
 from mini_llm.wallet.receipt import ReceiptDomain
 from router.ledger import (
     AccountView,
+    AttemptFacts,
     CallFacts,
+    Charge,
     Ledger,
     PostedCharge,
     ReceiptSigner,
@@ -28,10 +30,8 @@ from router.ledger import (
     credit_deposit,
     open_account,
     open_database,
-    post_charge,
     read,
     request_key,
-    reserve,
     store_ceiling,
     trial_balance,
 )
@@ -64,7 +64,12 @@ def signed_ceiling(idx: int, ceiling_base: int, secret: int | None = None) -> Si
 
 
 def facts(
-    actual_base: int, *, time_s: int = NOW_S, model: str = "terse-1", answer: StoredAnswer | None = None
+    actual_base: int,
+    *,
+    time_s: int = NOW_S,
+    model: str = "terse-1",
+    answer: StoredAnswer | None = None,
+    attempts: tuple[AttemptFacts, ...] = (),
 ) -> CallFacts:
     return CallFacts(
         provider="house",
@@ -81,6 +86,7 @@ def facts(
         prompt_salt=b"s" * 32,
         prompt_hash=b"h" * 32,
         answer=answer,
+        attempts=attempts,
     )
 
 
@@ -115,12 +121,10 @@ class Books:
         return held
 
     def try_reserve(self, idx: int, quote_base: int, key: str | None, **more: object) -> Reserved | Replay:
-        return self.ledger.run(lambda c: reserve(c, reservation(idx, quote_base, key, **more)))  # type: ignore[arg-type]
+        return self.ledger.run(reservation(idx, quote_base, key, **more))  # type: ignore[arg-type]
 
     def post(self, entry_id: str, actual_base: int, terms: Terms = TERMS, **more: object) -> PostedCharge:
-        return self.ledger.run(
-            lambda c: post_charge(c, entry_id, facts(actual_base, **more), terms, SIGNER)  # type: ignore[arg-type]
-        )
+        return self.ledger.run(Charge(entry_id, facts(actual_base, **more), terms, SIGNER))  # type: ignore[arg-type]
 
     def call(self, idx: int, actual_base: int, terms: Terms = TERMS, **more: object) -> PostedCharge:
         """One call, reserved and posted."""
