@@ -83,7 +83,7 @@ class Billing:
             LedgerError: not enough money, a paused account, or a key in use.
         """
         if client_key is not None and not (
-            0 < len(client_key) <= MAX_CLIENT_KEY and client_key.isprintable()
+            0 < len(client_key) <= MAX_CLIENT_KEY and client_key.isascii() and client_key.isprintable()
         ):
             raise BadIdempotencyKey(MAX_CLIENT_KEY)
         reservation = Reservation(

@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import sys
 from collections.abc import Iterator
 from typing import IO, Final
 
 import click
-import uvicorn
 from sqlalchemy import Connection
 
 from router.api.app import create_app
 from router.commands.keys import keys
 from router.commands.ledger import read_ledger, told
 from router.config import load_settings
+from router.drain import Drain
 from router.ledger import read
+from router.observe import logs
+from router.observe.observer import Observer
 from router.receipts import receipt_line
+from router.serve import DrainingServer, configure
 
 DEFAULT_PORT: Final = 8402
 """Not one of the ports on which local model servers are looked for."""
-DRAIN_S: Final = 30
 LOG_LEVELS: Final = ("info", "warning", "error")
 
 
@@ -52,8 +53,17 @@ def main() -> None:
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--port", default=DEFAULT_PORT, show_default=True, help="Port; 0 takes a free one.")
 @click.option("--log-level", default="info", show_default=True, type=click.Choice(LOG_LEVELS))
-def serve(host: str, port: int, log_level: str) -> None:
-    """Serve the gateway until it is stopped; calls in flight get 30 s to finish.
+@click.option(
+    "--log-format",
+    default="auto",
+    show_default=True,
+    type=click.Choice(logs.FORMATS),
+    help="auto: text on a terminal, else one JSON object a line.",
+)
+def serve(host: str, port: int, log_level: str, log_format: str) -> None:
+    """Serve the gateway until it is stopped.
+
+    The first SIGTERM or SIGINT lets running calls finish and takes no new ones; the second ends them now.
 
     \b
     VIBES_CONFIG            JSON file, see the example below
@@ -63,6 +73,19 @@ def serve(host: str, port: int, log_level: str) -> None:
     VIBES_RECEIPT_KEY_FILE  file with the 0x… private key that signs receipts
     VIBES_MAX_BODY_BYTES    longest request body [default: 4194304]
     VIBES_LEASE_S           how long a dead worker's reservations last [default: 60]
+
+    \b
+    Limits and addresses (all optional, see docs/gateway/operating.md):
+    VIBES_READ_S            a client sends its request within so long [default: 30]
+    VIBES_KEEP_ALIVE_S      an idle connection is kept so long [default: 75]
+    VIBES_MAX_HEADERS       most headers of a request [default: 100]
+    VIBES_MAX_HEADER_BYTES  most bytes of its head [default: 32768]
+    VIBES_DRAIN_S           running calls get so long at the end [default: 30]
+    VIBES_DRAIN_NOTICE_S    /readyz fails so long before the socket closes [default: 0]
+    VIBES_TRUSTED_HOSTS     names that requests may be for, as api.example,localhost
+    VIBES_TRUSTED_PROXIES   addresses whose X-Forwarded-For is believed, as 10.0.0.0/8
+    VIBES_CORS_ORIGINS      web pages that may call, as https://app.example
+    VIBES_HSTS_S            Strict-Transport-Security for so long [default: off]
 
     \b
     A configuration (prices in USD per million tokens, as strings):
@@ -76,17 +99,13 @@ def serve(host: str, port: int, log_level: str) -> None:
           "context_tokens": 8192, "max_output_tokens": 1024}]}
     """
     with told():
-        app = create_app(load_settings(os.environ))
-        logging.basicConfig(level=log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-        logging.getLogger("httpx").setLevel(logging.WARNING)  # else it tells each call a second time
-        uvicorn.run(
-            app,
-            host=host,
-            port=port,
-            log_level=log_level,
-            access_log=False,
-            timeout_graceful_shutdown=DRAIN_S,
-        )
+        settings = load_settings(os.environ)
+        operating = settings.operating
+        as_json = logs.set_up(log_level, log_format)
+        calls = logs.CallLog(sys.stderr, as_json) if log_level == "info" else None
+        drain = Drain(operating.drain_s, operating.drain_notice_s)
+        app = create_app(settings, Observer(calls), drain)
+    DrainingServer(configure(app, host, port, operating), drain).run()
 
 
 main.add_command(keys)

@@ -15,6 +15,7 @@ from mini_llm.errors import ConfigError
 from mini_llm.wallet.limits import BPS
 from mini_llm.wallet.receipt import InvalidReceipt, ReceiptDomain
 from router.errors import LosesMoney, SplitExceedsCharge
+from router.operating import Operating, load_operating
 
 DEFAULT_MAX_BODY_BYTES: Final = 4 * 2**20
 DEFAULT_LEASE_S: Final = 60
@@ -81,6 +82,7 @@ class Settings:
         receipt_key: 32-byte secp256k1 key that signs receipts.
         max_body_bytes: longest request body.
         lease_s: how long a reservation outlives its worker.
+        operating: limits, drain, hosts, proxies.
     """
 
     config: RouterConfig
@@ -89,6 +91,7 @@ class Settings:
     receipt_key: bytes = field(repr=False)
     max_body_bytes: int = DEFAULT_MAX_BODY_BYTES
     lease_s: int = DEFAULT_LEASE_S
+    operating: Operating = field(default_factory=Operating)
 
 
 def load_settings(environ: Mapping[str, str]) -> Settings:
@@ -113,6 +116,7 @@ def load_settings(environ: Mapping[str, str]) -> Settings:
         receipt_key=_read_key(Path(_required(environ, "VIBES_RECEIPT_KEY_FILE"))),
         max_body_bytes=_integer(environ, "VIBES_MAX_BODY_BYTES", DEFAULT_MAX_BODY_BYTES),
         lease_s=_integer(environ, "VIBES_LEASE_S", DEFAULT_LEASE_S),
+        operating=load_operating(environ),
     )
 
 

@@ -64,6 +64,43 @@ class WrongAccount(GatewayError):
         self.named, self.own = named, own
 
 
+class Draining(GatewayError):
+    """The router is stopping and takes no more requests."""
+
+    def __init__(self) -> None:
+        super().__init__("this router is stopping: send the request again, to another one or in a moment")
+
+
+class TooManyHeaders(GatewayError):
+    """The request has more than `limit` headers."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"the request has more than {limit} headers")
+        self.limit = limit
+
+
+class EncodedBody(GatewayError):
+    """The body came with a Content-Encoding."""
+
+    def __init__(self) -> None:
+        super().__init__("compressed request bodies are not read: send it without Content-Encoding")
+
+
+class UnknownHost(GatewayError):
+    """The Host header names none of the hosts that the operator listed."""
+
+    def __init__(self) -> None:
+        super().__init__("this router does not serve the host that the request names")
+
+
+class NotReady(GatewayError):
+    """The router cannot serve now; `reason` is for the operator."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
 class SplitExceedsCharge(ConfigError):
     """The shares of a charge sum to more than the charge."""
 

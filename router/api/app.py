@@ -7,26 +7,47 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
+from starlette.middleware.cors import CORSMiddleware
+from starlette.types import ASGIApp
 
 from mini_llm.routing.catalog import build_catalog
 from mini_llm.routing.routes import Routes
-from router.api import account, chat, errors, models
+from router.api import account, chat, errors, health, models
+from router.api.front import Front
+from router.api.health import Readiness
 from router.auth import Doors
 from router.billing import Billing
 from router.config import Settings
 from router.db import open_database
+from router.drain import Drain
 from router.gateway import Gateway
 from router.ledger.writer import Ledger
+from router.observe.observer import Observer
+from router.operating import Operating
+from router.receipts import CHARGE_HEADER, RECEIPT_HEADER, REPLAY_HEADER, REQUEST_ID_HEADER
 from router.transport import open_transport
 
 
-def create_app(settings: Settings) -> FastAPI:
+def create_app(settings: Settings, observer: Observer | None = None, drain: Drain | None = None) -> ASGIApp:
     """The router as an ASGI application.
+
+    Args:
+        settings: all that the router is told.
+        observer: is told of each request; without one the metrics are kept and nothing is logged.
+        drain: the server's; without one the application drains when it is stopped.
 
     Raises:
         ConfigError: the providers and deployments do not fit together.
     """
+    operating = settings.operating
+    observer = observer or Observer()
+    drain = drain or Drain(operating.drain_s)
+    api = create_api(settings, observer, drain)
+    return with_cors(Front(api, observer, drain, operating), operating)
 
+
+def create_api(settings: Settings, observer: Observer, drain: Drain) -> FastAPI:
+    """What answers behind the front; its `state` holds the open parts while it runs."""
     http = open_transport()
     catalog = build_catalog(settings.config, settings.config.vibes_per_usd, http)
 
@@ -38,22 +59,36 @@ def create_app(settings: Settings) -> FastAPI:
         app.state.settings, app.state.ledger = settings, ledger
         app.state.catalog = catalog
         app.state.gateway = Gateway(Doors(ledger), Routes(catalog), billing)
+        app.state.readiness = Readiness(drain, ledger)
         app.state.started_s = int(time.time())
         try:
-            async with billing.kept():
+            async with observer.running(), billing.kept():
                 yield
+                await drain.cut()  # nothing may run when the ledger closes
         finally:
             await http.aclose()
             ledger.close()
             engine.dispose()
 
-    app = FastAPI(title="VIBES router", lifespan=lifespan, docs_url=None, redoc_url=None)
+    app = FastAPI(
+        title="VIBES router", lifespan=lifespan, docs_url=None, redoc_url=None, redirect_slashes=False
+    )
     errors.install(app)
-    for part in (chat, models, account):
+    for part in (chat, models, account, health):
         app.include_router(part.routes)
-
-    @app.get("/healthz", summary="Tell that the router runs")
-    async def healthz() -> dict[str, str]:
-        return {"status": "ok"}
-
     return app
+
+
+def with_cors(app: ASGIApp, operating: Operating) -> ASGIApp:
+    """Lets pages of the listed origins call; without any, nothing is added."""
+    if not operating.origins:
+        return app
+    exposed = ("x-request-id", "retry-after", REQUEST_ID_HEADER, CHARGE_HEADER, RECEIPT_HEADER, REPLAY_HEADER)
+    return CORSMiddleware(
+        app,
+        allow_origins=operating.origins,
+        allow_methods=("GET", "POST", "PUT", "PATCH", "DELETE"),
+        allow_headers=("*",),
+        expose_headers=exposed,
+        max_age=600,
+    )

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
-from starlette.responses import JSONResponse
+from starlette.responses import Response
 
 from mini_llm import errors as sdk
 from mini_llm.wallet.ceiling import CeilingOutOfRange, MalformedCeiling
 from mini_llm.wallet.limits import BASE_PER_VIBES
 from router import errors as own
 from router.ledger import errors as books
+from router.observe.logs import describe
 
 log = logging.getLogger(__name__)
 
@@ -41,15 +44,19 @@ class ErrorAnswer:
     values: dict[str, str] = field(default_factory=dict)
     headers: dict[str, str] = field(default_factory=dict)
 
-    def response(self) -> JSONResponse:
-        """The HTTP response."""
+    def body(self) -> bytes:
+        """The error object as JSON."""
         error: dict[str, Any] = {
             "message": self.message,
             "type": self.type,
             "param": self.param,
             "code": self.code,
         }
-        return JSONResponse({"error": error | self.values}, self.status, headers=self.headers)
+        return json.dumps({"error": error | self.values}, separators=(",", ":")).encode()
+
+    def response(self) -> Response:
+        """The HTTP response."""
+        return Response(self.body(), self.status, self.headers, "application/json")
 
 
 def _in_deficit(error: books.AccountInDeficit) -> ErrorAnswer:
@@ -97,6 +104,15 @@ ANSWERS: Final[dict[type[Exception], Callable[[Any], ErrorAnswer]]] = {
     own.ClientGone: lambda e: ErrorAnswer(CLIENT_CLOSED, INVALID, "client_closed", str(e)),
     own.BodyTooLarge: lambda e: ErrorAnswer(413, INVALID, "body_too_large", str(e)),
     own.BadIdempotencyKey: lambda e: ErrorAnswer(400, INVALID, "bad_idempotency_key", str(e)),
+    own.Draining: lambda e: ErrorAnswer(
+        503, "server_error", "shutting_down", str(e), headers={"retry-after": RETRY_AFTER_S}
+    ),
+    own.NotReady: lambda e: ErrorAnswer(
+        503, "server_error", "not_ready", str(e), headers={"retry-after": RETRY_AFTER_S}
+    ),
+    own.TooManyHeaders: lambda e: ErrorAnswer(431, INVALID, "too_many_headers", str(e)),
+    own.EncodedBody: lambda e: ErrorAnswer(415, INVALID, "encoded_body", str(e)),
+    own.UnknownHost: lambda e: ErrorAnswer(421, INVALID, "unknown_host", str(e)),
     own.AnswerGone: lambda e: ErrorAnswer(410, INVALID, "answer_gone", str(e)),
     own.UnknownReceipt: lambda e: ErrorAnswer(404, INVALID, "receipt_not_found", str(e)),
     own.WrongAccount: lambda e: ErrorAnswer(403, INVALID, "wrong_account", str(e)),
@@ -133,31 +149,52 @@ ANSWERS: Final[dict[type[Exception], Callable[[Any], ErrorAnswer]]] = {
 """One row for each typed error that may reach a client."""
 
 
+def told(error: Exception) -> ErrorAnswer:
+    """The answer to whatever a request raised; an untyped error is a fault, logged without its words."""
+    for kind in type(error).__mro__:
+        if (answer := ANSWERS.get(kind)) is not None:
+            return answer(error)
+    log.error("fault: %s", describe(error))
+    message = "The router failed. If this call was charged, GET /v1/account shows it."
+    return ErrorAnswer(500, "server_error", "internal_error", message)
+
+
 def install(app: FastAPI) -> None:
     """Registers the answers, and the same shape for what the web framework itself refuses."""
-    for kind, answer in ANSWERS.items():
-        app.add_exception_handler(kind, _handler(answer))
+    for kind in ANSWERS:
+        app.add_exception_handler(kind, _answer)
     app.add_exception_handler(HTTPException, _http_refusal)
-    app.add_exception_handler(Exception, _fault)
+    app.add_exception_handler(RequestValidationError, _malformed)
+    app.add_exception_handler(Exception, _answer)
 
 
-def _handler(answer: Callable[[Any], ErrorAnswer]) -> Callable[[Request, Exception], JSONResponse]:
-    def handle(_: Request, error: Exception) -> JSONResponse:
-        return answer(error).response()
-
-    return handle
+def _answer(_: Request, error: Exception) -> Response:
+    return told(error).response()
 
 
-def _http_refusal(_: Request, error: Exception) -> JSONResponse:
+def _http_refusal(request: Request, error: Exception) -> Response:
     status = error.status_code if isinstance(error, HTTPException) else 400
     detail = str(getattr(error, "detail", "refused"))
-    return ErrorAnswer(status, INVALID, "invalid_request", detail).response()
+    headers = dict(getattr(error, "headers", None) or {})
+    if status == 404:
+        detail = _not_found(request.url.path)
+    return ErrorAnswer(status, INVALID, "invalid_request", detail, headers=headers).response()
 
 
-def _fault(request: Request, error: Exception) -> JSONResponse:
-    log.error("fault in %s %s: %s", request.method, request.url.path, type(error).__name__)
-    message = "The router failed. If this call was charged, GET /v1/account shows it."
-    return ErrorAnswer(500, "server_error", "internal_error", message).response()
+def _malformed(_: Request, error: Exception) -> Response:
+    """A field of the path, query or body that its description does not allow; its value is not repeated."""
+    problems = error.errors() if isinstance(error, RequestValidationError) else ()
+    first = next(iter(problems), {"loc": (), "msg": "malformed"})
+    param = ".".join(str(part) for part in first["loc"][1:]) or None
+    return ErrorAnswer(
+        400, INVALID, "invalid_request", f"{param or 'the body'}: {first['msg']}", param
+    ).response()
+
+
+def _not_found(path: str) -> str:
+    if path.rstrip("/") != path and path.rstrip("/"):
+        return f"There is nothing at this address; without its last slash there may be: {path.rstrip('/')}"
+    return "There is nothing at this address; GET /openapi.json lists what there is."
 
 
 def _vibes(amount_base: int) -> str:

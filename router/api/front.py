@@ -1,0 +1,136 @@
+"""The outermost layer, pure ASGI: request ids, limits, drain, security headers, a record of each request.
+
+It stands before the paid calls, so it must stay cheap: one dict of headers, one wrapped `send` a request.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Final
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from router.api.errors import ErrorAnswer, told
+from router.drain import Drain
+from router.errors import Draining, EncodedBody, TooManyHeaders, UnknownHost
+from router.observe.observer import Observer
+from router.observe.record import CallRecord, enter, new_record
+from router.operating import Operating
+
+HEALTH: Final = frozenset({"/healthz", "/readyz"})
+SECURITY: Final = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+    (b"referrer-policy", b"no-referrer"),
+)
+NO_STORE: Final = (b"cache-control", b"no-store")
+CLOSE: Final = (b"connection", b"close")
+HANG_UP: Final = frozenset({413, 415, 431, 503})
+"""After these the rest of the request is not read, or the router is stopping."""
+_IDENTITY: Final = (None, b"", b"identity")
+
+
+class Front:
+    """Wraps the application.
+
+    Args:
+        app: what answers.
+        observer: is told of each request.
+        drain: says when to take no more.
+        settings: limits and headers.
+    """
+
+    def __init__(self, app: ASGIApp, observer: Observer, drain: Drain, settings: Operating) -> None:
+        self._app, self._observer, self._drain, self._settings = app, observer, drain, settings
+        self._headers = list(SECURITY)
+        if settings.hsts_s:
+            value = f"max-age={settings.hsts_s}; includeSubDomains".encode()
+            self._headers.append((b"strict-transport-security", value))
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serves one request; whatever the application raises is answered here, and its words stay here."""
+        if scope["type"] != "http":
+            await self._other(scope, receive, send)
+            return
+        headers = dict(scope["headers"])
+        record = new_record(headers.get(b"x-request-id"), headers.get(b"traceparent"))
+        enter(record)
+        self._observer.began(record, scope["method"], scope["path"])
+        running = self._drain.enter()
+        answer = _Answer(send, record, self._headers)
+        try:
+            if (refusal := self._refusal(scope, headers)) is not None:
+                raise refusal
+            await self._app(scope, receive, answer.send)
+        except Exception as error:
+            await answer.refuse(told(error))
+        except asyncio.CancelledError:
+            if not self._drain.begun:
+                raise
+            await answer.refuse(told(Draining()))  # cut off at the end of a drain, and settled
+        finally:
+            self._drain.leave(running)
+            self._observer.ended(record)
+
+    def _refusal(self, scope: Scope, headers: Mapping[bytes, bytes]) -> Exception | None:
+        """Why the request is not looked at any further, None if it is."""
+        settings = self._settings
+        if self._drain.begun and scope["path"] not in HEALTH:
+            return Draining()
+        if len(scope["headers"]) > settings.max_headers:
+            return TooManyHeaders(settings.max_headers)
+        if headers.get(b"content-encoding") not in _IDENTITY:
+            return EncodedBody()
+        if settings.hosts and _host(headers.get(b"host", b"")) not in settings.hosts:
+            return UnknownHost()
+        return None
+
+    async def _other(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket":
+            await receive()
+            await send({"type": "websocket.close", "code": 1000})
+        else:
+            await self._app(scope, receive, send)
+
+
+class _Answer:
+    """The way out: adds the headers that every answer has, and knows whether it has begun."""
+
+    __slots__ = ("_headers", "_record", "_send")
+
+    def __init__(self, send: Send, record: CallRecord, headers: list[tuple[bytes, bytes]]) -> None:
+        self._send, self._record, self._headers = send, record, headers
+
+    async def send(self, message: Message) -> None:
+        """ASGI's send."""
+        if message["type"] == "http.response.start":
+            record = self._record
+            record.status = message["status"]
+            own = message.get("headers", ())
+            message["headers"] = [*own, (b"x-request-id", record.request_id.encode()), *self._headers]
+            if not any(name == b"cache-control" for name, _ in own):
+                message["headers"].append(NO_STORE)
+        await self._send(message)
+
+    async def refuse(self, answer: ErrorAnswer) -> None:
+        """Sends an error; an answer that has begun is left without an end, and the server hangs up."""
+        record = self._record
+        record.outcome = answer.code
+        if record.status:
+            return
+        body = answer.body()
+        headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+        headers += [(name.encode(), value.encode("latin-1")) for name, value in answer.headers.items()]
+        if answer.status in HANG_UP:
+            headers.append(CLOSE)
+        await self.send({"type": "http.response.start", "status": answer.status, "headers": headers})
+        await self.send({"type": "http.response.body", "body": body})
+
+
+def _host(header: bytes) -> str:
+    """The name in a Host header, without its port."""
+    host = header.decode("latin-1").lower()
+    if host.startswith("["):
+        return host.partition("]")[0] + "]"
+    return host.partition(":")[0]

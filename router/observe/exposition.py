@@ -1,0 +1,103 @@
+"""The counters in Prometheus' text format; imported at the first scrape, so nobody pays for it unasked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
+from prometheus_client.registry import Collector
+
+from router.observe.metrics import Counter, Histogram, Metrics
+
+CONTENT_TYPE: Final = CONTENT_TYPE_PLAIN_0_0_4
+
+
+@dataclass(frozen=True)
+class Gauges:
+    """What is read at the moment of a scrape.
+
+    Attributes:
+        ready: the router takes calls.
+        queue_depth: operations that wait for the ledger's writer.
+        commits, operations: of the ledger's writer since it started.
+        breakers: state of each deployment's breaker: 0 closed, 1 half open, 2 open.
+    """
+
+    ready: bool
+    queue_depth: int
+    commits: int
+    operations: int
+    breakers: Mapping[str, int] = field(default_factory=dict)
+
+
+def render(metrics: Metrics, gauges: Gauges) -> bytes:
+    """Everything in text format 0.0.4."""
+    registry = CollectorRegistry()
+    registry.register(_Once(_families(metrics, gauges)))
+    for collector in (ProcessCollector, PlatformCollector, GCCollector):
+        collector(registry=registry)
+    return generate_latest(registry)
+
+
+class _Once(Collector):
+    def __init__(self, families: Iterable[Metric]) -> None:
+        self._families = list(families)
+
+    def collect(self) -> Iterable[Metric]:
+        return self._families
+
+
+def _families(metrics: Metrics, gauges: Gauges) -> Iterator[Metric]:
+    yield _counter(
+        "vibes_requests", "Answered requests; surface is empty for no paid call.", metrics.requests
+    )
+    yield _counter("vibes_calls", "Paid calls by outcome: ok, or the error's code.", metrics.outcomes)
+    yield _counter("vibes_upstream_attempts", "Tries at providers by outcome.", metrics.attempts)
+    yield _counter("vibes_tokens", "Tokens of charged calls.", metrics.tokens)
+    yield _counter("vibes_charged_base", "Charges in base units of VIBES.", metrics.charged_base)
+    yield _counter("vibes_lost_base", "Used and not charged, base units of VIBES.", metrics.lost_base)
+    yield _counter("vibes_streams_ended", "Streams by outcome.", metrics.stream_ends)
+    yield _histogram(
+        "vibes_request_seconds",
+        "Duration to the last byte.",
+        {("surface", name): histogram for name, histogram in metrics.seconds.items()},
+    )
+    yield _histogram("vibes_reserve_seconds", "Wait for the commit before a call.", {(): metrics.reserve})
+    yield _histogram("vibes_charge_seconds", "Wait for the commit after a call.", {(): metrics.charge})
+    yield GaugeMetricFamily("vibes_requests_in_flight", "Requests being served.", metrics.in_flight)
+    yield GaugeMetricFamily("vibes_streams_in_flight", "Streams being served.", metrics.streams)
+    yield GaugeMetricFamily("vibes_ready", "1 if the router takes calls.", int(gauges.ready))
+    yield GaugeMetricFamily(
+        "vibes_ledger_queue_depth", "Operations waiting for a commit.", gauges.queue_depth
+    )
+    yield CounterMetricFamily("vibes_ledger_commits", "Commits of the ledger.", gauges.commits)
+    yield CounterMetricFamily("vibes_ledger_operations", "Operations in them.", gauges.operations)
+    breakers = GaugeMetricFamily(
+        "vibes_breaker_state", "0 closed, 1 half open, 2 open.", labels=("deployment",)
+    )
+    for deployment, state in gauges.breakers.items():
+        breakers.add_metric((deployment,), state)
+    yield breakers
+
+
+def _counter(name: str, text: str, counter: Counter) -> Metric:
+    family = CounterMetricFamily(name, text, labels=counter.names)
+    for labels, value in list(counter.values.items()):
+        family.add_metric(labels, value)
+    return family
+
+
+def _histogram(name: str, text: str, parts: Mapping[tuple[str, ...], Histogram]) -> Metric:
+    label_names = next(iter(parts), ())[:1]
+    family = HistogramMetricFamily(name, text, labels=label_names)
+    for label, histogram in parts.items():
+        below, buckets = 0, []
+        for bound, count in zip((*histogram.bounds, "+Inf"), histogram.counts, strict=True):
+            below += count
+            buckets.append((str(bound), below))
+        family.add_metric(label[1:], buckets, histogram.total)
+    return family

@@ -1,0 +1,117 @@
+"""Counters of the router, as plain integers: the hot path adds, `exposition` renders when somebody asks.
+
+Labels are bounded. Models and deployments are names of the configuration or of local servers, never what
+a client wrote; past `LABEL_LIMIT` combinations the rest is counted as "other".
+"""
+
+from __future__ import annotations
+
+import time
+from bisect import bisect_left
+from typing import Final
+
+from router.observe.record import OTHER, CallRecord
+
+LABEL_LIMIT: Final = 2000
+"""Most combinations of labels that one counter keeps."""
+SECONDS: Final = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60, 120, 300)
+GROUPS: Final = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+_NS: Final = 1e-9
+
+Labels = tuple[str, ...]
+
+
+class Counter:
+    """Sums by labels. Not for several threads."""
+
+    __slots__ = ("names", "values")
+
+    def __init__(self, *names: str) -> None:
+        self.names = names
+        self.values: dict[Labels, int] = {}
+
+    def add(self, labels: Labels, amount: int = 1) -> None:
+        """Adds to one combination of labels."""
+        values = self.values
+        if labels in values:
+            values[labels] += amount
+            return
+        if len(values) >= LABEL_LIMIT:
+            labels = (OTHER,) * len(self.names)
+        values[labels] = values.get(labels, 0) + amount
+
+
+class Histogram:
+    """Counts of observations up to each bound, and their sum. Not for several threads."""
+
+    __slots__ = ("bounds", "counts", "total")
+
+    def __init__(self, bounds: tuple[float, ...]) -> None:
+        self.bounds = bounds
+        self.counts = [0] * (len(bounds) + 1)
+        self.total = 0.0
+
+    def observe(self, value: float) -> None:
+        """Counts one observation."""
+        self.counts[bisect_left(self.bounds, value)] += 1
+        self.total += value
+
+
+class Metrics:
+    """What one router process has done since it started. One event loop adds to it.
+
+    Attributes:
+        requests: answered requests; `surface` is empty for what is no paid call.
+        attempts: tries at providers, by deployment.
+        tokens: tokens of charged calls, by model and kind.
+        charged_base, lost_base: money in base units, by model.
+        seconds: whole duration, by surface.
+        reserve, charge: waits for the two commits of a call, seconds.
+        outcomes: paid calls by "ok" or the code of their error; `stream_ends` those of streams alone.
+        in_flight, streams: requests and streams that are being served.
+    """
+
+    def __init__(self) -> None:
+        self.requests = Counter("surface", "model", "provider", "status")
+        self.outcomes = Counter("surface", "outcome")
+        self.attempts = Counter("deployment", "provider", "outcome")
+        self.tokens = Counter("model", "kind")
+        self.charged_base = Counter("model")
+        self.lost_base = Counter("model")
+        self.stream_ends = Counter("outcome")
+        self.seconds: dict[str, Histogram] = {}
+        self.reserve, self.charge = Histogram(SECONDS), Histogram(SECONDS)
+        self.in_flight = self.streams = 0
+
+    def count(self, record: CallRecord) -> None:
+        """Counts a request that has ended."""
+        surface, model = record.surface, record.model or OTHER
+        attempts = record.attempts
+        provider = attempts[-1].provider if attempts else ""
+        self.requests.add((surface, model if surface else "", provider, str(record.status)))
+        seconds = self.seconds.get(surface)
+        if seconds is None:
+            seconds = self.seconds[surface] = Histogram(SECONDS)
+        for attempt in attempts:
+            self.attempts.add((attempt.deployment, attempt.provider, attempt.outcome))
+        if surface:
+            self.outcomes.add((surface, record.outcome))
+            self._count_money(record, model)
+        seconds.observe((time.perf_counter_ns() - record.started_ns) * _NS)
+
+    def _count_money(self, record: CallRecord, model: str) -> None:
+        if record.reserve_ns:
+            self.reserve.observe(record.reserve_ns * _NS)
+        if record.charge_ns:
+            self.charge.observe(record.charge_ns * _NS)
+        if record.stream:
+            self.stream_ends.add((record.outcome,))
+        usage = record.usage
+        if usage is None:
+            return
+        self.tokens.add((model, "prompt"), usage.prompt_tokens)
+        self.tokens.add((model, "completion"), usage.completion_tokens)
+        if record.charge_base:
+            self.charged_base.add((model,), record.charge_base)
+        if record.lost_base:
+            self.lost_base.add((model,), record.lost_base)

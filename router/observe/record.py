@@ -1,0 +1,117 @@
+"""What is known of one request while it is served.
+
+The front makes the record and puts it into a context variable, so that the floors below (billing, transport)
+write to it and read the ids to pass on without each function in between naming it.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+import time
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from mini_llm.price import Usage
+
+REQUEST_ID: Final = "x-request-id"
+TRACEPARENT: Final = "traceparent"
+OTHER: Final = "other"
+_WELL_FORMED: Final = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+_TRACEPARENT: Final = re.compile(r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
+
+
+@dataclass(slots=True)
+class AttemptRecord:
+    """One try at one provider.
+
+    Attributes:
+        deployment: its id.
+        provider: its provider's name.
+        outcome: "answered", or the name of the error.
+        started_ns, ended_ns: `time.perf_counter_ns`.
+        span: its trace span, if traces are on.
+    """
+
+    deployment: str
+    provider: str
+    outcome: str = ""
+    started_ns: int = field(default_factory=time.perf_counter_ns)
+    ended_ns: int = 0
+    span: Any = None
+
+    def end(self, outcome: str) -> None:
+        """Says how it went; the first word counts."""
+        if not self.ended_ns:
+            self.outcome, self.ended_ns = outcome, time.perf_counter_ns()
+
+
+@dataclass(slots=True)
+class CallRecord:
+    """A request from its first byte to the last byte of its answer.
+
+    Attributes:
+        request_id: the client's `x-request-id` if it is well formed, else a new one.
+        traceparent: what the provider is told to continue, None if nobody traces.
+        started_ns: `time.perf_counter_ns` when it came.
+        surface: wire format that was called, empty for what is no paid call.
+        status: HTTP status of the answer, 0 if none was sent.
+        outcome: "ok", or the code of the error.
+        account_idx, key_id: who pays, and by which API key.
+        model: public name; None until it is found among those on offer: it is never a client's own text.
+        stream: the answer is server-sent events.
+        call_id: id of the ledger entry.
+        usage: tokens; None if nothing was charged.
+        charge_base: what the account paid, base units.
+        lost_base: used and not charged, the operator's loss, base units.
+        reserve_ns, charge_ns: waits for the two commits, nanoseconds.
+        attempts: tries at providers, in order.
+        span: the trace span, if traces are on.
+    """
+
+    request_id: str
+    traceparent: str | None = None
+    started_ns: int = field(default_factory=time.perf_counter_ns)
+    surface: str = ""
+    status: int = 0
+    outcome: str = "ok"
+    account_idx: int | None = None
+    key_id: str | None = None
+    model: str | None = None
+    stream: bool = False
+    call_id: str | None = None
+    usage: Usage | None = None
+    charge_base: int = 0
+    lost_base: int = 0
+    reserve_ns: int = 0
+    charge_ns: int = 0
+    attempts: list[AttemptRecord] = field(default_factory=list)
+    span: Any = None
+
+    def outgoing(self) -> dict[str, str]:
+        """Headers that tell a provider which request this is."""
+        headers = {REQUEST_ID: self.request_id}
+        if self.traceparent is not None:
+            headers[TRACEPARENT] = self.traceparent
+        return headers
+
+
+_CURRENT: Final[ContextVar[CallRecord | None]] = ContextVar("call_record", default=None)
+enter = _CURRENT.set
+"""Makes a record the current one of this task and of the tasks that it starts."""
+
+
+def current() -> CallRecord | None:
+    """The request that the running task serves, None outside of one."""
+    return _CURRENT.get()
+
+
+def new_record(request_id: bytes | None, traceparent: bytes | None) -> CallRecord:
+    """A record for a request with these headers, as they came."""
+    name = request_id.decode("latin-1") if request_id else ""
+    trace = traceparent.decode("latin-1") if traceparent else ""
+    return CallRecord(
+        request_id=name if _WELL_FORMED.fullmatch(name) else secrets.token_hex(16),
+        traceparent=trace if _TRACEPARENT.fullmatch(trace) else None,
+    )

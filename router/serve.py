@@ -1,0 +1,134 @@
+"""Running the ASGI application under uvicorn: slow clients, signals and the end."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from types import FrameType
+from typing import Any, Final
+
+import uvicorn
+from starlette.types import ASGIApp
+from uvicorn.protocols.http.auto import AutoHTTPProtocol
+
+from router.drain import Drain
+from router.operating import Operating
+
+END_OF_HEAD: Final = b"\r\n\r\n"
+NO_BODY: Final = b"\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
+LINGER_BYTES: Final = 64 * 2**20
+"""Most of a refused request's body that is thrown away before the connection is."""
+CLOSING_S: Final = 2
+"""Seconds that connections get to close after the last request has been answered."""
+
+_Protocol: Any = AutoHTTPProtocol
+log = logging.getLogger(__name__)
+
+
+def configure(app: ASGIApp, host: str, port: int, operating: Operating, **options: Any) -> uvicorn.Config:
+    """uvicorn's configuration with the operator's limits."""
+    return uvicorn.Config(
+        app,
+        host=host,
+        port=port,
+        http=_guarded(operating.read_s, operating.max_header_bytes),
+        ws="none",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=bool(operating.proxies),
+        forwarded_allow_ips=list(operating.proxies),
+        timeout_keep_alive=operating.keep_alive_s,
+        timeout_graceful_shutdown=CLOSING_S,
+        h11_max_incomplete_event_size=operating.max_header_bytes,
+        **options,
+    )
+
+
+class DrainingServer(uvicorn.Server):
+    """A server that drains on the first SIGTERM or SIGINT and ends the drain on the second."""
+
+    def __init__(self, config: uvicorn.Config, drain: Drain) -> None:
+        super().__init__(config)
+        self._drain = drain
+        self._draining: asyncio.Task[None] | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    async def startup(self, sockets: Any = None) -> None:
+        """See uvicorn."""
+        self._loop = asyncio.get_running_loop()
+        await super().startup(sockets)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Runs as a signal handler; the loop does the rest."""
+        if self._loop is None:
+            super().handle_exit(sig, frame)
+        else:
+            self._loop.call_soon_threadsafe(self._stop)
+
+    def _stop(self) -> None:
+        if self._draining is None:
+            self._draining = asyncio.create_task(self._drain_and_exit())
+        else:
+            self._drain.hurry()
+
+    async def _drain_and_exit(self) -> None:
+        try:
+            await self._drain.run()
+        finally:
+            self.should_exit = True
+
+
+def _guarded(read_s: int, max_header_bytes: int) -> type[asyncio.Protocol]:
+    """uvicorn's HTTP protocol that gives a client `read_s` to send a request and bounds its head.
+
+    uvicorn itself waits for ever for the first request of a connection and for the rest of a body.
+    """
+
+    class Guarded(_Protocol):  # type: ignore[misc]
+        _timer: asyncio.TimerHandle | None = None
+        _head_bytes = 0
+
+        def connection_made(self, transport: asyncio.BaseTransport) -> None:
+            super().connection_made(transport)
+            self._timer = self.loop.call_later(read_s, self._too_slow)
+
+        def data_received(self, data: bytes) -> None:
+            before = self.cycle
+            if before is None or before.response_complete:  # a head, or the rest of a body that nobody read
+                self._head_bytes += len(data)
+                limit_bytes = LINGER_BYTES if before is not None and before.more_body else max_header_bytes
+                if self._head_bytes > limit_bytes and END_OF_HEAD not in data[:limit_bytes]:
+                    self._refuse(b"431 Request Header Fields Too Large")
+                    return
+            super().data_received(data)
+            cycle = self.cycle
+            if cycle is not before:
+                self._head_bytes = 0
+            if cycle is not None and not cycle.response_complete and not cycle.more_body:
+                self._stop_timer()  # the request is here, whole
+            elif self._timer is None:
+                self._timer = self.loop.call_later(read_s, self._too_slow)
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            self._stop_timer()
+            super().connection_lost(exc)
+
+        def _stop_timer(self) -> None:
+            if self._timer is not None:
+                self._timer.cancel()
+                self._timer = None
+
+        def _too_slow(self) -> None:
+            self._timer = None
+            self._refuse(b"408 Request Timeout")
+
+        def _refuse(self, status: bytes) -> None:
+            """Hangs up, with a status if no answer has begun."""
+            if self.transport.is_closing():
+                return
+            if self.cycle is None or self.cycle.response_complete:
+                self.transport.write(b"HTTP/1.1 " + status + NO_BODY)
+            self.transport.close()
+
+    return Guarded
