@@ -30,6 +30,7 @@ from router.ledger.shares import Terms
 from router.ledger.views import ReceiptSigner, StoredAnswer
 from router.ledger.writer import Ledger
 from router.metering import Quote
+from router.observe.record import current
 
 MAX_CLIENT_KEY: Final = 255
 SALT_BYTES: Final = 32
@@ -96,7 +97,10 @@ class Billing:
             now_s=int(time.time()),
             key_id=principal.key_id,
         )
+        began_ns = time.perf_counter_ns()
         held = await self._ledger.reserve(reservation)
+        wait_ns = time.perf_counter_ns() - began_ns
+        current().reserved(principal.account_idx, principal.key_id, held.entry_id, wait_ns)
         if isinstance(held, Replay):
             return held
         self._live.add(held.entry_id)
@@ -153,20 +157,13 @@ class Billing:
             burn_bps=config.policy.burn_bps,
             pool_bps=config.policy.pool_bps,
         )
+        record = current()
+        record.answered(deployment.id, deployment.provider, attempts)
         try:
             charged = await self._ledger.charge(Charge(ticket.request_id, facts, terms, self._signer))
         finally:
             self._live.discard(ticket.request_id)
-        log.info(
-            "call %s account=%d model=%s prompt_tokens=%d completion_tokens=%d estimated=%s charge_base=%d",
-            ticket.request_id,
-            ticket.account_idx,
-            deployment.model,
-            usage.prompt_tokens,
-            usage.completion_tokens,
-            usage.estimated,
-            charged.charge_base,
-        )
+        record.charged(usage, charged.charge_base, charged.lost_base)
         if charged.lost_base:
             log.warning("call %s lost_base=%d late=%s", ticket.request_id, charged.lost_base, charged.late)
         return charged
@@ -178,7 +175,7 @@ class Billing:
             await self._ledger.void(Release(ticket.request_id, reason, attempts=_facts(attempts)))
         finally:
             self._live.discard(ticket.request_id)
-        log.info("call %s voided: %s attempts=%d", ticket.request_id, reason, len(attempts))
+        current().released(reason, attempts)
 
     @asynccontextmanager
     async def kept(self) -> AsyncIterator[None]:

@@ -18,6 +18,7 @@ from router.billing import Billing
 from router.errors import AnswerGone
 from router.ledger.reservations import Replay
 from router.metering import completion_usage, quote_call
+from router.observe.record import current
 from router.receipts import REPLAY_HEADER, answer_headers, stream_end
 from router.streaming import EVENT_STREAM, LiveAnswer, Upstream, open_unless_gone
 
@@ -73,10 +74,13 @@ class Gateway:
             MiniLLMError: malformed request, unknown model, or failed providers; nothing is charged.
             LedgerError: the account cannot pay, or the idempotency key is taken.
         """
+        record = current()
+        record.surface = call.surface.name
         principal = await self._doors.admit(call.header("authorization"))
         body = await call.read_body()
         request = call.surface.parse(body, call.model, call.stream)
         plan = await self._routes.plan(request)
+        record.model, record.stream = plan.deployments[0].model, request.stream
         quote = quote_call(request, plan.deployments)
 
         client_key = call.header("idempotency-key")

@@ -55,6 +55,7 @@ def create_api(settings: Settings, observer: Observer, drain: Drain) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         engine = open_database(settings.ledger_url)
         ledger = Ledger(engine)
+        ledger.committed = observer.metrics.committed
         billing = Billing(ledger, settings)
         app.state.settings, app.state.ledger = settings, ledger
         app.state.catalog = catalog

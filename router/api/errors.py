@@ -19,6 +19,7 @@ from mini_llm.wallet.limits import BASE_PER_VIBES
 from router import errors as own
 from router.ledger import errors as books
 from router.observe.logs import describe
+from router.observe.record import current
 
 log = logging.getLogger(__name__)
 
@@ -153,8 +154,11 @@ def told(error: Exception) -> ErrorAnswer:
     """The answer to whatever a request raised; an untyped error is a fault, logged without its words."""
     for kind in type(error).__mro__:
         if (answer := ANSWERS.get(kind)) is not None:
-            return answer(error)
+            said = answer(error)
+            current().outcome = said.code
+            return said
     log.error("fault: %s", describe(error))
+    current().outcome = "internal_error"
     message = "The router failed. If this call was charged, GET /v1/account shows it."
     return ErrorAnswer(500, "server_error", "internal_error", message)
 
