@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -89,8 +90,7 @@ def _refused(error: sdk.UpstreamRefused) -> ErrorAnswer:
         message = error.detail or "The provider refused the request as malformed."
         return ErrorAnswer(400, INVALID, error.code or "upstream_refused", message, error.param)
     if error.status in _BUSY:
-        after = error.retry_after or ""
-        headers = {"retry-after": after} if after.isascii() and after.isprintable() and after else {}
+        headers = {} if error.retry_after is None else {"retry-after": str(math.ceil(error.retry_after))}
         message = "The provider is busy; nothing was charged. Try again later."
         return ErrorAnswer(503, UPSTREAM, "upstream_busy", message, headers=headers)
     if error.status in (408, 504):
