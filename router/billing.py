@@ -22,7 +22,7 @@ from router.auth import Principal
 from router.config import Settings
 from router.errors import BadIdempotencyKey
 from router.ledger.charges import CallFacts, Charge, PostedCharge
-from router.ledger.errors import LedgerError
+from router.ledger.errors import InsufficientFunds, LedgerError
 from router.ledger.group import AttemptFacts
 from router.ledger.releases import Release, Renewal, expire_lapsed
 from router.ledger.reservations import Replay, Reservation
@@ -30,7 +30,8 @@ from router.ledger.shares import Terms
 from router.ledger.views import ReceiptSigner, StoredAnswer
 from router.ledger.writer import Ledger
 from router.metering import Quote
-from router.observe.record import current
+from router.people.custody import Custodian
+from router.people.limits import Passage
 
 MAX_CLIENT_KEY: Final = 255
 SALT_BYTES: Final = 32
@@ -46,6 +47,7 @@ class Ticket:
     Attributes:
         request_id: id of the ledger entry, 64 hex digits.
         account_idx: who pays.
+        passage: what the call holds of its key's rate limits.
         replayable: the client sent an idempotency key, so the answer is kept.
         prompt_salt: secret of this call.
         prompt_hash: keccak256(salt ‖ body).
@@ -53,6 +55,7 @@ class Ticket:
 
     request_id: str
     account_idx: int
+    passage: Passage
     replayable: bool
     prompt_salt: bytes
     prompt_hash: bytes
@@ -64,14 +67,15 @@ class Billing:
     The ledger finishes each write that it was given, even if the caller is cancelled while it waits.
     """
 
-    def __init__(self, ledger: Ledger, settings: Settings) -> None:
-        self._ledger, self._settings = ledger, settings
+    def __init__(self, ledger: Ledger, settings: Settings, custodian: Custodian) -> None:
+        self._ledger, self._settings, self._custodian = ledger, settings, custodian
         self._signer = ReceiptSigner(settings.domain, settings.receipt_key)
         self._live: set[str] = set()
 
     async def reserve(
         self,
         principal: Principal,
+        passage: Passage,
         endpoint: str,
         client_key: str | None,
         body: bytes,
@@ -95,12 +99,16 @@ class Billing:
             quote_base=quote.quote_base,
             lease_s=self._settings.lease_s,
             now_s=int(time.time()),
+            budgets=principal.budgets,
             key_id=principal.key_id,
+            user_idx=principal.user_idx,
         )
-        began_ns = time.perf_counter_ns()
-        held = await self._ledger.reserve(reservation)
-        wait_ns = time.perf_counter_ns() - began_ns
-        current().reserved(principal.account_idx, principal.key_id, held.entry_id, wait_ns)
+        try:
+            held = await self._ledger.reserve(reservation)
+        except InsufficientFunds:  # the ceiling may be what is missing, and ours to sign
+            if not await self._custodian.make_room(principal.account_idx, quote.quote_base):
+                raise
+            held = await self._ledger.reserve(reservation)
         if isinstance(held, Replay):
             return held
         self._live.add(held.entry_id)
@@ -108,6 +116,7 @@ class Billing:
         return Ticket(
             request_id=held.entry_id,
             account_idx=principal.account_idx,
+            passage=passage,
             replayable=client_key is not None,
             prompt_salt=salt,
             prompt_hash=keccak(salt + body),
@@ -157,13 +166,21 @@ class Billing:
             burn_bps=config.policy.burn_bps,
             pool_bps=config.policy.pool_bps,
         )
-        record = current()
-        record.answered(deployment.id, deployment.provider, attempts)
         try:
             charged = await self._ledger.charge(Charge(ticket.request_id, facts, terms, self._signer))
         finally:
+            ticket.passage.leave(usage.prompt_tokens + usage.completion_tokens)
             self._live.discard(ticket.request_id)
-        record.charged(usage, charged.charge_base, charged.lost_base)
+        log.info(
+            "call %s account=%d model=%s prompt_tokens=%d completion_tokens=%d estimated=%s charge_base=%d",
+            ticket.request_id,
+            ticket.account_idx,
+            deployment.model,
+            usage.prompt_tokens,
+            usage.completion_tokens,
+            usage.estimated,
+            charged.charge_base,
+        )
         if charged.lost_base:
             log.warning("call %s lost_base=%d late=%s", ticket.request_id, charged.lost_base, charged.late)
         return charged
@@ -174,8 +191,9 @@ class Billing:
         try:
             await self._ledger.void(Release(ticket.request_id, reason, attempts=_facts(attempts)))
         finally:
+            ticket.passage.leave()
             self._live.discard(ticket.request_id)
-        current().released(reason, attempts)
+        log.info("call %s voided: %s attempts=%d", ticket.request_id, reason, len(attempts))
 
     @asynccontextmanager
     async def kept(self) -> AsyncIterator[None]:

@@ -14,6 +14,7 @@ from mini_llm.deployment import HOUSE_PARTNER, MAX_PARTNER_ID
 from mini_llm.errors import ConfigError
 from mini_llm.wallet.limits import BPS
 from mini_llm.wallet.receipt import InvalidReceipt, ReceiptDomain
+from router.config_people import PeopleSettings, load_people
 from router.errors import LosesMoney, SplitExceedsCharge
 from router.operating import Operating, load_operating
 
@@ -31,12 +32,14 @@ class Policy(Strict):
         burn_bps: burned.
         pool_bps: reward pool.
         wholesale_bps: what the provider bills for a call, in basis points of its retail price.
+        byok_fee_bps: what a call with the user's own provider key costs, in basis points of the retail price.
     """
 
     fee_bps: Bps = 1500
     burn_bps: Bps = 500
     pool_bps: Bps = 1000
     wholesale_bps: Bps = 5000
+    byok_fee_bps: Bps = 0
 
 
 class Partner(Strict):
@@ -83,6 +86,7 @@ class Settings:
         max_body_bytes: longest request body.
         lease_s: how long a reservation outlives its worker.
         operating: limits, drain, hosts, proxies.
+        people: sign-in and sealed keys.
     """
 
     config: RouterConfig
@@ -92,6 +96,7 @@ class Settings:
     max_body_bytes: int = DEFAULT_MAX_BODY_BYTES
     lease_s: int = DEFAULT_LEASE_S
     operating: Operating = field(default_factory=Operating)
+    people: PeopleSettings = field(default_factory=PeopleSettings)
 
 
 def load_settings(environ: Mapping[str, str]) -> Settings:
@@ -117,6 +122,7 @@ def load_settings(environ: Mapping[str, str]) -> Settings:
         max_body_bytes=_integer(environ, "VIBES_MAX_BODY_BYTES", DEFAULT_MAX_BODY_BYTES),
         lease_s=_integer(environ, "VIBES_LEASE_S", DEFAULT_LEASE_S),
         operating=load_operating(environ),
+        people=load_people(environ),
     )
 
 

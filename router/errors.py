@@ -13,7 +13,7 @@ class UnknownApiKey(GatewayError):
     """No API key, or one that was never made or has been revoked."""
 
     def __init__(self) -> None:
-        super().__init__("no valid API key in the Authorization header")
+        super().__init__("no valid API key in the Authorization, x-api-key or x-goog-api-key header")
 
 
 class ClientGone(GatewayError):

@@ -13,16 +13,19 @@ from mini_llm.request import Request
 from mini_llm.routing.routes import Attempt, Candidate, Routes
 from mini_llm.surfaces import CHAT
 from mini_llm.surfaces.base import Surface
-from router.auth import Doors, Principal
+from router.auth import Doors, Header, Principal
 from router.billing import Billing
 from router.errors import AnswerGone
+from router.ledger.grants import Scope
 from router.ledger.reservations import Replay
 from router.metering import completion_usage, quote_call
-from router.observe.record import current
+from router.people.limits import Passage, prompt_estimate
 from router.receipts import REPLAY_HEADER, answer_headers, stream_end
 from router.streaming import EVENT_STREAM, LiveAnswer, Upstream, open_unless_gone
 
 JSON: Final = "application/json"
+SCOPES: Final = {"embeddings": Scope.EMBEDDINGS}
+"""The scope that a surface needs, if not that of generating."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,17 +77,27 @@ class Gateway:
             MiniLLMError: malformed request, unknown model, or failed providers; nothing is charged.
             LedgerError: the account cannot pay, or the idempotency key is taken.
         """
-        record = current()
-        record.surface = call.surface.name
-        principal = await self._doors.admit(call.header("authorization"))
+        principal = await self._doors.admit(call.header, SCOPES.get(call.surface.name, Scope.CHAT))
+        passage = self._doors.enter(principal)
+        try:
+            answer = await self._serve(call, principal, passage)
+        except BaseException:
+            passage.leave()
+            raise
+        if isinstance(answer, Answer):  # a stream leaves when it is settled
+            passage.leave()
+        return answer
+
+    async def _serve(self, call: IncomingCall, principal: Principal, passage: Passage) -> Answer | LiveAnswer:
         body = await call.read_body()
         request = call.surface.parse(body, call.model, call.stream)
-        plan = await self._routes.plan(request)
-        record.model, record.stream = plan.deployments[0].model, request.stream
+        principal.require_model(request.model)
+        passage.count(prompt_estimate(request))
+        plan = await self._doors.own_keys(principal, await self._routes.plan(request))
         quote = quote_call(request, plan.deployments)
 
         client_key = call.header("idempotency-key")
-        ticket = await self._billing.reserve(principal, call.endpoint, client_key, body, quote)
+        ticket = await self._billing.reserve(principal, passage, call.endpoint, client_key, body, quote)
         if isinstance(ticket, Replay):
             return replayed(ticket, call.surface)
         attempts: list[Attempt] = []
@@ -106,15 +119,16 @@ class Gateway:
             ticket, deployment, usage, completion.body, JSON, served.attempts
         )
         headers = answer_headers(ticket.request_id, charged.charge_base, charged.receipt)
-        return Answer(completion.body, JSON, headers)
+        return Answer(completion.body, JSON, headers | passage.headers)
 
-    async def principal(self, authorization: str | None) -> Principal:
-        """Who an Authorization header speaks for, for what is not a call.
+    async def principal(self, header: Header, scope: str) -> Principal:
+        """Who a request's credential speaks for, for what is not a call.
 
         Raises:
             UnknownApiKey: nobody.
+            ScopeMissing: it may not be used for this.
         """
-        return await self._doors.admit(authorization)
+        return await self._doors.admit(header, scope)
 
 
 async def _complete(candidate: Candidate, surface: Surface, request: Request) -> Completion:

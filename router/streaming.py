@@ -16,7 +16,6 @@ from router.billing import Billing, Ticket
 from router.errors import ClientGone
 from router.ledger.charges import PostedCharge
 from router.metering import StreamMeter
-from router.observe.record import current
 from router.receipts import stream_end
 
 EVENT_STREAM: Final = "text/event-stream"
@@ -57,6 +56,11 @@ class LiveAnswer:
         """Id of the call, under which its receipt is found."""
         return self._ticket.request_id
 
+    @property
+    def limits(self) -> dict[str, str]:
+        """Headers that tell where the key stands in its rate limits."""
+        return self._ticket.passage.headers
+
     async def pieces(self) -> AsyncIterator[bytes]:
         """What the client gets, in order."""
         try:
@@ -84,8 +88,6 @@ class LiveAnswer:
         try:
             await self._upstream.aclose()
         finally:
-            if not self._settling:
-                current().outcome = "client_closed"
             if not self._settling and self._meter.generated:
                 self._keep(
                     self._error_event(

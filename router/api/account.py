@@ -16,6 +16,7 @@ from router.auth import Principal
 from router.errors import UnknownReceipt, WrongAccount
 from router.ledger import read
 from router.ledger.ceilings import check_ceiling, store_ceiling
+from router.ledger.grants import Scope
 from router.ledger.writer import Ledger
 
 MAX_CEILING_BYTES: Final = 4096
@@ -29,7 +30,7 @@ routes = APIRouter()
 @routes.get("/v1/account", summary="Show the balance and what can be spent")
 async def show_account(request: Request) -> dict[str, Any]:
     """Amounts in base units as decimal strings: they exceed what JSON readers keep exact."""
-    account_idx = await _account(request)
+    account_idx = await _account(request, Scope.ACCOUNT_READ)
     view = await _read(request, lambda connection: read.account_view(connection, account_idx))
     amounts = {
         "balance_base": view.balance_base,
@@ -55,7 +56,7 @@ async def show_account(request: Request) -> dict[str, Any]:
 @routes.post("/v1/account/ceiling", summary="Raise the spending ceiling")
 async def raise_ceiling(request: Request) -> dict[str, str]:
     """Stores a ceiling that the account's session key signed, after checking the signature; it only rises."""
-    account_idx = await _account(request)
+    account_idx = await _account(request, Scope.ACCOUNT_WRITE)
     ceiling = SignedCeiling.from_json(await read_body(request, MAX_CEILING_BYTES))
     if ceiling.idx != account_idx:
         raise WrongAccount(ceiling.idx, account_idx)
@@ -69,7 +70,7 @@ async def raise_ceiling(request: Request) -> dict[str, str]:
 @routes.get("/v1/receipts/{request_id}", summary="Fetch the receipt of a call")
 async def get_receipt(request: Request, request_id: str) -> dict[str, Any]:
     """The signed receipt of one of the account's own calls, by its `x-vibes-request-id`."""
-    account_idx = await _account(request)
+    account_idx = await _account(request, Scope.ACCOUNT_READ)
     if not _REQUEST_ID.fullmatch(request_id):
         raise UnknownReceipt
     signed = await _read(request, lambda connection: read.receipt(connection, request_id))
@@ -78,9 +79,9 @@ async def get_receipt(request: Request, request_id: str) -> dict[str, Any]:
     return signed.to_json()
 
 
-async def _account(request: Request) -> int:
+async def _account(request: Request, scope: str) -> int:
     gateway = request.app.state.gateway
-    principal: Principal = await gateway.principal(request.headers.get("authorization"))
+    principal: Principal = await gateway.principal(request.headers.get, scope)
     return principal.account_idx
 
 

@@ -24,6 +24,8 @@ from router.gateway import Gateway
 from router.ledger.writer import Ledger
 from router.observe.observer import Observer
 from router.operating import Operating
+from router.people.byok import OwnKeyTerms
+from router.people.desk import open_desk
 from router.receipts import CHARGE_HEADER, RECEIPT_HEADER, REPLAY_HEADER, REQUEST_ID_HEADER
 from router.transport import open_transport
 
@@ -55,17 +57,23 @@ def create_api(settings: Settings, observer: Observer, drain: Drain) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         engine = open_database(settings.ledger_url)
         ledger = Ledger(engine)
-        ledger.committed = observer.metrics.committed
-        billing = Billing(ledger, settings)
+        config = settings.config
+        terms = OwnKeyTerms(config.providers, config.policy.byok_fee_bps)
         app.state.settings, app.state.ledger = settings, ledger
         app.state.catalog = catalog
-        app.state.gateway = Gateway(Doors(ledger), Routes(catalog), billing)
         app.state.readiness = Readiness(drain, ledger)
         app.state.started_s = int(time.time())
         try:
-            async with observer.running(), billing.kept():
-                yield
-                await drain.cut()  # nothing may run when the ledger closes
+            async with open_desk(
+                settings.people, settings.domain, settings.receipt_key, ledger, http, lambda: terms
+            ) as desk:
+                billing = Billing(ledger, settings, desk.custodian)
+                doors = Doors(ledger, desk.limiter, desk.own_keys)
+                app.state.desk, app.state.doors = desk, doors
+                app.state.gateway = Gateway(doors, Routes(catalog), billing)
+                async with observer.running(), billing.kept():
+                    yield
+                    await drain.cut()  # nothing may run when the ledger closes
         finally:
             await http.aclose()
             ledger.close()

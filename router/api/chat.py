@@ -73,7 +73,8 @@ class EventStream(Response):
         self.status_code = 200
         self.background = None
         self._answer = answer
-        self.init_headers({REQUEST_ID_HEADER: answer.request_id, "cache-control": "no-cache"})
+        headers = {REQUEST_ID_HEADER: answer.request_id, "cache-control": "no-cache"}
+        self.init_headers(headers | answer.limits)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Sends until the answer ends or the client hangs up."""

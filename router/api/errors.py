@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import logging
-import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any, Final
 
 from fastapi import FastAPI, Request
@@ -18,47 +15,19 @@ from mini_llm import errors as sdk
 from mini_llm.wallet.ceiling import CeilingOutOfRange, MalformedCeiling
 from mini_llm.wallet.limits import BASE_PER_VIBES
 from router import errors as own
+from router.api import people_errors
+from router.api.answer import INVALID, UPSTREAM, ErrorAnswer
 from router.ledger import errors as books
 from router.observe.logs import describe
-from router.observe.record import current
 
 log = logging.getLogger(__name__)
 
-INVALID: Final = "invalid_request_error"
-UPSTREAM: Final = "upstream_error"
 CLIENT_CLOSED: Final = 499
 """nginx's status for a request whose client is gone; nobody receives it."""
 RETRY_AFTER_S: Final = "1"
 """What a client whose first call with a key still runs is told to wait."""
 _CLIENTS_FAULT: Final = frozenset({400, 413, 415, 422})
 _BUSY: Final = frozenset({429, 503, 529})
-
-
-@dataclass(frozen=True, slots=True)
-class ErrorAnswer:
-    """An error as it goes out; `values` are members beside OpenAI's four."""
-
-    status: int
-    type: str
-    code: str
-    message: str
-    param: str | None = None
-    values: dict[str, str] = field(default_factory=dict)
-    headers: dict[str, str] = field(default_factory=dict)
-
-    def body(self) -> bytes:
-        """The error object as JSON."""
-        error: dict[str, Any] = {
-            "message": self.message,
-            "type": self.type,
-            "param": self.param,
-            "code": self.code,
-        }
-        return json.dumps({"error": error | self.values}, separators=(",", ":")).encode()
-
-    def response(self) -> Response:
-        """The HTTP response."""
-        return Response(self.body(), self.status, self.headers, "application/json")
 
 
 def _in_deficit(error: books.AccountInDeficit) -> ErrorAnswer:
@@ -90,7 +59,8 @@ def _refused(error: sdk.UpstreamRefused) -> ErrorAnswer:
         message = error.detail or "The provider refused the request as malformed."
         return ErrorAnswer(400, INVALID, error.code or "upstream_refused", message, error.param)
     if error.status in _BUSY:
-        headers = {} if error.retry_after is None else {"retry-after": str(math.ceil(error.retry_after))}
+        after = error.retry_after or ""
+        headers = {"retry-after": after} if after.isascii() and after.isprintable() and after else {}
         message = "The provider is busy; nothing was charged. Try again later."
         return ErrorAnswer(503, UPSTREAM, "upstream_busy", message, headers=headers)
     if error.status in (408, 504):
@@ -98,7 +68,7 @@ def _refused(error: sdk.UpstreamRefused) -> ErrorAnswer:
     return ErrorAnswer(502, UPSTREAM, "upstream_failed", "The provider failed; nothing was charged.")
 
 
-ANSWERS: Final[dict[type[Exception], Callable[[Any], ErrorAnswer]]] = {
+ANSWERS: Final[dict[type[Exception], Callable[[Any], ErrorAnswer]]] = people_errors.ANSWERS | {
     own.UnknownApiKey: lambda e: ErrorAnswer(
         401, INVALID, "invalid_api_key", str(e), headers={"www-authenticate": "Bearer"}
     ),
@@ -154,11 +124,8 @@ def told(error: Exception) -> ErrorAnswer:
     """The answer to whatever a request raised; an untyped error is a fault, logged without its words."""
     for kind in type(error).__mro__:
         if (answer := ANSWERS.get(kind)) is not None:
-            said = answer(error)
-            current().outcome = said.code
-            return said
+            return answer(error)
     log.error("fault: %s", describe(error))
-    current().outcome = "internal_error"
     message = "The router failed. If this call was charged, GET /v1/account shows it."
     return ErrorAnswer(500, "server_error", "internal_error", message)
 

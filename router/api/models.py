@@ -8,6 +8,7 @@ from fastapi import APIRouter, Request
 
 from mini_llm.deployment import Deployment
 from mini_llm.errors import UnknownModel
+from router.ledger.grants import Scope
 
 routes = APIRouter()
 
@@ -15,7 +16,7 @@ routes = APIRouter()
 @routes.get("/v1/models", summary="List the models on offer")
 async def list_models(request: Request) -> dict[str, Any]:
     """All models, configured and found on this machine, in OpenAI's shape."""
-    await request.app.state.gateway.principal(request.headers.get("authorization"))
+    await request.app.state.gateway.principal(request.headers.get, Scope.MODELS)
     offered = await request.app.state.catalog.deployments()
     return {"object": "list", "data": [_model(request, deployment) for deployment in offered]}
 
@@ -23,7 +24,7 @@ async def list_models(request: Request) -> dict[str, Any]:
 @routes.get("/v1/models/{model:path}", summary="Describe one model")
 async def get_model(request: Request, model: str) -> dict[str, Any]:
     """One model in OpenAI's shape; 404 lists the others."""
-    await request.app.state.gateway.principal(request.headers.get("authorization"))
+    await request.app.state.gateway.principal(request.headers.get, Scope.MODELS)
     offered = await request.app.state.catalog.deployments()
     for deployment in offered:
         if deployment.model == model:

@@ -1,0 +1,62 @@
+"""The settings of sign-in and of sealed keys; `router.config` hands over the environment."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+from urllib.parse import urlsplit
+
+from mini_llm.errors import ConfigError
+
+DEFAULT_SESSION_S: Final = 7 * 86_400
+
+
+@dataclass(frozen=True)
+class PeopleSettings:
+    """What the router is told about people; all of it is optional.
+
+    Attributes:
+        public_url: scheme, host and port under which users reach the router; without it nobody signs in.
+        rpc_url: a node of the chain, asked about the signatures of contract wallets only.
+        master_key: what seals kept keys, `file:PATH` or `NAME:ARGUMENT` of a plugin; without it none is kept.
+        session_s: how long a session lasts, seconds.
+        private_endpoints: users may name endpoints of their own in this machine's network (a local router).
+    """
+
+    public_url: str | None = None
+    rpc_url: str | None = field(default=None, repr=False)
+    master_key: str | None = field(default=None, repr=False)
+    session_s: int = DEFAULT_SESSION_S
+    private_endpoints: bool = False
+
+
+def load_people(environ: Mapping[str, str]) -> PeopleSettings:
+    """Reads `VIBES_PUBLIC_URL`, `VIBES_RPC_URL`, `VIBES_MASTER_KEY`, `VIBES_SESSION_S` and
+    `VIBES_PRIVATE_ENDPOINTS`.
+
+    Raises:
+        ConfigError: one of them is unusable.
+    """
+    session = environ.get("VIBES_SESSION_S") or str(DEFAULT_SESSION_S)
+    if not (session.isascii() and session.isdigit() and 60 <= int(session) <= 10**9):
+        raise ConfigError("VIBES_SESSION_S", f"{session!r} is not a number of seconds from 60 on")
+    private = environ.get("VIBES_PRIVATE_ENDPOINTS") or "no"
+    if private not in ("yes", "no"):
+        raise ConfigError("VIBES_PRIVATE_ENDPOINTS", f"{private!r} is neither yes nor no")
+    return PeopleSettings(
+        public_url=_public_url(environ.get("VIBES_PUBLIC_URL")),
+        rpc_url=environ.get("VIBES_RPC_URL") or None,
+        master_key=environ.get("VIBES_MASTER_KEY") or None,
+        session_s=int(session),
+        private_endpoints=private == "yes",
+    )
+
+
+def _public_url(text: str | None) -> str | None:
+    if not text:
+        return None
+    parts = urlsplit(text.rstrip("/"))
+    if parts.scheme not in ("http", "https") or not parts.netloc or parts.path or parts.query:
+        raise ConfigError("VIBES_PUBLIC_URL", f"{text!r} is not like https://router.example.com")
+    return f"{parts.scheme}://{parts.netloc}"

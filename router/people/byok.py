@@ -1,0 +1,133 @@
+"""Calls with the user's own provider key: the user pays the provider, and us only the fee of the policy."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields, replace
+from typing import Any, Final
+
+from pydantic import AnyHttpUrl, SecretStr
+
+from mini_llm.config import ProviderConfig
+from mini_llm.deployment import HOUSE_PARTNER, Deployment
+from mini_llm.price import Price
+from mini_llm.providers.base import Provider
+from mini_llm.providers.registry import build_providers
+from mini_llm.routing.routes import Candidate, Plan
+from mini_llm.transport import Transport
+from mini_llm.wallet.limits import BPS
+from router.people.endpoints import check_endpoint
+from router.people.errors import SealingOff
+from router.people.provider_keys import OwnKey, open_key
+from router.people.vault import Vault
+
+CACHED: Final = 1000
+"""Most opened keys that a worker keeps in memory."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    """A provider made with a user's key, for as long as neither key nor configuration changes."""
+
+    own: OwnKey
+    config: ProviderConfig
+    provider: Provider
+
+
+@dataclass(frozen=True, slots=True)
+class OwnKeyTerms:
+    """What the configuration says about own keys.
+
+    Attributes:
+        providers: the configured providers by name.
+        fee_bps: what a call with an own key costs here, in basis points of the retail price.
+    """
+
+    providers: Mapping[str, ProviderConfig]
+    fee_bps: int
+
+
+class OwnKeys:
+    """Turns planned candidates into ones that use the caller's own keys.
+
+    Args:
+        vault: opens the keys; None if none are kept.
+        transport: to the configured endpoints.
+        guarded: to endpoints that users named, which connects to public addresses only.
+        private: users may name endpoints in this machine's network.
+        terms: the configuration in force.
+    """
+
+    def __init__(
+        self,
+        vault: Vault | None,
+        transport: Transport,
+        guarded: Transport,
+        private: bool,
+        terms: Callable[[], OwnKeyTerms],
+    ) -> None:
+        self._vault, self._private, self._terms = vault, private, terms
+        self._transport, self._guarded = transport, guarded
+        self._opened: dict[tuple[int, str], _Opened] = {}
+
+    async def apply(self, plan: Plan, keys: Mapping[str, OwnKey]) -> Plan:
+        """The plan with the caller's own keys.
+
+        If one serves any candidate, only such candidates stay: a call that the user pays to the provider does
+        not become one that the account pays, only because the provider failed.
+
+        Args:
+            plan: as routing made it.
+            keys: the account's own keys by provider.
+
+        Raises:
+            SealingOff, Unsealable, EndpointRefused: the key is kept, but cannot be used.
+        """
+        own, terms = [], self._terms()
+        for candidate in plan.candidates:
+            key = keys.get(candidate.deployment.provider)
+            config = terms.providers.get(candidate.deployment.provider)
+            if key is not None and config is not None:
+                provider = await self._provider(key, config)
+                own.append(Candidate(_priced(candidate.deployment, key, terms.fee_bps), provider))
+        return replace(plan, candidates=tuple(own)) if own else plan
+
+    async def _provider(self, own: OwnKey, config: ProviderConfig) -> Provider:
+        place = (own.account_idx, own.provider)
+        opened = self._opened.get(place)
+        if opened is not None and opened.own == own and opened.config == config:
+            return opened.provider
+        if self._vault is None:
+            raise SealingOff
+        secret = await asyncio.to_thread(open_key, self._vault, own)
+        changes: dict[str, object] = {"api_key": SecretStr(secret)}
+        transport = self._transport
+        if own.base_url is not None:
+            changes["base_url"] = AnyHttpUrl(check_endpoint(own.base_url, self._private))
+            transport = self._transport if self._private else self._guarded
+        made = config.model_copy(update=changes)
+        provider = build_providers({own.provider: made}, transport)[own.provider]
+        while len(self._opened) >= CACHED:
+            self._opened.pop(next(iter(self._opened)))
+        self._opened[place] = _Opened(own, config, provider)
+        return provider
+
+
+def _priced(deployment: Deployment, own: OwnKey, fee_bps: int) -> Deployment:
+    """The deployment under an id of its own, so that a user's bad key cools down nobody else's."""
+    return replace(
+        deployment,
+        id=f"{deployment.id}@{own.account_idx}",
+        price=_scaled(deployment.price, fee_bps),
+        partner_id=HOUSE_PARTNER,  # no partner served the call on our account
+    )
+
+
+def _scaled(price: Price, bps: int) -> Price:
+    """A price in basis points of another, each rate rounded up."""
+    rates: dict[str, Any] = {}
+    for one in fields(price):
+        rate = getattr(price, one.name)
+        rates[one.name] = None if rate is None else -(-rate * bps // BPS)
+    return Price(**rates)

@@ -1,0 +1,94 @@
+"""What the router needs to serve people, opened together."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from mini_llm.transport import Transport
+from mini_llm.wallet.ceiling import settlement_domain
+from mini_llm.wallet.receipt import ReceiptDomain
+from router.config_people import PeopleSettings
+from router.ledger.writer import Ledger
+from router.people.byok import OwnKeys, OwnKeyTerms
+from router.people.custody import Custodian
+from router.people.endpoints import PublicResolver
+from router.people.exchange import Exchange
+from router.people.limits import Limiter
+from router.people.sessions import Nonces
+from router.people.siwe import Place
+from router.people.vault import Vault, open_vault
+from router.people.wallets import Wallets
+from router.transport import open_transport
+
+
+@dataclass(frozen=True)
+class Desk:
+    """Where people are served.
+
+    Attributes:
+        settings: what the operator said.
+        contract: chain and settlement contract.
+        place: where one signs in, None if the operator did not say.
+        nonces: for signing in.
+        wallets: checks their signatures.
+        vault: seals kept keys, None without a master key.
+        custodian: signs ceilings with held session keys.
+        own_keys: makes callers' own provider keys usable.
+        limiter: rate limits of this worker.
+    """
+
+    settings: PeopleSettings
+    contract: ReceiptDomain
+    place: Place | None
+    nonces: Nonces
+    wallets: Wallets
+    vault: Vault | None
+    custodian: Custodian
+    own_keys: OwnKeys
+    limiter: Limiter
+
+
+@asynccontextmanager
+async def open_desk(
+    settings: PeopleSettings,
+    contract: ReceiptDomain,
+    secret: bytes,
+    ledger: Ledger,
+    transport: Transport,
+    terms: Callable[[], OwnKeyTerms],
+) -> AsyncIterator[Desk]:
+    """Opens all of it until the block ends.
+
+    Args:
+        settings: what the operator said.
+        contract: chain and settlement contract.
+        secret: known to every worker and nobody else; nonces are sealed with it.
+        ledger: where people are.
+        transport: to the configured providers.
+        terms: the configuration in force.
+
+    Raises:
+        ConfigError: the master key cannot be used.
+    """
+    vault = open_vault(settings.master_key)
+    guarded, chain = open_transport(PublicResolver()), open_transport()
+    limiter = Limiter()
+    desk = Desk(
+        settings=settings,
+        contract=contract,
+        place=None if settings.public_url is None else Place(settings.public_url, contract.chain_id),
+        nonces=Nonces(secret),
+        wallets=Wallets(chain, settings.rpc_url, contract.chain_id),
+        vault=vault,
+        custodian=Custodian(ledger, vault, settlement_domain(contract.chain_id, contract.settlement)),
+        own_keys=OwnKeys(vault, transport, guarded, settings.private_endpoints, terms),
+        limiter=limiter,
+    )
+    try:
+        async with Exchange(ledger, limiter).running():
+            yield desk
+    finally:
+        await guarded.aclose()
+        await chain.aclose()
