@@ -15,11 +15,13 @@ class Completion:
         body: the JSON in the format of the request's surface, as it came from the provider if it speaks that.
         usage: what the provider counted, None if it did not.
         text_bytes: UTF-8 length of the generated text.
+        upstream_id: the provider's id of the call, for its support.
     """
 
     body: bytes
     usage: Usage | None
     text_bytes: int
+    upstream_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

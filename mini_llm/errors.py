@@ -67,8 +67,10 @@ class UpstreamRefused(ProviderError):
         status: HTTP status, or 0 for an error inside a stream that had begun with 200.
         detail: the provider's own words. They may quote the request: for its sender's eyes, never for a log.
         param: the field that the provider named, if any.
-        code: the provider's error code, if any.
-        retry_after: its Retry-After header as sent, if any.
+        code: the provider's error code, if any, such as ``context_length_exceeded``.
+        kind: the provider's class of errors, if it names one, such as ``overloaded_error``.
+        retry_after: seconds until the provider wants to be asked again, if it says so.
+        request_id: the provider's id of the call, for its support; safe to log.
     """
 
     def __init__(
@@ -78,11 +80,15 @@ class UpstreamRefused(ProviderError):
         detail: str = "",
         param: str | None = None,
         code: str | None = None,
-        retry_after: str | None = None,
+        retry_after: float | None = None,
+        *,
+        kind: str | None = None,
+        request_id: str | None = None,
     ) -> None:
         super().__init__(provider, f"answered with status {status}" if status else "broke off with an error")
         self.status, self.detail, self.param = status, detail, param
-        self.code, self.retry_after = code, retry_after
+        self.code, self.kind = code, kind
+        self.retry_after, self.request_id = retry_after, request_id
 
 
 class UpstreamTimeout(ProviderError):
@@ -109,16 +115,52 @@ class UpstreamProtocolError(ProviderError):
         self.problem = problem
 
 
-def refusal(provider: str, status: int, body: object, retry_after: str | None = None) -> UpstreamRefused:
-    """Reads an error body: OpenAI's error object, or what other servers put in its place."""
-    error = body.get("error", body) if isinstance(body, dict) else None
-    if isinstance(error, str):
-        error = {"message": error}
-    if not isinstance(error, dict):
-        error = {}
+def refusal(
+    provider: str,
+    status: int,
+    body: object,
+    retry_after: float | None = None,
+    request_id: str | None = None,
+) -> UpstreamRefused:
+    """Reads an error body: OpenAI's error object, or what other companies put in its place.
 
-    def text(name: str) -> str | None:
-        value = error.get(name)
-        return value if isinstance(value, str) else None
+    Documented shapes: ``{"error": {...}}``, ``{"error": "text", "code"}``, ``{"message"}``, ``{"Message"}``,
+    ``{"detail": "text" or [{"msg", "loc"}]}``, ``{"message": {"detail": [...]}}``, ``{"errors": [{"message",
+    "code"}]}`` and, in a stream of Google, a list of one of these.
+    """
+    if isinstance(body, list) and len(body) == 1:
+        body = body[0]
+    outer = body if isinstance(body, dict) else {}
+    inner = outer.get("error")
+    if not inner and isinstance(outer.get("errors"), list) and outer["errors"]:
+        inner = outer["errors"][0]
+    error = inner if isinstance(inner, dict) else outer | ({"message": inner} if inner else {})
+    message, where = _words(error.get("message") or error.get("detail") or error.get("Message"))
+    return UpstreamRefused(
+        provider,
+        status,
+        message,
+        _text(error.get("param")) or where,
+        _text(error.get("code")) or _text(error.get("reason")),
+        retry_after,
+        kind=_text(error.get("type")) or _text(error.get("status")),
+        request_id=request_id or _text(outer.get("request_id")),
+    )
 
-    return UpstreamRefused(provider, status, text("message") or "", text("param"), text("code"), retry_after)
+
+def _words(said: object) -> tuple[str, str | None]:
+    """An error's text, and the field it is about if it is a list of what failed to validate."""
+    if isinstance(said, dict):
+        said = said.get("detail")
+    if isinstance(said, list) and said and isinstance(said[0], dict):
+        place = said[0].get("loc")
+        where = ".".join(str(step) for step in place if step != "body") if isinstance(place, list) else None
+        return _text(said[0].get("msg")) or "", where or None
+    return _text(said) or "", None
+
+
+def _text(value: object) -> str | None:
+    """Words, or a number that stands for them; None for anything else."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    return value if isinstance(value, str) and value else None

@@ -59,6 +59,7 @@ class Usage:
             prompt,
             completion,
             cached_tokens=part(read, "cached_tokens"),
+            cache_write_tokens=part(read, "cache_write_tokens"),
             audio_prompt_tokens=part(read, "audio_tokens"),
             reasoning_tokens=part(written, "reasoning_tokens"),
             audio_completion_tokens=part(written, "audio_tokens"),

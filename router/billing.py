@@ -30,6 +30,7 @@ from router.ledger.shares import Terms
 from router.ledger.views import ReceiptSigner, StoredAnswer
 from router.ledger.writer import Ledger
 from router.metering import Quote
+from router.observe.record import current
 from router.people.custody import Custodian
 from router.people.limits import Passage
 
@@ -103,12 +104,15 @@ class Billing:
             key_id=principal.key_id,
             user_idx=principal.user_idx,
         )
+        began_ns = time.perf_counter_ns()
         try:
             held = await self._ledger.reserve(reservation)
         except InsufficientFunds:  # the ceiling may be what is missing, and ours to sign
             if not await self._custodian.make_room(principal.account_idx, quote.quote_base):
                 raise
             held = await self._ledger.reserve(reservation)
+        wait_ns = time.perf_counter_ns() - began_ns
+        current().reserved(principal.account_idx, principal.key_id, held.entry_id, wait_ns)
         if isinstance(held, Replay):
             return held
         self._live.add(held.entry_id)
@@ -166,21 +170,14 @@ class Billing:
             burn_bps=config.policy.burn_bps,
             pool_bps=config.policy.pool_bps,
         )
+        record = current()
+        record.answered(deployment.id, deployment.provider, attempts)
         try:
             charged = await self._ledger.charge(Charge(ticket.request_id, facts, terms, self._signer))
         finally:
             ticket.passage.leave(usage.prompt_tokens + usage.completion_tokens)
             self._live.discard(ticket.request_id)
-        log.info(
-            "call %s account=%d model=%s prompt_tokens=%d completion_tokens=%d estimated=%s charge_base=%d",
-            ticket.request_id,
-            ticket.account_idx,
-            deployment.model,
-            usage.prompt_tokens,
-            usage.completion_tokens,
-            usage.estimated,
-            charged.charge_base,
-        )
+        record.charged(usage, charged.charge_base, charged.lost_base)
         if charged.lost_base:
             log.warning("call %s lost_base=%d late=%s", ticket.request_id, charged.lost_base, charged.late)
         return charged
@@ -193,7 +190,7 @@ class Billing:
         finally:
             ticket.passage.leave()
             self._live.discard(ticket.request_id)
-        log.info("call %s voided: %s attempts=%d", ticket.request_id, reason, len(attempts))
+        current().released(reason, attempts)
 
     @asynccontextmanager
     async def kept(self) -> AsyncIterator[None]:

@@ -19,6 +19,7 @@ from router.errors import AnswerGone
 from router.ledger.grants import Scope
 from router.ledger.reservations import Replay
 from router.metering import completion_usage, quote_call
+from router.observe.record import current
 from router.people.limits import Passage, prompt_estimate
 from router.receipts import REPLAY_HEADER, answer_headers, stream_end
 from router.streaming import EVENT_STREAM, LiveAnswer, Upstream, open_unless_gone
@@ -77,6 +78,7 @@ class Gateway:
             MiniLLMError: malformed request, unknown model, or failed providers; nothing is charged.
             LedgerError: the account cannot pay, or the idempotency key is taken.
         """
+        current().surface = call.surface.name
         principal = await self._doors.admit(call.header, SCOPES.get(call.surface.name, Scope.CHAT))
         passage = self._doors.enter(principal)
         try:
@@ -94,6 +96,8 @@ class Gateway:
         principal.require_model(request.model)
         passage.count(prompt_estimate(request))
         plan = await self._doors.own_keys(principal, await self._routes.plan(request))
+        record = current()
+        record.model, record.stream = plan.deployments[0].model, request.stream
         quote = quote_call(request, plan.deployments)
 
         client_key = call.header("idempotency-key")

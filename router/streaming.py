@@ -16,6 +16,7 @@ from router.billing import Billing, Ticket
 from router.errors import ClientGone
 from router.ledger.charges import PostedCharge
 from router.metering import StreamMeter
+from router.observe.record import current
 from router.receipts import stream_end
 
 EVENT_STREAM: Final = "text/event-stream"
@@ -88,6 +89,8 @@ class LiveAnswer:
         try:
             await self._upstream.aclose()
         finally:
+            if not self._settling:
+                current().outcome = "client_closed"
             if not self._settling and self._meter.generated:
                 self._keep(
                     self._error_event(

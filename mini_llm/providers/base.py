@@ -11,7 +11,13 @@ from mini_llm.request import Request
 
 
 class UpstreamStream(ABC):
-    """An answer that is arriving; its caller closes it, however it ends."""
+    """An answer that is arriving; its caller closes it, however it ends.
+
+    Attributes:
+        upstream_id: the provider's id of the call, for its support.
+    """
+
+    upstream_id: str | None = None
 
     @abstractmethod
     def batches(self) -> AsyncIterator[list[StreamEvent]]:

@@ -4,24 +4,27 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from typing import Final
 
 from mini_llm.answer import Completion
-from mini_llm.deployment import HOUSE_PARTNER, Deployment
+from mini_llm.deployment import CHAT_NEEDS, HOUSE_PARTNER, Deployment
 from mini_llm.errors import ProviderError, UnknownModel
 from mini_llm.price import Price
 from mini_llm.providers.base import Provider, UpstreamStream
-from mini_llm.providers.openai import OpenAIProvider
+from mini_llm.providers.local_servers import ModelFacts, ask_server
+from mini_llm.providers.openai import EMBEDDING_PATHS, OpenAIProvider
+from mini_llm.providers.wire import Endpoint
 from mini_llm.request import Request
 from mini_llm.transport import Timeouts, Transport
 
-USUAL_SERVERS = {
+USUAL_SERVERS: Final = {
     "Ollama": "http://127.0.0.1:11434/v1",
     "llama.cpp": "http://127.0.0.1:8080/v1",
     "vLLM": "http://127.0.0.1:8000/v1",
     "LM Studio": "http://127.0.0.1:1234/v1",
 }
-PROBE = Timeouts(connect_s=1.0, first_byte_s=1.0, idle_s=1.0)
-UNKNOWN_CONTEXT_TOKENS = 2**20
+PROBE: Final = Timeouts(connect_s=1.0, first_byte_s=1.0, idle_s=1.0, total_s=2.0)
+UNKNOWN_CONTEXT_TOKENS: Final = 2**20
 """Stands for a context that a local server does not tell; it prices nothing, since local calls are free."""
 
 
@@ -37,32 +40,28 @@ class LocalProvider(Provider):
         timeouts: Timeouts | None = None,
     ) -> None:
         self.name = name
-        self.surfaces = frozenset({"chat"})
-        self._http, self._servers = http, tuple(servers)
-        self._timeouts = timeouts
+        urls = tuple(dict.fromkeys(url.rstrip("/") for url in servers))
+        self._servers = {
+            url: OpenAIProvider(name, url, http, paths=EMBEDDING_PATHS, timeouts=timeouts) for url in urls
+        }
+        self.surfaces = frozenset(EMBEDDING_PATHS).intersection(
+            *(server.surfaces for server in self._servers.values())
+        )
+        self._probe = Endpoint(name, http, {}, PROBE)
         self._serving: dict[str, OpenAIProvider] = {}
+        self._facts: dict[str, dict[str, ModelFacts]] = {url: {} for url in urls}
 
     async def discover(self) -> Sequence[Deployment]:
-        """Asks each server for its models; one that is not there is passed over."""
-        found = await asyncio.gather(*map(self._probe, self._servers))
+        """Asks each server for its models and what they can do; one that is not there is passed over."""
+        await asyncio.gather(*map(self._look, self._servers))
         self._serving = {}
-        for url, models in zip(self._servers, found, strict=True):
-            server = OpenAIProvider(self.name, url, self._http, timeouts=self._timeouts)
-            for model in models:
-                self._serving.setdefault(model, server)
-        return [
-            Deployment(
-                id=f"{self.name}/{model}",
-                model=model,
-                provider=self.name,
-                upstream_model=model,
-                partner_id=HOUSE_PARTNER,
-                price=Price(0, 0),
-                context_tokens=UNKNOWN_CONTEXT_TOKENS,
-                max_output_tokens=None,
-            )
-            for model in self._serving
-        ]
+        deployments = []
+        for url, server in self._servers.items():
+            for model, facts in self._facts[url].items():
+                if model not in self._serving:
+                    self._serving[model] = server
+                    deployments.append(self._deployment(model, facts))
+        return deployments
 
     async def complete(self, request: Request, deployment: Deployment) -> Completion:
         """See ``Provider.complete``."""
@@ -78,9 +77,22 @@ class LocalProvider(Provider):
         except KeyError:  # it went away between look-up and call
             raise UnknownModel(deployment.model, tuple(self._serving)) from None
 
-    async def _probe(self, url: str) -> list[str]:
-        server = OpenAIProvider(self.name, url, self._http, timeouts=PROBE)
+    async def _look(self, url: str) -> None:
+        """What one server has now; models that it had before are not asked about again."""
         try:
-            return await server.model_names()
+            self._facts[url] = await ask_server(self._probe, url, self._facts[url])
         except ProviderError:
-            return []
+            self._facts[url] = {}
+
+    def _deployment(self, model: str, facts: ModelFacts) -> Deployment:
+        return Deployment(
+            id=f"{self.name}/{model}",
+            model=model,
+            provider=self.name,
+            upstream_model=model,
+            partner_id=HOUSE_PARTNER,
+            price=Price(0, 0),
+            context_tokens=facts.context_tokens or UNKNOWN_CONTEXT_TOKENS,
+            max_output_tokens=None,
+            capabilities=CHAT_NEEDS if facts.capabilities is None else facts.capabilities,
+        )

@@ -5,40 +5,34 @@ Source: https://platform.openai.com/docs/api-reference
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
-from typing import Any, Final
+from collections.abc import Mapping
+from typing import Final
+from urllib.parse import quote
 
-from pydantic_core import from_json
-
-from mini_llm.answer import Completion, StreamEvent
+from mini_llm.answer import Completion
 from mini_llm.deployment import Deployment
-from mini_llm.errors import (
-    UpstreamProtocolError,
-    UpstreamTimeout,
-    UpstreamUnreachable,
-    refusal,
-)
+from mini_llm.errors import UpstreamProtocolError
 from mini_llm.providers.base import Provider, UpstreamStream
+from mini_llm.providers.counting import Counting, CountingReader
+from mini_llm.providers.limits import OPENAI_LIMITS, LimitHeaders
+from mini_llm.providers.wire import Endpoint
 from mini_llm.request import Request
 from mini_llm.surfaces import SURFACES
 from mini_llm.surfaces.base import Dialect, StreamReader
-from mini_llm.transport import (
-    AnswerTooLong,
-    Timeouts,
-    Transport,
-    TransportFailure,
-    TransportTimeout,
-    UpstreamResponse,
-)
+from mini_llm.transport import Timeouts, Transport
 
-MAX_ANSWER_BYTES: Final = 64 * 2**20
-MAX_ERROR_BYTES: Final = 64 * 2**10
-OK: Final = 200
+CHAT_PATHS: Final[Mapping[str, str]] = {"chat": "/chat/completions"}
+EMBEDDING_PATHS: Final = {**CHAT_PATHS, "embeddings": "/embeddings"}
+OPENAI_PATHS: Final = {**EMBEDDING_PATHS, "responses": "/responses"}
+PLAIN: Final = Dialect()
 
 
 class OpenAIProvider(Provider):
-    """One address that speaks OpenAI's API."""
+    """One address that speaks OpenAI's API.
+
+    ``paths`` says which formats it takes and where, after ``base_url``; ``{model}`` in a path is the
+    deployment's upstream name, and ``query`` follows every one.
+    """
 
     def __init__(
         self,
@@ -46,37 +40,43 @@ class OpenAIProvider(Provider):
         base_url: str,
         http: Transport,
         *,
-        api_key: str | None = None,
-        dialect: Dialect | None = None,
+        headers: Mapping[str, str] | None = None,
+        paths: Mapping[str, str] = CHAT_PATHS,
+        query: str = "",
+        dialect: Dialect = PLAIN,
+        counting: Counting | None = None,
+        limits: tuple[LimitHeaders, ...] = OPENAI_LIMITS,
+        id_header: str = "x-request-id",
         timeouts: Timeouts | None = None,
     ) -> None:
         self.name = name
-        self.surfaces = frozenset({"chat"})
-        self._url = base_url.rstrip("/")
-        self._http = http
-        self._dialect = dialect or Dialect()
-        self._timeouts = timeouts or Timeouts()
-        self._headers = {"content-type": "application/json", "accept-encoding": "identity"}
-        if api_key:
-            self._headers["authorization"] = f"Bearer {api_key}"
+        # A format that no surface reads is not offered.
+        self._paths = {surface: path for surface, path in paths.items() if surface in SURFACES}
+        self.surfaces = frozenset(self._paths)
+        self._base, self._query = base_url.rstrip("/"), f"?{query}" if query else ""
+        self._dialect, self._counting = dialect, counting
+        self._endpoint = Endpoint(
+            name, http, headers or {}, timeouts or Timeouts(), limits=limits, id_header=id_header
+        )
+        self._urls: dict[tuple[str, str], str] = {}
 
     async def complete(self, request: Request, deployment: Deployment) -> Completion:
         """See ``Provider.complete``."""
-        response = await self._send(request, deployment)
+        url, body = self._call(request, deployment)
+        answer, upstream_id = await self._endpoint.whole(url, body)
         try:
-            with provider_failures(self.name):
-                body = await response.read(MAX_ANSWER_BYTES)
-        finally:
-            await response.aclose()
-        return SURFACES[request.surface].read_answer(self.name, body)
+            read = SURFACES[request.surface].read_answer(self.name, answer)
+        except UpstreamProtocolError:
+            self._endpoint.raise_hidden_error(answer)
+            raise
+        completion = Completion(read.body, read.usage, read.text_bytes, upstream_id)
+        if self._counting and request.surface == "chat":
+            return self._counting.recount(completion)
+        return completion
 
     async def open_stream(self, request: Request, deployment: Deployment) -> UpstreamStream:
         """See ``Provider.open_stream``."""
-        response = await self._send(request, deployment)
-        if not (response.header("content-type") or "").startswith("text/event-stream"):
-            await response.aclose()
-            raise UpstreamProtocolError(self.name, "a stream was asked for and something else came")
-        return WireStream(self.name, response, SURFACES[request.surface].reader(self.name))
+        return await self._endpoint.stream(*self._call(request, deployment), self._reader(request.surface))
 
     async def model_names(self) -> list[str]:
         """The models that the server lists.
@@ -84,83 +84,23 @@ class OpenAIProvider(Provider):
         Raises:
             ProviderError: it does not answer, or not with a list of models.
         """
-        with provider_failures(self.name):
-            response = await self._http.send(
-                "GET", f"{self._url}/models", self._headers, None, self._timeouts
-            )
-            try:
-                body = await response.read(MAX_ANSWER_BYTES)
-            finally:
-                await response.aclose()
+        listed = await self._endpoint.get_json(f"{self._base}/models{self._query}")
         try:
-            return [str(model["id"]) for model in from_json(body)["data"]]
-        except (ValueError, KeyError, TypeError):
+            return [str(model["id"]) for model in listed["data"]]
+        except (KeyError, TypeError):
             raise UpstreamProtocolError(self.name, "GET /models has no list of models") from None
 
-    async def _send(self, request: Request, deployment: Deployment) -> UpstreamResponse:
-        """Sends the call and returns the open response of a provider that accepted it."""
+    def _reader(self, surface: str) -> StreamReader:
+        if self._counting and surface == "chat":
+            return CountingReader(self.name, self._counting)
+        return SURFACES[surface].reader(self.name)
+
+    def _call(self, request: Request, deployment: Deployment) -> tuple[str, bytes]:
+        """Address and body of a call."""
+        model = deployment.upstream_model
+        url = self._urls.get((request.surface, model))
+        if url is None:
+            path = self._paths[request.surface].replace("{model}", quote(model, safe=""))
+            url = self._urls[request.surface, model] = f"{self._base}{path}{self._query}"
         cap = deployment.output_cap(request.output_cap)
-        body = SURFACES[request.surface].upstream_body(request, deployment.upstream_model, cap, self._dialect)
-        with provider_failures(self.name):
-            response = await self._http.send(
-                "POST", f"{self._url}/chat/completions", self._headers, body, self._timeouts
-            )
-        if response.status == OK:
-            return response
-        try:
-            with provider_failures(self.name):
-                complaint = await response.read(MAX_ERROR_BYTES)
-        finally:
-            await response.aclose()
-        raise refusal(self.name, response.status, json_or_none(complaint), response.header("retry-after"))
-
-
-class WireStream(UpstreamStream):
-    """A provider's events, read by the surface that they are in."""
-
-    def __init__(self, provider: str, response: UpstreamResponse, reader: StreamReader) -> None:
-        self._provider, self._response, self._reader = provider, response, reader
-
-    async def batches(self) -> AsyncIterator[list[StreamEvent]]:
-        """See ``UpstreamStream.batches``."""
-        room_bytes = MAX_ANSWER_BYTES
-        with provider_failures(self._provider):
-            async for data in self._response.pieces():
-                room_bytes -= len(data)
-                if room_bytes < 0:
-                    raise AnswerTooLong(MAX_ANSWER_BYTES)
-                if events := self._reader.feed(data):
-                    yield events
-                if self._reader.failure:  # what came before the error still came
-                    raise self._reader.failure
-        if events := self._reader.end():
-            yield events
-        if self._reader.failure:
-            raise self._reader.failure
-
-    async def aclose(self) -> None:
-        """See ``UpstreamStream.aclose``."""
-        await self._response.aclose()
-
-
-@contextmanager
-def provider_failures(provider: str) -> Iterator[None]:
-    """Turns failures of the transport into typed errors. No connection in time counts as unreachable."""
-    try:
-        yield
-    except TransportTimeout as error:
-        if error.stage == "connect":
-            raise UpstreamUnreachable(provider, "no connection in time") from error
-        raise UpstreamTimeout(provider, error.seconds) from error
-    except TransportFailure as error:
-        raise UpstreamUnreachable(provider, error.reason) from error
-    except AnswerTooLong as error:
-        raise UpstreamProtocolError(provider, f"more than {error.limit_bytes} bytes") from None
-
-
-def json_or_none(data: bytes) -> Any:
-    """A body as JSON, None if it is none."""
-    try:
-        return from_json(data)
-    except ValueError:
-        return None
+        return url, SURFACES[request.surface].upstream_body(request, model, cap, self._dialect)

@@ -1,66 +1,74 @@
-"""The companies, one row each."""
+"""Every kind of provider by its ``type``: companies, the servers of this machine, what plugins add."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final
+
+from pydantic import SecretStr
 
 from mini_llm.config import ProviderConfig
 from mini_llm.errors import ConfigError
 from mini_llm.providers.base import Provider
+from mini_llm.providers.companies import OPENAI_STYLE
+from mini_llm.providers.company import Company, Factory, timeouts
 from mini_llm.providers.local import USUAL_SERVERS, LocalProvider
-from mini_llm.providers.openai import OpenAIProvider
-from mini_llm.surfaces.base import Dialect
-from mini_llm.transport import Timeouts, Transport
+from mini_llm.providers.plugins import load_plugin, plugin_names
+from mini_llm.transport import Transport
 
-Factory = Callable[[str, ProviderConfig, Transport], Provider]
+NO_ENVIRONMENT: Final[Mapping[str, str]] = MappingProxyType({})
+COMPANIES: Final[dict[str, Company]] = {company.type: company for company in OPENAI_STYLE}
+"""The rows that this package brings."""
 
 
-def openai_compatible(home_url: str, cap_field: str = "max_tokens") -> Factory:
-    """A row for a company that speaks OpenAI's API at ``home_url`` and limits completions by ``cap_field``.
+def build_providers(
+    configs: Mapping[str, ProviderConfig], http: Transport, environ: Mapping[str, str] = NO_ENVIRONMENT
+) -> dict[str, Provider]:
+    """Makes the providers of a configuration; ``http`` stays the caller's to close.
 
-    Configured with a ``base_url``, it is some other server: all of those know ``max_tokens``.
+    Raises:
+        ConfigError: an unknown type, a plugin that does not work, a missing address or key.
     """
+    return {name: build_provider(name, config, http, environ) for name, config in configs.items()}
 
-    def make(name: str, config: ProviderConfig, http: Transport) -> Provider:
-        return OpenAIProvider(
-            name,
-            str(config.base_url or home_url),
-            http,
-            api_key=config.api_key.get_secret_value() if config.api_key else None,
-            dialect=Dialect(
-                cap_field=config.cap_field or ("max_tokens" if config.base_url else cap_field),
-                continuous_usage=config.continuous_usage,
-            ),
-            timeouts=_timeouts(config),
-        )
 
-    return make
+def build_provider(
+    name: str, config: ProviderConfig, http: Transport, environ: Mapping[str, str] = NO_ENVIRONMENT
+) -> Provider:
+    """Makes one provider.
+
+    A company's key comes from the configuration, else from its variable of ``environ``; a ``base_url`` beside
+    the company's own gets only a key that was written for it.
+
+    Raises:
+        ConfigError: as ``build_providers``.
+    """
+    factory = find(name, config.type)
+    if isinstance(factory, Company) and config.api_key is None and factory.key_variable:
+        key = environ.get(factory.key_variable)
+        if key and (config.base_url is None or factory.url is None):
+            config = config.model_copy(update={"api_key": SecretStr(key)})
+    return factory(name, config, http)
+
+
+def find(name: str, kind: str) -> Factory:
+    """What makes providers of a type.
+
+    Raises:
+        ConfigError: nothing does, or its plugin does not work.
+    """
+    if kind == "local":
+        return _local
+    if kind in COMPANIES:
+        return COMPANIES[kind]
+    plugins = plugin_names()
+    if kind not in plugins:
+        known = ", ".join(sorted({"local", *COMPANIES, *plugins}))
+        raise ConfigError(f"providers.{name}.type", f"{kind!r} is unknown; there is: {known}")
+    return load_plugin(f"providers.{name}.type", kind)
 
 
 def _local(name: str, config: ProviderConfig, http: Transport) -> Provider:
     servers = [str(url) for url in config.servers] if config.servers else list(USUAL_SERVERS.values())
-    return LocalProvider(name, http, servers=servers, timeouts=_timeouts(config))
-
-
-def _timeouts(config: ProviderConfig) -> Timeouts:
-    return Timeouts(config.connect_timeout_s, config.read_timeout_s, config.read_timeout_s)
-
-
-ROWS: dict[str, Factory] = {
-    "openai": openai_compatible("https://api.openai.com/v1", cap_field="max_completion_tokens"),
-    "local": _local,
-}
-
-
-def build_providers(configs: Mapping[str, ProviderConfig], http: Transport) -> dict[str, Provider]:
-    """Makes the providers of a configuration; ``http`` stays the caller's to close.
-
-    Raises:
-        ConfigError: an unknown type.
-    """
-    for name, provider in configs.items():
-        if provider.type not in ROWS:
-            raise ConfigError(
-                f"providers.{name}.type", f"{provider.type!r} is unknown; there is: {', '.join(ROWS)}"
-            )
-    return {name: ROWS[item.type](name, item, http) for name, item in configs.items()}
+    return LocalProvider(name, http, servers=servers, timeouts=timeouts(config))

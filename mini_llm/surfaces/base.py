@@ -42,11 +42,15 @@ class Dialect:
         cap_field: request field of chat that limits the completion.
         asks_usage: a chat stream is asked for usage (``stream_options``), which some servers refuse.
         continuous_usage: asked for in every chunk (vLLM's ``continuous_usage_stats``).
+        renames: fields of chat that it knows by another name, as (ours, its).
+        drops: fields of chat that it refuses and that say nothing to the model; they are left out.
     """
 
     cap_field: str = "max_tokens"
     asks_usage: bool = True
     continuous_usage: bool = False
+    renames: tuple[tuple[str, str], ...] = ()
+    drops: frozenset[str] = frozenset()
 
 
 class StreamReader(ABC):

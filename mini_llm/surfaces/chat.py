@@ -42,7 +42,14 @@ class ChatSurface(Surface):
         fields["model"] = upstream_model
         if output_cap is not None:
             fields[dialect.cap_field] = output_cap
-        if request.stream and dialect.asks_usage:
+        for name in dialect.drops & fields.keys():
+            del fields[name]
+        for ours, theirs in dialect.renames:
+            if ours in fields:
+                fields[theirs] = fields.pop(ours)
+        if request.stream and not dialect.asks_usage:
+            fields.pop("stream_options", None)
+        elif request.stream:
             options = {**(request.fields.get("stream_options") or {}), "include_usage": True}
             fields["stream_options"] = options
             if dialect.continuous_usage:
@@ -145,11 +152,11 @@ class ChatReader(StreamReader):
         chunk = _json_or_none(data)
         if not isinstance(chunk, dict):
             raise UpstreamProtocolError(self.provider, "an event of the stream is no JSON object")
-        if chunk.get("error"):
+        if chunk.get("error") or chunk.get("object") == "error":
             raise refusal(self.provider, 0, chunk)
         choices = _choices(chunk)
         texts = [length for choice in choices if (length := text_bytes(choice.get("delta")))]
-        usage = Usage.from_openai(chunk.get("usage"))
+        usage = self.usage(chunk)
         return StreamEvent(
             raw,
             usage=usage,
@@ -158,6 +165,10 @@ class ChatReader(StreamReader):
             finished=sum(1 for choice in choices if choice.get("finish_reason")),
             bare_usage=usage is not None and not choices,
         )
+
+    def usage(self, chunk: Mapping[str, Any]) -> Usage | None:
+        """What a chunk says about tokens; companies that say it elsewhere have a reader of their own."""
+        return Usage.from_openai(chunk.get("usage"))
 
 
 class _AsItIs(StreamTranslator):

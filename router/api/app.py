@@ -57,6 +57,7 @@ def create_api(settings: Settings, observer: Observer, drain: Drain) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         engine = open_database(settings.ledger_url)
         ledger = Ledger(engine)
+        ledger.committed = observer.metrics.committed
         config = settings.config
         terms = OwnKeyTerms(config.providers, config.policy.byok_fee_bps)
         app.state.settings, app.state.ledger = settings, ledger

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -19,6 +20,7 @@ from router.api import people_errors
 from router.api.answer import INVALID, UPSTREAM, ErrorAnswer
 from router.ledger import errors as books
 from router.observe.logs import describe
+from router.observe.record import current
 
 log = logging.getLogger(__name__)
 
@@ -59,8 +61,7 @@ def _refused(error: sdk.UpstreamRefused) -> ErrorAnswer:
         message = error.detail or "The provider refused the request as malformed."
         return ErrorAnswer(400, INVALID, error.code or "upstream_refused", message, error.param)
     if error.status in _BUSY:
-        after = error.retry_after or ""
-        headers = {"retry-after": after} if after.isascii() and after.isprintable() and after else {}
+        headers = {} if error.retry_after is None else {"retry-after": str(math.ceil(error.retry_after))}
         message = "The provider is busy; nothing was charged. Try again later."
         return ErrorAnswer(503, UPSTREAM, "upstream_busy", message, headers=headers)
     if error.status in (408, 504):
@@ -124,8 +125,11 @@ def told(error: Exception) -> ErrorAnswer:
     """The answer to whatever a request raised; an untyped error is a fault, logged without its words."""
     for kind in type(error).__mro__:
         if (answer := ANSWERS.get(kind)) is not None:
-            return answer(error)
+            said = answer(error)
+            current().outcome = said.code
+            return said
     log.error("fault: %s", describe(error))
+    current().outcome = "internal_error"
     message = "The router failed. If this call was charged, GET /v1/account shows it."
     return ErrorAnswer(500, "server_error", "internal_error", message)
 

@@ -59,7 +59,7 @@ class Front:
         enter(record)
         self._observer.began(record, scope["method"], scope["path"])
         running = self._drain.enter()
-        answer = _Answer(send, record, self._headers)
+        answer = _Answer(send, record, self._observer, self._headers)
         try:
             if (refusal := self._refusal(scope, headers)) is not None:
                 raise refusal
@@ -98,16 +98,20 @@ class Front:
 class _Answer:
     """The way out: adds the headers that every answer has, and knows whether it has begun."""
 
-    __slots__ = ("_headers", "_record", "_send")
+    __slots__ = ("_headers", "_observer", "_record", "_send")
 
-    def __init__(self, send: Send, record: CallRecord, headers: list[tuple[bytes, bytes]]) -> None:
-        self._send, self._record, self._headers = send, record, headers
+    def __init__(
+        self, send: Send, record: CallRecord, observer: Observer, headers: list[tuple[bytes, bytes]]
+    ) -> None:
+        self._send, self._record, self._observer, self._headers = send, record, observer, headers
 
     async def send(self, message: Message) -> None:
         """ASGI's send."""
         if message["type"] == "http.response.start":
             record = self._record
             record.status = message["status"]
+            if record.stream and record.status == 200:
+                self._observer.streaming(record)
             own = message.get("headers", ())
             message["headers"] = [*own, (b"x-request-id", record.request_id.encode()), *self._headers]
             if not any(name == b"cache-control" for name, _ in own):
@@ -116,9 +120,7 @@ class _Answer:
 
     async def refuse(self, answer: ErrorAnswer) -> None:
         """Sends an error; an answer that has begun is left without an end, and the server hangs up."""
-        record = self._record
-        record.outcome = answer.code
-        if record.status:
+        if self._record.status:
             return
         body = answer.body()
         headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]

@@ -13,6 +13,7 @@ import asyncio
 import contextlib
 import logging
 import threading
+import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
@@ -64,12 +65,16 @@ class Ledger:
 
     Args:
         engine: from `router.db.open_database`.
+
+    Attributes:
+        committed: is told of each commit, in the writer's thread: operations, seconds.
     """
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
         self.commits = 0
         self.operations = 0
+        self.committed: Callable[[int, float], None] = _nobody
         self._writing = writing(engine)
         self._reading = reading(engine)
         self._queue: SimpleQueue[_Job | None] = SimpleQueue()
@@ -116,6 +121,11 @@ class Ledger:
         with self._reading.begin() as connection:
             return operation(connection)
 
+    @property
+    def waiting(self) -> int:
+        """Operations that wait for the next commit, about."""
+        return self._queue.qsize()
+
     def close(self) -> None:
         """Commits what was submitted, then stops the writer."""
         with self._closing:
@@ -141,7 +151,9 @@ class Ledger:
         while open_:
             jobs, open_ = self._next_group()
             if jobs:
+                began_s = time.perf_counter()
                 self._commit(jobs)
+                self.committed(len(jobs), time.perf_counter() - began_s)
                 self._deliver(jobs)
 
     def _next_group(self) -> tuple[list[_Job], bool]:
@@ -183,6 +195,10 @@ class Ledger:
         for loop, group in by_loop.items():
             with contextlib.suppress(RuntimeError):  # the loop was closed: nobody waits any more
                 loop.call_soon_threadsafe(_deliver_all, group)
+
+
+def _nobody(_operations: int, _seconds: float) -> None:
+    pass
 
 
 def _deliver_all(jobs: list[_Job]) -> None:

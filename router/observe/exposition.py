@@ -23,14 +23,11 @@ class Gauges:
     Attributes:
         ready: the router takes calls.
         queue_depth: operations that wait for the ledger's writer.
-        commits, operations: of the ledger's writer since it started.
         breakers: state of each deployment's breaker: 0 closed, 1 half open, 2 open.
     """
 
     ready: bool
     queue_depth: int
-    commits: int
-    operations: int
     breakers: Mapping[str, int] = field(default_factory=dict)
 
 
@@ -68,14 +65,14 @@ def _families(metrics: Metrics, gauges: Gauges) -> Iterator[Metric]:
     )
     yield _histogram("vibes_reserve_seconds", "Wait for the commit before a call.", {(): metrics.reserve})
     yield _histogram("vibes_charge_seconds", "Wait for the commit after a call.", {(): metrics.charge})
+    yield _histogram("vibes_ledger_commit_seconds", "Duration of commits.", {(): metrics.commit})
+    yield _histogram("vibes_ledger_group_size", "Operations in one commit.", {(): metrics.group})
     yield GaugeMetricFamily("vibes_requests_in_flight", "Requests being served.", metrics.in_flight)
     yield GaugeMetricFamily("vibes_streams_in_flight", "Streams being served.", metrics.streams)
     yield GaugeMetricFamily("vibes_ready", "1 if the router takes calls.", int(gauges.ready))
     yield GaugeMetricFamily(
         "vibes_ledger_queue_depth", "Operations waiting for a commit.", gauges.queue_depth
     )
-    yield CounterMetricFamily("vibes_ledger_commits", "Commits of the ledger.", gauges.commits)
-    yield CounterMetricFamily("vibes_ledger_operations", "Operations in them.", gauges.operations)
     breakers = GaugeMetricFamily(
         "vibes_breaker_state", "0 closed, 1 half open, 2 open.", labels=("deployment",)
     )

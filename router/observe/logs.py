@@ -34,8 +34,8 @@ class JsonFormatter(logging.Formatter):
             "logger": record.name,
             "message": record.getMessage(),
         }
-        if (call := current()) is not None:
-            line["request_id"] = call.request_id
+        if request_id := current().request_id:
+            line["request_id"] = request_id
         if record.exc_info and record.exc_info[1] is not None:
             line["exception"] = describe(record.exc_info[1])
         return _ENCODE(line)
@@ -106,7 +106,6 @@ class CallLog:
 
 def call_fields(record: CallRecord) -> dict[str, Any]:
     """What is told of a call; fields without a value are left out."""
-    attempts = record.attempts
     usage = record.usage
     fields: dict[str, Any] = {
         "at": _utc(time.time()),
@@ -119,10 +118,8 @@ def call_fields(record: CallRecord) -> dict[str, Any]:
         "account": record.account_idx,
         "key": record.key_id,
         "model": record.model,
-        "deployment": attempts[-1].deployment if attempts else None,
-        "attempts": [f"{tried.deployment}:{tried.outcome}" for tried in attempts]
-        if len(attempts) > 1
-        else None,
+        "deployment": record.deployment,
+        "failed": [f"{tried.deployment}:{tried.outcome}" for tried in record.failed] or None,
         "stream": record.stream or None,
         "status": record.status,
         "outcome": record.outcome,

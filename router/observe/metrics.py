@@ -16,6 +16,14 @@ LABEL_LIMIT: Final = 2000
 """Most combinations of labels that one counter keeps."""
 SECONDS: Final = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60, 120, 300)
 GROUPS: Final = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+PARTS: Final = (
+    ("cached", "cached_tokens"),
+    ("cache_write", "cache_write_tokens"),
+    ("reasoning", "reasoning_tokens"),
+    ("audio_prompt", "audio_prompt_tokens"),
+    ("audio_completion", "audio_completion_tokens"),
+)
+"""Kinds of tokens that prompt and completion contain."""
 _NS: Final = 1e-9
 
 Labels = tuple[str, ...]
@@ -68,6 +76,7 @@ class Metrics:
         seconds: whole duration, by surface.
         reserve, charge: waits for the two commits of a call, seconds.
         outcomes: paid calls by "ok" or the code of their error; `stream_ends` those of streams alone.
+        commit, group: duration and size of the ledger's commits.
         in_flight, streams: requests and streams that are being served.
     """
 
@@ -81,19 +90,26 @@ class Metrics:
         self.stream_ends = Counter("outcome")
         self.seconds: dict[str, Histogram] = {}
         self.reserve, self.charge = Histogram(SECONDS), Histogram(SECONDS)
+        self.commit, self.group = Histogram(SECONDS), Histogram(GROUPS)
         self.in_flight = self.streams = 0
+
+    def committed(self, operations: int, seconds: float) -> None:
+        """Counts a commit of the ledger; its writer thread alone calls this."""
+        self.group.observe(operations)
+        self.commit.observe(seconds)
 
     def count(self, record: CallRecord) -> None:
         """Counts a request that has ended."""
         surface, model = record.surface, record.model or OTHER
-        attempts = record.attempts
-        provider = attempts[-1].provider if attempts else ""
+        provider = record.provider or ""
         self.requests.add((surface, model if surface else "", provider, str(record.status)))
         seconds = self.seconds.get(surface)
         if seconds is None:
             seconds = self.seconds[surface] = Histogram(SECONDS)
-        for attempt in attempts:
+        for attempt in record.failed:
             self.attempts.add((attempt.deployment, attempt.provider, attempt.outcome))
+        if record.deployment is not None:
+            self.attempts.add((record.deployment, provider, "answered"))
         if surface:
             self.outcomes.add((surface, record.outcome))
             self._count_money(record, model)
@@ -104,13 +120,17 @@ class Metrics:
             self.reserve.observe(record.reserve_ns * _NS)
         if record.charge_ns:
             self.charge.observe(record.charge_ns * _NS)
-        if record.stream:
+        if record.streaming:
+            self.streams -= 1
             self.stream_ends.add((record.outcome,))
         usage = record.usage
         if usage is None:
             return
         self.tokens.add((model, "prompt"), usage.prompt_tokens)
         self.tokens.add((model, "completion"), usage.completion_tokens)
+        for kind, name in PARTS:
+            if tokens := getattr(usage, name):
+                self.tokens.add((model, kind), tokens)
         if record.charge_base:
             self.charged_base.add((model,), record.charge_base)
         if record.lost_base:

@@ -38,6 +38,11 @@ class Observer:
         if self.tracer is not None:
             self.tracer.began(record, method, path)
 
+    def streaming(self, record: CallRecord) -> None:
+        """A streaming answer begins."""
+        record.streaming = True
+        self.metrics.streams += 1
+
     def ended(self, record: CallRecord) -> None:
         """It has been answered, or its client is gone."""
         metrics = self.metrics

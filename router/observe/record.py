@@ -14,37 +14,13 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from mini_llm.price import Usage
+from mini_llm.routing.routes import Attempt
 
 REQUEST_ID: Final = "x-request-id"
 TRACEPARENT: Final = "traceparent"
 OTHER: Final = "other"
 _WELL_FORMED: Final = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 _TRACEPARENT: Final = re.compile(r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
-
-
-@dataclass(slots=True)
-class AttemptRecord:
-    """One try at one provider.
-
-    Attributes:
-        deployment: its id.
-        provider: its provider's name.
-        outcome: "answered", or the name of the error.
-        started_ns, ended_ns: `time.perf_counter_ns`.
-        span: its trace span, if traces are on.
-    """
-
-    deployment: str
-    provider: str
-    outcome: str = ""
-    started_ns: int = field(default_factory=time.perf_counter_ns)
-    ended_ns: int = 0
-    span: Any = None
-
-    def end(self, outcome: str) -> None:
-        """Says how it went; the first word counts."""
-        if not self.ended_ns:
-            self.outcome, self.ended_ns = outcome, time.perf_counter_ns()
 
 
 @dataclass(slots=True)
@@ -66,7 +42,10 @@ class CallRecord:
         charge_base: what the account paid, base units.
         lost_base: used and not charged, the operator's loss, base units.
         reserve_ns, charge_ns: waits for the two commits, nanoseconds.
-        attempts: tries at providers, in order.
+        upstream_ns, answered_ns: when the providers were asked, and when they had answered or failed.
+        failed: tries that failed, in order.
+        deployment, provider: who answered.
+        streaming: a streaming answer has begun.
         span: the trace span, if traces are on.
     """
 
@@ -86,8 +65,34 @@ class CallRecord:
     lost_base: int = 0
     reserve_ns: int = 0
     charge_ns: int = 0
-    attempts: list[AttemptRecord] = field(default_factory=list)
+    upstream_ns: int = 0
+    answered_ns: int = 0
+    failed: tuple[Attempt, ...] = ()
+    deployment: str | None = None
+    provider: str | None = None
+    streaming: bool = False
     span: Any = None
+
+    def reserved(self, account_idx: int, key_id: str | None, call_id: str, wait_ns: int) -> None:
+        """The quote is reserved; providers are asked next."""
+        self.account_idx, self.key_id, self.call_id = account_idx, key_id, call_id
+        self.reserve_ns = wait_ns
+        self.upstream_ns = time.perf_counter_ns()
+
+    def answered(self, deployment: str, provider: str, failed: tuple[Attempt, ...]) -> None:
+        """A provider has answered; its charge is posted next."""
+        self.deployment, self.provider, self.failed = deployment, provider, failed
+        self.answered_ns = time.perf_counter_ns()
+
+    def charged(self, usage: Usage, charge_base: int, lost_base: int) -> None:
+        """The charge is posted."""
+        self.usage, self.charge_base, self.lost_base = usage, charge_base, lost_base
+        self.charge_ns = time.perf_counter_ns() - self.answered_ns
+
+    def released(self, reason: str, failed: tuple[Attempt, ...]) -> None:
+        """Nothing is charged; `reason` is the name of an error."""
+        self.outcome, self.failed = reason, failed
+        self.answered_ns = time.perf_counter_ns()
 
     def outgoing(self) -> dict[str, str]:
         """Headers that tell a provider which request this is."""
@@ -102,9 +107,9 @@ enter = _CURRENT.set
 """Makes a record the current one of this task and of the tasks that it starts."""
 
 
-def current() -> CallRecord | None:
-    """The request that the running task serves, None outside of one."""
-    return _CURRENT.get()
+def current() -> CallRecord:
+    """The request that the running task serves; outside of one, a record that nobody reads."""
+    return _CURRENT.get() or CallRecord("")
 
 
 def new_record(request_id: bytes | None, traceparent: bytes | None) -> CallRecord:

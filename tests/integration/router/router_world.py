@@ -174,6 +174,14 @@ class World:
         return User(idx, self.ledger.run(fund), self.router.url, self.ledger)
 
 
+def read_when(file: Path, text: str) -> str:
+    """A file's text once it holds `text`, or what it holds after a while without it."""
+    deadline = time.monotonic() + 15
+    while text not in (content := file.read_text()) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return content
+
+
 def make_world(folder: Path, upstream: Upstream) -> World:
     """Starts a router with a ledger of its own in a folder."""
     (folder / "config.json").write_text(json.dumps(config(upstream.url, upstream.url)))

@@ -1,0 +1,140 @@
+"""A company's API as data: what a row of the registry says."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+
+from mini_llm.config import ProviderConfig
+from mini_llm.errors import ConfigError
+from mini_llm.providers.base import Provider
+from mini_llm.providers.counting import Counting
+from mini_llm.providers.limits import OPENAI_LIMITS, LimitHeaders
+from mini_llm.providers.openai import CHAT_PATHS, PLAIN, OpenAIProvider
+from mini_llm.surfaces.base import Dialect
+from mini_llm.transport import Timeouts, Transport
+
+Factory = Callable[[str, ProviderConfig, Transport], Provider]
+"""Makes the provider of a configured name; a ``Company`` is one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wiring:
+    """What a provider is made from.
+
+    Attributes:
+        company: its row.
+        name: as configured.
+        base_url: its address, without a slash at the end.
+        headers: key and fixed headers of every call.
+        dialect: the row's, with what the configuration says otherwise.
+        timeouts: of every call.
+        http: what it speaks through; stays its maker's to close.
+    """
+
+    company: Company
+    name: str
+    base_url: str
+    headers: Mapping[str, str]
+    dialect: Dialect
+    timeouts: Timeouts
+    http: Transport
+
+
+def openai_wire(wiring: Wiring) -> Provider:
+    """A provider that speaks OpenAI's format."""
+    company = wiring.company
+    return OpenAIProvider(
+        wiring.name,
+        wiring.base_url,
+        wiring.http,
+        headers=wiring.headers,
+        paths=company.paths,
+        query=company.query,
+        dialect=wiring.dialect,
+        counting=company.counting,
+        limits=company.limits,
+        id_header=company.id_header,
+        timeouts=wiring.timeouts,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Company:
+    """One row of the registry.
+
+    Attributes:
+        type: what ``type`` in the configuration says.
+        title: the company's own name.
+        source: the documentation that the row was made from.
+        url: its API, None if each customer has an address of their own, which ``base_url`` must then name.
+        key_variable: environment variable that holds its key, as its documentation or SDK names it.
+        key_header: header that carries the key, lower case.
+        key_prefix: what stands before the key.
+        headers: fixed headers.
+        paths: formats that it takes untouched, and their paths after ``url``; ``{model}`` is filled in.
+        query: query string of every call.
+        dialect: how its chat differs in what it is sent.
+        counting: how its token counts differ, None if they do not.
+        limits: headers that tell its rate limits.
+        id_header: header that names the call for its support.
+        lacks: needs (``mini_llm.request.Need``) that no model of it serves over this API.
+        wire: makes the provider; another than OpenAI's format has a class of its own.
+    """
+
+    type: str
+    title: str
+    source: str
+    url: str | None
+    key_variable: str | None
+    key_header: str = "authorization"
+    key_prefix: str = "Bearer "
+    headers: tuple[tuple[str, str], ...] = ()
+    paths: Mapping[str, str] = field(default_factory=lambda: CHAT_PATHS)
+    query: str = ""
+    dialect: Dialect = PLAIN
+    counting: Counting | None = None
+    limits: tuple[LimitHeaders, ...] = OPENAI_LIMITS
+    id_header: str = "x-request-id"
+    lacks: frozenset[str] = frozenset()
+    wire: Callable[[Wiring], Provider] = openai_wire
+
+    def __call__(self, name: str, config: ProviderConfig, http: Transport) -> Provider:
+        """Makes the provider that a configuration names.
+
+        Raises:
+            ConfigError: there is no address, or no key for the company's own one.
+        """
+        if config.base_url is None and self.url is None:
+            raise ConfigError(
+                f"providers.{name}.base_url", f"is missing: each customer of {self.title} has an own address"
+            )
+        if config.base_url is None and self.key_variable and config.api_key is None:
+            raise ConfigError(
+                f"providers.{name}.api_key", f"is missing: write one or export {self.key_variable}=…"
+            )
+        headers = dict(self.headers)
+        if config.api_key:
+            headers[self.key_header] = self.key_prefix + config.api_key.get_secret_value()
+        return self.wire(
+            Wiring(
+                company=self,
+                name=name,
+                base_url=str(config.base_url or self.url).rstrip("/"),
+                headers=headers,
+                dialect=self._dialect(config),
+                timeouts=timeouts(config),
+                http=http,
+            )
+        )
+
+    def _dialect(self, config: ProviderConfig) -> Dialect:
+        """The row's; ``openai`` at another address is some other server: all know ``max_tokens``."""
+        other_server = self.type == "openai" and config.base_url is not None
+        cap_field = config.cap_field or ("max_tokens" if other_server else self.dialect.cap_field)
+        return replace(self.dialect, cap_field=cap_field, continuous_usage=config.continuous_usage)
+
+
+def timeouts(config: ProviderConfig) -> Timeouts:
+    """The configured limits of each stage of a call."""
+    return Timeouts(config.connect_timeout_s, config.read_timeout_s, config.read_timeout_s)

@@ -1,0 +1,185 @@
+"""What all providers share: sending a call, reading a refusal, passing a stream on."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, Final
+
+from pydantic_core import from_json
+
+from mini_llm.answer import StreamEvent
+from mini_llm.errors import UpstreamProtocolError, UpstreamTimeout, UpstreamUnreachable, refusal
+from mini_llm.providers.base import UpstreamStream
+from mini_llm.providers.limits import OPENAI_LIMITS, LimitHeaders, retry_after_s
+from mini_llm.surfaces.base import StreamReader
+from mini_llm.transport import (
+    AnswerTooLong,
+    Timeouts,
+    Transport,
+    TransportFailure,
+    TransportTimeout,
+    UpstreamResponse,
+)
+
+MAX_ANSWER_BYTES: Final = 64 * 2**20
+MAX_ERROR_BYTES: Final = 64 * 2**10
+OK: Final = 200
+SERVER_ERROR: Final = 502
+"""Stands for the status of an error that came with status 200 and names no other."""
+PLAIN_HEADERS: Final = {"content-type": "application/json", "accept-encoding": "identity"}
+"""Streams are cut into events as they arrive, so nobody may compress them."""
+
+
+class Endpoint:
+    """A company's address, with everything that each call repeats made once."""
+
+    def __init__(
+        self,
+        provider: str,
+        http: Transport,
+        headers: Mapping[str, str],
+        timeouts: Timeouts,
+        *,
+        limits: tuple[LimitHeaders, ...] = OPENAI_LIMITS,
+        id_header: str = "x-request-id",
+    ) -> None:
+        self.provider = provider
+        self._http, self._timeouts = http, timeouts
+        self._headers = PLAIN_HEADERS | dict(headers)
+        self._limits, self._id_header = limits, id_header
+
+    async def whole(self, url: str, body: bytes) -> tuple[bytes, str | None]:
+        """The whole body of an accepted call, and the provider's id of it.
+
+        Raises:
+            ProviderError: there is none.
+        """
+        response = await self.send("POST", url, body)
+        return await self._read(response), response.header(self._id_header)
+
+    async def stream(self, url: str, body: bytes, reader: StreamReader) -> WireStream:
+        """The stream that answers an accepted call, read by ``reader``.
+
+        Raises:
+            ProviderError: there is none; also if the provider answers 200 with an error as plain JSON.
+        """
+        response = await self.send("POST", url, body)
+        if not (response.header("content-type") or "").startswith("text/event-stream"):
+            complaint = await self._read(response, MAX_ERROR_BYTES)
+            self.raise_hidden_error(complaint)
+            raise UpstreamProtocolError(self.provider, "a stream was asked for and something else came")
+        return WireStream(self.provider, response, reader, response.header(self._id_header))
+
+    async def get_json(self, url: str) -> Any:
+        """A JSON document; None if it is none.
+
+        Raises:
+            ProviderError: no answer, or a refusal.
+        """
+        return json_or_none(await self._read(await self.send("GET", url, None)))
+
+    async def post_json(self, url: str, body: bytes) -> Any:
+        """The JSON answer to a short question beside calls; None if it is none.
+
+        Raises:
+            ProviderError: no answer, or a refusal.
+        """
+        return json_or_none((await self.whole(url, body))[0])
+
+    async def send(self, method: str, url: str, body: bytes | None) -> UpstreamResponse:
+        """Sends a request and returns the open response of a provider that accepted it.
+
+        Raises:
+            ProviderError: it did not.
+        """
+        with provider_failures(self.provider):
+            response = await self._http.send(method, url, self._headers, body, self._timeouts)
+        if response.status == OK:
+            return response
+        try:
+            complaint = json_or_none(await self._read(response, MAX_ERROR_BYTES))
+        except UpstreamProtocolError:  # a page of any length: the status says enough
+            complaint = None
+        raise refusal(
+            self.provider,
+            response.status,
+            complaint,
+            retry_after_s(response.header, self._limits, complaint),
+            response.header(self._id_header),
+        )
+
+    def raise_hidden_error(self, body: bytes) -> None:
+        """Finds the error in a body that came with status 200, as gateways of other companies send them.
+
+        Raises:
+            UpstreamRefused: there is one.
+        """
+        answer = json_or_none(body)
+        error = answer.get("error") if isinstance(answer, dict) else None
+        if not error:
+            return
+        code = error.get("code") if isinstance(error, dict) else None
+        status = code if isinstance(code, int) and 400 <= code < 600 else SERVER_ERROR
+        raise refusal(self.provider, status, answer)
+
+    async def _read(self, response: UpstreamResponse, limit_bytes: int = MAX_ANSWER_BYTES) -> bytes:
+        try:
+            with provider_failures(self.provider):
+                return await response.read(limit_bytes)
+        finally:
+            await response.aclose()
+
+
+class WireStream(UpstreamStream):
+    """A provider's events, read by the surface that they are in."""
+
+    def __init__(
+        self, provider: str, response: UpstreamResponse, reader: StreamReader, upstream_id: str | None = None
+    ) -> None:
+        self._provider, self._response, self._reader = provider, response, reader
+        self.upstream_id = upstream_id
+
+    async def batches(self) -> AsyncIterator[list[StreamEvent]]:
+        """See ``UpstreamStream.batches``."""
+        room_bytes = MAX_ANSWER_BYTES
+        with provider_failures(self._provider):
+            async for data in self._response.pieces():
+                room_bytes -= len(data)
+                if room_bytes < 0:
+                    raise AnswerTooLong(MAX_ANSWER_BYTES)
+                if events := self._reader.feed(data):
+                    yield events
+                if self._reader.failure:  # what came before the error still came
+                    raise self._reader.failure
+        if events := self._reader.end():
+            yield events
+        if self._reader.failure:
+            raise self._reader.failure
+
+    async def aclose(self) -> None:
+        """See ``UpstreamStream.aclose``."""
+        await self._response.aclose()
+
+
+@contextmanager
+def provider_failures(provider: str) -> Iterator[None]:
+    """Turns failures of the transport into typed errors. No connection in time counts as unreachable."""
+    try:
+        yield
+    except TransportTimeout as error:
+        if error.stage == "connect":
+            raise UpstreamUnreachable(provider, "no connection in time") from error
+        raise UpstreamTimeout(provider, error.seconds) from error
+    except TransportFailure as error:
+        raise UpstreamUnreachable(provider, error.reason) from error
+    except AnswerTooLong as error:
+        raise UpstreamProtocolError(provider, f"more than {error.limit_bytes} bytes") from None
+
+
+def json_or_none(data: bytes) -> Any:
+    """A body as JSON, None if it is none."""
+    try:
+        return from_json(data)
+    except ValueError:
+        return None
