@@ -11,6 +11,7 @@ import click
 from sqlalchemy import Connection
 
 from router.api.app import create_app
+from router.commands.db import db
 from router.commands.keys import keys
 from router.commands.ledger import read_ledger, told
 from router.config import load_settings
@@ -109,6 +110,7 @@ def serve(host: str, port: int, log_level: str, log_format: str) -> None:
 
 
 main.add_command(keys)
+main.add_command(db)
 
 
 @main.group()

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import BigInteger, Connection, Engine, Integer, create_engine, event, make_url, text
+from sqlalchemy import BigInteger, Connection, Engine, Integer, create_engine, event, inspect, make_url, text
 from sqlalchemy.orm import registry
 from sqlmodel import SQLModel
 
@@ -20,6 +20,9 @@ METADATA: Final = _REGISTRY.metadata
 RowNumber: Final = BigInteger().with_variant(Integer, "sqlite")
 """A 64-bit row number that the database counts up (SQLite does so for INTEGER keys only)."""
 
+SCHEMA_REVISION: Final = "0002"
+"""The revision of the tables as they are here, the last in `router.ledger.migrations`."""
+
 BUSY_TIMEOUT_MS: Final = 30_000
 """How long a writer waits for another process's commit, milliseconds."""
 
@@ -27,6 +30,7 @@ _WRITER_LOCK: Final = 0x76696265
 """PostgreSQL advisory lock that one writing transaction holds at a time, like BEGIN IMMEDIATE in SQLite."""
 
 _WRITER_OPTION: Final = "vibes_writer"
+_VERSIONS: Final = "alembic_version"
 
 
 class LedgerTable(SQLModel, registry=_REGISTRY):
@@ -118,13 +122,38 @@ GUARDS: Final = (
 
 
 def open_database(url: str) -> Engine:
-    """Opens the ledger database and creates what is missing; several processes may do so at once.
+    """Opens the ledger database; creates its tables in an empty one. Several processes may do so at once.
 
     Args:
         url: SQLAlchemy URL, e.g. `sqlite:////var/lib/vibes/ledger.db`. SQLite runs in WAL mode and syncs
             every commit to disk.
 
     Import `router.ledger` before: its tables are the ones created.
+
+    Raises:
+        UnsupportedDatabase: for anything but SQLite and PostgreSQL.
+        WrongRevision: the tables are of another release.
+    """
+    engine = connect_database(url)
+    with writing(engine).begin() as connection:
+        new = is_empty(connection)
+        if not new and (found := revision_of(connection)) != SCHEMA_REVISION:
+            engine.dispose()
+            raise WrongRevision(found, SCHEMA_REVISION)
+        METADATA.create_all(connection)  # whoever opens it first need not know all tables
+        if new:
+            for guard in GUARDS:
+                for statement in guard_sql(guard, connection.dialect.name):
+                    connection.execute(text(statement))
+            connection.execute(
+                text(f"CREATE TABLE {_VERSIONS} (version_num VARCHAR(32) NOT NULL PRIMARY KEY)")
+            )
+            connection.execute(text(f"INSERT INTO {_VERSIONS} VALUES ('{SCHEMA_REVISION}')"))  # noqa: S608
+    return engine
+
+
+def connect_database(url: str) -> Engine:
+    """An engine for the ledger database, whatever tables it has.
 
     Raises:
         UnsupportedDatabase: for anything but SQLite and PostgreSQL.
@@ -138,12 +167,22 @@ def open_database(url: str) -> Engine:
         event.listen(engine, "begin", _begin_sqlite)
     else:
         event.listen(engine, "begin", _begin_postgresql)
-    with writing(engine).begin() as connection:
-        METADATA.create_all(connection)
-        for guard in GUARDS:
-            for statement in _guard_sql(guard, dialect):
-                connection.execute(text(statement))
     return engine
+
+
+def is_empty(connection: Connection) -> bool:
+    """No ledger has been made here yet."""
+    return not inspect(connection).has_table("entry")
+
+
+def revision_of(connection: Connection) -> str | None:
+    """The revision of the tables; None for those of the first release, which kept no revision."""
+    if not inspect(connection).has_table(_VERSIONS):
+        return None
+    found: str | None = connection.execute(
+        text(f"SELECT version_num FROM {_VERSIONS}")  # noqa: S608 (a constant)
+    ).scalar_one_or_none()
+    return found
 
 
 class UnsupportedDatabase(ValueError):
@@ -152,6 +191,17 @@ class UnsupportedDatabase(ValueError):
     def __init__(self, dialect: str) -> None:
         super().__init__(f"{dialect} cannot hold the ledger: use sqlite or postgresql")
         self.dialect = dialect
+
+
+class WrongRevision(ValueError):
+    """The ledger database was made by another release; None is the first, which kept no revision."""
+
+    def __init__(self, found: str | None, wanted: str) -> None:
+        super().__init__(
+            f"the ledger database is at revision {found or 'of the first release'} and this program needs "
+            f"{wanted}: stop every router and bridge, make a backup, then run `vibes-router db upgrade`"
+        )
+        self.found, self.wanted = found, wanted
 
 
 def writing(engine: Engine) -> Engine:
@@ -190,7 +240,8 @@ def _begin_postgresql(connection: Connection) -> None:
         connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_WRITER_LOCK})")
 
 
-def _guard_sql(guard: Guard, dialect: str) -> list[str]:
+def guard_sql(guard: Guard, dialect: str) -> list[str]:
+    """Statements that create a guard's trigger."""
     if dialect == "sqlite":
         return [
             f"CREATE TRIGGER IF NOT EXISTS {guard.name} BEFORE {guard.event} ON {guard.table}"
@@ -203,4 +254,14 @@ def _guard_sql(guard: Guard, dialect: str) -> list[str]:
         f" RETURN {row}; END $$ LANGUAGE plpgsql",
         f"CREATE OR REPLACE TRIGGER {guard.name} BEFORE {guard.event} ON {guard.table}"
         f" FOR EACH ROW EXECUTE FUNCTION {guard.name}()",
+    ]
+
+
+def unguard_sql(guard: Guard, dialect: str) -> list[str]:
+    """Statements that drop a guard's trigger."""
+    if dialect == "sqlite":
+        return [f"DROP TRIGGER IF EXISTS {guard.name}"]
+    return [
+        f"DROP TRIGGER IF EXISTS {guard.name} ON {guard.table}",
+        f"DROP FUNCTION IF EXISTS {guard.name}()",
     ]

@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 
 from mini_llm.errors import ConfigError
 from router.config import load_ledger_url
-from router.db import open_database
+from router.db import WrongRevision, open_database
 from router.ledger.errors import LedgerError
 from router.ledger.writer import Ledger
 
@@ -36,5 +36,5 @@ def told() -> Iterator[None]:
     """Errors that the operator can mend are told in one line, without a traceback."""
     try:
         yield
-    except (ConfigError, LedgerError) as error:
+    except (ConfigError, LedgerError, WrongRevision) as error:
         raise click.ClickException(str(error)) from None

@@ -1,0 +1,131 @@
+"""Moving a ledger database between releases: Alembic's revisions, all of them in one transaction.
+
+Nothing else may use the database meanwhile. A move that fails leaves everything as it was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from alembic import command
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy import Connection, inspect
+
+from router.db import METADATA, connect_database, is_empty, revision_of, writing
+from router.ledger import models as models  # registers the tables that a database is compared with
+from router.ledger.errors import LedgerError
+
+FIRST: Final = "0001"
+"""The revision of the release that kept none."""
+_FIRST_TABLES: Final = frozenset(
+    ("account", "account_change", "answer", "api_key", "call", "ceiling", "entry", "posting", "share")
+)
+
+
+class UnknownTables(LedgerError):
+    """A database without a revision that no release made; `tables` are the ones that differ."""
+
+    def __init__(self, tables: Sequence[str]) -> None:
+        super().__init__(f"the database has no revision and is not of the first release: {', '.join(tables)}")
+        self.tables = tuple(tables)
+
+
+class WouldLoseMoney(LedgerError):
+    """The older tables cannot hold what somebody is owed; `what` says it, in words."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(f"not downgraded: the older tables cannot hold {what}")
+        self.what = what
+
+
+class DanglingRows(LedgerError):
+    """Rows whose counterpart is missing, by table: the move is undone."""
+
+    def __init__(self, tables: Sequence[str]) -> None:
+        super().__init__(f"rows without their counterpart in {', '.join(tables)}: nothing was changed")
+        self.tables = tuple(tables)
+
+
+def upgrade(url: str, revision: str = "head") -> str:
+    """Brings the database to a later revision, its data kept; returns the revision that it is at then.
+
+    Raises:
+        UnknownTables: it was made by no release.
+    """
+
+    def steps(connection: Connection, config: Config) -> None:
+        if revision_of(connection) is None and not is_empty(connection):
+            _check_first(connection)
+            command.stamp(config, FIRST)
+        command.upgrade(config, revision)
+
+    return _move(url, steps)
+
+
+def downgrade(url: str, revision: str) -> str:
+    """Brings the database to an earlier revision; what the older tables cannot hold is dropped.
+
+    Raises:
+        WouldLoseMoney: something of it is owed to somebody.
+    """
+    return _move(url, lambda _, config: command.downgrade(config, revision))
+
+
+def current(url: str) -> str | None:
+    """The revision of a database; None for the first release's, and for an empty one."""
+    engine = connect_database(url)
+    try:
+        with engine.begin() as connection:
+            return revision_of(connection)
+    finally:
+        engine.dispose()
+
+
+def differences(url: str) -> list[str]:
+    """How the tables differ from what this program expects, in words; empty if they do not."""
+    engine = connect_database(url)
+    try:
+        with engine.begin() as connection:
+            return [repr(change) for change in schema_changes(connection)]
+    finally:
+        engine.dispose()
+
+
+def schema_changes(connection: Connection) -> list[Any]:
+    """Alembic's operations that would turn the database's tables into the models'."""
+    return list(compare_metadata(MigrationContext.configure(connection), METADATA))
+
+
+def _move(url: str, steps: Callable[[Connection, Config], None]) -> str:
+    engine = connect_database(url)
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    config.set_main_option("path_separator", "os")
+    try:
+        with writing(engine).connect() as connection:
+            if engine.dialect.name == "sqlite":  # a table that others refer to is rebuilt, and dropped for it
+                connection.connection.driver_connection.execute("PRAGMA foreign_keys = OFF")
+            with connection.begin():
+                config.attributes["connection"] = connection
+                steps(connection, config)
+                if engine.dialect.name == "sqlite":
+                    _check_references(connection)
+                return revision_of(connection) or ""
+    finally:
+        engine.dispose()
+
+
+def _check_first(connection: Connection) -> None:
+    found = frozenset(inspect(connection).get_table_names())
+    if found != _FIRST_TABLES:
+        raise UnknownTables(sorted(found ^ _FIRST_TABLES))
+
+
+def _check_references(connection: Connection) -> None:
+    dangling = {row[0] for row in connection.exec_driver_sql("PRAGMA foreign_key_check")}
+    if dangling:
+        raise DanglingRows(sorted(dangling))
