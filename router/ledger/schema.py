@@ -108,7 +108,7 @@ def _move(url: str, steps: Callable[[Connection, Config], None]) -> str:
     try:
         with writing(engine).connect() as connection:
             if engine.dialect.name == "sqlite":  # a table that others refer to is rebuilt, and dropped for it
-                connection.connection.driver_connection.execute("PRAGMA foreign_keys = OFF")
+                connection.connection.cursor().execute("PRAGMA foreign_keys = OFF")
             with connection.begin():
                 config.attributes["connection"] = connection
                 steps(connection, config)

@@ -62,6 +62,6 @@ def keep_nothing_owed(table: str, what: str, where: str = "1 = 1") -> None:
     Raises:
         WouldLoseMoney: it does; `what` says what they are.
     """
-    count = op.get_bind().execute(sa.text(f"SELECT count(*) FROM {table} WHERE {where}")).scalar_one()  # noqa: S608
+    count: int = op.get_bind().execute(sa.text(f"SELECT count(*) FROM {table} WHERE {where}")).scalar_one()  # noqa: S608
     if count:
         raise WouldLoseMoney(f"{count} {what}")

@@ -51,8 +51,10 @@ def downgrade() -> None:
     keep_nothing_owed(
         "session_key", "session keys that the router holds for wallets: let them withdraw first"
     )
-    limits = ("team_id", "models", "day_limit_base", "month_limit_base", "requests_per_minute")
-    limits += ("tokens_per_minute", "parallel", "expires_s")
+    limits = (
+        *("team_id", "models", "day_limit_base", "month_limit_base", "requests_per_minute"),
+        *("tokens_per_minute", "parallel", "expires_s"),
+    )
     limited = " OR ".join(f"{name} IS NOT NULL" for name in limits)
     op.execute(
         "CREATE TABLE old_key AS SELECT secret_hash, account_idx, label, api_secret.created_s,"  # noqa: S608
