@@ -44,6 +44,7 @@ class Call(LedgerTable, table=True):
     vibes_per_usd: int = Field(sa_type=BigInteger)
     charge_base: int = Field(sa_type=BigInteger)
     lost_base: int = Field(sa_type=BigInteger)  # used but not charged: the operator's loss
+    wholesale_base: int = Field(default=0, sa_type=BigInteger)  # what the provider bills for it
     time_s: int = Field(sa_type=BigInteger)
     prompt_salt: bytes = Field(sa_type=LargeBinary)
     prompt_hash: bytes = Field(sa_type=LargeBinary)

@@ -55,6 +55,7 @@ class CallFacts:
         audio_prompt_tokens: the part of them that was sound.
         reasoning_tokens: the part of `completion_tokens` that the model thought in.
         audio_completion_tokens: the part of them that was sound.
+        wholesale_base: what the provider bills for the call.
         attempts: the tries that the call took, in order.
         answer: kept for replays if the client sent an idempotency key, dropped otherwise.
     """
@@ -77,6 +78,7 @@ class CallFacts:
     audio_prompt_tokens: int = 0
     reasoning_tokens: int = 0
     audio_completion_tokens: int = 0
+    wholesale_base: int = 0
     attempts: tuple[AttemptFacts, ...] = ()
     answer: StoredAnswer | None = None
 
