@@ -11,7 +11,7 @@ from fastapi import APIRouter, Request
 from sqlalchemy import Connection
 
 from mini_llm.wallet.ceiling import SignedCeiling, settlement_domain
-from router.api.chat import read_body
+from router.api.bodies import read_body
 from router.auth import Principal
 from router.errors import UnknownReceipt, WrongAccount
 from router.ledger import read
@@ -57,7 +57,7 @@ async def show_account(request: Request) -> dict[str, Any]:
 async def raise_ceiling(request: Request) -> dict[str, str]:
     """Stores a ceiling that the account's session key signed, after checking the signature; it only rises."""
     account_idx = await _account(request, Scope.ACCOUNT_WRITE)
-    ceiling = SignedCeiling.from_json(await read_body(request, MAX_CEILING_BYTES))
+    ceiling = SignedCeiling.from_json(await read_body(request.scope, request.receive, MAX_CEILING_BYTES))
     if ceiling.idx != account_idx:
         raise WrongAccount(ceiling.idx, account_idx)
     place = request.app.state.settings.domain

@@ -12,7 +12,8 @@ from starlette.types import ASGIApp
 
 from mini_llm.routing.catalog import build_catalog
 from mini_llm.routing.routes import Routes
-from router.api import account, chat, errors, health, models
+from router.api import account, errors, health, models
+from router.api.calls import Calls, call_routes
 from router.api.front import Front
 from router.api.health import Readiness
 from router.auth import Doors
@@ -27,7 +28,7 @@ from router.operating import Operating
 from router.people.byok import OwnKeyTerms
 from router.people.desk import open_desk
 from router.receipts import CHARGE_HEADER, RECEIPT_HEADER, REPLAY_HEADER, REQUEST_ID_HEADER
-from router.transport import open_transport
+from router.transport import AiohttpTransport
 
 
 def create_app(settings: Settings, observer: Observer | None = None, drain: Drain | None = None) -> ASGIApp:
@@ -45,12 +46,12 @@ def create_app(settings: Settings, observer: Observer | None = None, drain: Drai
     observer = observer or Observer()
     drain = drain or Drain(operating.drain_s)
     api = create_api(settings, observer, drain)
-    return with_cors(Front(api, observer, drain, operating), operating)
+    return with_cors(Front(Calls(api, api.state), observer, drain, operating), operating)
 
 
 def create_api(settings: Settings, observer: Observer, drain: Drain) -> FastAPI:
     """What answers behind the front; its `state` holds the open parts while it runs."""
-    http = open_transport()
+    http = AiohttpTransport()
     catalog = build_catalog(settings.config, settings.config.vibes_per_usd, http)
 
     @asynccontextmanager
@@ -84,7 +85,8 @@ def create_api(settings: Settings, observer: Observer, drain: Drain) -> FastAPI:
         title="VIBES router", lifespan=lifespan, docs_url=None, redoc_url=None, redirect_slashes=False
     )
     errors.install(app)
-    for part in (chat, models, account, health):
+    app.include_router(call_routes())
+    for part in (models, account, health):
         app.include_router(part.routes)
     return app
 

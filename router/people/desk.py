@@ -20,7 +20,7 @@ from router.people.sessions import Nonces
 from router.people.siwe import Place
 from router.people.vault import Vault, open_vault
 from router.people.wallets import Wallets
-from router.transport import open_transport
+from router.transport import AiohttpTransport
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ async def open_desk(
         ConfigError: the master key cannot be used.
     """
     vault = open_vault(settings.master_key)
-    guarded, chain = open_transport(PublicResolver()), open_transport()
+    guarded, chain = AiohttpTransport(PublicResolver()), AiohttpTransport()
     limiter = Limiter()
     desk = Desk(
         settings=settings,

@@ -1,0 +1,158 @@
+"""The paid calls: one raw ASGI endpoint for every wire format, in front of the web framework's own layers.
+
+FastAPI lists the same paths (`routes`), so that its OpenAPI document describes them; a request that reaches
+one there is handed to the same endpoint.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
+from functools import partial
+from typing import Final
+
+from fastapi import APIRouter, Request
+from starlette.datastructures import State
+from starlette.responses import Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from mini_llm.surfaces import SURFACES
+from mini_llm.surfaces.base import Surface
+from router.api.bodies import read_body
+from router.gateway import Answer, Gateway, IncomingCall
+from router.receipts import REQUEST_ID_HEADER
+from router.streaming import EVENT_STREAM, LiveAnswer
+
+Headers = Iterable[tuple[bytes, bytes]]
+
+
+@dataclass(frozen=True, slots=True)
+class CallPath:
+    """A path under which a wire format is served.
+
+    Attributes:
+        path: as clients call it.
+        surface: its format.
+        summary: one line for the OpenAPI document.
+    """
+
+    path: str
+    surface: Surface
+    summary: str
+
+
+CALL_PATHS: Final = (CallPath("/v1/chat/completions", SURFACES["chat"], "Answer a conversation"),)
+"""Every paid call."""
+
+
+class Calls:
+    """Serves `CALL_PATHS`; anything else goes on to the application behind."""
+
+    def __init__(self, app: ASGIApp, state: State) -> None:
+        self._app, self._state = app, state
+        self._paths = {one.path: one for one in CALL_PATHS}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """ASGI."""
+        found = self._paths.get(scope["path"]) if scope["type"] == "http" else None
+        if found is None or scope["method"] != "POST":
+            await self._app(scope, receive, send)
+        else:
+            await serve(self._state, found, scope, receive, send)
+
+
+async def serve(state: State, path: CallPath, scope: Scope, receive: Receive, send: Send) -> None:
+    """Answers one call; raises what refuses it before anything was sent."""
+    gateway: Gateway = state.gateway
+    headers: Headers = scope["headers"]
+    answer = await gateway.serve(
+        IncomingCall(
+            surface=path.surface,
+            endpoint=path.path,
+            header=partial(_header, headers),
+            read_body=partial(read_body, scope, receive, state.settings.max_body_bytes),
+            hung_up=partial(_disconnected, receive),
+        )
+    )
+    if isinstance(answer, LiveAnswer):
+        await _stream(answer, receive, send)
+    else:
+        await _send_whole(answer, send)
+
+
+async def _send_whole(answer: Answer, send: Send) -> None:
+    headers = [(name.encode(), value.encode()) for name, value in answer.headers.items()]
+    headers.append((b"content-type", answer.content_type.encode()))
+    headers.append((b"content-length", str(len(answer.body)).encode()))
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": answer.body})
+
+
+async def _stream(answer: LiveAnswer, receive: Receive, send: Send) -> None:
+    """Sends until the answer ends or the client hangs up.
+
+    However it ends (answered, broken, client gone, server stopping), the answer is closed, which settles it.
+    """
+    sending = asyncio.ensure_future(_send_pieces(answer, send))
+    hanging_up = asyncio.ensure_future(_disconnected(receive))
+    try:
+        await asyncio.wait((sending, hanging_up), return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        hanging_up.cancel()
+        sending.cancel()
+        try:
+            await asyncio.gather(sending, hanging_up, return_exceptions=True)
+        finally:
+            await answer.aclose()
+    if sending.done() and not sending.cancelled():
+        sending.result()
+
+
+async def _send_pieces(answer: LiveAnswer, send: Send) -> None:
+    headers = [
+        (b"content-type", EVENT_STREAM.encode()),
+        (b"cache-control", b"no-cache"),
+        (REQUEST_ID_HEADER.encode(), answer.request_id.encode()),
+    ]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    async for piece in answer.pieces():
+        await send({"type": "http.response.body", "body": piece, "more_body": True})
+    await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+def _header(headers: Headers, name: str) -> str | None:
+    wanted = name.encode()
+    return next((value.decode("latin-1") for found, value in headers if found == wanted), None)
+
+
+async def _disconnected(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+class _Handed(Response):
+    """Lets the endpoint answer a request that came through the web framework."""
+
+    def __init__(self, path: CallPath, state: State) -> None:
+        super().__init__()
+        self._path, self._app_state = path, state
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await serve(self._app_state, self._path, scope, receive, send)
+
+
+def call_routes() -> APIRouter:
+    """The paid calls as routes of the web framework."""
+    routes = APIRouter()
+    for path in CALL_PATHS:
+        routes.add_api_route(path.path, _hand_over(path), methods=["POST"], summary=path.summary)
+    return routes
+
+
+def _hand_over(path: CallPath) -> Callable[[Request], Awaitable[Response]]:
+    async def handed(request: Request) -> Response:
+        return _Handed(path, request.app.state)
+
+    handed.__name__ = f"{path.surface.name}_call"
+    return handed
