@@ -5,16 +5,18 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
-from typing import IO, Final
+from typing import IO, Any, Final
 
 import click
 from sqlalchemy import Connection
 
-from router.api.app import create_app
+from mini_llm.errors import ConfigError
+from router.api.admin_door import new_admin_key
+from router.api.app import create_apps
 from router.commands.db import db
 from router.commands.keys import keys
 from router.commands.ledger import read_ledger, told
-from router.config import load_settings
+from router.config import Settings, load_settings
 from router.drain import Drain
 from router.ledger import read
 from router.observe import logs
@@ -61,7 +63,11 @@ def main() -> None:
     type=click.Choice(logs.FORMATS),
     help="auto: text on a terminal, else one JSON object a line.",
 )
-def serve(host: str, port: int, log_level: str, log_format: str) -> None:
+@click.option("--admin-host", default="127.0.0.1", show_default=True, help="Address of the operator's API.")
+@click.option("--admin-port", type=int, help="Its port, with /metrics; 0 takes a free one  [default: none]")
+def serve(
+    host: str, port: int, log_level: str, log_format: str, admin_host: str, admin_port: int | None
+) -> None:
     """Serve the gateway until it is stopped.
 
     The first SIGTERM or SIGINT lets running calls finish and takes no new ones; the second ends them now.
@@ -89,6 +95,11 @@ def serve(host: str, port: int, log_level: str, log_format: str) -> None:
     VIBES_HSTS_S            Strict-Transport-Security for so long [default: off]
 
     \b
+    Looking on (--admin-port 8403 opens /metrics and /admin/v1 on this machine only):
+    VIBES_ADMIN_KEYS_FILE         operators' names and hashed keys; see `vibes-router admin-key --help`
+    OTEL_EXPORTER_OTLP_ENDPOINT   receiver of traces, as http://127.0.0.1:4318 [default: no traces]
+
+    \b
     A configuration (prices in USD per million tokens, as strings):
       {"partners": [{"id": 1, "name": "pithy-labs", "bps": 3000}],
        "providers": {
@@ -105,8 +116,40 @@ def serve(host: str, port: int, log_level: str, log_format: str) -> None:
         as_json = logs.set_up(log_level, log_format)
         calls = logs.CallLog(sys.stderr, as_json) if log_level == "info" else None
         drain = Drain(operating.drain_s, operating.drain_notice_s)
-        app = create_app(settings, Observer(calls), drain)
-    DrainingServer(configure(app, host, port, operating), drain).run()
+        apps = create_apps(settings, Observer(calls, _tracer(settings)), drain)
+    admin = None
+    if admin_port is not None:
+        admin = configure(apps.admin, admin_host, admin_port, operating, lifespan="off")
+    DrainingServer(configure(apps.public, host, port, operating), drain, admin).run()
+
+
+def _tracer(settings: Settings) -> Any:
+    """Traces, if an endpoint is configured."""
+    endpoint = settings.operating.otlp_endpoint
+    if endpoint is None:
+        return None
+    try:
+        from router.observe.traces import Tracer
+    except ImportError:
+        reason = "is set, and traces need an extra: pip install 'vibes-rails[telemetry]'"
+        raise ConfigError("OTEL_EXPORTER_OTLP_ENDPOINT", reason) from None
+    urls = {name: one.base_url for name, one in settings.config.providers.items()}
+    places = {name: (url.host or "", url.port or 443) for name, url in urls.items() if url is not None}
+    return Tracer(endpoint, places)
+
+
+@main.command("admin-key")
+@click.argument("name")
+def admin_key(name: str) -> None:
+    """Make an operator's key for NAME and print it, this once, with its line for VIBES_ADMIN_KEYS_FILE.
+
+    \b
+    Example: vibes-router admin-key alice 2>>admin.keys
+    The key goes to standard output, the line with its hash to standard error.
+    """
+    key, line = new_admin_key(name)
+    click.echo(key)
+    click.echo(line, err=True)
 
 
 main.add_command(keys)

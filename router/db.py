@@ -117,6 +117,8 @@ GUARDS: Final = (
     Guard("attempt_is_kept", "attempt", "DELETE", "1 = 1", "attempts are never deleted"),
     Guard("use_is_immutable", "budget_use", "UPDATE", "1 = 1", "uses of a budget are immutable"),
     Guard("use_is_kept", "budget_use", "DELETE", "1 = 1", "uses of a budget are never deleted"),
+    Guard("audit_is_immutable", "audit", "UPDATE", "1 = 1", "the audit log is immutable"),
+    Guard("audit_is_kept", "audit", "DELETE", "1 = 1", "the audit log is never deleted"),
 )
 """The ledger's rules as triggers."""
 

@@ -93,6 +93,21 @@ class UnknownHost(GatewayError):
         super().__init__("this router does not serve the host that the request names")
 
 
+class UnknownAdminKey(GatewayError):
+    """No operator's key, or a wrong one."""
+
+    def __init__(self) -> None:
+        super().__init__("no valid operator's key in the Authorization header")
+
+
+class TooManyWrongKeys(GatewayError):
+    """The address sent too many wrong keys; the right one has to wait `wait_s` seconds, too."""
+
+    def __init__(self, wait_s: int) -> None:
+        super().__init__(f"too many wrong keys from this address: wait {wait_s} s")
+        self.wait_s = wait_s
+
+
 class NotReady(GatewayError):
     """The router cannot serve now; `reason` is for the operator."""
 

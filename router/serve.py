@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType
 from typing import Any, Final
 
@@ -45,12 +47,29 @@ def configure(app: ASGIApp, host: str, port: int, operating: Operating, **option
     )
 
 
-class DrainingServer(uvicorn.Server):
-    """A server that drains on the first SIGTERM or SIGINT and ends the drain on the second."""
+class _SecondServer(uvicorn.Server):
+    """A server beside another one, which has the signals."""
 
-    def __init__(self, config: uvicorn.Config, drain: Drain) -> None:
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leaves them alone."""
+        yield
+
+
+class DrainingServer(uvicorn.Server):
+    """A server that drains on the first SIGTERM or SIGINT and ends the drain on the second.
+
+    Args:
+        config: of the public address.
+        drain: what the application's front asks.
+        admin: of the operator's address, if there is one.
+    """
+
+    def __init__(self, config: uvicorn.Config, drain: Drain, admin: uvicorn.Config | None = None) -> None:
         super().__init__(config)
         self._drain = drain
+        self._admin = None if admin is None else _SecondServer(admin)
+        self._admin_runs: asyncio.Task[None] | None = None
         self._draining: asyncio.Task[None] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -58,6 +77,15 @@ class DrainingServer(uvicorn.Server):
         """See uvicorn."""
         self._loop = asyncio.get_running_loop()
         await super().startup(sockets)
+        if self._admin is not None:
+            self._admin_runs = asyncio.create_task(self._admin.serve())
+
+    async def shutdown(self, sockets: Any = None) -> None:
+        """See uvicorn. The operator's address is closed first: what it looks at closes with the router."""
+        if self._admin is not None and self._admin_runs is not None:
+            self._admin.should_exit = True
+            await asyncio.gather(self._admin_runs, return_exceptions=True)
+        await super().shutdown(sockets)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Runs as a signal handler; the loop does the rest."""

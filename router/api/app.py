@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
@@ -14,6 +15,9 @@ from mini_llm.routing.catalog import build_catalog
 from mini_llm.routing.routes import Routes
 from router.api import account, errors, health, models
 from router.api.calls import Calls, call_routes
+from router.api.admin import create_admin
+from router.api.admin_door import AdminDoor, read_admin_keys
+from router.api.admin_state import AdminState
 from router.api.front import Front
 from router.api.health import Readiness
 from router.auth import Doors
@@ -24,6 +28,7 @@ from router.drain import Drain
 from router.gateway import Gateway
 from router.ledger.writer import Ledger
 from router.observe.observer import Observer
+from router.observe.outgoing import TellingTransport
 from router.operating import Operating
 from router.people.byok import OwnKeyTerms
 from router.people.desk import open_desk
@@ -31,27 +36,40 @@ from router.receipts import CHARGE_HEADER, RECEIPT_HEADER, REPLAY_HEADER, REQUES
 from router.transport import AiohttpTransport
 
 
-def create_app(settings: Settings, observer: Observer | None = None, drain: Drain | None = None) -> ASGIApp:
-    """The router as an ASGI application.
+@dataclass(frozen=True)
+class Apps:
+    """The router's two ASGI applications; the first one's lifespan opens what both use.
 
-    Args:
-        settings: all that the router is told.
-        observer: is told of each request; without one the metrics are kept and nothing is logged.
-        drain: the server's; without one the application drains when it is stopped.
+    Attributes:
+        public: for clients.
+        admin: for the operator: `/admin/v1/…` and `/metrics`.
+    """
+
+    public: ASGIApp
+    admin: ASGIApp
+
+
+def create_apps(settings: Settings, observer: Observer, drain: Drain) -> Apps:
+    """Makes both applications.
 
     Raises:
-        ConfigError: the providers and deployments do not fit together.
+        ConfigError: the providers and deployments do not fit together, or the operators' keys are unusable.
     """
     operating = settings.operating
-    observer = observer or Observer()
-    drain = drain or Drain(operating.drain_s)
     api = create_api(settings, observer, drain)
-    return with_cors(Front(Calls(api, api.state), observer, drain, operating), operating)
+    keys = operating.admin_keys
+    door = AdminDoor(read_admin_keys(keys)) if keys is not None else None
+    admin = create_admin(AdminState(api.state, observer), door)
+    return Apps(
+        public=with_cors(Front(Calls(api, api.state), observer, drain, operating), operating),
+        # of its own: an operator's looks are neither counted as traffic nor refused while the router drains
+        admin=Front(admin, Observer(), Drain(0), Operating()),
+    )
 
 
 def create_api(settings: Settings, observer: Observer, drain: Drain) -> FastAPI:
     """What answers behind the front; its `state` holds the open parts while it runs."""
-    http = AiohttpTransport()
+    http = TellingTransport(AiohttpTransport())
     catalog = build_catalog(settings.config, settings.config.vibes_per_usd, http)
 
     @asynccontextmanager

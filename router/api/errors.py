@@ -76,6 +76,12 @@ ANSWERS: Final[dict[type[Exception], Callable[[Any], ErrorAnswer]]] = people_err
     own.ClientGone: lambda e: ErrorAnswer(CLIENT_CLOSED, INVALID, "client_closed", str(e)),
     own.BodyTooLarge: lambda e: ErrorAnswer(413, INVALID, "body_too_large", str(e)),
     own.BadIdempotencyKey: lambda e: ErrorAnswer(400, INVALID, "bad_idempotency_key", str(e)),
+    own.UnknownAdminKey: lambda e: ErrorAnswer(
+        401, INVALID, "invalid_admin_key", str(e), headers={"www-authenticate": "Bearer"}
+    ),
+    own.TooManyWrongKeys: lambda e: ErrorAnswer(
+        429, "rate_limit_error", "too_many_wrong_keys", str(e), headers={"retry-after": str(e.wait_s)}
+    ),
     own.Draining: lambda e: ErrorAnswer(
         503, "server_error", "shutting_down", str(e), headers={"retry-after": RETRY_AFTER_S}
     ),
@@ -91,6 +97,7 @@ ANSWERS: Final[dict[type[Exception], Callable[[Any], ErrorAnswer]]] = people_err
     MalformedCeiling: lambda e: ErrorAnswer(400, INVALID, "malformed_ceiling", str(e)),
     CeilingOutOfRange: lambda e: ErrorAnswer(400, INVALID, "malformed_ceiling", str(e)),
     books.CeilingRejected: lambda e: ErrorAnswer(400, INVALID, "ceiling_rejected", str(e)),
+    books.UnknownAccount: lambda e: ErrorAnswer(404, INVALID, "account_not_found", str(e)),
     books.InsufficientFunds: _insufficient,
     books.AccountClosed: lambda e: ErrorAnswer(403, INVALID, "account_closed", str(e)),
     books.AccountInDeficit: _in_deficit,

@@ -57,7 +57,7 @@ class Front:
         headers = dict(scope["headers"])
         record = new_record(headers.get(b"x-request-id"), headers.get(b"traceparent"))
         enter(record)
-        self._observer.began(record, scope["method"], scope["path"])
+        self._observer.began(record, scope["method"])
         running = self._drain.enter()
         answer = _Answer(send, record, self._observer, self._headers)
         try:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
 from typing import Final
 
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
@@ -11,24 +10,10 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 from prometheus_client.registry import Collector
 
+from router.observe.gauges import Gauges
 from router.observe.metrics import Counter, Histogram, Metrics
 
 CONTENT_TYPE: Final = CONTENT_TYPE_PLAIN_0_0_4
-
-
-@dataclass(frozen=True)
-class Gauges:
-    """What is read at the moment of a scrape.
-
-    Attributes:
-        ready: the router takes calls.
-        queue_depth: operations that wait for the ledger's writer.
-        breakers: state of each deployment's breaker: 0 closed, 1 half open, 2 open.
-    """
-
-    ready: bool
-    queue_depth: int
-    breakers: Mapping[str, int] = field(default_factory=dict)
 
 
 def render(metrics: Metrics, gauges: Gauges) -> bytes:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from bisect import bisect_left
-from typing import Final
+from typing import Any, Final
 
 from router.observe.record import OTHER, CallRecord
 
@@ -114,6 +114,15 @@ class Metrics:
             self.outcomes.add((surface, record.outcome))
             self._count_money(record, model)
         seconds.observe((time.perf_counter_ns() - record.started_ns) * _NS)
+
+    def summary(self) -> dict[str, Any]:
+        """The sums without histograms, for a person: `{counter: {"label/label": sum}}`."""
+        counters = {name: value for name, value in vars(self).items() if isinstance(value, Counter)}
+        sums = {
+            name: {"/".join(labels): value for labels, value in list(counter.values.items())}
+            for name, counter in counters.items()
+        }
+        return {**sums, "in_flight": self.in_flight, "streams": self.streams}
 
     def _count_money(self, record: CallRecord, model: str) -> None:
         if record.reserve_ns:

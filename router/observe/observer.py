@@ -32,11 +32,16 @@ class Observer:
         self.tracer = tracer
         self._calls = calls
 
-    def began(self, record: CallRecord, method: str, path: str) -> None:
+    def began(self, record: CallRecord, method: str) -> None:
         """A request has come."""
         self.metrics.in_flight += 1
         if self.tracer is not None:
-            self.tracer.began(record, method, path)
+            self.tracer.began(record, method)
+
+    def streaming(self, record: CallRecord) -> None:
+        """A streaming answer begins."""
+        record.streaming = True
+        self.metrics.streams += 1
 
     def streaming(self, record: CallRecord) -> None:
         """A streaming answer begins."""

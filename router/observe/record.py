@@ -96,6 +96,8 @@ class CallRecord:
 
     def outgoing(self) -> dict[str, str]:
         """Headers that tell a provider which request this is."""
+        if not self.request_id:
+            return {}
         headers = {REQUEST_ID: self.request_id}
         if self.traceparent is not None:
             headers[TRACEPARENT] = self.traceparent

@@ -1,0 +1,21 @@
+"""What is read at the moment when somebody looks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Gauges:
+    """States of a router.
+
+    Attributes:
+        ready: it takes calls.
+        queue_depth: operations that wait for the ledger's writer.
+        breakers: state of each deployment's breaker: 0 closed, 1 half open, 2 open.
+    """
+
+    ready: bool
+    queue_depth: int
+    breakers: Mapping[str, int] = field(default_factory=dict)

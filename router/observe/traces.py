@@ -1,0 +1,153 @@
+"""Traces by OpenTelemetry, in its conventions for generative AI. Imported only if an endpoint is configured.
+
+A request is one server span under the parent that the client named; each try at a provider is a client span
+under it. Providers are told the server span. Paths, prompts, answers and errors' words are never in them.
+Source: https://opentelemetry.io/docs/specs/semconv/gen-ai/gen-ai-spans/
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any, Final
+
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.sdk.resources import SERVICE_NAME, Resource
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from opentelemetry.trace import (
+    SpanKind,
+    Status,
+    StatusCode,
+    format_span_id,
+    format_trace_id,
+    set_span_in_context,
+)
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+from router.observe.record import TRACEPARENT, CallRecord
+
+OPERATIONS: Final = {"embeddings": "embeddings", "gemini": "generate_content"}
+"""`gen_ai.operation.name` by surface; all others are "chat"."""
+DEFAULT_SERVICE: Final = "vibes-router"
+CLOSE_S: Final = 5
+_NS_PER_MS: Final = 1_000_000
+_PROPAGATOR: Final = TraceContextTextMapPropagator()
+
+Places = Mapping[str, tuple[str, int]]
+"""Host and port of each provider's API, by its configured name."""
+
+
+class Tracer:
+    """Makes the spans of each request and sends them in the background.
+
+    Args:
+        endpoint: base URL of an OTLP receiver over HTTP; `/v1/traces` is appended. Headers, samplers and
+            limits are the SDK's own `OTEL_…` variables.
+        places: where providers are.
+    """
+
+    def __init__(self, endpoint: str, places: Places) -> None:
+        resource = Resource({SERVICE_NAME: DEFAULT_SERVICE}).merge(_named())
+        self._provider = TracerProvider(resource=resource, shutdown_on_exit=False)
+        exporter = OTLPSpanExporter(endpoint.rstrip("/") + "/v1/traces")
+        self._provider.add_span_processor(BatchSpanProcessor(exporter))
+        self._tracer = self._provider.get_tracer("router")
+        self._places = places
+        self._epoch_ns = time.time_ns() - time.perf_counter_ns()
+
+    def began(self, record: CallRecord, method: str) -> None:
+        """Opens the server span, and makes it what providers are told to continue."""
+        parent = _PROPAGATOR.extract({TRACEPARENT: record.traceparent}) if record.traceparent else None
+        attributes = {"http.request.method": method, "vibes.request_id": record.request_id}
+        span = self._tracer.start_span(
+            method,
+            context=parent,
+            kind=SpanKind.SERVER,
+            attributes=attributes,
+            start_time=self._epoch_ns + record.started_ns,
+        )
+        record.span = span
+        context = span.get_span_context()
+        trace_id, span_id = format_trace_id(context.trace_id), format_span_id(context.span_id)
+        record.traceparent = f"00-{trace_id}-{span_id}-{int(context.trace_flags):02x}"
+
+    def ended(self, record: CallRecord) -> None:
+        """Closes the spans of a request."""
+        span = record.span
+        span.set_attribute("http.response.status_code", record.status)
+        if record.surface:
+            span.update_name(f"{OPERATIONS.get(record.surface, 'chat')} {record.model or 'unknown model'}")
+            span.set_attributes(self._call(record) | self._usage(record))
+            if record.outcome != "ok":
+                span.set_attribute("error.type", record.outcome)
+            self._tries(record)
+        if record.status >= 500:
+            span.set_status(Status(StatusCode.ERROR))
+        span.end()
+
+    def close(self) -> None:
+        """Sends what waits, for `CLOSE_S` at most."""
+        self._provider.force_flush(CLOSE_S * 1000)
+        self._provider.shutdown()
+
+    def _tries(self, record: CallRecord) -> None:
+        """One client span for each try; they followed one another."""
+        began_ns = record.upstream_ns
+        for failed in record.failed:
+            ended_ns = began_ns + failed.ms * _NS_PER_MS
+            self._try(record, failed.deployment, failed.provider, (began_ns, ended_ns), failed.outcome)
+            began_ns = ended_ns
+        if record.deployment is not None and record.provider is not None:
+            ended_ns = max(began_ns, record.answered_ns)
+            self._try(record, record.deployment, record.provider, (began_ns, ended_ns), None)
+
+    def _try(
+        self, record: CallRecord, deployment: str, provider: str, times_ns: tuple[int, int], error: str | None
+    ) -> None:
+        attributes = self._call(record) | {"gen_ai.provider.name": provider, "vibes.deployment": deployment}
+        if (place := self._places.get(provider)) is not None:
+            attributes |= {"server.address": place[0], "server.port": place[1]}
+        if error is None:
+            attributes |= self._usage(record)
+        else:
+            attributes["error.type"] = error
+        span = self._tracer.start_span(
+            f"{attributes['gen_ai.operation.name']} {record.model}",
+            context=set_span_in_context(record.span),
+            kind=SpanKind.CLIENT,
+            attributes=attributes,
+            start_time=self._epoch_ns + times_ns[0],
+        )
+        if error is not None:
+            span.set_status(Status(StatusCode.ERROR))
+        span.end(self._epoch_ns + times_ns[1])
+
+    @staticmethod
+    def _call(record: CallRecord) -> dict[str, Any]:
+        attributes: dict[str, Any] = {
+            "gen_ai.operation.name": OPERATIONS.get(record.surface, "chat"),
+            "gen_ai.request.stream": record.stream,
+        }
+        if record.model is not None:
+            attributes["gen_ai.request.model"] = attributes["gen_ai.response.model"] = record.model
+        return attributes
+
+    @staticmethod
+    def _usage(record: CallRecord) -> dict[str, Any]:
+        usage = record.usage
+        if usage is None:
+            return {}
+        return {
+            "gen_ai.usage.input_tokens": usage.prompt_tokens,
+            "gen_ai.usage.output_tokens": usage.completion_tokens,
+            "vibes.charge_base": record.charge_base,
+        }
+
+
+def _named() -> Resource:
+    """What `OTEL_SERVICE_NAME` and `OTEL_RESOURCE_ATTRIBUTES` say, if they name the service."""
+    told = Resource.create()
+    if str(told.attributes.get(SERVICE_NAME, "")).startswith("unknown_service"):
+        return Resource({name: value for name, value in told.attributes.items() if name != SERVICE_NAME})
+    return told
