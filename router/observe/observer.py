@@ -43,11 +43,6 @@ class Observer:
         record.streaming = True
         self.metrics.streams += 1
 
-    def streaming(self, record: CallRecord) -> None:
-        """A streaming answer begins."""
-        record.streaming = True
-        self.metrics.streams += 1
-
     def ended(self, record: CallRecord) -> None:
         """It has been answered, or its client is gone."""
         metrics = self.metrics
