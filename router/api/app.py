@@ -14,10 +14,10 @@ from starlette.types import ASGIApp
 from mini_llm.routing.catalog import build_catalog
 from mini_llm.routing.routes import Routes
 from router.api import account, errors, health, models
-from router.api.calls import Calls, call_routes
 from router.api.admin import create_admin
 from router.api.admin_door import AdminDoor, read_admin_keys
 from router.api.admin_state import AdminState
+from router.api.calls import Calls, call_routes
 from router.api.front import Front
 from router.api.health import Readiness
 from router.auth import Doors
