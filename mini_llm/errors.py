@@ -151,7 +151,7 @@ def refusal(
 def _words(said: object) -> tuple[str, str | None]:
     """An error's text, and the field it is about if it is a list of what failed to validate."""
     if isinstance(said, dict):
-        said = said.get("detail")
+        said = said.get("detail") or said.get("error")
     if isinstance(said, list) and said and isinstance(said[0], dict):
         place = said[0].get("loc")
         where = ".".join(str(step) for step in place if step != "body") if isinstance(place, list) else None

@@ -59,6 +59,14 @@ class Provider(ABC):
             ProviderError: it has not.
         """
 
+    async def count_tokens(self, request: Request, deployment: Deployment) -> int | None:
+        """Tokens of the prompt as the provider counts them, None if it has no way to ask.
+
+        Raises:
+            ProviderError: it was asked and did not say.
+        """
+        return None
+
     async def discover(self) -> Sequence[Deployment]:
         """Deployments that this provider finds by itself, beside the configured ones."""
         return ()

@@ -10,15 +10,19 @@ from pydantic import SecretStr
 
 from mini_llm.config import ProviderConfig
 from mini_llm.errors import ConfigError
+from mini_llm.providers.anthropic import ANTHROPIC
 from mini_llm.providers.base import Provider
 from mini_llm.providers.companies import OPENAI_STYLE
 from mini_llm.providers.company import Company, Factory, timeouts
+from mini_llm.providers.google import GOOGLE
 from mini_llm.providers.local import USUAL_SERVERS, LocalProvider
 from mini_llm.providers.plugins import load_plugin, plugin_names
 from mini_llm.transport import Transport
 
 NO_ENVIRONMENT: Final[Mapping[str, str]] = MappingProxyType({})
-COMPANIES: Final[dict[str, Company]] = {company.type: company for company in OPENAI_STYLE}
+COMPANIES: Final[dict[str, Company]] = {
+    company.type: company for company in (ANTHROPIC, GOOGLE, *OPENAI_STYLE)
+}
 """The rows that this package brings."""
 
 

@@ -1,0 +1,118 @@
+"""Anthropic's own wire format: Messages untouched, chat by translation.
+
+Source: https://docs.claude.com/en/api/messages
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from mini_llm.answer import Completion
+from mini_llm.deployment import Deployment
+from mini_llm.errors import UpstreamProtocolError
+from mini_llm.price import plausible
+from mini_llm.providers.anthropic_answer import MessagesAsChat, chat_completion
+from mini_llm.providers.anthropic_request import messages_request
+from mini_llm.providers.base import Provider, UpstreamStream
+from mini_llm.providers.company import Company, Wiring
+from mini_llm.providers.counting import at
+from mini_llm.providers.limits import LimitHeaders
+from mini_llm.providers.openai import PLAIN
+from mini_llm.providers.wire import Endpoint, json_or_none
+from mini_llm.request import Need, Request, encode
+from mini_llm.surfaces import SURFACES
+from mini_llm.transport import Timeouts, Transport
+
+MESSAGES: Final = "messages"
+LIMITS: Final = tuple(
+    LimitHeaders(kind, *(f"anthropic-ratelimit-{kind}-{what}" for what in ("limit", "remaining", "reset")))
+    for kind in ("requests", "tokens", "input-tokens", "output-tokens")
+)
+_COUNTED: Final = frozenset(
+    {"model", "messages", "system", "tools", "tool_choice", "thinking", "output_config", "cache_control"}
+)
+"""Fields of a request that counting its tokens takes."""
+
+
+class AnthropicProvider(Provider):
+    """Anthropic, or another address that speaks its format."""
+
+    def __init__(
+        self,
+        name: str,
+        base_url: str,
+        http: Transport,
+        *,
+        headers: Mapping[str, str] | None = None,
+        timeouts: Timeouts | None = None,
+    ) -> None:
+        self.name = name
+        self.surfaces = frozenset({"chat", MESSAGES}) & frozenset(SURFACES)
+        self._url = f"{base_url.rstrip('/')}/messages"
+        self._endpoint = Endpoint(
+            name, http, headers or {}, timeouts or Timeouts(), limits=LIMITS, id_header="request-id"
+        )
+
+    async def complete(self, request: Request, deployment: Deployment) -> Completion:
+        """See ``Provider.complete``."""
+        body, upstream_id = await self._endpoint.whole(self._url, _body(request, deployment))
+        try:
+            read = (
+                SURFACES[MESSAGES].read_answer(self.name, body)
+                if request.surface == MESSAGES
+                else chat_completion(self.name, body)
+            )
+        except UpstreamProtocolError:
+            self._endpoint.raise_hidden_error(body)
+            raise
+        return Completion(read.body, read.usage, read.text_bytes, upstream_id)
+
+    async def open_stream(self, request: Request, deployment: Deployment) -> UpstreamStream:
+        """See ``Provider.open_stream``."""
+        native = request.surface == MESSAGES
+        reader = SURFACES[MESSAGES].reader(self.name) if native else MessagesAsChat(self.name)
+        return await self._endpoint.stream(self._url, _body(request, deployment), reader)
+
+    async def count_tokens(self, request: Request, deployment: Deployment) -> int:
+        """See ``Provider.count_tokens``."""
+        fields = json_or_none(_body(request, deployment))
+        asked = encode({name: value for name, value in fields.items() if name in _COUNTED})
+        counted = plausible(
+            at(await self._endpoint.post_json(f"{self._url}/count_tokens", asked), "input_tokens")
+        )
+        if counted is None:
+            raise UpstreamProtocolError(self.name, "the body has no 'input_tokens'")
+        return counted
+
+
+def _body(request: Request, deployment: Deployment) -> bytes:
+    cap, model = deployment.output_cap(request.output_cap), deployment.upstream_model
+    if request.surface == MESSAGES:
+        return SURFACES[MESSAGES].upstream_body(request, model, cap, PLAIN)
+    return encode(messages_request(request, model, cap))
+
+
+def anthropic_wire(wiring: Wiring) -> Provider:
+    """A provider that speaks Anthropic's format."""
+    return AnthropicProvider(
+        wiring.name, wiring.base_url, wiring.http, headers=wiring.headers, timeouts=wiring.timeouts
+    )
+
+
+ANTHROPIC: Final = Company(
+    type="anthropic",
+    title="Anthropic",
+    source="https://docs.claude.com/en/api/messages",
+    url="https://api.anthropic.com/v1",
+    key_variable="ANTHROPIC_API_KEY",
+    key_header="x-api-key",
+    key_prefix="",
+    headers=(("anthropic-version", "2023-06-01"),),
+    paths={"messages": "/messages"},
+    limits=LIMITS,
+    id_header="request-id",
+    lacks=frozenset({Need.LOGPROBS, Need.MANY, Need.AUDIO}),
+    wire=anthropic_wire,
+)
+"""The row of Anthropic."""

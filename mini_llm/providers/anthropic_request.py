@@ -1,0 +1,211 @@
+"""A chat request as a Messages request.
+
+What chat can say and Messages cannot is left out if it is a wish (``seed``, ``logit_bias``, penalties, JSON
+without a schema, which the prompt asks for anyway) and refused if the answer would be another one.
+
+Sources: https://docs.claude.com/en/api/messages;
+https://docs.claude.com/en/docs/build-with-claude/{extended-thinking,structured-outputs}
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from mini_llm.errors import BadRequest
+from mini_llm.providers.chat_shapes import (
+    SYSTEM_ROLES,
+    Blob,
+    arguments_of,
+    blob,
+    content_parts,
+    function_of,
+    json_schema_of,
+    plain_text,
+    stop_texts,
+)
+from mini_llm.request import Request
+
+DEFAULT_MAX_TOKENS: Final = 4096
+"""Sent where nobody names a limit: the format requires one."""
+MIN_BUDGET_TOKENS: Final = 1024
+_BUDGETS: Final = {"minimal": 1024, "low": 2048, "medium": 8192, "high": 16_384, "xhigh": 32_768}
+_EFFORTS: Final = {"none": "low", "minimal": "low", "low": "low", "medium": "medium", "high": "high"}
+_BUDGET_MODELS: Final = (
+    *("claude-3", "claude-opus-4-0", "claude-opus-4-1", "claude-opus-4-2", "claude-opus-4-5"),
+    *("claude-sonnet-4-0", "claude-sonnet-4-2", "claude-sonnet-4-5", "claude-haiku-4"),
+)
+"""Models that think by a budget (``-4-2`` is the date in claude-opus-4-20250514); later ones by an effort."""
+_SAMPLED_MODELS: Final = (*_BUDGET_MODELS, "claude-opus-4-6", "claude-sonnet-4-6")
+"""Models that take sampling parameters; later ones refuse them."""
+_SAMPLING: Final = ("temperature", "top_p", "top_k")
+_CHOICES: Final = {"auto": "auto", "none": "none", "required": "any"}
+
+
+def messages_request(request: Request, model: str, output_cap: int | None) -> dict[str, Any]:
+    """The fields of a Messages request that says what a chat request says.
+
+    Raises:
+        BadRequest: Messages cannot say it.
+    """
+    fields = request.fields
+    if request.choices > 1:
+        raise BadRequest("this provider gives one answer to a request", "n")
+    body: dict[str, Any] = {"model": model, "max_tokens": output_cap or DEFAULT_MAX_TOKENS}
+    system, body["messages"] = _conversation(fields["messages"])
+    if system:
+        body["system"] = system
+    if request.stream:
+        body["stream"] = True
+    if stop := [text for text in stop_texts(fields) if text.strip()]:  # blank ones are refused
+        body["stop_sequences"] = stop
+    if isinstance(fields.get("user"), str):
+        body["metadata"] = {"user_id": fields["user"]}
+    if tools := _tools(fields.get("tools")):
+        body["tools"] = tools
+        body |= _tool_choice(fields)
+    config: dict[str, Any] = {}
+    if (schema := json_schema_of(fields)) is not None:
+        # Not a forced tool: that excludes thinking, and the client's own tools.
+        config["format"] = {"type": "json_schema", "schema": schema}
+    config |= _think(body, fields.get("reasoning_effort"), model)
+    if config:
+        body["output_config"] = config
+    if model.startswith(_SAMPLED_MODELS) and "thinking" not in body:
+        body |= _sampling(fields)
+    return body
+
+
+def _conversation(messages: list[Any]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """System texts and turns; results of tools are the user's, and turns of one role in a row become one."""
+    system: list[dict[str, Any]] = []
+    turns: list[dict[str, Any]] = []
+    for position, message in enumerate(messages):
+        where, role = f"messages.{position}", message["role"]
+        if role in SYSTEM_ROLES:
+            system += [_text(value) for _, value in content_parts(message, where)]
+            continue
+        if role == "tool":
+            role, blocks = "user", [_tool_result(message, where)]
+        elif role == "assistant":
+            blocks = _assistant(message, where)
+        elif role == "user":
+            blocks = [_block(kind, value, where) for kind, value in content_parts(message, where)]
+        else:
+            raise BadRequest(f"role {role!r} cannot be translated for this provider", f"{where}.role")
+        if turns and turns[-1]["role"] == role:
+            turns[-1]["content"] += blocks
+        else:
+            turns.append({"role": role, "content": blocks})
+    return [block for block in system if block["text"]], [turn for turn in turns if turn["content"]]
+
+
+def _text(value: Mapping[str, Any]) -> dict[str, Any]:
+    block = {"type": "text", "text": str(value.get("text") or value.get("refusal") or "")}
+    return block | ({"cache_control": value["cache_control"]} if value.get("cache_control") else {})
+
+
+def _block(kind: str, value: Mapping[str, Any], where: str) -> dict[str, Any]:
+    if kind == "text":
+        return _text(value)
+    if kind == "image_url":
+        return {"type": "image", "source": _source(blob(value.get("url"), where))}
+    if kind == "file":
+        return _document(value, where)
+    raise BadRequest(f"content of type {kind!r} cannot be translated for this provider", where)
+
+
+def _source(found: Blob) -> dict[str, Any]:
+    if found.url is not None:
+        return {"type": "url", "url": found.url}
+    return {"type": "base64", "media_type": found.media_type, "data": found.data}
+
+
+def _document(value: Mapping[str, Any], where: str) -> dict[str, Any]:
+    found = blob(value.get("file_data"), where, fallback="application/pdf")
+    source = _source(found)
+    if found.media_type.startswith("text/") and found.data is not None:
+        source = {"type": "text", "media_type": "text/plain", "data": found.text(where)}
+    document = {"type": "document", "source": source}
+    name = value.get("filename")
+    return document | ({"title": name} if isinstance(name, str) else {})
+
+
+def _assistant(message: Mapping[str, Any], where: str) -> list[dict[str, Any]]:
+    """An earlier answer: signed thoughts first, since they must stand before the calls that came of them."""
+    thoughts = message.get("thinking_blocks")
+    blocks = [block for block in thoughts if isinstance(block, dict)] if isinstance(thoughts, list) else []
+    if text := plain_text(message, where):
+        blocks.append({"type": "text", "text": text})
+    for position, call in enumerate(message.get("tool_calls") or ()):
+        param = f"{where}.tool_calls.{position}"
+        function = function_of(call, param)
+        arguments = arguments_of(function, param)
+        blocks.append(
+            {"type": "tool_use", "id": call.get("id"), "name": function["name"], "input": arguments}
+        )
+    return blocks
+
+
+def _tool_result(message: Mapping[str, Any], where: str) -> dict[str, Any]:
+    blocks = [_block(kind, value, where) for kind, value in content_parts(message, where)]
+    return {"type": "tool_result", "tool_use_id": message.get("tool_call_id"), "content": blocks}
+
+
+def _tools(declared: object) -> list[dict[str, Any]]:
+    tools = []
+    for position, tool in enumerate(declared if isinstance(declared, list) else ()):
+        function = function_of(tool, f"tools.{position}")
+        schema = function.get("parameters") or {"type": "object", "properties": {}}
+        entry: dict[str, Any] = {"name": function["name"], "input_schema": schema}
+        for name in ("description", "strict"):
+            if function.get(name):
+                entry[name] = function[name]
+        if tool.get("cache_control"):
+            entry["cache_control"] = tool["cache_control"]
+        tools.append(entry)
+    return tools
+
+
+def _tool_choice(fields: Mapping[str, Any]) -> dict[str, Any]:
+    asked = fields.get("tool_choice")
+    choice: dict[str, Any] | None = None
+    if isinstance(asked, dict):
+        choice = {"type": "tool", "name": function_of(asked, "tool_choice")["name"]}
+    elif isinstance(asked, str) and asked in _CHOICES:
+        choice = {"type": _CHOICES[asked]}
+    elif asked is not None:
+        raise BadRequest("'tool_choice' is not one that this provider knows", "tool_choice")
+    if fields.get("parallel_tool_calls") is False and (choice or {}).get("type") != "none":
+        choice = (choice or {"type": "auto"}) | {"disable_parallel_tool_use": True}
+    return {} if choice is None else {"tool_choice": choice}
+
+
+def _think(body: dict[str, Any], effort: object, model: str) -> dict[str, Any]:
+    """Adds ``thinking`` to a body and returns what goes into ``output_config``."""
+    if not isinstance(effort, str):
+        return {}
+    if not model.startswith(_BUDGET_MODELS):
+        if effort != "none":
+            body["thinking"] = {"type": "adaptive", "display": "summarized"}
+        return {"effort": _EFFORTS.get(effort, "high")}
+    budget = min(_BUDGETS.get(effort, 0), body["max_tokens"] - 1)  # thoughts count towards the limit
+    forced = body.get("tool_choice", {}).get("type") in ("any", "tool")
+    if budget >= MIN_BUDGET_TOKENS and not forced and not _unsigned_call(body["messages"]):
+        body["thinking"] = {"type": "enabled", "budget_tokens": budget}
+    return {}
+
+
+def _unsigned_call(turns: list[dict[str, Any]]) -> bool:
+    """A call of a tool is being answered whose thoughts the client did not keep: then thinking is refused."""
+    answers = [turn for turn in turns if turn["role"] == "assistant"]
+    kinds = [block["type"] for block in answers[-1]["content"]] if answers else []
+    return "tool_use" in kinds and kinds[0] not in ("thinking", "redacted_thinking")
+
+
+def _sampling(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Sampling as asked; chat's temperature goes to 2 and this format's to 1."""
+    sampling = {name: fields[name] for name in _SAMPLING if fields.get(name) is not None}
+    if isinstance(sampling.get("temperature"), int | float):
+        sampling["temperature"] = min(sampling["temperature"], 1)
+    return sampling

@@ -1,0 +1,132 @@
+"""Each row of the registry against a server that speaks its company's documented format."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from support.companies.facts import COMPANIES as DOCUMENTED
+from support.companies.facts import TOLD_WAIT_S, Facts
+from support.companies.openai_style import CALL_ID, KEY, REFUSED, REQUEST_ID, TEXT, Company
+from support.companies.server import Loopback, serving
+
+from mini_llm.answer import StreamEvent
+from mini_llm.config import ProviderConfig
+from mini_llm.deployment import Deployment
+from mini_llm.errors import UpstreamRefused, UpstreamUnreachable
+from mini_llm.price import Price
+from mini_llm.providers.base import Provider
+from mini_llm.providers.registry import COMPANIES, build_provider
+from mini_llm.request import Request
+from mini_llm.surfaces import CHAT
+from mini_llm.transport import HttpxTransport
+from router.transport import open_transport
+
+UPSTREAM = Deployment(
+    id="p/m",
+    model="m",
+    provider="p",
+    upstream_model="upstream-1",
+    partner_id=0,
+    price=Price(1, 1),
+    context_tokens=8_192,
+    max_output_tokens=64,
+)
+TOOL = {"type": "function", "function": {"name": "look_up", "parameters": {"type": "object"}}}
+
+
+def ask(content: str = "hello", **fields: Any) -> Request:
+    messages = [{"role": "user", "content": content}]
+    body = {"model": "m", "messages": messages, "max_tokens": 9} | fields
+    return CHAT.parse(json.dumps(body).encode())
+
+
+@pytest.fixture(params=DOCUMENTED, ids=lambda facts: facts.type)
+async def company(request: pytest.FixtureRequest) -> AsyncIterator[tuple[Company, Provider]]:
+    server = Company(request.param)
+    async with serving(server) as address:
+        http = Loopback(address)
+        yield server, make(request.param, http)
+        await http.aclose()
+
+
+def make(facts: Facts, http: Loopback) -> Provider:
+    config = ProviderConfig.model_validate({"type": facts.type, "base_url": facts.base_url})
+    variable = COMPANIES[facts.type].key_variable
+    assert variable is not None
+    return build_provider("p", config, http, {variable: KEY})
+
+
+async def collect(provider: Provider, request: Request) -> list[StreamEvent]:
+    stream = await provider.open_stream(request, UPSTREAM)
+    assert stream.upstream_id == REQUEST_ID
+    try:
+        return [event async for batch in stream.batches() for event in batch]
+    finally:
+        await stream.aclose()
+
+
+def test_every_row_of_the_format_is_checked() -> None:
+    native = {"anthropic", "google"}
+    assert {facts.type for facts in DOCUMENTED} == COMPANIES.keys() - native
+
+
+async def test_whole_answer(company: tuple[Company, Provider]) -> None:
+    server, provider = company
+    completion = await provider.complete(ask(seed=5), UPSTREAM)
+    assert server.complaints == []
+    assert json.loads(completion.body)["choices"][0]["message"]["content"] == TEXT
+    assert (completion.usage, completion.upstream_id) == (server.facts.means, REQUEST_ID)
+    assert 5 in (server.asked[0].get("seed"), server.asked[0].get("random_seed"))
+
+
+@pytest.mark.parametrize("wanted", [True, False])
+async def test_stream(company: tuple[Company, Provider], wanted: bool) -> None:
+    server, provider = company
+    options = {"stream_options": {"include_usage": True}} if wanted else {}
+    events = await collect(provider, ask(stream=True, **options))
+    assert server.complaints == []
+    assert CHAT.answer_text(b"".join(event.raw for event in events)) == TEXT
+    assert [event.usage for event in events if event.usage][-1] == server.facts.means
+    assert sum(event.finished for event in events) == 1
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+async def test_tools(company: tuple[Company, Provider], streamed: bool) -> None:
+    server, provider = company
+    request = ask(tools=[TOOL], stream=streamed)
+    if streamed:
+        raw = b"".join(event.raw for event in await collect(provider, request))
+    else:
+        raw = (await provider.complete(request, UPSTREAM)).body
+    assert server.complaints == []
+    assert server.asked[0]["tools"] == [TOOL]
+    assert CALL_ID.encode() in raw
+    assert '{"word": "x"}' in CHAT.answer_text(raw)
+
+
+@pytest.mark.parametrize("status", [400, 401, 404, 429, 500, 503])
+@pytest.mark.parametrize("streamed", [False, True])
+async def test_refusals(company: tuple[Company, Provider], status: int, streamed: bool) -> None:
+    server, provider = company
+    call = provider.open_stream if streamed else provider.complete
+    with pytest.raises(UpstreamRefused) as refused:
+        await call(ask(f"refuse {status}", stream=streamed), UPSTREAM)
+    error = refused.value
+    assert server.complaints == []
+    assert (error.status, error.detail, error.request_id) == (status, REFUSED, REQUEST_ID)
+    assert error.retry_after == (TOLD_WAIT_S if status == 429 else None)
+    assert REFUSED not in str(error)
+    assert KEY not in str(error)
+
+
+@pytest.mark.parametrize("through", [HttpxTransport, open_transport])
+@pytest.mark.parametrize("facts", DOCUMENTED, ids=lambda facts: facts.type)
+async def test_stream_that_breaks(facts: Facts, through: Any) -> None:
+    async with serving(Company(facts)) as address:
+        http = Loopback(address, through())
+        with pytest.raises(UpstreamUnreachable):
+            await collect(make(facts, http), ask("cut", stream=True))
+        await http.aclose()

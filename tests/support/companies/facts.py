@@ -1,0 +1,254 @@
+"""What each company of OpenAI's format documents, written down apart from the registry that it checks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from mini_llm.price import Usage
+
+Body = dict[str, Any]
+ErrorBody = Callable[[int, str], Any]
+PROMPT, COMPLETION, CACHED, REASONING = 20, 7, 8, 3
+TOTALS: Body = {
+    "prompt_tokens": PROMPT,
+    "completion_tokens": COMPLETION,
+    "total_tokens": PROMPT + COMPLETION,
+}
+DETAILED: Body = TOTALS | {
+    "prompt_tokens_details": {"cached_tokens": CACHED},
+    "completion_tokens_details": {"reasoning_tokens": REASONING},
+}
+SPLIT = Usage(PROMPT, COMPLETION, cached_tokens=CACHED, reasoning_tokens=REASONING)
+TOLD_WAIT_S = 7.0
+
+
+def openai_error(status: int, message: str) -> Body:
+    return {"error": {"message": message, "type": "some_error", "param": None, "code": f"code_{status}"}}
+
+
+def numbered_error(status: int, message: str) -> Body:  # OpenRouter, Perplexity, Azure
+    return {"error": {"code": status, "message": message}}
+
+
+def flat_error(status: int, message: str) -> Body:  # Cerebras, Cohere
+    return {"message": message, "type": "some_error", "param": "quota", "code": f"code_{status}"}
+
+
+def mistral_error(status: int, message: str) -> Body:
+    if status == 401:
+        return {"detail": message}
+    if status == 400:
+        complaint = {"type": "extra_forbidden", "loc": ["body", "field"], "msg": message}
+        return {"object": "error", "message": {"detail": [complaint]}, "type": "invalid_request_error"}
+    return {"object": "error", "message": message, "type": "rate_limited", "param": None, "code": "1300"}
+
+
+def cloudflare_error(status: int, message: str) -> Body:
+    return {"errors": [{"message": message, "code": 3000 + status}], "success": False, "result": {}}
+
+
+def text_error(status: int, message: str) -> Body:  # Hugging Face, xAI
+    return {"error": message, "code": f"code_{status}"}
+
+
+def detail_error(status: int, message: str) -> Body:  # NVIDIA, Hyperbolic
+    return {"status": status, "title": "Refused", "detail": message}
+
+
+def nested_error(_: int, message: str) -> Body:  # DeepInfra
+    return {"detail": {"error": message}}
+
+
+def reason_error(status: int, message: str) -> Body:  # Novita
+    return {"code": status, "reason": "SOME_REASON", "message": message, "metadata": {}}
+
+
+@dataclass(frozen=True)
+class Facts:
+    """One company, as its documentation has it.
+
+    Attributes:
+        type: of the row that must fit.
+        host, path, query: where chat is asked for.
+        base_url: what the configuration says, for a company whose customers have an own address.
+        auth: header of the key, and what stands before the key.
+        cap_field: the field that limits a completion.
+        refuses: fields that it answers 400 to.
+        usage: its usage object, and what it means.
+        asked: usage comes in streams only if ``stream_options`` asks; the field is refused otherwise.
+        stream: manner of its streams, a function of ``openai_style``.
+        error: its error body.
+        busy: headers of a 429, which say that ``TOLD_WAIT_S`` must pass.
+        id_header: header that names the call.
+    """
+
+    type: str
+    host: str
+    path: str
+    query: str = ""
+    base_url: str | None = None
+    auth: tuple[str, str] = ("authorization", "Bearer ")
+    cap_field: str = "max_tokens"
+    refuses: frozenset[str] = frozenset()
+    usage: Body = field(default_factory=lambda: DETAILED)
+    means: Usage = SPLIT
+    asked: bool = True
+    stream: str = "plain"
+    error: ErrorBody = openai_error
+    busy: Body = field(default_factory=lambda: {"retry-after": "7"})
+    id_header: str = "x-request-id"
+
+
+NEW_CAP = "max_completion_tokens"
+OPENAI_BUSY = {
+    "x-ratelimit-limit-requests": "60",
+    "x-ratelimit-remaining-requests": "0",
+    "x-ratelimit-reset-requests": "7s",
+    "x-ratelimit-limit-tokens": "150000",
+    "x-ratelimit-remaining-tokens": "149984",
+    "x-ratelimit-reset-tokens": "6m0s",
+}
+CEREBRAS_BUSY = {
+    "x-ratelimit-limit-requests-day": "1000000",
+    "x-ratelimit-remaining-requests-day": "999997",
+    "x-ratelimit-reset-requests-day": "33011.382867",
+    "x-ratelimit-remaining-tokens-minute": "0",
+    "x-ratelimit-reset-tokens-minute": "7.0",
+}
+WINDOW_BUSY = {"x-ratelimit-limit": "10", "x-ratelimit-remaining": "0", "x-ratelimit-reset": "7"}
+AZURE = {
+    "base_url": "https://acme.openai.azure.com/openai/v1",
+    "host": "acme.openai.azure.com",
+    "auth": ("api-key", ""),
+    "cap_field": NEW_CAP,
+    "stream": "azure",
+    "error": numbered_error,
+    "busy": {"retry-after-ms": "7000", "retry-after": "8"},
+    "id_header": "apim-request-id",
+}
+
+COMPANIES: tuple[Facts, ...] = (
+    Facts("openai", "api.openai.com", "/v1/chat/completions", cap_field=NEW_CAP, busy=OPENAI_BUSY),
+    Facts("azure", path="/openai/v1/chat/completions", **AZURE),
+    Facts(
+        "azure-deployments",
+        path="/openai/deployments/upstream-1/chat/completions",
+        query="api-version=2024-10-21",
+        **(AZURE | {"base_url": "https://acme.openai.azure.com/openai"}),
+    ),
+    Facts(
+        "bedrock",
+        "bedrock-runtime.us-west-2.amazonaws.com",
+        "/openai/v1/chat/completions",
+        base_url="https://bedrock-runtime.us-west-2.amazonaws.com/openai/v1",
+        cap_field=NEW_CAP,
+        id_header="x-amzn-requestid",
+    ),
+    Facts(
+        "cerebras",
+        "api.cerebras.ai",
+        "/v1/chat/completions",
+        cap_field=NEW_CAP,
+        error=flat_error,
+        busy=CEREBRAS_BUSY,
+    ),
+    Facts(
+        "cloudflare",
+        "api.cloudflare.com",
+        "/client/v4/accounts/0123/ai/v1/chat/completions",
+        base_url="https://api.cloudflare.com/client/v4/accounts/0123/ai/v1",
+        error=cloudflare_error,
+        id_header="cf-ray",
+    ),
+    Facts(
+        "cohere",
+        "api.cohere.ai",
+        "/compatibility/v1/chat/completions",
+        refuses=frozenset({"stream_options"}),
+        asked=False,
+        error=flat_error,
+    ),
+    Facts("dashscope", "dashscope-intl.aliyuncs.com", "/compatible-mode/v1/chat/completions"),
+    Facts("deepinfra", "api.deepinfra.com", "/v1/openai/chat/completions", error=nested_error),
+    Facts(
+        "deepseek",
+        "api.deepseek.com",
+        "/chat/completions",
+        usage=TOTALS
+        | {"prompt_cache_hit_tokens": CACHED, "prompt_cache_miss_tokens": PROMPT - CACHED}
+        | {"completion_tokens_details": {"reasoning_tokens": REASONING}},
+        stream="keep_alive",
+    ),
+    Facts("fireworks", "api.fireworks.ai", "/inference/v1/chat/completions"),
+    Facts("groq", "api.groq.com", "/openai/v1/chat/completions", cap_field=NEW_CAP, stream="groq"),
+    Facts("huggingface", "router.huggingface.co", "/v1/chat/completions", error=text_error),
+    Facts("hyperbolic", "api.hyperbolic.xyz", "/v1/chat/completions", error=detail_error),
+    Facts(
+        "mistral",
+        "api.mistral.ai",
+        "/v1/chat/completions",
+        refuses=frozenset({"stream_options", "seed", "max_completion_tokens"}),
+        usage=TOTALS,
+        means=Usage(PROMPT, COMPLETION),
+        asked=False,
+        stream="with_last",
+        error=mistral_error,
+    ),
+    Facts(
+        "moonshot",
+        "api.moonshot.ai",
+        "/v1/chat/completions",
+        usage=TOTALS | {"cached_tokens": CACHED},
+        means=Usage(PROMPT, COMPLETION, cached_tokens=CACHED),
+    ),
+    Facts("nebius", "api.tokenfactory.nebius.com", "/v1/chat/completions"),
+    Facts("novita", "api.novita.ai", "/v3/openai/chat/completions", error=reason_error),
+    Facts("nvidia", "integrate.api.nvidia.com", "/v1/chat/completions", error=detail_error),
+    Facts(
+        "openrouter",
+        "openrouter.ai",
+        "/api/v1/chat/completions",
+        usage=DETAILED | {"cost": 0.000_214, "cost_details": {"upstream_inference_cost": None}},
+        stream="comments",
+        error=numbered_error,
+        busy=WINDOW_BUSY,
+        id_header="x-generation-id",
+    ),
+    Facts(
+        "perplexity",
+        "api.perplexity.ai",
+        "/chat/completions",
+        refuses=frozenset({"stream_options"}),
+        usage={
+            "prompt_tokens": PROMPT,
+            "completion_tokens": 4,
+            "total_tokens": PROMPT + 4,
+            "citation_tokens": 1,
+            "reasoning_tokens": 2,
+            "num_search_queries": 1,
+        },
+        means=Usage(PROMPT, COMPLETION, reasoning_tokens=2),
+        asked=False,
+        stream="every",
+        error=numbered_error,
+    ),
+    Facts("sambanova", "api.sambanova.ai", "/v1/chat/completions"),
+    Facts("together", "api.together.ai", "/v1/chat/completions", busy=WINDOW_BUSY),
+    Facts("vercel", "ai-gateway.vercel.sh", "/v1/chat/completions"),
+    Facts(
+        "xai",
+        "api.x.ai",
+        "/v1/chat/completions",
+        usage={
+            "prompt_tokens": PROMPT,
+            "completion_tokens": COMPLETION - REASONING,
+            "total_tokens": PROMPT + COMPLETION,
+            "prompt_tokens_details": {"cached_tokens": CACHED},
+            "completion_tokens_details": {"reasoning_tokens": REASONING},
+        },
+        error=text_error,
+    ),
+    Facts("zai", "api.z.ai", "/api/paas/v4/chat/completions"),
+)
