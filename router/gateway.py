@@ -9,6 +9,7 @@ from typing import Any, Final
 from pydantic_core import from_json
 
 from mini_llm.answer import Completion
+from mini_llm.errors import UpstreamProtocolError
 from mini_llm.request import Request
 from mini_llm.routing.routes import Attempt, Candidate, Routes
 from mini_llm.surfaces import CHAT
@@ -140,9 +141,14 @@ async def _complete(candidate: Candidate, surface: Surface, request: Request) ->
     provider, deployment = candidate.provider, candidate.deployment
     if request.surface in provider.surfaces:
         return await provider.complete(request, deployment)
-    completion = await provider.complete(surface.to_chat(request), deployment)
-    body = surface.from_chat(request, from_json(completion.body))
-    return Completion(body, completion.usage, completion.text_bytes)
+    chat = surface.to_chat(request)
+    completion = await provider.complete(chat, deployment)
+    usage = completion_usage(CHAT, chat, completion)
+    try:
+        body = surface.from_chat(request, from_json(completion.body), usage)
+    except ValueError:
+        raise UpstreamProtocolError(provider.name, "its numbers are no JSON") from None
+    return Completion(body, usage, completion.text_bytes)
 
 
 async def _open(candidate: Candidate, surface: Surface, request: Request) -> Upstream:

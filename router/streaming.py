@@ -79,7 +79,8 @@ class LiveAnswer:
             await self._billing.release(self._ticket, error, self._served.attempts)
             yield self._error_event("upstream_error", "The provider broke off; nothing was charged.")
             return
-        last = self._meter.held
+        closing = self._meter.take(self._translator.end(self._meter.usage()))
+        last = self._meter.held + closing
         self._keep(last)
         charged = await self._charge()
         yield last + stream_end(self._surface, charged.receipt)

@@ -9,6 +9,7 @@ from typing import Any
 
 from mini_llm.answer import Completion, StreamEvent
 from mini_llm.errors import ProviderError
+from mini_llm.price import Usage
 from mini_llm.request import Request
 from mini_llm.surfaces.sse import EventSplitter
 
@@ -99,6 +100,10 @@ class StreamTranslator(ABC):
     def take(self, events: list[StreamEvent]) -> list[StreamEvent]:
         """The events to send instead; what they mean (usage, finished, done) stays on them."""
 
+    @abstractmethod
+    def end(self, usage: Usage) -> list[StreamEvent]:
+        """What closes the answer, once the chat stream is complete; ``usage`` is what will be charged."""
+
 
 class Surface(ABC):
     """A wire format in which apps call and providers may answer.
@@ -138,8 +143,12 @@ class Surface(ABC):
         """
 
     @abstractmethod
-    def from_chat(self, request: Request, answer: Mapping[str, Any]) -> bytes:
-        """A whole chat completion as an answer to ``request`` in this format."""
+    def from_chat(self, request: Request, answer: Mapping[str, Any], usage: Usage) -> bytes:
+        """A whole chat completion as an answer to ``request`` in this format, telling ``usage``.
+
+        Raises:
+            ValueError: the completion cannot be written as JSON.
+        """
 
     @abstractmethod
     def stream_from_chat(self, request: Request) -> StreamTranslator:

@@ -60,7 +60,7 @@ class ChatSurface(Surface):
         """It is chat."""
         return request
 
-    def from_chat(self, request: Request, answer: Mapping[str, Any]) -> bytes:
+    def from_chat(self, request: Request, answer: Mapping[str, Any], usage: Usage) -> bytes:
         """It is chat."""
         return encode(answer)
 
@@ -174,6 +174,9 @@ class ChatReader(StreamReader):
 class _AsItIs(StreamTranslator):
     def take(self, events: list[StreamEvent]) -> list[StreamEvent]:
         return events
+
+    def end(self, usage: Usage) -> list[StreamEvent]:
+        return []
 
 
 def _field_needs(fields: Mapping[str, Any], choices: int) -> Iterator[str]:

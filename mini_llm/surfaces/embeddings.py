@@ -1,0 +1,109 @@
+"""OpenAI's embeddings. They are no conversation, so only a provider that offers them can serve them.
+
+Source: https://platform.openai.com/docs/api-reference/embeddings
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from mini_llm.answer import Completion
+from mini_llm.errors import BadRequest, UpstreamProtocolError
+from mini_llm.price import Usage
+from mini_llm.request import Need, Request, encode, model_name, read_object
+from mini_llm.surfaces.base import Dialect, StreamReader, StreamTranslator, Surface, WireError
+from mini_llm.surfaces.chat import ChatReader, ChatSurface
+from mini_llm.surfaces.wording import json_or_none
+
+MAX_INPUTS: Final = 2048
+"""Most inputs of one call, as at OpenAI."""
+_NOT_CHAT: Final = "embeddings are no conversation; this provider does not offer them"
+
+
+class EmbeddingsSurface(Surface):
+    """`POST /v1/embeddings`: text or tokens, one input or a list; every other field passes through."""
+
+    name = "embeddings"
+
+    def parse(self, body: bytes, model: str | None = None, stream: bool | None = None) -> Request:
+        """See ``Surface.parse``."""
+        fields, size_bytes = read_object(body)
+        return Request(
+            surface=self.name,
+            fields=fields,
+            size_bytes=size_bytes,
+            parts=len(_inputs(fields.get("input"))),
+            model=model_name(fields.get("model")),
+            stream=False,
+            choices=1,
+            output_cap=None,
+            wants_usage=False,
+            needs=frozenset({Need.EMBEDDINGS}),
+        )
+
+    def upstream_body(
+        self, request: Request, upstream_model: str, output_cap: int | None, dialect: Dialect
+    ) -> bytes:
+        """See ``Surface.upstream_body``; nothing is generated, so there is no cap to send."""
+        return encode(dict(request.fields) | {"model": upstream_model})
+
+    def to_chat(self, request: Request) -> Request:
+        """See ``Surface.to_chat``."""
+        raise BadRequest(_NOT_CHAT, "model")
+
+    def from_chat(self, request: Request, answer: Mapping[str, Any], usage: Usage) -> bytes:
+        """Never asked for, since ``to_chat`` refuses."""
+        raise BadRequest(_NOT_CHAT, "model")
+
+    def stream_from_chat(self, request: Request) -> StreamTranslator:
+        """Never asked for, since ``to_chat`` refuses."""
+        raise BadRequest(_NOT_CHAT, "model")
+
+    def read_answer(self, provider: str, body: bytes) -> Completion:
+        """See ``Surface.read_answer``."""
+        answer = json_or_none(body)
+        if not isinstance(answer, dict) or not isinstance(answer.get("data"), list):
+            raise UpstreamProtocolError(provider, "the body has no 'data'")
+        usage = Usage.from_openai(answer.get("usage"))
+        if usage is not None and usage.completion_tokens:  # vectors are not charged by length
+            usage = Usage.split(usage.prompt_tokens, 0, cached_tokens=usage.cached_tokens)
+        return Completion(body, usage, 0)
+
+    def reader(self, provider: str) -> StreamReader:
+        """Never asked for: embeddings do not stream."""
+        return ChatReader(provider)
+
+    def prompt_texts(self, request: Request) -> list[str]:
+        """See ``Surface.prompt_texts``; a token counts as a word."""
+        texts = []
+        for item in _inputs(request.fields.get("input")):
+            texts.append(item if isinstance(item, str) else " ".join(map(str, item)))
+        return texts
+
+    def answer_text(self, raw: bytes) -> str:
+        """Nothing is generated."""
+        return ""
+
+    def error_body(self, error: WireError) -> bytes:
+        """See ``Surface.error_body``."""
+        return ChatSurface().error_body(error)
+
+    def error_event(self, error: WireError) -> bytes:
+        """See ``Surface.error_event``."""
+        return ChatSurface().error_event(error)
+
+
+def _inputs(value: object) -> list[str | list[int]]:
+    """The inputs: strings, or lists of token numbers."""
+    if isinstance(value, str):
+        return [value]
+    if isinstance(value, list) and value and all(type(token) is int for token in value):
+        return [value]
+    if not isinstance(value, list) or not 0 < len(value) <= MAX_INPUTS:
+        raise BadRequest(f"'input' must be text, tokens, or a list of 1 to {MAX_INPUTS} of them", "input")
+    for position, item in enumerate(value):
+        tokens = isinstance(item, list) and item and all(type(token) is int for token in item)
+        if not isinstance(item, str) and not tokens:
+            raise BadRequest("each input must be text or a list of tokens", f"input.{position}")
+    return value

@@ -1,0 +1,279 @@
+"""A request of OpenAI's Responses API as chat.
+
+Source: https://platform.openai.com/docs/api-reference/responses and the types of the package ``openai``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from mini_llm.errors import BadRequest
+from mini_llm.request import Need
+from mini_llm.surfaces.wording import Wording, json_text, kind_of, mapping, objects, text, untranslatable
+
+FIELDS: Final = Wording(
+    said=frozenset(
+        {"model", "input", "instructions", "max_output_tokens", "stream", "temperature", "top_p", "tools"}
+        | {"tool_choice", "parallel_tool_calls", "text", "reasoning", "include", "top_logprobs", "user"}
+        | {"metadata"}
+    ),
+    dropped={
+        "prompt_cache_key": "caching is up to the provider",
+        "prompt_cache_options": "caching is up to the provider",
+        "prompt_cache_retention": "caching is up to the provider",
+        "safety_identifier": "the provider knows the operator, not its users",
+        "service_tier": "the provider's default is used",
+        "stream_options": "no padding is added to the events",
+        "truncation": "a prompt that does not fit is refused, as with 'disabled'",
+    },
+    refused={
+        "background": "answers are not kept to be fetched later",
+        "context_management": "the provider edits the conversation",
+        "conversation": "conversations are kept at the provider",
+        "max_tool_calls": "it limits hosted tools",
+        "moderation": "it runs at the provider",
+        "previous_response_id": "earlier responses are kept at the provider: send the whole conversation",
+        "prompt": "prompt templates are kept at the provider",
+        "store": "answers are not kept to be fetched later: leave it out or say false",
+    },
+)
+REASONING: Final = Wording(
+    said=frozenset({"effort"}),
+    dropped={
+        "context": "chat has no place for the thoughts of earlier turns",
+        "generate_summary": "thoughts are told as the provider gives them",
+        "summary": "thoughts are told as the provider gives them",
+    },
+    refused={"mode": "other ways to reason are hosted"},
+)
+ITEMS: Final[Mapping[str, str]] = {
+    "message": "said",
+    "function_call": "said",
+    "function_call_output": "said",
+    "reasoning": "dropped: chat has no place for the thoughts of earlier turns",
+}
+"""Kinds of input items and what becomes of them; any other kind is refused."""
+PARTS: Final[Mapping[str, str]] = {
+    "input_text": "said",
+    "output_text": "said",
+    "refusal": "said as text",
+    "input_image": "said (a URL; a file id is refused)",
+    "input_file": "said (file data; a file id and a URL are refused)",
+    "input_audio": "said",
+}
+"""Kinds of content parts and what becomes of them; any other kind is refused."""
+_MEDIA: Final = {"input_image": Need.IMAGES, "input_file": Need.FILES, "input_audio": Need.AUDIO}
+_SAME: Final = ("model", "temperature", "top_p", "stream", "parallel_tool_calls", "user")
+_INCLUDED: Final = "message.output_text.logprobs"
+_HARMLESS_INCLUDES: Final = frozenset({_INCLUDED, "reasoning.encrypted_content"})
+
+
+def chat_fields(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of the same call as chat.
+
+    Raises:
+        BadRequest: malformed, or chat cannot say it.
+    """
+    told = {
+        name: value
+        for name, value in fields.items()
+        if not (name in ("background", "store") and value is False)
+    }
+    FIELDS.check(told)
+    chat: dict[str, Any] = {name: fields[name] for name in _SAME if fields.get(name) is not None}
+    chat["messages"] = list(_messages(fields))
+    if fields.get("max_output_tokens") is not None:
+        chat["max_completion_tokens"] = fields["max_output_tokens"]
+    if tools := fields.get("tools"):
+        chat["tools"] = [_tool(tool, f"tools.{i}") for i, tool in enumerate(objects(tools, "tools"))]
+    if fields.get("tool_choice") is not None:
+        chat["tool_choice"] = _tool_choice(fields["tool_choice"])
+    chat.update(_text_and_reasoning(fields))
+    chat.update(_logprobs(fields))
+    return chat
+
+
+def input_items(fields: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The input as items.
+
+    Raises:
+        BadRequest: it is neither text nor a list of items.
+    """
+    given = fields.get("input")
+    if isinstance(given, str):
+        return [{"type": "message", "role": "user", "content": given}]
+    return objects(given, "input")
+
+
+def needs_of(fields: Mapping[str, Any]) -> frozenset[str]:
+    """What a request asks of a deployment."""
+    needs: set[str] = set()
+    for item in input_items(fields) if fields.get("input") is not None else ():
+        for content in (item.get("content"), item.get("output")):
+            for part in content if isinstance(content, list) else ():
+                kind = kind_of(part)
+                if kind not in PARTS:
+                    needs.add(Need.FILES)
+                elif kind in _MEDIA:
+                    needs.add(_MEDIA[kind])
+        if kind_of(item, "message") not in ITEMS:
+            needs.add(Need.FILES)
+    if fields.get("tools"):
+        needs.add(Need.TOOLS)
+    hosted = any(kind_of(tool) not in ("function", "custom") for tool in _list(fields.get("tools")))
+    if hosted or any(fields.get(name) for name in ("previous_response_id", "conversation", "prompt")):
+        needs.add(Need.FILES)  # what they add to the prompt does not follow from the request's size
+    if isinstance(fields.get("reasoning"), dict) and fields["reasoning"].get("effort"):
+        needs.add(Need.REASONING)
+    shape = fields.get("text")
+    shape = shape.get("format") if isinstance(shape, dict) else None
+    if isinstance(shape, dict) and shape.get("type") == "json_schema":
+        needs.add(Need.JSON_SCHEMA)
+    if _wants_logprobs(fields):
+        needs.add(Need.LOGPROBS)
+    return frozenset(needs)
+
+
+def _messages(fields: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    if fields.get("instructions"):
+        yield {"role": "system", "content": text(fields["instructions"], "instructions")}
+    calls: dict[str, Any] | None = None  # the assistant message that collects calls of one turn
+    for position, item in enumerate(input_items(fields)):
+        path, kind = f"input.{position}", kind_of(item, "message")
+        if kind == "function_call":
+            function = {
+                "name": text(item.get("name"), f"{path}.name"),
+                "arguments": text(item.get("arguments"), f"{path}.arguments"),
+            }
+            call = {"id": text(item.get("call_id"), path), "type": "function", "function": function}
+            if calls is None:
+                calls = {"role": "assistant", "content": None, "tool_calls": [call]}
+            else:
+                calls["tool_calls"].append(call)
+            continue
+        if kind == "reasoning":
+            continue
+        if calls is not None:
+            yield calls
+            calls = None
+        if kind == "function_call_output":
+            yield _output(item, path)
+        elif kind == "message":
+            yield _message(item, path)
+        else:
+            raise untranslatable(f"{path}.type", f"an input item of type {kind!r}")
+    if calls is not None:
+        yield calls
+
+
+def _message(item: Mapping[str, Any], path: str) -> dict[str, Any]:
+    role, content = item.get("role"), item.get("content")
+    if role not in ("user", "assistant", "system", "developer"):
+        raise BadRequest(f"'{path}.role' must be user, assistant, system or developer", f"{path}.role")
+    role = "system" if role == "developer" else role  # the word that every server knows
+    if isinstance(content, str):
+        return {"role": role, "content": content}
+    parts = [_part(part, f"{path}.content.{i}") for i, part in enumerate(objects(content, f"{path}.content"))]
+    if role == "assistant" or (all(part["type"] == "text" for part in parts) and len(parts) == 1):
+        return {"role": role, "content": _joined(parts, f"{path}.content")}
+    return {"role": role, "content": parts}
+
+
+def _output(item: Mapping[str, Any], path: str) -> dict[str, Any]:
+    output = item.get("output")
+    if not isinstance(output, str):
+        parts = [_part(part, f"{path}.output") for part in objects(output, f"{path}.output")]
+        output = _joined(parts, f"{path}.output")
+    call_id = text(item.get("call_id"), f"{path}.call_id")
+    return {"role": "tool", "tool_call_id": call_id, "content": output}
+
+
+def _joined(parts: list[dict[str, Any]], path: str) -> str:
+    """Text parts as one text; chat's tool results and assistants have nothing else."""
+    if any(part["type"] != "text" for part in parts):
+        raise untranslatable(path, "anything but text here")
+    return "".join(part["text"] for part in parts)
+
+
+def _part(part: Mapping[str, Any], path: str) -> dict[str, Any]:
+    kind = kind_of(part)
+    if kind in ("input_text", "output_text"):
+        return {"type": "text", "text": text(part.get("text"), f"{path}.text")}
+    if kind == "refusal":
+        return {"type": "text", "text": text(part.get("refusal"), f"{path}.refusal")}
+    if kind == "input_image" and part.get("image_url") is not None:
+        image = {"url": text(part["image_url"], f"{path}.image_url")}
+        detail = part.get("detail")
+        return {
+            "type": "image_url",
+            "image_url": image | ({"detail": detail} if detail in ("low", "high", "auto") else {}),
+        }
+    if kind == "input_audio":
+        return {"type": "input_audio", "input_audio": mapping(part.get("input_audio"), path)}
+    if kind == "input_file" and part.get("file_data") is not None:
+        file = {name: text(part[name], path) for name in ("filename", "file_data") if part.get(name)}
+        return {"type": "file", "file": file}
+    raise untranslatable(path, f"a part of type {kind!r} like this")
+
+
+def _tool(tool: Mapping[str, Any], path: str) -> dict[str, Any]:
+    if tool.get("type") != "function":
+        raise untranslatable(f"{path}.type", f"the tool {tool.get('type')!r}")
+    if tool.get("defer_loading"):
+        raise untranslatable(f"{path}.defer_loading", "loading a tool later")
+    function = {"name": text(tool.get("name"), f"{path}.name")}
+    for name in ("description", "parameters", "strict"):
+        if tool.get(name) is not None:
+            function[name] = tool[name]
+    return {"type": "function", "function": function}
+
+
+def _tool_choice(choice: object) -> object:
+    if choice in ("auto", "none", "required"):
+        return choice
+    chosen = mapping(choice, "tool_choice")
+    if chosen.get("type") == "function":
+        return {"type": "function", "function": {"name": text(chosen.get("name"), "tool_choice.name")}}
+    raise untranslatable("tool_choice", f"the tool choice {json_text(chosen.get('type'))}")
+
+
+def _text_and_reasoning(fields: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    config = mapping(fields.get("text") or {}, "text")
+    Wording(said=frozenset({"format", "verbosity"})).check(config, "text.")
+    if config.get("verbosity") is not None:
+        yield "verbosity", config["verbosity"]
+    shape = mapping(config.get("format") or {"type": "text"}, "text.format")
+    if shape.get("type") == "json_schema":
+        schema = {name: value for name, value in shape.items() if name != "type" and value is not None}
+        yield "response_format", {"type": "json_schema", "json_schema": schema}
+    elif shape.get("type") == "json_object":
+        yield "response_format", {"type": "json_object"}
+    elif shape.get("type") != "text":
+        raise untranslatable("text.format", f"the format {shape.get('type')!r}")
+    reasoning = mapping(fields.get("reasoning") or {}, "reasoning")
+    REASONING.check(reasoning, "reasoning.")
+    if reasoning.get("effort") is not None:
+        yield "reasoning_effort", text(reasoning["effort"], "reasoning.effort")
+
+
+def _logprobs(fields: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    include = fields.get("include") or []
+    if not isinstance(include, list):
+        raise BadRequest("'include' must be a list", "include")
+    for name in include:
+        if not isinstance(name, str) or name not in _HARMLESS_INCLUDES:
+            raise untranslatable("include", f"including {name!r}")
+    if _wants_logprobs(fields):
+        yield "logprobs", True
+        if fields.get("top_logprobs") is not None:
+            yield "top_logprobs", fields["top_logprobs"]
+
+
+def _list(value: object) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def _wants_logprobs(fields: Mapping[str, Any]) -> bool:
+    include = fields.get("include")
+    return bool(fields.get("top_logprobs")) or (isinstance(include, list) and _INCLUDED in include)
