@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Final, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, SecretStr, model_validator
 
 from mini_llm.config import Name, RoutingConfig, Strict, load_config
 from mini_llm.deployment import HOUSE_PARTNER, MAX_PARTNER_ID
 from mini_llm.errors import ConfigError
-from mini_llm.wallet.limits import BPS
+from mini_llm.wallet.limits import BPS, MAX_AMOUNT_BASE, MAX_IDX
 from mini_llm.wallet.receipt import InvalidReceipt, ReceiptDomain
 from router.config_people import PeopleSettings, load_people
 from router.errors import LosesMoney, SplitExceedsCharge
@@ -50,8 +50,45 @@ class Partner(Strict):
     bps: Bps
 
 
+Address = Annotated[str, Field(pattern=r"^0x[0-9a-fA-F]{40}$")]
+
+
+class X402Config(Strict):
+    """Calls that are paid one by one, without an API key.
+
+    Attributes:
+        pay_to: address that payments go to; of one ledger only.
+        account: ledger account that is charged for such calls, funded by the operator.
+        facilitator_key_file: file with the private key of the wallet that sends payments to the chain.
+        rpc_url: JSON-RPC node of the chain that `VIBES_CHAIN_ID` names.
+        asset, asset_name, asset_version: the token and its EIP-712 name and version.
+        least_base: least payment, base units: settling one costs gas.
+        max_timeout_s: how long a payment's signature should be good.
+        settle_timeout_s: longest wait for the chain before the client is told to come back.
+        confirmations: blocks after which a payment counts as settled, its own included.
+        max_fee_gwei: most to pay for one gas.
+        public_url: address under which clients reach the router, if it is not the one in their requests.
+    """
+
+    pay_to: Address
+    account: Annotated[int, Field(ge=1, le=MAX_IDX)]
+    facilitator_key_file: Path
+    rpc_url: SecretStr
+    asset: Address
+    asset_name: Name = "VIBES"
+    asset_version: Name = "1"
+    least_base: Annotated[int, Field(ge=1, le=MAX_AMOUNT_BASE)] = 10_000
+    max_timeout_s: Annotated[int, Field(ge=10, le=3600)] = 120
+    settle_timeout_s: Annotated[int, Field(ge=1, le=600)] = 30
+    confirmations: Annotated[int, Field(ge=1, le=1000)] = 1
+    max_fee_gwei: Annotated[int, Field(ge=1, le=10**6)] = 500
+    public_url: str | None = None
+
+
 class RouterConfig(RoutingConfig):
     """The configuration file."""
+
+    x402: X402Config | None = None
 
     vibes_per_usd: Annotated[int, Field(ge=1, le=10**6)] = 100
     policy: Policy = Policy()
@@ -87,6 +124,7 @@ class Settings:
         lease_s: how long a reservation outlives its worker.
         operating: limits, drain, hosts, proxies.
         people: sign-in and sealed keys.
+        facilitator_key: 32-byte key of the wallet that sends x402 payments, None if none are taken.
     """
 
     config: RouterConfig
@@ -97,6 +135,7 @@ class Settings:
     lease_s: int = DEFAULT_LEASE_S
     operating: Operating = field(default_factory=Operating)
     people: PeopleSettings = field(default_factory=PeopleSettings)
+    facilitator_key: bytes | None = field(default=None, repr=False)
 
 
 def load_settings(environ: Mapping[str, str]) -> Settings:
@@ -118,11 +157,12 @@ def load_settings(environ: Mapping[str, str]) -> Settings:
         config=config,
         ledger_url=load_ledger_url(environ),
         domain=domain,
-        receipt_key=_read_key(Path(_required(environ, "VIBES_RECEIPT_KEY_FILE"))),
+        receipt_key=_read_key("VIBES_RECEIPT_KEY_FILE", Path(_required(environ, "VIBES_RECEIPT_KEY_FILE"))),
         max_body_bytes=_integer(environ, "VIBES_MAX_BODY_BYTES", DEFAULT_MAX_BODY_BYTES),
         lease_s=_integer(environ, "VIBES_LEASE_S", DEFAULT_LEASE_S),
         operating=load_operating(environ),
         people=load_people(environ),
+        facilitator_key=_facilitator_key(config),
     )
 
 
@@ -172,15 +212,19 @@ def _integer(environ: Mapping[str, str], name: str, default: int | None = None) 
     return int(text)
 
 
-def _read_key(path: Path) -> bytes:
+def _read_key(name: str, path: Path) -> bytes:
     try:
         key = bytes.fromhex(path.read_text(encoding="ascii").strip().removeprefix("0x"))
     except OSError as error:
-        raise ConfigError("VIBES_RECEIPT_KEY_FILE", f"{path} cannot be read ({error.strerror})") from None
+        raise ConfigError(name, f"{path} cannot be read ({error.strerror})") from None
     except ValueError:
         key = b""
     if len(key) != 32 or not any(key):
-        raise ConfigError(
-            "VIBES_RECEIPT_KEY_FILE", f"{path} does not hold a private key: 0x and 64 hex digits"
-        )
+        raise ConfigError(name, f"{path} does not hold a private key: 0x and 64 hex digits")
     return key
+
+
+def _facilitator_key(config: RouterConfig) -> bytes | None:
+    if config.x402 is None:
+        return None
+    return _read_key("x402.facilitator_key_file", config.x402.facilitator_key_file)

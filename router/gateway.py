@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from pydantic_core import from_json
 
@@ -24,10 +24,17 @@ from router.observe.record import current
 from router.people.limits import Passage, prompt_estimate
 from router.receipts import REPLAY_HEADER, answer_headers, stream_end
 from router.streaming import EVENT_STREAM, LiveAnswer, Upstream, open_unless_gone
+from router.x402.errors import PaidCallFailed
+
+if TYPE_CHECKING:  # a router that takes no payments does not load what taking them needs
+    from router.x402.till import Till
 
 JSON: Final = "application/json"
 SCOPES: Final = {"embeddings": Scope.EMBEDDINGS}
 """The scope that a surface needs, if not that of generating."""
+CREDENTIALS: Final = ("authorization", "x-api-key", "x-goog-api-key")
+NO_CREDENTIALS: Final = frozenset((None, "", "x402", "Bearer x402"))
+"""What these headers hold in a call that a payment pays for; official clients cannot leave them out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +73,8 @@ class Answer:
 class Gateway:
     """Serves paid calls from routes and a ledger."""
 
-    def __init__(self, doors: Doors, routes: Routes, billing: Billing) -> None:
-        self._doors, self._routes, self._billing = doors, routes, billing
+    def __init__(self, doors: Doors, routes: Routes, billing: Billing, till: Till | None = None) -> None:
+        self._doors, self._routes, self._billing, self._till = doors, routes, billing, till
 
     async def serve(self, call: IncomingCall) -> Answer | LiveAnswer:
         """authenticate → plan → quote → reserve → provider → meter → post → receipt.
@@ -80,7 +87,10 @@ class Gateway:
             LedgerError: the account cannot pay, or the idempotency key is taken.
         """
         current().surface = call.surface.name
-        principal = await self._doors.admit(call.header, SCOPES.get(call.surface.name, Scope.CHAT))
+        if self._till is not None and _anonymous(call):
+            principal = self._till.principal
+        else:
+            principal = await self._doors.admit(call.header, SCOPES.get(call.surface.name, Scope.CHAT))
         passage = self._doors.enter(principal)
         try:
             answer = await self._serve(call, principal, passage)
@@ -101,10 +111,14 @@ class Gateway:
         record.model, record.stream = plan.deployments[0].model, request.stream
         quote = quote_call(request, plan.deployments)
 
-        client_key = call.header("idempotency-key")
-        ticket = await self._billing.reserve(principal, passage, call.endpoint, client_key, body, quote)
+        till = self._till if self._till is not None and principal is self._till.principal else None
+        if till is not None:
+            ticket = await till.reserve(passage, call.endpoint, call.header, request.model, body, quote)
+        else:
+            client_key = call.header("idempotency-key")
+            ticket = await self._billing.reserve(principal, passage, call.endpoint, client_key, body, quote)
         if isinstance(ticket, Replay):
-            return replayed(ticket, call.surface)
+            return replayed(ticket, call.surface, passage.headers)
         attempts: list[Attempt] = []
         try:
             if request.stream:
@@ -116,6 +130,8 @@ class Gateway:
             )
         except BaseException as error:  # a cancelled call too: nothing was delivered, nothing is charged
             await self._billing.release(ticket, error, tuple(attempts))
+            if till is not None and isinstance(error, Exception):
+                raise PaidCallFailed(error, passage.headers) from error
             raise
 
         completion, deployment = served.result, served.candidate.deployment
@@ -160,7 +176,11 @@ async def _open(candidate: Candidate, surface: Surface, request: Request) -> Ups
     return Upstream(await provider.open_stream(chat, deployment), surface.stream_from_chat(request))
 
 
-def replayed(earlier: Replay, surface: Surface) -> Answer:
+def _anonymous(call: IncomingCall) -> bool:
+    return all(call.header(name) in NO_CREDENTIALS for name in CREDENTIALS)
+
+
+def replayed(earlier: Replay, surface: Surface, told: dict[str, str]) -> Answer:
     """The answer that was given to the same idempotency key before, with the same receipt.
 
     Raises:
@@ -172,4 +192,4 @@ def replayed(earlier: Replay, surface: Surface) -> Answer:
     if earlier.answer.content_type == EVENT_STREAM:
         body += stream_end(surface, earlier.receipt)
     headers = answer_headers(earlier.entry_id, earlier.charge_base, earlier.receipt)
-    return Answer(body, earlier.answer.content_type, headers | {REPLAY_HEADER: "true"})
+    return Answer(body, earlier.answer.content_type, headers | told | {REPLAY_HEADER: "true"})

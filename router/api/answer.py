@@ -8,6 +8,8 @@ from typing import Any, Final
 
 from starlette.responses import Response
 
+from mini_llm.wallet.limits import BASE_PER_VIBES
+
 INVALID: Final = "invalid_request_error"
 UPSTREAM: Final = "upstream_error"
 
@@ -37,3 +39,8 @@ class ErrorAnswer:
     def response(self) -> Response:
         """The HTTP response."""
         return Response(self.body(), self.status, self.headers, "application/json")
+
+
+def vibes(amount_base: int) -> str:
+    """An amount in VIBES, for people."""
+    return f"{amount_base // BASE_PER_VIBES}.{amount_base % BASE_PER_VIBES:06d}"

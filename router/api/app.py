@@ -34,6 +34,7 @@ from router.people.byok import OwnKeyTerms
 from router.people.desk import open_desk
 from router.receipts import CHARGE_HEADER, RECEIPT_HEADER, REPLAY_HEADER, REQUEST_ID_HEADER
 from router.transport import AiohttpTransport
+from router.x402 import taking_payments
 
 
 @dataclass(frozen=True)
@@ -90,8 +91,12 @@ def create_api(settings: Settings, observer: Observer, drain: Drain) -> FastAPI:
                 billing = Billing(ledger, settings, desk.custodian)
                 doors = Doors(ledger, desk.limiter, desk.own_keys)
                 app.state.desk, app.state.doors = desk, doors
-                app.state.gateway = Gateway(doors, Routes(catalog), billing)
-                async with observer.running(), billing.kept():
+                async with (
+                    observer.running(),
+                    billing.kept(),
+                    taking_payments(ledger, billing, settings) as till,
+                ):
+                    app.state.gateway = Gateway(doors, Routes(catalog), billing, till)
                     yield
                     await drain.cut()  # nothing may run when the ledger closes
         finally:

@@ -110,11 +110,12 @@ async def _stream(answer: LiveAnswer, receive: Receive, send: Send) -> None:
 
 
 async def _send_pieces(answer: LiveAnswer, send: Send) -> None:
-    headers = [
-        (b"content-type", EVENT_STREAM.encode()),
-        (b"cache-control", b"no-cache"),
-        (REQUEST_ID_HEADER.encode(), answer.request_id.encode()),
-    ]
+    told = {
+        "content-type": EVENT_STREAM,
+        "cache-control": "no-cache",
+        REQUEST_ID_HEADER: answer.request_id,
+    } | answer.limits
+    headers = [(name.encode(), value.encode()) for name, value in told.items()]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
     async for piece in answer.pieces():
         await send({"type": "http.response.body", "body": piece, "more_body": True})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, Final
 
 from fastapi import FastAPI, Request
@@ -14,13 +15,13 @@ from starlette.responses import Response
 
 from mini_llm import errors as sdk
 from mini_llm.wallet.ceiling import CeilingOutOfRange, MalformedCeiling
-from mini_llm.wallet.limits import BASE_PER_VIBES
 from router import errors as own
-from router.api import people_errors
-from router.api.answer import INVALID, UPSTREAM, ErrorAnswer
+from router.api import payment_errors, people_errors
+from router.api.answer import INVALID, UPSTREAM, ErrorAnswer, vibes
 from router.ledger import errors as books
 from router.observe.logs import describe
 from router.observe.record import current
+from router.x402.errors import PaidCallFailed
 
 log = logging.getLogger(__name__)
 
@@ -37,14 +38,14 @@ def _in_deficit(error: books.AccountInDeficit) -> ErrorAnswer:
         402,
         "insufficient_funds",
         "account_in_deficit",
-        f"Deposits of {_vibes(error.deficit_base)} VIBES that you used are no longer on chain."
+        f"Deposits of {vibes(error.deficit_base)} VIBES that you used are no longer on chain."
         " Deposit that much to go on.",
         values={"deficit_base": str(error.deficit_base)},
     )
 
 
 def _insufficient(error: books.InsufficientFunds) -> ErrorAnswer:
-    needed, available = _vibes(error.needed_base), _vibes(error.available_base)
+    needed, available = vibes(error.needed_base), vibes(error.available_base)
     return ErrorAnswer(
         402,
         "insufficient_funds",
@@ -69,7 +70,8 @@ def _refused(error: sdk.UpstreamRefused) -> ErrorAnswer:
     return ErrorAnswer(502, UPSTREAM, "upstream_failed", "The provider failed; nothing was charged.")
 
 
-ANSWERS: Final[dict[type[Exception], Callable[[Any], ErrorAnswer]]] = people_errors.ANSWERS | {
+_SPECIAL: Final = people_errors.ANSWERS | payment_errors.ANSWERS
+ANSWERS: Final[dict[type[Exception], Callable[[Any], ErrorAnswer]]] = _SPECIAL | {
     own.UnknownApiKey: lambda e: ErrorAnswer(
         401, INVALID, "invalid_api_key", str(e), headers={"www-authenticate": "Bearer"}
     ),
@@ -130,6 +132,9 @@ ANSWERS: Final[dict[type[Exception], Callable[[Any], ErrorAnswer]]] = people_err
 
 def told(error: Exception) -> ErrorAnswer:
     """The answer to whatever a request raised; an untyped error is a fault, logged without its words."""
+    if isinstance(error, PaidCallFailed):  # as without a payment, and what became of that
+        plain = told(error.error)
+        return replace(plain, headers=plain.headers | error.headers)
     for kind in type(error).__mro__:
         if (answer := ANSWERS.get(kind)) is not None:
             said = answer(error)
@@ -177,7 +182,3 @@ def _not_found(path: str) -> str:
     if path.rstrip("/") != path and path.rstrip("/"):
         return f"There is nothing at this address; without its last slash there may be: {path.rstrip('/')}"
     return "There is nothing at this address; GET /openapi.json lists what there is."
-
-
-def _vibes(amount_base: int) -> str:
-    return f"{amount_base // BASE_PER_VIBES}.{amount_base % BASE_PER_VIBES:06d}"

@@ -14,9 +14,10 @@ spending ceilings, read.py and books.py for reading. post.py alone writes entrie
 from router.db import open_database
 from router.ledger import audit as audit
 from router.ledger import call_models as call_models
-from router.ledger import models as models  # all of them register the tables that open_database creates
+from router.ledger import models as models
 from router.ledger import offers as offers
-from router.ledger import probe as probe
+from router.ledger import payment_table as payment_table
+from router.ledger import probe as probe  # these register the tables of open_database
 from router.ledger.books import TrialBalance, book_errors, trial_balance
 from router.ledger.ceilings import check_ceiling, store_ceiling
 from router.ledger.chain import (

@@ -179,3 +179,20 @@ class LedgerClosed(LedgerError):
 
     def __init__(self) -> None:
         super().__init__("the ledger's writer is closed")
+
+
+class PaymentMismatch(LedgerError):
+    """An x402 payment was claimed before, for another endpoint or body."""
+
+    def __init__(self, payment_id: str) -> None:
+        super().__init__(f"payment {payment_id} was made for another call")
+        self.payment_id = payment_id
+
+
+class PaymentNotRefundable(LedgerError):
+    """Only a settled x402 payment that bought nothing can be paid back."""
+
+    def __init__(self, payment_id: str, state: str) -> None:
+        super().__init__(f"payment {payment_id} is {state}: only a settled, unused one is refunded")
+        self.payment_id = payment_id
+        self.state = state

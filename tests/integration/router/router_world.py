@@ -158,7 +158,10 @@ class World:
     numbers: Iterator[int]
 
     def user(self, deposit_base: int = 10**9, ceiling_base: int = 10**12) -> User:
-        idx = next(self.numbers)
+        return self.open_user(next(self.numbers), deposit_base, ceiling_base)
+
+    def open_user(self, idx: int, deposit_base: int, ceiling_base: int) -> User:
+        """The account with this index, funded."""
         commit = key_commitment(public_key(SESSION_SECRET))
         signed = sign_ceiling(SESSION_SECRET, CEILING_DOMAIN, idx, ceiling_base)
         ceiling = check_ceiling(CEILING_DOMAIN, signed)
@@ -182,9 +185,9 @@ def read_when(file: Path, text: str) -> str:
     return content
 
 
-def make_world(folder: Path, upstream: Upstream) -> World:
-    """Starts a router with a ledger of its own in a folder."""
-    (folder / "config.json").write_text(json.dumps(config(upstream.url, upstream.url)))
+def make_world(folder: Path, upstream: Upstream, more: dict[str, Any] | None = None) -> World:
+    """Starts a router with a ledger of its own in a folder; `more` goes into its configuration."""
+    (folder / "config.json").write_text(json.dumps(config(upstream.url, upstream.url) | (more or {})))
     (folder / "receipt.key").write_text("0x" + RECEIPT_KEY.hex())
     environ = os.environ | {
         "VIBES_CONFIG": str(folder / "config.json"),

@@ -1,0 +1,49 @@
+"""How refused payments look over HTTP: the surface's words in the body, x402's in the headers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from router.api.answer import INVALID, ErrorAnswer, vibes
+from router.ledger import errors as books
+from router.x402 import errors as x402
+
+RETRY_AFTER_S: Final = "5"
+"""What a client whose payment the chain has not confirmed is told to wait."""
+
+
+def _required(error: x402.PaymentRequired) -> ErrorAnswer:
+    price = vibes(error.amount_base)
+    if error.reason is None:
+        message = f"No API key. Or pay {price} VIBES for this call by x402: see the PAYMENT-REQUIRED header."
+    else:
+        message = f"The payment was refused ({error.reason}). This call costs {price} VIBES."
+    return ErrorAnswer(
+        402,
+        "payment_required",
+        error.reason or "payment_required",
+        message,
+        values={"amount_base": str(error.amount_base)},
+        headers=error.headers,
+    )
+
+
+def _pending(error: x402.PaymentPending) -> ErrorAnswer:
+    message = f"The payment ({error.tx_hash}) is not final yet: send the same request with it again."
+    headers = error.headers | {"retry-after": RETRY_AFTER_S}
+    return ErrorAnswer(503, "payment_pending", "payment_pending", message, headers=headers)
+
+
+ANSWERS: Final[dict[type[Exception], Callable[[Any], ErrorAnswer]]] = {
+    x402.PaymentRequired: _required,
+    x402.PaymentPending: _pending,
+    x402.MalformedPayment: lambda e: ErrorAnswer(400, INVALID, "malformed_payment", str(e)),
+    x402.PaymentsUnavailable: lambda e: ErrorAnswer(
+        503, "payments_unavailable", "payments_unavailable", str(e)
+    ),
+    books.PaymentMismatch: lambda _: ErrorAnswer(
+        422, INVALID, "payment_mismatch", "This payment was made for another call.", headers=x402.NO_RETRY
+    ),
+}
+"""One row for each typed error about payments, but for `PaidCallFailed`, which is as what it wraps."""

@@ -1,0 +1,167 @@
+"""EIP-3009 on the wire and on chain: the authorisation's digest, its call, its events, its refusals.
+
+Source: EIP-3009, EIP-712; contracts/src/base/ERC3009.sol.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from eth_hash.auto import keccak
+
+_DOMAIN_TYPE: Final = keccak(
+    b"EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)"
+)
+_TRANSFER_TYPE: Final = keccak(
+    b"TransferWithAuthorization(address from,address to,uint256 value,uint256 validAfter,uint256 validBefore,"
+    b"bytes32 nonce)"
+)
+_TRANSFER_CALL: Final = keccak(
+    b"transferWithAuthorization(address,address,uint256,uint256,uint256,bytes32,bytes)"
+)[:4]
+_HEAD_WORDS: Final = 7
+_WORD_BYTES: Final = 32
+_EOA_SIGNATURE_BYTES: Final = 65
+
+DOMAIN_SEPARATOR_CALL: Final = "0x" + keccak(b"DOMAIN_SEPARATOR()")[:4].hex()
+AUTHORIZATION_USED: Final = "0x" + keccak(b"AuthorizationUsed(address,bytes32)").hex()
+TRANSFER: Final = "0x" + keccak(b"Transfer(address,address,uint256)").hex()
+
+BAD_SIGNATURE: Final = "invalid_exact_evm_payload_signature"
+NONCE_USED: Final = "invalid_exact_evm_nonce_already_used"
+EXPIRED: Final = "invalid_exact_evm_payload_authorization_valid_before"
+NOT_YET_VALID: Final = "invalid_exact_evm_payload_authorization_valid_after"
+POOR: Final = "invalid_exact_evm_insufficient_balance"
+SIMULATION_FAILED: Final = "invalid_exact_evm_transaction_simulation_failed"
+
+_REVERTS: Final = {
+    keccak(error)[:4].hex(): reason
+    for error, reason in (
+        (b"InvalidAuthorizationSignature()", BAD_SIGNATURE),
+        (b"AuthorizationUsedOrCanceled(address,bytes32)", NONCE_USED),
+        (b"AuthorizationExpired(uint256)", EXPIRED),
+        (b"AuthorizationNotYetValid(uint256)", NOT_YET_VALID),
+        (b"ERC20InsufficientBalance(address,uint256,uint256)", POOR),
+    )
+}
+
+
+@dataclass(frozen=True)
+class Token:
+    """The token that pays, with what its EIP-712 domain is made of.
+
+    Args:
+        address: lower or mixed case hex.
+        name: EIP-712 name.
+        version: EIP-712 version.
+        chain_id: EIP-155 id of its chain.
+    """
+
+    address: str
+    name: str
+    version: str
+    chain_id: int
+
+    @property
+    def network(self) -> str:
+        """CAIP-2 name of the chain."""
+        return f"eip155:{self.chain_id}"
+
+    def domain_separator(self) -> bytes:
+        """EIP-712 domain separator, 32 bytes; the token's own DOMAIN_SEPARATOR() must equal it."""
+        return keccak(
+            _DOMAIN_TYPE
+            + keccak(self.name.encode())
+            + keccak(self.version.encode())
+            + _word(self.chain_id)
+            + _address(self.address)
+        )
+
+
+@dataclass(frozen=True)
+class Authorization:
+    """A signed order to move `value_base` from `payer` to `payee` once, within a time window.
+
+    Args:
+        payer: address that signs and pays.
+        payee: address that is paid.
+        value_base: base units, uint256.
+        valid_after_s, valid_before_s: unix seconds, exclusive, uint256.
+        nonce: 32 random bytes; the token takes each once per payer.
+        signature: 65 bytes of a key, or whatever the payer's contract wallet (EIP-1271) checks.
+    """
+
+    payer: str
+    payee: str
+    value_base: int
+    valid_after_s: int
+    valid_before_s: int
+    nonce: bytes
+    signature: bytes
+
+    def digest(self, token: Token) -> bytes:
+        """What the payer signs, 32 bytes."""
+        return keccak(b"\x19\x01" + token.domain_separator() + keccak(_TRANSFER_TYPE + self._words()))
+
+    def payment_id(self, token: Token) -> str:
+        """Name of the payment, 64 hex digits: the token takes one payment per payer and nonce."""
+        return keccak(
+            _word(token.chain_id) + _address(token.address) + _address(self.payer) + self.nonce
+        ).hex()
+
+    def call_data(self) -> bytes:
+        """The call of the token that executes the order."""
+        padding = -len(self.signature) % _WORD_BYTES
+        tail = _word(len(self.signature)) + self.signature + bytes(padding)
+        return _TRANSFER_CALL + self._words() + _word(_HEAD_WORDS * _WORD_BYTES) + tail
+
+    def _words(self) -> bytes:
+        amounts = (self.value_base, self.valid_after_s, self.valid_before_s)
+        return (
+            _address(self.payer)
+            + _address(self.payee)
+            + b"".join(_word(amount) for amount in amounts)
+            + self.nonce
+        )
+
+
+def canonical_signature(signature: bytes) -> bytes:
+    """The signature with v 27 or 28 where a wallet wrote 0 or 1; others as they are."""
+    if len(signature) == _EOA_SIGNATURE_BYTES and signature[-1] < 2:
+        return signature[:-1] + bytes((signature[-1] + 27,))
+    return signature
+
+
+def revert_reason(data: object) -> str:
+    """x402's code for what a node returned of a reverted call; nodes nest the data differently."""
+    while isinstance(data, Mapping):
+        data = data.get("data")
+    if not isinstance(data, str):
+        return SIMULATION_FAILED
+    return _REVERTS.get(data.removeprefix("0x")[:8], SIMULATION_FAILED)
+
+
+def used_topics(payer: str, nonce: bytes) -> list[str]:
+    """Topics under which the token logs that a payer's authorisation was executed."""
+    return [AUTHORIZATION_USED, "0x" + _address(payer).hex(), "0x" + nonce.hex()]
+
+
+def moved(logs: Iterable[Any], token: str, payer: str, payee: str, value_base: int) -> bool:
+    """True if among a transaction's logs the token says that exactly this amount went from payer to payee."""
+    topics = [TRANSFER, "0x" + _address(payer).hex(), "0x" + _address(payee).hex()]
+    return any(
+        log["address"].lower() == token.lower()
+        and [topic.lower() for topic in log["topics"]] == topics
+        and int(log["data"], 16) == value_base
+        for log in logs
+    )
+
+
+def _word(number: int) -> bytes:
+    return number.to_bytes(_WORD_BYTES, "big")
+
+
+def _address(address: str) -> bytes:
+    return bytes(12) + bytes.fromhex(address[2:])

@@ -1,0 +1,294 @@
+"""What the gateway asks about calls that nobody's API key pays for: is it paid, settle it, say how.
+
+take     the payment is checked against the quote and claimed for this call, once
+reserve  as for every call, on the operator's account; the idempotency key is the payment's id, so the ledger
+         runs one call per payment and gives replays the stored answer
+settle   the money moves on chain; only then the gateway calls the provider
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Final
+
+import httpx
+
+from mini_llm.errors import ConfigError
+from router.auth import Header, Principal
+from router.billing import Billing, Ticket
+from router.config import Settings, X402Config
+from router.ledger import payments
+from router.ledger.errors import InFlight, LedgerError
+from router.ledger.payment_table import PaymentState
+from router.ledger.payments import Claim, PaymentView
+from router.ledger.reservations import Replay
+from router.ledger.writer import Ledger
+from router.metering import Quote
+from router.people.limits import Passage
+from router.x402 import wire
+from router.x402.eip3009 import Token
+from router.x402.errors import (
+    NO_RETRY,
+    PaidCallFailed,
+    PaymentPending,
+    PaymentRequired,
+    PaymentsUnavailable,
+)
+from router.x402.node import Node, NodeError
+from router.x402.settler import WEI_PER_GWEI, FeesTooHigh, Settler, Terms
+from router.x402.verifier import Verifier, refusal
+from router.x402.wire import Offer, Payment
+
+POLL_S: Final = 0.1
+"""How often a waiting call looks at its tx at first; the pause doubles up to `MAX_POLL_S`."""
+MAX_POLL_S: Final = 2.0
+KEY_ID: Final = "x402"
+"""What stands for an API key's id in calls that a payment pays for."""
+
+_REFUNDED: Final = "payment_refunded"
+_PENDING: Final = "settlement_pending"
+_FAILED: Final = "transaction_failed"
+
+_LOG: Final = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Purchase:
+    """A call that somebody wants to pay for.
+
+    Args:
+        endpoint: path that was called.
+        host: the Host header.
+        model: what is asked for.
+        body: of the request; the payment is bound to it.
+        quote: most that the call can cost.
+    """
+
+    endpoint: str
+    host: str | None
+    model: str
+    body: bytes
+    quote: Quote
+
+
+class Till:
+    """Takes payments for calls; see the module's words."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        billing: Billing,
+        settler: Settler,
+        verifier: Verifier,
+        terms: Terms,
+        options: X402Config,
+    ) -> None:
+        self._ledger, self._billing, self._settler, self._verifier = ledger, billing, settler, verifier
+        self._terms, self._options = terms, options
+        self.principal = Principal(options.account, KEY_ID)
+
+    async def reserve(
+        self, passage: Passage, endpoint: str, header: Header, model: str, body: bytes, quote: Quote
+    ) -> Ticket | Replay:
+        """Takes the payment and the reservation, settles, and puts x402's headers with those of the passage.
+
+        After a failure nothing is reserved. A payment that was settled is good for the same call again.
+
+        Raises:
+            PaymentError: see `take` and `settle`.
+            PaymentMismatch: the payment was made for another call.
+            PaidCallFailed: the first call with this payment still runs.
+        """
+        purchase = Purchase(endpoint, header("host"), model, body, quote)
+        payment = await self.take(purchase, header(wire.PAYMENT_HEADER))
+        key = client_key(payment.id)
+        try:
+            ticket = await self._billing.reserve(
+                self.principal, passage, purchase.endpoint, key, purchase.body, purchase.quote
+            )
+        except InFlight as error:
+            raise PaidCallFailed(error, NO_RETRY) from None
+        except LedgerError as error:
+            _LOG.error("the account of x402 calls cannot pay: %s", error)
+            raise PaymentsUnavailable("the operator's account cannot pay for calls") from None
+        if isinstance(ticket, Replay):
+            passage.headers = passage.headers | self.headers(payment)
+            return ticket
+        try:
+            settled = await self.settle(purchase, payment)
+        except BaseException as error:
+            await self._billing.release(ticket, error, ())
+            raise
+        passage.headers = passage.headers | self.headers(settled)
+        return ticket
+
+    async def take(self, purchase: Purchase, header: str | None) -> PaymentView:
+        """The payment in a PAYMENT-SIGNATURE header, verified and claimed for this call.
+
+        A payment that this call claimed before is good again, whatever the quote is by now.
+
+        Raises:
+            PaymentRequired: none came, or not one that pays for this call; says what would.
+            MalformedPayment: the header is no payment.
+            PaymentMismatch: it was made for another call.
+            PaymentsUnavailable: the chain cannot be asked.
+        """
+        offer = self._offer(purchase)
+        if header is None:
+            raise refusal(offer, None)
+        payment = wire.read_payment(header)
+        order = payment.authorization
+        payment_id = order.payment_id(self._terms.token)
+        gas, from_block = await self._verified(payment, payment_id, offer)
+        request = Claim(
+            payment_id=payment_id,
+            payer=order.payer,
+            nonce=order.nonce,
+            amount_base=order.value_base,
+            account_idx=self.principal.account_idx,
+            endpoint=purchase.endpoint,
+            body_hash=hashlib.sha256(purchase.body).digest(),
+            client_key=client_key(payment_id),
+            call_data=order.call_data(),
+            gas=gas,
+            from_block=from_block,
+            now_s=int(time.time()),
+        )
+        return await self._ledger.submit(lambda connection: payments.claim(connection, request))
+
+    async def settle(self, purchase: Purchase, claimed: PaymentView) -> PaymentView:
+        """Moves the money of a claimed payment, or finds that it has moved; returns once the chain is sure.
+
+        Call it while the call's reservation is held: then nobody else settles, uses or refunds this payment.
+
+        Raises:
+            PaymentRequired: the chain refused it after all; no money moved.
+            PaymentPending: not final in time; the money may still move, and is then good for the same call.
+            PaymentsUnavailable: the chain cannot be asked; nothing was sent.
+        """
+        payment = await self._find(claimed.id) or claimed
+        deadline, pause_s = time.monotonic() + self._options.settle_timeout_s, POLL_S
+        try:
+            if payment.state == PaymentState.CLAIMED:
+                payment = await self._settler.send(payment)
+        except (NodeError, FeesTooHigh) as error:
+            raise _unavailable(error) from None
+        while payment.state == PaymentState.SENT:
+            try:
+                payment = await self._settler.follow(payment)
+            except NodeError as error:
+                _LOG.warning("payment %s not followed: %s", payment.id, error)
+            if payment.state != PaymentState.SENT:
+                break
+            if time.monotonic() > deadline:
+                raise self._pending(payment)
+            await asyncio.sleep(pause_s)
+            pause_s = min(2 * pause_s, MAX_POLL_S)
+        if payment.state != PaymentState.SETTLED:
+            reason = _REFUNDED if payment.state == PaymentState.REFUNDED else _FAILED
+            raise refusal(self._offer(purchase), reason, payment.payer)
+        return payment
+
+    def headers(self, settled: PaymentView) -> dict[str, str]:
+        """Headers of an answer that was paid for: no cache may give it to somebody else."""
+        network = self._terms.token.network
+        value = wire.settled_header(network, settled.payer, settled.tx_hash or "", settled.amount_base)
+        return {wire.RESPONSE_HEADER: value, "cache-control": "no-store"}
+
+    def _offer(self, purchase: Purchase) -> Offer:
+        return Offer(
+            token=self._terms.token,
+            pay_to=self._terms.pay_to,
+            amount_base=max(purchase.quote.quote_base, self._options.least_base),
+            max_timeout_s=self._options.max_timeout_s,
+            url=(self._options.public_url or f"http://{purchase.host}").rstrip("/") + purchase.endpoint,
+            description=f"One call of {purchase.model}",
+        )
+
+    async def _find(self, payment_id: str) -> PaymentView | None:
+        return await asyncio.to_thread(
+            self._ledger.read, lambda connection: payments.find_payment(connection, payment_id)
+        )
+
+    async def _verified(self, payment: Payment, payment_id: str, offer: Offer) -> tuple[int, int]:
+        """What `Verifier.verify` says; nothing (0, 0) of a payment that is on its way, or has arrived."""
+        try:
+            if await self._under_way(payment_id):
+                return 0, 0
+            return await self._verifier.verify(payment, offer)
+        except PaymentRequired:
+            if await self._under_way(payment_id):  # a replay was faster, and the chain knows the nonce by now
+                return 0, 0
+            raise
+        except NodeError as error:
+            raise _unavailable(error) from None
+
+    async def _under_way(self, payment_id: str) -> bool:
+        """The payment was sent, by us or, after we claimed it, by somebody else."""
+        known = await self._find(payment_id)
+        if known is not None and known.state == PaymentState.CLAIMED:
+            known = await self._settler.find_executed(known)
+        return known is not None
+
+    def _pending(self, payment: PaymentView) -> PaymentPending:
+        tx_hash = payment.tx_hash or ""
+        value = wire.refused_header(self._terms.token.network, payment.payer, _PENDING, tx_hash)
+        return PaymentPending(tx_hash, NO_RETRY | {wire.RESPONSE_HEADER: value})
+
+
+def client_key(payment_id: str) -> str:
+    """The idempotency key of the call that a payment pays for."""
+    return f"x402:{payment_id}"
+
+
+@asynccontextmanager
+async def open_till(ledger: Ledger, billing: Billing, settings: Settings) -> AsyncIterator[Till]:
+    """A till that sees payments to the end whose callers are gone, until the block ends.
+
+    It asks the chain nothing before a payment comes, so a node that is away stops nobody else.
+
+    Raises:
+        ConfigError: the settings take no payments.
+    """
+    options, key = settings.config.x402, settings.facilitator_key
+    if options is None or key is None:
+        raise ConfigError("x402", "is not configured")
+    async with httpx.AsyncClient(trust_env=False) as http:
+        till, settler = _till(ledger, billing, settings.domain.chain_id, options, key, http)
+        keeper = asyncio.create_task(settler.keep())
+        try:
+            yield till
+        finally:
+            keeper.cancel()
+            await asyncio.gather(keeper, return_exceptions=True)
+
+
+def _till(
+    ledger: Ledger,
+    billing: Billing,
+    chain_id: int,
+    options: X402Config,
+    key: bytes,
+    http: httpx.AsyncClient,
+) -> tuple[Till, Settler]:
+    node = Node(http, options.rpc_url.get_secret_value())
+    terms = Terms(
+        token=Token(options.asset.lower(), options.asset_name, options.asset_version, chain_id),
+        pay_to=options.pay_to.lower(),
+        confirmations=options.confirmations,
+        max_fee_wei=options.max_fee_gwei * WEI_PER_GWEI,
+    )
+    settler = Settler(ledger, node, terms, key)
+    verifier = Verifier(node, terms.token, settler.address)
+    return Till(ledger, billing, settler, verifier, terms, options), settler
+
+
+def _unavailable(error: Exception) -> PaymentsUnavailable:
+    _LOG.warning("payments cannot be taken: %s", error)
+    return PaymentsUnavailable("the chain cannot be asked, or asks too much")

@@ -1,0 +1,247 @@
+"""Calls paid one by one with x402: the public client, replays, streams, failures after the payment."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import httpx
+import openai
+import pytest
+from eth_utils.address import to_checksum_address
+from router_upstream import Upstream
+from router_world import COMPLETION_BASE
+from support.anvil import running_anvil
+from support.stack import Stack
+from x402_world import PATH, Shop, body_of, decoded, make_shop, marker
+
+from router.ledger import read
+from router.ledger.payment_table import PaymentState
+from router.receipts import CHARGE_HEADER, RECEIPT_HEADER, REPLAY_HEADER, decode_receipt
+
+
+@pytest.fixture(scope="module")
+def shop(upstream: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
+    with running_anvil() as anvil:
+        made = make_shop(tmp_path_factory.mktemp("shop"), upstream, Stack(anvil))
+        yield made
+        made.world.router.stop()
+        made.world.ledger.close()
+
+
+async def test_the_public_client_pays_for_a_call(shop: Shop) -> None:
+    wallet, words = shop.wallet(), marker()
+    body = body_of("plain", words, max_tokens=5)
+    async with shop.client(wallet) as client:
+        answer = await client.post(PATH, json=body)
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["usage"]["completion_tokens"] == 5
+    settled = decoded(answer.headers["payment-response"])
+    [transfer] = shop.transfers(wallet)
+    assert settled["success"] is True
+    assert settled["transaction"] == "0x" + bytes(transfer.transactionHash).hex()
+    assert settled["payer"] == wallet.address.lower()
+    assert settled["network"] == "eip155:31337"
+    assert transfer.args.to == shop.pay_to
+    assert str(transfer.args.value) == settled["amount"] == shop.required(body)["accepts"][0]["amount"]
+    assert answer.headers["cache-control"] == "no-store"
+    receipt = decode_receipt(answer.headers[RECEIPT_HEADER]).receipt
+    assert receipt.account == shop.account_idx
+    assert receipt.charge_base == int(answer.headers[CHARGE_HEADER]) <= transfer.args.value
+    assert len(shop.upstream.calls_of(words)) == 1
+    [(row, used)] = shop.rows(wallet)
+    assert row.state == PaymentState.SETTLED
+    assert used
+
+
+async def test_the_openai_client_pays_through_the_public_client(shop: Shop) -> None:
+    wallet = shop.wallet()
+    async with shop.client(wallet) as http:
+        client = openai.AsyncOpenAI(base_url=shop.url, api_key="x402", http_client=http, max_retries=0)
+        answer = await client.chat.completions.create(**body_of("plain", marker(), max_tokens=3))
+        stream = await client.chat.completions.create(**body_of("plain", marker(), max_tokens=4), stream=True)
+        pieces = [chunk.choices[0].delta.content async for chunk in stream if chunk.choices]
+    assert answer.choices[0].message.content == "the rails carry"
+    assert "".join(piece or "" for piece in pieces) == "the rails carry each "
+    assert len(shop.transfers(wallet)) == 2
+
+
+def test_without_a_payment_the_call_is_priced_in_the_surfaces_shape(shop: Shop) -> None:
+    words = marker()
+    answer = shop.post(body_of("plain", words, max_tokens=5))
+    assert answer.status_code == 402
+    error = answer.json()["error"]
+    required = decoded(answer.headers["payment-required"])
+    [accepts] = required["accepts"]
+    assert error["code"] == error["type"] == "payment_required"
+    assert error["amount_base"] == accepts["amount"]
+    assert int(accepts["amount"]) >= 5 * COMPLETION_BASE
+    assert required["x402Version"] == 2
+    assert required["resource"]["url"] == shop.url + PATH
+    assert accepts["payTo"] == shop.pay_to.lower()
+    assert accepts["extra"] == {"name": "VIBES", "version": "1"}
+    assert "payment-response" not in answer.headers
+    assert not shop.upstream.calls_of(words)
+
+
+def test_a_bad_api_key_is_not_asked_for_a_payment(shop: Shop) -> None:
+    answer = shop.post(body_of("plain", marker()), authorization="Bearer sk-vibes-wrong")
+    assert answer.status_code == 401
+    assert "payment-required" not in answer.headers
+
+
+def test_an_api_keys_call_takes_no_payment(shop: Shop) -> None:
+    wallet, body = shop.wallet(), body_of("plain", marker(), max_tokens=2)
+    header, user = shop.header(wallet, body), shop.world.user()
+    answer = shop.post(body, header, authorization=f"Bearer {user.api_key}")
+    assert answer.status_code == 200
+    assert not shop.rows(wallet)
+    assert user.view().spent_base == int(answer.headers[CHARGE_HEADER])
+
+
+@pytest.mark.parametrize("replays", [8, 64])
+async def test_parallel_replays_make_one_call_and_one_transfer(shop: Shop, replays: int) -> None:
+    wallet, words = shop.wallet(), marker()
+    body = body_of("plain", words, max_tokens=5)
+    header = shop.header(wallet, body)
+    limits = httpx.Limits(max_connections=None)
+    async with httpx.AsyncClient(base_url=shop.url, timeout=60, limits=limits) as client:
+        calls = [client.post(PATH, json=body, headers={"payment-signature": header}) for _ in range(replays)]
+        answers = await asyncio.gather(*calls)
+    assert {answer.status_code for answer in answers} <= {200, 409}
+    served = [answer for answer in answers if answer.status_code == 200]
+    assert served
+    assert len({answer.headers[RECEIPT_HEADER] for answer in served}) == 1
+    assert len({answer.headers["payment-response"] for answer in served}) == 1
+    assert len(shop.upstream.calls_of(words)) == 1
+    assert len(shop.transfers(wallet)) == 1
+    later = shop.post(body, header)
+    assert later.content == served[0].content
+    assert later.headers[REPLAY_HEADER] == "true"
+    assert later.headers["payment-response"] == served[0].headers["payment-response"]
+    assert len(shop.upstream.calls_of(words)) == 1
+
+
+async def test_different_payments_in_parallel_are_all_settled(shop: Shop) -> None:
+    wallet = shop.wallet()
+    bodies = [body_of("plain", marker(), max_tokens=1) for _ in range(12)]
+    async with shop.client(wallet) as client:
+        answers = await asyncio.gather(*(client.post(PATH, json=body) for body in bodies))
+    assert [answer.status_code for answer in answers] == [200] * 12
+    assert len(shop.transfers(wallet)) == 12
+
+
+def test_a_stream_is_paid_before_it_starts_and_replayed_after(shop: Shop) -> None:
+    wallet, words = shop.wallet(), marker()
+    body = body_of("dawdles", words, stream=True, max_tokens=6)
+    header = shop.header(wallet, body)
+    sent: list[bytes] = []
+    with httpx.stream(
+        "POST", shop.url + PATH, json=body, headers={"payment-signature": header}, timeout=60
+    ) as answer:
+        assert answer.status_code == 200
+        settled = decoded(answer.headers["payment-response"])
+        assert len(shop.transfers(wallet)) == 1
+        for piece in answer.iter_raw():
+            sent.append(piece)
+    assert settled["success"] is True
+    assert len(sent) > 3  # piece by piece, not as one body
+    whole = b"".join(sent)
+    assert whole.endswith(b"data: [DONE]\n\n")
+    again = shop.post(body, header)
+    assert again.content == whole
+    assert len(shop.upstream.calls_of(words)) == 1
+    assert len(shop.transfers(wallet)) == 1
+
+
+def test_a_payment_buys_no_other_call(shop: Shop) -> None:
+    wallet, words, other = shop.wallet(), marker(), marker()
+    body = body_of("plain", words, max_tokens=5)
+    header = shop.header(wallet, body)
+    assert shop.post(body, header).status_code == 200
+    changed = shop.post(body_of("plain", other, max_tokens=5), header)
+    assert changed.status_code == 422
+    assert changed.json()["error"]["code"] == "payment_mismatch"
+    assert not shop.upstream.calls_of(other)
+    assert len(shop.transfers(wallet)) == 1
+
+
+def test_a_failed_call_may_be_made_again_with_the_same_payment(shop: Shop) -> None:
+    wallet, words = shop.wallet(), marker()
+    body = body_of("http-500", words, max_tokens=5)
+    header = shop.header(wallet, body)
+    for attempt in (1, 2):
+        failed = shop.post(body, header)
+        assert failed.status_code == 502
+        assert failed.headers["x-should-retry"] == "false"
+        assert decoded(failed.headers["payment-response"])["success"] is True
+        assert len(shop.upstream.calls_of(words)) == attempt
+        assert len(shop.transfers(wallet)) == 1
+    [(row, used)] = shop.rows(wallet)
+    assert row.state == PaymentState.SETTLED
+    assert not used
+    view = shop.world.ledger.read(lambda connection: read.account_view(connection, shop.account_idx))
+    assert view.reserved_base == 0
+
+
+def test_a_stream_that_breaks_may_be_made_again(shop: Shop) -> None:
+    wallet, words = shop.wallet(), marker()
+    body = body_of("stops-short", words, stream=True, max_tokens=9)
+    header = shop.header(wallet, body)
+    for attempt in (1, 2):
+        broken = shop.post(body, header)
+        assert b"upstream_error" in broken.content
+        assert len(shop.upstream.calls_of(words)) == attempt
+    assert len(shop.transfers(wallet)) == 1
+    assert [used for _, used in shop.rows(wallet)] == [False]
+
+
+def test_somebody_else_sends_the_authorisation_first(shop: Shop) -> None:
+    """The money came, though not by our chain tx, so the call is served."""
+    wallet, words = shop.wallet(), marker()
+    body = body_of("plain", words, max_tokens=5)
+    header = shop.header(wallet, body)
+    signed = decoded(header)["payload"]
+    order = signed["authorization"]
+    front = shop.stack.token.functions.transferWithAuthorization(
+        order["from"],
+        to_checksum_address(order["to"]),
+        int(order["value"]),
+        0,
+        int(order["validBefore"]),
+        bytes.fromhex(order["nonce"][2:]),
+        bytes.fromhex(signed["signature"][2:]),
+    )
+    shop.stack.anvil.rpc("evm_setAutomine", False)
+    try:
+        with ThreadPoolExecutor() as pool:
+            calling = pool.submit(shop.post, body, header)
+            wait_for_pending(shop)
+            tx_hash = send_dearly(shop, front)
+            shop.stack.anvil.rpc("evm_mine")
+            answer = calling.result()
+    finally:
+        shop.stack.anvil.rpc("evm_setAutomine", True)
+    assert answer.status_code == 200, answer.text
+    assert decoded(answer.headers["payment-response"])["transaction"] == "0x" + tx_hash.hex()
+    assert len(shop.transfers(wallet)) == 1
+
+
+def wait_for_pending(shop: Shop) -> None:
+    """Until the router's chain tx waits for a block."""
+    deadline = time.monotonic() + 30
+    while not shop.stack.web3.eth.get_block("pending", full_transactions=True)["transactions"]:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def send_dearly(shop: Shop, call: Any) -> bytes:
+    """Sends a call that the next block takes before all others; returns the hash of the chain tx."""
+    sender, web3 = shop.stack.operator, shop.stack.web3
+    fees = {"gas": 200_000, "maxFeePerGas": 10**12, "maxPriorityFeePerGas": 10**11}
+    nonce = web3.eth.get_transaction_count(sender.address)
+    transaction = call.build_transaction({"from": sender.address, "nonce": nonce} | fees)
+    return bytes(web3.eth.send_raw_transaction(sender.sign_transaction(transaction).raw_transaction))
