@@ -17,6 +17,7 @@ from router.commands.db import db
 from router.commands.keys import keys
 from router.commands.ledger import read_ledger, told
 from router.config import Settings, load_settings
+from router.commands.vault import vault
 from router.drain import Drain
 from router.ledger import read
 from router.observe import logs
@@ -154,6 +155,7 @@ def admin_key(name: str) -> None:
 
 main.add_command(keys)
 main.add_command(db)
+main.add_command(vault)
 
 
 @main.group()

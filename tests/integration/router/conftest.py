@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from people_world import Town, make_town
 from router_upstream import Upstream, running_upstream
 from router_world import World, make_world
 
@@ -21,8 +22,8 @@ def new_world(upstream: Upstream, tmp_path_factory: pytest.TempPathFactory) -> I
     """Makes worlds with a router and a ledger of their own."""
     worlds: list[World] = []
 
-    def make() -> World:
-        worlds.append(make_world(tmp_path_factory.mktemp("router"), upstream))
+    def make(**more: str) -> World:
+        worlds.append(make_world(tmp_path_factory.mktemp("router"), upstream, **more))
         return worlds[-1]
 
     yield make
@@ -37,3 +38,9 @@ def world(new_world: Any) -> World:
     """One router for all tests that do not kill it."""
     made: World = new_world()
     return made
+
+
+@pytest.fixture(scope="session")
+def town(new_world: Any, tmp_path_factory: pytest.TempPathFactory) -> Town:
+    """A router where wallets sign in and keys are kept."""
+    return make_town(new_world, tmp_path_factory.mktemp("keys"))

@@ -157,17 +157,17 @@ class World:
     ledger: Ledger
     numbers: Iterator[int]
 
-    def user(self, deposit_base: int = 10**9, ceiling_base: int = 10**12) -> User:
-        return self.open_user(next(self.numbers), deposit_base, ceiling_base)
+    def user(self, deposit_base: int = 10**9, ceiling_base: int = 10**12, owner: str = SIGNER) -> User:
+        return self.open_user(next(self.numbers), deposit_base, ceiling_base, owner)
 
-    def open_user(self, idx: int, deposit_base: int, ceiling_base: int) -> User:
+    def open_user(self, idx: int, deposit_base: int, ceiling_base: int, owner: str = SIGNER) -> User:
         """The account with this index, funded."""
         commit = key_commitment(public_key(SESSION_SECRET))
         signed = sign_ceiling(SESSION_SECRET, CEILING_DOMAIN, idx, ceiling_base)
         ceiling = check_ceiling(CEILING_DOMAIN, signed)
 
         def fund(connection: Connection) -> str:
-            chain.open_account(connection, idx, SIGNER)
+            chain.open_account(connection, idx, owner)
             if deposit_base:
                 chain.credit_deposit(connection, idx, deposit_base, f"deposit:{idx}")
             chain.request_key(connection, idx, commit, f"key:{idx}")
@@ -185,7 +185,9 @@ def read_when(file: Path, text: str) -> str:
     return content
 
 
-def make_world(folder: Path, upstream: Upstream, more: dict[str, Any] | None = None) -> World:
+def make_world(
+    folder: Path, upstream: Upstream, more: dict[str, Any] | None = None, **environment: str
+) -> World:
     """Starts a router with a ledger of its own in a folder; `more` goes into its configuration."""
     (folder / "config.json").write_text(json.dumps(config(upstream.url, upstream.url) | (more or {})))
     (folder / "receipt.key").write_text("0x" + RECEIPT_KEY.hex())
@@ -197,6 +199,7 @@ def make_world(folder: Path, upstream: Upstream, more: dict[str, Any] | None = N
         "VIBES_RECEIPT_KEY_FILE": str(folder / "receipt.key"),
         "VIBES_LEASE_S": str(LEASE_S),
         "UPSTREAM_KEY": "sk-operator-secret",
+        **environment,
     }
     router = RouterProcess(folder, environ)
     router.start()

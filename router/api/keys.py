@@ -1,0 +1,148 @@
+"""API keys: made, listed, renewed and revoked by wallets, and by keys that may."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from fastapi import APIRouter, Request
+from sqlalchemy import Connection, select
+from starlette.responses import Response
+
+from router import managing
+from router.api.people import Fields, base_of, caller_of, look, now_s, read_fields, takes, write
+from router.auth import ACCOUNT_HEADER
+from router.ledger.call_models import BUDGET
+from router.ledger.grants import DEFAULT_SCOPES, Grant
+from router.ledger.keys import ApiKeyView, NewSecret
+from router.people.budgets import periods
+
+DEFAULT_GRACE_S: Final = 3600
+
+routes = APIRouter()
+
+
+class NewKey(Fields):
+    """What a new key may do; amounts are decimal strings of base units, and what is left out does not limit.
+
+    `team` makes it the wallet's key in that team.
+    """
+
+    label: str = ""
+    team: int | None = None
+    scopes: list[str] | None = None
+    models: list[str] | None = None
+    day_limit_base: str | None = None
+    month_limit_base: str | None = None
+    requests_per_minute: int | None = None
+    tokens_per_minute: int | None = None
+    parallel: int | None = None
+    expires_s: int | None = None
+
+
+class Rotation(Fields):
+    """How long the present secrets still work, seconds."""
+
+    grace_s: int = DEFAULT_GRACE_S
+
+
+@routes.post("/v1/keys", summary="Make an API key", status_code=201, openapi_extra=takes(NewKey))
+async def create_key(request: Request) -> dict[str, Any]:
+    """The key is shown this once."""
+    caller = await caller_of(request)
+    sent = await read_fields(request, NewKey)
+    usual = managing.TEAM_SCOPES if sent.team is not None else DEFAULT_SCOPES
+    grant = Grant(
+        scopes=usual if sent.scopes is None else frozenset(sent.scopes),
+        models=None if sent.models is None else tuple(sent.models),
+        day_limit_base=base_of("day_limit_base", sent.day_limit_base),
+        month_limit_base=base_of("month_limit_base", sent.month_limit_base),
+        requests_per_minute=sent.requests_per_minute,
+        tokens_per_minute=sent.tokens_per_minute,
+        parallel=sent.parallel,
+        expires_s=sent.expires_s,
+    )
+    if sent.team is not None:
+        address, team = caller.wallet().address, sent.team
+        made = await write(
+            request, lambda connection: managing.create_team_key(connection, address, team, sent.label, grant)
+        )
+    else:
+        account = caller.principal(request.headers.get(ACCOUNT_HEADER))
+        made = await write(
+            request, lambda connection: managing.create_key(connection, caller, account, sent.label, grant)
+        )
+    return secret_shown(made)
+
+
+@routes.get("/v1/keys", summary="List API keys")
+async def list_keys(request: Request) -> dict[str, Any]:
+    """The account's own keys, with what they spent; revoked ones included."""
+    caller = await caller_of(request)
+    account = caller.principal(request.headers.get(ACCOUNT_HEADER))
+    return await look(
+        request,
+        lambda connection: {
+            "data": [shown(connection, key) for key in managing.visible_keys(connection, account)]
+        },
+    )
+
+
+@routes.post("/v1/keys/{key_id}/rotate", summary="Renew an API key", openapi_extra=takes(Rotation))
+async def rotate_key(request: Request, key_id: str) -> dict[str, Any]:
+    """The new secret is shown this once; the old one works for a while yet."""
+    caller = await caller_of(request)
+    sent = await read_fields(request, Rotation)
+    made = await write(
+        request, lambda connection: managing.rotate_key(connection, caller, key_id, sent.grace_s)
+    )
+    return secret_shown(made)
+
+
+@routes.delete("/v1/keys/{key_id}", summary="Revoke an API key", status_code=204)
+async def revoke_key(request: Request, key_id: str) -> Response:
+    """It stops at once in this worker, within two seconds in all."""
+    caller = await caller_of(request)
+    await write(request, lambda connection: managing.revoke_key(connection, caller, key_id))
+    return Response(status_code=204)
+
+
+def secret_shown(made: NewSecret) -> dict[str, Any]:
+    """A new secret as it is sent, once."""
+    return {"id": made.key_id, "api_key": made.secret}
+
+
+def shown(connection: Connection, key: ApiKeyView) -> dict[str, Any]:
+    """A key without its secrets, amounts as decimal strings."""
+    grant = key.grant
+    day, month = periods(now_s())
+    return {
+        "id": key.key_id,
+        "label": key.label,
+        "account": key.account_idx,
+        "team": key.team_id,
+        "member": key.member,
+        "scopes": sorted(grant.scopes),
+        "models": None if grant.models is None else list(grant.models),
+        "day_limit_base": _text(grant.day_limit_base),
+        "day_spent_base": _spent(connection, f"key:{key.key_id}:day:{day}", grant.day_limit_base),
+        "month_limit_base": _text(grant.month_limit_base),
+        "month_spent_base": _spent(connection, f"key:{key.key_id}:month:{month}", grant.month_limit_base),
+        "requests_per_minute": grant.requests_per_minute,
+        "tokens_per_minute": grant.tokens_per_minute,
+        "parallel": grant.parallel,
+        "created_s": key.created_s,
+        "expires_s": grant.expires_s,
+        "revoked_s": key.revoked_s,
+    }
+
+
+def _spent(connection: Connection, code: str, limit_base: int | None) -> str | None:
+    """What counts against a limit, spent or reserved; None without a limit, whose sums are not kept."""
+    if limit_base is None:
+        return None
+    row = connection.execute(select(BUDGET).where(BUDGET.c.code == code)).one_or_none()
+    return "0" if row is None else str(row.spent_base + row.reserved_base)
+
+
+def _text(amount_base: int | None) -> str | None:
+    return None if amount_base is None else str(amount_base)
