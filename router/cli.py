@@ -16,8 +16,8 @@ from router.api.app import create_apps
 from router.commands.db import db
 from router.commands.keys import keys
 from router.commands.ledger import read_ledger, told
-from router.config import Settings, load_settings
 from router.commands.vault import vault
+from router.config import Settings, load_settings
 from router.drain import Drain
 from router.ledger import read
 from router.observe import logs
