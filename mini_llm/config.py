@@ -1,33 +1,28 @@
-"""Configuration of providers and deployments: one JSON file; secrets are references to the environment."""
+"""Configuration of providers, deployments and routes."""
 
 from __future__ import annotations
 
-import json
-import re
-from collections.abc import Mapping
-from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Literal
 
-from pydantic import AnyHttpUrl, BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic import AnyHttpUrl, Field, SecretStr, field_validator
 
-from mini_llm.deployment import HOUSE_PARTNER, MAX_PARTNER_ID
-from mini_llm.errors import ConfigError
+from mini_llm.config_base import Count, Name, Seconds, Strict, Tokens
+from mini_llm.config_routing import (
+    Balance,
+    BreakerConfig,
+    RetryConfig,
+    RolloutConfig,
+    RouteConfig,
+    TimeoutsConfig,
+)
+from mini_llm.deployment import CHAT_NEEDS, HOUSE_PARTNER, MAX_PARTNER_ID
 from mini_llm.price import parse_usd
-from mini_llm.request import MAX_MODEL_NAME
+from mini_llm.request import NEEDS
 
-_REFERENCE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
-_MAX_TOKENS = 2**31
-
-Model = TypeVar("Model", bound=BaseModel)
-Name = Annotated[str, Field(min_length=1, max_length=MAX_MODEL_NAME)]
-Tokens = Annotated[int, Field(ge=1, le=_MAX_TOKENS)]
-Seconds = Annotated[float, Field(gt=0, le=3600)]
+__all__ = ["DeploymentConfig", "Name", "ProviderConfig", "RoutingConfig", "Strict"]
 
 
-class Strict(BaseModel):
-    """Base of all configuration: a misspelt field is an error, and nothing changes after loading."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
+Capability = Annotated[str, Field(json_schema_extra={"enum": sorted(NEEDS)})]
 
 
 class ProviderConfig(Strict):
@@ -57,6 +52,8 @@ class ProviderConfig(Strict):
 class DeploymentConfig(Strict):
     """One model on offer; see ``mini_llm.deployment.Deployment``. Prices are decimal strings in USD."""
 
+    id: Name | None = None
+    """Its name in routes, headers and records, unique; ``provider/model`` if left out."""
     model: Name
     provider: Name
     upstream_model: Name | None = None
@@ -65,6 +62,30 @@ class DeploymentConfig(Strict):
     completion_usd_per_mtok: str = "0"
     context_tokens: Tokens = 8192
     max_output_tokens: Tokens = 1024
+    capabilities: tuple[Capability, ...] = tuple(sorted(CHAT_NEEDS))
+    """What it can do beside text; a request that needs more is not sent to it."""
+    promotional: bool = False
+    """Promotional credit may pay for it."""
+    weight: Annotated[int, Field(ge=0, le=10**6)] = 1
+    """Its part of its group's calls, in proportion to the others'; with 0 it is only asked after them."""
+    max_parallel: Count | None = None
+    """Most calls at once."""
+    rpm: Count | None = None
+    """Most requests per minute, as in the operator's contract with the provider."""
+    tpm: Count | None = None
+    """Most tokens per minute, likewise; counted when an answer ends."""
+    timeouts: TimeoutsConfig = TimeoutsConfig()
+    breaker: BreakerConfig | None = None
+    """Instead of the one at the top; what it leaves out is taken from there."""
+    drained: bool = False
+    """It gets no new calls; those in flight end as they would."""
+
+    @field_validator("capabilities")
+    @classmethod
+    def _are_needs(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if unknown := set(value) - NEEDS:
+            raise ValueError(f"{sorted(unknown)[0]!r} is unknown; there is: {', '.join(sorted(NEEDS))}")
+        return value
 
     @field_validator("prompt_usd_per_mtok", "completion_usd_per_mtok")
     @classmethod
@@ -78,42 +99,16 @@ class RoutingConfig(Strict):
 
     providers: dict[Name, ProviderConfig]
     deployments: tuple[DeploymentConfig, ...] = ()
-
-
-def load_config(path: Path, schema: type[Model], environ: Mapping[str, str]) -> Model:
-    """Reads a JSON file into a schema, with ``${NAME}`` in strings taken from ``environ``.
-
-    Raises:
-        ConfigError: the file is missing or no JSON, a reference is not set, or a value does not
-            fit; it says where.
-    """
-    try:
-        raw = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(str(path), f"cannot be read ({error.strerror})") from None
-    except ValueError as error:
-        raise ConfigError(str(path), f"is not JSON: {error}") from None
-    try:
-        return schema.model_validate(_resolve(raw, environ, str(path)))
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-        where = ".".join(map(str, first["loc"])) or "top level"
-        raise ConfigError(f"{path}: {where}", first["msg"]) from None
-
-
-def _resolve(value: Any, environ: Mapping[str, str], where: str) -> Any:
-    """Replaces references in every string of a JSON value."""
-    if isinstance(value, dict):
-        return {name: _resolve(item, environ, f"{where}: {name}") for name, item in value.items()}
-    if isinstance(value, list):
-        return [_resolve(item, environ, where) for item in value]
-    if not isinstance(value, str):
-        return value
-
-    def lookup(match: re.Match[str]) -> str:
-        name = match.group(1)
-        if name not in environ:
-            raise ConfigError(where, f"${{{name}}} is not set: export {name}=… before the start")
-        return environ[name]
-
-    return _REFERENCE.sub(lookup, value)
+    aliases: dict[Name, Name | tuple[Name, ...]] = {}
+    """Other names for a model; with several models, each is there for when those before it fail."""
+    routes: dict[Name, RouteConfig] = {}
+    """By model. A model without one is served by all its deployments, as one group."""
+    rollouts: dict[Name, RolloutConfig] = {}
+    """New deployments that get a growing part of a model's traffic, by model."""
+    balance: Balance = "weighted"
+    """How a group's calls are shared out: by weight, or to those that answered fastest lately."""
+    latency_decay_s: Seconds = 60.0
+    """How fast a deployment's past answers lose their say in its latency."""
+    retry: RetryConfig = RetryConfig()
+    breaker: BreakerConfig = BreakerConfig()
+    timeouts: TimeoutsConfig = TimeoutsConfig()

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from mini_llm.price import Price
 from mini_llm.request import NEEDS, Need
+from mini_llm.transport import Timeouts
 
 HOUSE_PARTNER = 0
 """Partner 0 is the operator's own house: it earns no partner share."""
@@ -30,6 +31,8 @@ class Deployment:
             None if unknown, which only a free deployment may have: the price of a call must have a bound.
         capabilities: needs that it can serve, of ``mini_llm.request.NEEDS``.
         promotional: promotional credit may pay for it.
+        weight: its part of its group's calls, in proportion to the others'; 0 is asked after all of them.
+        timeouts: of its calls, None for its provider's.
     """
 
     id: str
@@ -42,6 +45,8 @@ class Deployment:
     max_output_tokens: int | None
     capabilities: frozenset[str] = CHAT_NEEDS
     promotional: bool = False
+    weight: int = 1
+    timeouts: Timeouts | None = None
 
     def output_cap(self, asked: int | None) -> int | None:
         """Most completion tokens of one choice when a request asks for ``asked`` (None: for no limit)."""

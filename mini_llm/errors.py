@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 
 class MiniLLMError(Exception):
@@ -20,6 +20,17 @@ class ConfigError(MiniLLMError):
     def __init__(self, where: str, problem: str) -> None:
         super().__init__(f"{where}: {problem}")
         self.where, self.problem = where, problem
+
+
+class ConfigErrors(ConfigError):
+    """Several things that are wrong with one configuration, told at once; ``errors`` has at least one."""
+
+    def __init__(self, errors: Sequence[ConfigError]) -> None:
+        super().__init__(errors[0].where, errors[0].problem)
+        self.errors = tuple(errors)
+
+    def __str__(self) -> str:
+        return "\n".join(map(str, self.errors))
 
 
 class BadRequest(MiniLLMError):
@@ -44,12 +55,19 @@ class UnknownModel(MiniLLMError):
 
 
 class NoneCanServe(MiniLLMError):
-    """Deployments of the model exist and none can serve this request; ``reasons`` says why, by deployment."""
+    """Deployments of the model exist and none can serve this request.
 
-    def __init__(self, model: str, reasons: Mapping[str, str]) -> None:
+    Attributes:
+        model: as asked for.
+        reasons: why not, by deployment.
+        retry_after_s: seconds until one may be able to; None if none ever will, so the request must change.
+    """
+
+    def __init__(self, model: str, reasons: Mapping[str, str], retry_after_s: float | None = None) -> None:
         told = "; ".join(f"{deployment}: {reason}" for deployment, reason in reasons.items())
-        super().__init__(f"no deployment of {model!r} can serve this request ({told})")
-        self.model, self.reasons = model, dict(reasons)
+        now = "" if retry_after_s is None else " now"
+        super().__init__(f"no deployment of {model!r} can serve this request{now} ({told})")
+        self.model, self.reasons, self.retry_after_s = model, dict(reasons), retry_after_s
 
 
 class ProviderError(MiniLLMError):

@@ -1,17 +1,17 @@
-"""What is on offer: the configured deployments, and those that providers find by themselves."""
+"""What is on offer now: the configured deployments, and those that providers find by themselves."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable
 
-from mini_llm.config import DeploymentConfig, ProviderConfig, RoutingConfig
+from mini_llm.config import RoutingConfig
 from mini_llm.deployment import Deployment
-from mini_llm.errors import ConfigError, UnknownModel
-from mini_llm.price import Price
-from mini_llm.providers.base import Provider
+from mini_llm.errors import UnknownModel
 from mini_llm.providers.registry import build_providers
+from mini_llm.routing.build import LOCAL, checked
+from mini_llm.routing.table import EMPTY, Route, Table, make_table
 from mini_llm.transport import Transport
 
 DISCOVERY_INTERVAL_S = 10.0
@@ -19,86 +19,91 @@ DISCOVERY_INTERVAL_S = 10.0
 
 
 class Catalog:
-    """Which model is served by which provider."""
+    """Which model is served by whom. A new table takes the place of the old one at once.
 
-    def __init__(self, providers: Mapping[str, Provider], configured: Sequence[Deployment]) -> None:
-        self._providers = providers
-        self._configured = {deployment.model: deployment for deployment in configured}
-        self._on_offer = dict(self._configured)
+    Attributes:
+        table: what is on offer now; look-ups need no lock, since a table never changes.
+    """
+
+    def __init__(self, vibes_per_usd: int, http: Transport, clock: Callable[[], float]) -> None:
+        self._http, self._vibes_per_usd, self._clock = http, vibes_per_usd, clock
         self._looked_at: float | None = None
         self._looking = asyncio.Lock()
+        self.table: Table = EMPTY
 
-    async def find(self, model: str) -> tuple[Deployment, Provider]:
-        """The deployment of a model and its provider.
+    def adopt(self, config: RoutingConfig) -> None:
+        """Offers what a new configuration says from now on; calls in flight keep their plans.
+
+        A provider that is configured as before stays, with its connections; so do the breaker, the latency and
+        the counts of a deployment that has the same names there, and an unchanged rollout.
 
         Raises:
-            UnknownModel: nobody serves it, newly started local servers included.
+            ConfigErrors: it does not fit together; nothing is changed.
         """
-        if model not in self._on_offer:
+        checked(config, self._vibes_per_usd)
+        before = self.table
+        known = before.config.providers
+        changed = {name: item for name, item in config.providers.items() if known.get(name) != item}
+        made = build_providers(changed, self._http)
+        providers = {name: made[name] if name in made else before.providers[name] for name in config.providers}
+        found = tuple(one for one in before.found if one.provider in providers and one.provider not in made)
+        self.table = make_table(config, providers, found, self._vibes_per_usd, before, self._clock())
+        if any(item.type == LOCAL for item in changed.values()):
+            self._looked_at = None
+
+    async def route(self, model: str) -> Route:
+        """Who serves a model or alias.
+
+        Raises:
+            UnknownModel: nobody, newly started local servers included.
+        """
+        route = self.table.routes.get(model)
+        if route is None:
             await self._discover()
-        try:
-            deployment = self._on_offer[model]
-        except KeyError:
-            raise UnknownModel(model, tuple(sorted(self._on_offer))) from None
-        return deployment, self._providers[deployment.provider]
+            route = self.table.routes.get(model)
+        if route is None:
+            raise UnknownModel(model, tuple(sorted(self.table.routes)))
+        return route
 
     async def deployments(self) -> list[Deployment]:
         """All that is on offer now, by model name."""
         await self._discover()
-        return [self._on_offer[model] for model in sorted(self._on_offer)]
+        offered = (candidate.deployment for candidate in self.table.candidates.values())
+        return sorted(offered, key=lambda deployment: deployment.model)
 
     async def _discover(self) -> None:
         """Asks providers what they found, if the last answer is old. Configured models hide found ones."""
         async with self._looking:
-            now = time.monotonic()
-            if self._looked_at is not None and now - self._looked_at < DISCOVERY_INTERVAL_S:
+            now_s = self._clock()
+            if self._looked_at is not None and now_s - self._looked_at < DISCOVERY_INTERVAL_S:
                 return
-            found = await asyncio.gather(*(provider.discover() for provider in self._providers.values()))
-            local = {deployment.model: deployment for group in found for deployment in group}
-            self._on_offer = local | self._configured
-            self._looked_at = now
+            self._looked_at = now_s
+            asked = self.table.providers
+            groups = await asyncio.gather(*(provider.discover() for provider in asked.values()))
+            table = self.table  # another configuration may have come meanwhile
+            found = tuple(
+                deployment
+                for (name, provider), group in zip(asked.items(), groups, strict=True)
+                for deployment in group
+                if table.providers.get(name) is provider
+            )
+            if found != table.found:
+                self.table = make_table(
+                    table.config, table.providers, found, self._vibes_per_usd, table, self._clock()
+                )
 
 
-def build_catalog(config: RoutingConfig, vibes_per_usd: int, http: Transport) -> Catalog:
+def build_catalog(
+    config: RoutingConfig,
+    vibes_per_usd: int,
+    http: Transport,
+    clock: Callable[[], float] = time.monotonic,
+) -> Catalog:
     """Makes the providers and deployments of a configuration; ``http`` stays the caller's to close.
 
     Raises:
-        ConfigError: an unknown provider or type, a model named twice, a price that is no whole number.
+        ConfigErrors: they do not fit together.
     """
-    providers = build_providers(config.providers, http)
-    deployments: dict[str, Deployment] = {}
-    for position, item in enumerate(config.deployments):
-        where = f"deployments.{position}"
-        if item.model in deployments:
-            raise ConfigError(f"{where}.model", f"{item.model!r} is offered twice")
-        deployments[item.model] = _deployment(item, config.providers, vibes_per_usd, where)
-    return Catalog(providers, list(deployments.values()))
-
-
-def _deployment(
-    item: DeploymentConfig, providers: Mapping[str, ProviderConfig], vibes_per_usd: int, where: str
-) -> Deployment:
-    provider = providers.get(item.provider)
-    if provider is None:
-        known = ", ".join(providers) or "none"
-        raise ConfigError(f"{where}.provider", f"{item.provider!r} is not configured; there is: {known}")
-    if provider.type == "local":
-        raise ConfigError(
-            f"{where}.provider",
-            "a local provider finds its models itself, for free; to price one, "
-            'name its server as {"type": "openai", "base_url": "http://127.0.0.1:11434/v1"}',
-        )
-    try:
-        price = Price.from_usd(item.prompt_usd_per_mtok, item.completion_usd_per_mtok, vibes_per_usd)
-    except ValueError as error:
-        raise ConfigError(where, str(error)) from None
-    return Deployment(
-        id=f"{item.provider}/{item.model}",
-        model=item.model,
-        provider=item.provider,
-        upstream_model=item.upstream_model or item.model,
-        partner_id=item.partner,
-        price=price,
-        context_tokens=item.context_tokens,
-        max_output_tokens=item.max_output_tokens,
-    )
+    catalog = Catalog(vibes_per_usd, http, clock)
+    catalog.adopt(config)
+    return catalog

@@ -1,101 +1,93 @@
-"""The plan of a call and its attempts."""
+"""Plans calls over a catalogue and sees them through."""
 
 from __future__ import annotations
 
+import asyncio
+import random
 import time
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from typing import Generic, TypeVar
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from typing import TypeVar
 
-from mini_llm.deployment import Deployment
-from mini_llm.errors import ProviderError
-from mini_llm.price import Usage
-from mini_llm.providers.base import Provider
+from mini_llm.answer import Completion
 from mini_llm.request import Request
+from mini_llm.routing.asking import OpenedStream, complete, open_stream
 from mini_llm.routing.catalog import Catalog
+from mini_llm.routing.events import SILENT, Listener
+from mini_llm.routing.plan import Attempt, Candidate, Outcome, Plan
+from mini_llm.routing.planning import Planner
+from mini_llm.routing.run import Run, Tools
+from mini_llm.surfaces.base import Surface
 
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
-class Candidate:
-    """A deployment that can serve the call, and its provider."""
-
-    deployment: Deployment
-    provider: Provider
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """Who may serve a call, in the order in which they are asked; never empty."""
-
-    candidates: tuple[Candidate, ...]
-
-    @property
-    def deployments(self) -> tuple[Deployment, ...]:
-        """Their deployments."""
-        return tuple(candidate.deployment for candidate in self.candidates)
-
-
-@dataclass(frozen=True, slots=True)
-class Attempt:
-    """One deployment that was asked and failed.
+class Routes:
+    """Chooses deployments for calls, and asks them.
 
     Attributes:
-        deployment: its id.
-        provider: name of its provider.
-        outcome: name of the error's type.
-        ms: how long it took, milliseconds.
-        usage: what it may have used all the same, as far as anybody knows.
-        cost_base: what its provider may bill for that, base units.
+        catalog: what is on offer.
     """
 
-    deployment: str
-    provider: str
-    outcome: str
-    ms: int
-    usage: Usage | None = None
-    cost_base: int = 0
+    def __init__(
+        self,
+        catalog: Catalog,
+        *,
+        listener: Listener = SILENT,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
+        rng: random.Random | None = None,
+    ) -> None:
+        self.catalog = catalog
+        chance = rng or random.Random()  # noqa: S311 - shares out load, guards nothing
+        self._tools = Tools(clock, sleep, chance, listener)
+        self._planner = Planner(clock, chance)
 
+    async def plan(
+        self,
+        request: Request,
+        *,
+        allowed: Collection[str] | None = None,
+        account: str | None = None,
+        own: Sequence[Candidate] = (),
+    ) -> Plan:
+        """Who may serve a request.
 
-@dataclass(frozen=True, slots=True)
-class Outcome(Generic[T]):
-    """What a call came to, who served it, and who failed before."""
-
-    result: T
-    candidate: Candidate
-    attempts: tuple[Attempt, ...] = ()
-
-
-class Routes:
-    """Plans calls over a catalogue and sees them through."""
-
-    def __init__(self, catalog: Catalog) -> None:
-        self._catalog = catalog
-
-    async def plan(self, request: Request) -> Plan:
-        """The candidates for a request.
+        Args:
+            request: the call.
+            allowed: models and aliases that the caller may use, None for all.
+            account: whoever calls; sticky rollouts go by it.
+            own: candidates with the caller's own keys, asked before all others.
 
         Raises:
-            UnknownModel: nobody serves it.
-            NoneCanServe: those who do cannot serve this request.
+            UnknownModel: nobody serves the model.
+            NoneCanServe: those who do cannot serve this request, or not now.
         """
-        return Plan((Candidate(*await self._catalog.find(request.model)),))
+        route = self.catalog.table.routes.get(request.model) or await self.catalog.route(request.model)
+        return self._planner.plan(request, route, allowed, account, own)
 
     async def attempt(
         self, plan: Plan, call: Callable[[Candidate], Awaitable[T]], attempts: list[Attempt]
     ) -> Outcome[T]:
-        """Asks one candidate after the other until one accepts; each failure is added to ``attempts``.
+        """Asks one candidate after the other until one serves; each failure is added to ``attempts``.
+
+        A group is asked once round, then again after pauses as ``plan.retry`` says, then the next group is.
 
         Raises:
-            ProviderError: the last one failed too.
+            MiniLLMError: all have failed, and this is the last one's error; or an error of the request itself.
+            NoneCanServe: none could be asked: all are busy, or want a longer pause than the call may make.
         """
-        candidate = plan.candidates[0]
-        began_s = time.monotonic()
-        try:
-            return Outcome(await call(candidate), candidate, tuple(attempts))
-        except ProviderError as error:
-            ms = int((time.monotonic() - began_s) * 1000)
-            deployment = candidate.deployment
-            attempts.append(Attempt(deployment.id, deployment.provider, type(error).__name__, ms))
-            raise
+        return await Run(self._tools, plan, call, attempts).to_the_end()
+
+    async def complete(
+        self, plan: Plan, surface: Surface, request: Request, attempts: list[Attempt]
+    ) -> Outcome[Completion]:
+        """A whole answer in the caller's format; raises as ``attempt`` does."""
+        clock = self._tools.clock
+        return await self.attempt(plan, lambda one: complete(one, surface, request, clock), attempts)
+
+    async def open_stream(
+        self, plan: Plan, surface: Surface, request: Request, attempts: list[Attempt]
+    ) -> Outcome[OpenedStream]:
+        """A stream whose first content has come: from then on the call is this deployment's. Raises likewise."""
+        clock = self._tools.clock
+        return await self.attempt(plan, lambda one: open_stream(one, surface, request, clock), attempts)

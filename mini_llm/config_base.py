@@ -1,0 +1,20 @@
+"""What all configuration is made of."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from mini_llm.request import MAX_MODEL_NAME
+
+Name = Annotated[str, Field(min_length=1, max_length=MAX_MODEL_NAME)]
+Tokens = Annotated[int, Field(ge=1, le=2**31)]
+Seconds = Annotated[float, Field(gt=0, le=3600, allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=1, le=10**9)]
+
+
+class Strict(BaseModel):
+    """Base of all configuration: a misspelt field is an error, and nothing changes after loading."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)

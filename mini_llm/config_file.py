@@ -1,0 +1,134 @@
+"""Reading a configuration file: JSON or TOML, secrets by reference, every error with its line."""
+
+from __future__ import annotations
+
+import json
+import re
+import tomllib
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from mini_llm.config_lines import Place, json_lines, toml_lines
+from mini_llm.errors import ConfigError, ConfigErrors
+
+_REFERENCE = re.compile(r"\$\{(file:)?([^{}]*)\}")
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+MAX_FILE_BYTES = 2**24
+MAX_SECRET_BYTES = 2**16
+
+Model = TypeVar("Model", bound=BaseModel)
+Problem = tuple[Place, str]
+"""Where in the configuration, and what is wrong there."""
+
+
+def load_config(
+    path: Path,
+    schema: type[Model],
+    environ: Mapping[str, str],
+    check: Callable[[Model], Iterable[Problem]] | None = None,
+) -> Model:
+    """Reads a file into a schema; a name that ends in ``.toml`` says TOML, any other JSON.
+
+    In strings ``${NAME}`` is taken from ``environ`` and ``${file:/run/secrets/x}`` from that file, without the
+    newline at its end. ``check`` looks at what the schema cannot say.
+
+    Raises:
+        ConfigError: the file cannot be read or is not of its format.
+        ConfigErrors: all values and references that do not fit, with their lines.
+    """
+    text = _read(path)
+    toml = path.suffix == ".toml"
+    try:
+        raw = tomllib.loads(text) if toml else json.loads(text)
+    except ValueError as error:
+        raise ConfigError(str(path), f"is not {'TOML' if toml else 'JSON'}: {error}") from None
+    except RecursionError:
+        raise ConfigError(str(path), "is nested too deeply") from None
+    if isinstance(raw, dict):
+        raw.pop("$schema", None)  # what editors look for
+    problems: list[Problem] = []
+    resolved = _resolve(raw, environ, (), problems)
+    if problems:
+        raise _located(path, text, toml, problems)
+    try:
+        config = schema.model_validate(resolved)
+    except ValidationError as error:
+        found = error.errors(include_url=False, include_context=False, include_input=False)
+        raise _located(path, text, toml, [(item["loc"], item["msg"]) for item in found]) from None
+    if check is not None and (problems := list(check(config))):
+        raise _located(path, text, toml, problems)
+    return config
+
+
+def dotted(place: Place) -> str:
+    """A place in words."""
+    return ".".join(map(str, place)) or "top level"
+
+
+def _read(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            data = file.read(MAX_FILE_BYTES + 1)
+        if len(data) > MAX_FILE_BYTES:
+            raise ConfigError(str(path), f"is larger than {MAX_FILE_BYTES} bytes")
+        return data.decode("utf-8")
+    except OSError as error:
+        raise ConfigError(str(path), f"cannot be read ({error.strerror})") from None
+    except UnicodeDecodeError:
+        raise ConfigError(str(path), "is not UTF-8") from None
+
+
+def _located(path: Path, text: str, toml: bool, problems: Iterable[Problem]) -> ConfigErrors:
+    """The problems with file and line: of the value at fault, or of the nearest thing around it."""
+    lines = (toml_lines if toml else json_lines)(text)
+    told = []
+    for place, problem in problems:
+        near = next(
+            (place[:length] for length in range(len(place), 0, -1) if place[:length] in lines), None
+        )
+        where = f"{path}:{lines[near]}" if near else str(path)
+        told.append(ConfigError(f"{where}: {dotted(place)}", problem))
+    return ConfigErrors(told)
+
+
+def _resolve(value: Any, environ: Mapping[str, str], place: Place, problems: list[Problem]) -> Any:
+    """Replaces the references in every string of a value; those that lead nowhere become problems."""
+    if isinstance(value, dict):
+        return {name: _resolve(item, environ, (*place, name), problems) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_resolve(item, environ, (*place, at), problems) for at, item in enumerate(value)]
+    if not isinstance(value, str):
+        return value
+
+    def lookup(match: re.Match[str]) -> str:
+        try:
+            return _secret_file(match[2]) if match[1] else _variable(match[2], environ)
+        except LookupError as error:
+            problems.append((place, str(error.args[0])))
+            return ""
+
+    return _REFERENCE.sub(lookup, value)
+
+
+def _variable(name: str, environ: Mapping[str, str]) -> str:
+    if not _VARIABLE.fullmatch(name):
+        raise LookupError(f"${{{name}}} is no reference: write ${{NAME}} or ${{file:/path}}")
+    if name not in environ:
+        raise LookupError(f"${{{name}}} is not set: export {name}=… before the start")
+    return environ[name]
+
+
+def _secret_file(name: str) -> str:
+    try:
+        with Path(name).open("rb") as file:
+            data = file.read(MAX_SECRET_BYTES + 1)
+        if len(data) > MAX_SECRET_BYTES:
+            raise LookupError(f"${{file:{name}}} is larger than {MAX_SECRET_BYTES} bytes")
+        return data.decode("utf-8").removesuffix("\n").removesuffix("\r")
+    except OSError as error:
+        raise LookupError(f"${{file:{name}}} cannot be read ({error.strerror})") from None
+    except UnicodeDecodeError:
+        raise LookupError(f"${{file:{name}}} is not UTF-8") from None

@@ -1,0 +1,138 @@
+"""Asking one candidate, in the caller's format or, where its provider does not speak that, in chat's."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from typing import Final
+
+from pydantic_core import from_json
+
+from mini_llm.answer import Completion, StreamEvent
+from mini_llm.errors import ProviderError, UpstreamProtocolError
+from mini_llm.price import Usage
+from mini_llm.providers.base import UpstreamStream
+from mini_llm.request import Request
+from mini_llm.routing.plan import Candidate
+from mini_llm.routing.verdict import judge
+from mini_llm.surfaces import CHAT
+from mini_llm.surfaces.base import StreamTranslator, Surface
+
+MOST_HELD: Final = 256
+"""Reads of a stream that may say nothing before its answer counts as begun all the same."""
+
+
+async def complete(
+    candidate: Candidate, surface: Surface, request: Request, clock: Callable[[], float]
+) -> Completion:
+    """A whole answer in the caller's format.
+
+    Raises:
+        ProviderError: there is none.
+        BadRequest: the provider does not speak the format, and chat cannot say it.
+    """
+    provider, deployment = candidate.provider, candidate.deployment
+    if request.surface in provider.surfaces:
+        completion = await provider.complete(request, deployment)
+    else:
+        answer = await provider.complete(surface.to_chat(request), deployment)
+        body = surface.from_chat(request, from_json(answer.body))
+        completion = Completion(body, answer.usage, answer.text_bytes)
+    if completion.usage is not None:
+        candidate.health.used(clock(), completion.usage)
+    return completion
+
+
+async def open_stream(
+    candidate: Candidate, surface: Surface, request: Request, clock: Callable[[], float]
+) -> OpenedStream:
+    """A stream, and its translation into the caller's format, once its first content has come.
+
+    Raises:
+        ProviderError: it broke off before that, so that another deployment may still serve the call.
+        BadRequest: the provider does not speak the format, and chat cannot say it.
+    """
+    provider, deployment = candidate.provider, candidate.deployment
+    if request.surface in provider.surfaces:
+        translator = CHAT.stream_from_chat(request)  # which changes nothing
+        stream = await provider.open_stream(request, deployment)
+    else:
+        chat, translator = surface.to_chat(request), surface.stream_from_chat(request)
+        stream = await provider.open_stream(chat, deployment)
+    try:
+        batches = stream.batches()
+        held = await _until_content(batches, deployment.provider)
+    except BaseException:
+        await stream.aclose()
+        raise
+    return OpenedStream(candidate, stream, translator, held, batches, clock)
+
+
+class OpenedStream(UpstreamStream):
+    """A stream that has begun to answer. It counts among its deployment's calls until it is closed.
+
+    Attributes:
+        translator: makes the caller's format of its events.
+    """
+
+    def __init__(
+        self,
+        candidate: Candidate,
+        stream: UpstreamStream,
+        translator: StreamTranslator,
+        held: list[list[StreamEvent]],
+        rest: AsyncIterator[list[StreamEvent]],
+        clock: Callable[[], float],
+    ) -> None:
+        self.translator = translator
+        self._health, self._clock = candidate.health, clock
+        self._stream, self._held, self._rest = stream, held, rest
+        self._open = True
+        self._usage: Usage | None = None
+        self._health.in_flight += 1
+
+    async def batches(self) -> AsyncIterator[list[StreamEvent]]:
+        """See ``UpstreamStream.batches``."""
+        for events in self._held:
+            self._count(events)
+            yield events
+        self._held = []
+        try:
+            async for events in self._rest:
+                self._count(events)
+                yield events
+        except ProviderError as error:
+            if judge(error).blames:
+                self._health.broke_off(self._clock())
+            raise
+
+    async def aclose(self) -> None:
+        """See ``UpstreamStream.aclose``."""
+        if self._open:
+            self._open = False
+            self._health.in_flight -= 1
+            if self._usage is not None:
+                self._health.used(self._clock(), self._usage)
+        await self._stream.aclose()
+
+    def _count(self, events: list[StreamEvent]) -> None:
+        """Keeps the last usage, for the deployment's limit of tokens per minute."""
+        for event in events:
+            if event.usage is not None:
+                self._usage = event.usage
+
+
+async def _until_content(
+    batches: AsyncIterator[list[StreamEvent]], provider: str
+) -> list[list[StreamEvent]]:
+    """Reads until something has been generated, or the stream has ended in good order."""
+    held: list[list[StreamEvent]] = []
+    async for events in batches:
+        held.append(events)
+        if len(held) >= MOST_HELD or any(map(_counts, events)):
+            return held
+    raise UpstreamProtocolError(provider, "the stream ends before its answer begins")
+
+
+def _counts(event: StreamEvent) -> bool:
+    """The event carries content or ends the answer; roles, comments and pings do neither."""
+    return bool(event.pieces or event.finished or event.done)

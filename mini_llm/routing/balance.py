@@ -1,0 +1,54 @@
+"""The order in which the members of a group are asked."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Sequence
+from typing import Final
+
+from mini_llm.routing.plan import Candidate
+
+AS_FAST: Final = 1.2
+"""Who takes up to this many times as long as the fastest counts as equally fast, and shares by weight."""
+
+
+def by_weight(members: Sequence[Candidate], rng: random.Random) -> tuple[Candidate, ...]:
+    """A random order in which each place goes to one of the rest in proportion to the weights.
+
+    Source: Efraimidis and Spirakis, Weighted random sampling with a reservoir (2006): sort by exponential
+    variates whose rates are the weights.
+    """
+    if len(members) < 2:
+        return tuple(members)
+    drawn = []
+    for place, member in enumerate(members):
+        weight = member.deployment.weight
+        drawn.append((-math.log(1.0 - rng.random()) / weight if weight else math.inf, place, member))
+    drawn.sort()
+    return tuple([member for _, _, member in drawn])
+
+
+def by_latency(
+    members: Sequence[Candidate], rng: random.Random, now_s: float, stream: bool
+) -> tuple[Candidate, ...]:
+    """Those first that answered fastest lately; about equal ones share by weight.
+
+    One that has not been measured for long is asked first, but by one call at a time.
+    """
+    known: list[tuple[float, int, Candidate]] = []
+    unmeasured: list[Candidate] = []
+    for place, member in enumerate(members):
+        health = member.health
+        mean_s = (health.first if stream else health.whole).mean_s(now_s)
+        if mean_s is not None:
+            known.append((mean_s, place, member))
+        elif health.in_flight:
+            known.append((math.inf, place, member))
+        else:
+            unmeasured.append(member)
+    known.sort()
+    limit_s = known[0][0] * AS_FAST if known else 0.0
+    alike = [member for mean_s, _, member in known if mean_s <= limit_s]
+    slower = [member for mean_s, _, member in known if mean_s > limit_s]
+    return (*unmeasured[:1], *by_weight(alike, rng), *unmeasured[1:], *slower)

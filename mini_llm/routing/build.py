@@ -1,0 +1,151 @@
+"""From a configuration to deployments, and what a configuration may not say."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import TypeVar
+
+from mini_llm.config import DeploymentConfig, ProviderConfig, RoutingConfig
+from mini_llm.config_base import Strict
+from mini_llm.config_file import Problem, dotted
+from mini_llm.config_routing import TimeoutsConfig
+from mini_llm.deployment import Deployment
+from mini_llm.errors import ConfigError, ConfigErrors
+from mini_llm.price import Price
+from mini_llm.providers.registry import ROWS
+from mini_llm.routing.health import Limits
+from mini_llm.transport import Timeouts
+
+LOCAL = "local"
+
+Settings = TypeVar("Settings", bound=Strict)
+
+
+def checked(config: RoutingConfig, vibes_per_usd: int) -> RoutingConfig:
+    """The configuration, if its parts fit together.
+
+    Raises:
+        ConfigErrors: they do not.
+    """
+    if found := list(routing_problems(config, vibes_per_usd)):
+        raise ConfigErrors([ConfigError(dotted(place), problem) for place, problem in found])
+    return config
+
+
+def routing_problems(config: RoutingConfig, vibes_per_usd: int) -> Iterator[Problem]:
+    """What does not fit together: unknown names, ids that two share, prices that are no whole number."""
+    for name, provider in config.providers.items():
+        if provider.type not in ROWS:
+            yield (
+                ("providers", name, "type"),
+                f"{provider.type!r} is unknown; there is: {', '.join(ROWS)}",
+            )
+    for position, item in enumerate(config.deployments):
+        for field, problem in _deployment_problems(config, item, vibes_per_usd):
+            yield ("deployments", position, *field), problem
+    twice = [found for found, count in Counter(map(deployment_id, config.deployments)).items() if count > 1]
+    for position, item in enumerate(config.deployments):
+        if deployment_id(item) in twice:
+            problem = f"{deployment_id(item)!r} is offered twice: give each an id of its own"
+            yield ("deployments", position, "id" if item.id else "model"), problem
+    yield from _route_problems(config)
+
+
+def deployment_id(item: DeploymentConfig) -> str:
+    """The id of a configured deployment."""
+    return item.id or f"{item.provider}/{item.model}"
+
+
+def limits_of(item: DeploymentConfig) -> Limits:
+    """The operator's limits for it."""
+    return Limits(item.max_parallel, item.rpm, item.tpm)
+
+
+def overlaid(base: Settings, over: Settings | None) -> Settings:
+    """The base with what ``over`` says explicitly in its place."""
+    if over is None:
+        return base
+    return base.model_copy(update={name: getattr(over, name) for name in over.model_fields_set})
+
+
+def make_deployment(item: DeploymentConfig, config: RoutingConfig, vibes_per_usd: int) -> Deployment:
+    """A configured deployment.
+
+    Raises:
+        ValueError: its price is finer than a base unit.
+    """
+    return Deployment(
+        id=deployment_id(item),
+        model=item.model,
+        provider=item.provider,
+        upstream_model=item.upstream_model or item.model,
+        partner_id=item.partner,
+        price=Price.from_usd(item.prompt_usd_per_mtok, item.completion_usd_per_mtok, vibes_per_usd),
+        context_tokens=item.context_tokens,
+        max_output_tokens=item.max_output_tokens,
+        capabilities=frozenset(item.capabilities),
+        promotional=item.promotional,
+        weight=item.weight,
+        timeouts=_timeouts(item.timeouts, config.providers[item.provider], config.timeouts),
+    )
+
+
+def _timeouts(own: TimeoutsConfig, provider: ProviderConfig, general: TimeoutsConfig) -> Timeouts:
+    """The deployment's own, else what its provider sets, else the general ones, else the provider's defaults."""
+    given = provider.model_fields_set
+    connect_s = provider.connect_timeout_s if "connect_timeout_s" in given else None
+    read_s = provider.read_timeout_s if "read_timeout_s" in given else None
+    return Timeouts(
+        connect_s=own.connect_s or connect_s or general.connect_s or provider.connect_timeout_s,
+        first_byte_s=own.first_byte_s or read_s or general.first_byte_s or provider.read_timeout_s,
+        idle_s=own.idle_s or read_s or general.idle_s or provider.read_timeout_s,
+        total_s=own.total_s or general.total_s,
+    )
+
+
+def _deployment_problems(config: RoutingConfig, item: DeploymentConfig, vibes_per_usd: int) -> Iterator[Problem]:
+    provider = config.providers.get(item.provider)
+    if provider is None:
+        known = ", ".join(config.providers) or "none"
+        yield ("provider",), f"{item.provider!r} is not configured; there is: {known}"
+        return
+    if provider.type == LOCAL:
+        yield (
+            ("provider",),
+            "a local provider finds its models itself, for free; to price one, "
+            'name its server as {"type": "openai", "base_url": "http://127.0.0.1:11434/v1"}',
+        )
+    try:
+        make_deployment(item, config, vibes_per_usd)
+    except ValueError as error:
+        yield (), str(error)
+
+
+def _route_problems(config: RoutingConfig) -> Iterator[Problem]:
+    """Names in routes, rollouts and aliases. Where local servers are looked for, any may still turn up."""
+    by_id = {deployment_id(item): item.model for item in config.deployments}
+    models = {*by_id.values(), *config.routes}
+    finds = any(provider.type == LOCAL for provider in config.providers.values())
+    for model, route in config.routes.items():
+        for number, group in enumerate(route.groups):
+            for position, name in enumerate(group):
+                if name not in by_id and not finds:
+                    known = ", ".join(by_id) or "none"
+                    place = ("routes", model, "groups", number, position)
+                    yield place, f"{name!r} is no deployment; there is: {known}"
+    for model, rollout in config.rollouts.items():
+        route = config.routes.get(model)
+        others = [name for group in route.groups for name in group] if route else [
+            name for name, served in by_id.items() if served == model
+        ]
+        if rollout.to not in by_id:
+            yield ("rollouts", model, "to"), f"{rollout.to!r} is no deployment"
+        elif not set(others) - {rollout.to}:
+            yield ("rollouts", model), "there is no other deployment to go back to"
+    for alias, target in config.aliases.items():
+        if alias in models:
+            yield ("aliases", alias), "is a model already"
+        for name in (target,) if isinstance(target, str) else target:
+            if name not in models and not finds:
+                yield ("aliases", alias), f"{name!r} is no model; there is: {', '.join(sorted(models)) or 'none'}"

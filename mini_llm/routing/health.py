@@ -1,0 +1,145 @@
+"""What is known about one deployment while the process lives: whether to ask it, and how it has done."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mini_llm.config_routing import BreakerConfig
+from mini_llm.price import Usage
+from mini_llm.routing.breaker import Breaker
+from mini_llm.routing.latency import Latency
+from mini_llm.routing.window import Window
+
+MINUTE_S = 60.0
+BUSY_RETRY_S = 1.0
+"""When to ask again where only calls in flight or a limit per minute stand in the way."""
+DRAINED_RETRY_S = 30.0
+"""When to ask again where the operator is at work."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What the operator may ask of a deployment: calls at once, requests and tokens per minute; None is any."""
+
+    max_parallel: int | None = None
+    rpm: int | None = None
+    tpm: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Hindrance:
+    """Why a deployment is not asked; after ``retry_after_s`` it may be, None if the same request never will."""
+
+    reason: str
+    retry_after_s: float | None
+
+
+class Health:
+    """State of one deployment. Times are seconds of the clock that its caller reads.
+
+    Attributes:
+        breaker: opens when too many calls fail.
+        first: latency until the first content of streams.
+        whole: latency of whole answers.
+        in_flight: calls that have begun and not ended, streams to their last event.
+        wait_until_s: its provider asked for no calls before then.
+        drained: the operator wants no new calls to go there.
+        calls, failures: since the process began; failures are the deployment's faults only.
+    """
+
+    __slots__ = (
+        "_requests",
+        "_tokens",
+        "breaker",
+        "calls",
+        "drained",
+        "failures",
+        "first",
+        "in_flight",
+        "limits",
+        "wait_until_s",
+        "whole",
+    )
+
+    def __init__(self, settings: BreakerConfig, limits: Limits, latency_decay_s: float) -> None:
+        self.breaker = Breaker(settings)
+        self.first, self.whole = Latency(latency_decay_s), Latency(latency_decay_s)
+        self.limits = limits
+        self.drained = False
+        self.in_flight = self.calls = self.failures = 0
+        self.wait_until_s = 0.0
+        self._requests, self._tokens = Window(MINUTE_S), Window(MINUTE_S)
+
+    def hindrance(self, now_s: float) -> Hindrance | None:
+        """Why no call may begin now, whatever else there is; None if one may.
+
+        An open breaker is no such reason: it only says to ask others first. Nor is a pause that the provider
+        asked for, which one may wait for.
+        """
+        limits = self.limits
+        if self.drained:
+            return Hindrance("is drained", DRAINED_RETRY_S)
+        if limits.max_parallel is not None and self.in_flight >= limits.max_parallel:
+            return Hindrance(f"serves {self.in_flight} calls already", BUSY_RETRY_S)
+        if limits.rpm is not None and self._requests.total(now_s) >= limits.rpm:
+            return Hindrance(f"has had its {limits.rpm} requests of this minute", BUSY_RETRY_S)
+        if limits.tpm is not None and self._tokens.total(now_s) >= limits.tpm:
+            return Hindrance(f"has had its {limits.tpm} tokens of this minute", BUSY_RETRY_S)
+        return None
+
+    def begin(self, now_s: float) -> int:
+        """A call begins.
+
+        Returns: what `succeeded`, `failed` or `gave_up` must be told when it ends.
+        """
+        self.in_flight += 1
+        self.calls += 1
+        if self.limits.rpm is not None:
+            self._requests.add(now_s)
+        return self.breaker.begin(now_s)
+
+    def succeeded(self, now_s: float, era: int, seconds: float, stream: bool) -> None:
+        """The call was answered, or its stream has begun, after ``seconds``."""
+        self.in_flight -= 1
+        self.breaker.succeeded(now_s, era)
+        (self.first if stream else self.whole).measured(now_s, seconds)
+
+    def failed(self, now_s: float, era: int) -> bool:
+        """The call failed through the deployment's fault.
+
+        Returns: True if that opened the breaker.
+        """
+        self.in_flight -= 1
+        self.failures += 1
+        return self.breaker.failed(now_s, era)
+
+    def broke_off(self, now_s: float) -> None:
+        """A stream that had begun failed; its call has counted as answered."""
+        self.failures += 1
+        self.breaker.failed(now_s, self.breaker.era)
+
+    def gave_up(self, era: int) -> None:
+        """The call ended without telling anything about the deployment."""
+        self.in_flight -= 1
+        self.calls -= 1
+        self.breaker.gave_up(era)
+
+    def wait(self, now_s: float, seconds: float) -> None:
+        """Its provider asked for a pause."""
+        self.wait_until_s = max(self.wait_until_s, now_s + seconds)
+
+    def used(self, now_s: float, usage: Usage) -> None:
+        """An answer's tokens, which count towards the limit per minute."""
+        if self.limits.tpm is not None:
+            self._tokens.add(now_s, usage.prompt_tokens + usage.completion_tokens)
+
+    def settle(self, settings: BreakerConfig, limits: Limits, latency_decay_s: float) -> None:
+        """Goes on under new settings."""
+        self.breaker.settle(settings)
+        self.first.decay_s = self.whole.decay_s = latency_decay_s
+        self.limits = limits
+
+    def reset(self) -> None:
+        """Forgets failures and pauses, so that the deployment is asked again at once."""
+        self.wait_until_s = 0.0
+        self.breaker.close()

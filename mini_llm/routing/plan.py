@@ -1,0 +1,87 @@
+"""Words of routing: who may serve a call, who was asked, and who did."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Generic, TypeVar
+
+from mini_llm.config_routing import HedgeConfig, RetryConfig
+from mini_llm.deployment import Deployment
+from mini_llm.price import Usage
+from mini_llm.providers.base import Provider
+from mini_llm.routing.health import Health
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Candidate:
+    """A deployment that can serve a call, its provider, and how it has done so far."""
+
+    deployment: Deployment
+    provider: Provider
+    health: Health
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Who may serve a call.
+
+    Attributes:
+        model: as the client asked for it.
+        groups: in the order in which they are asked, and the order within each; none is empty, one at least.
+        retry: what to do when a group has failed.
+        hedge: when to ask a second one beside the first; None for never.
+        stream: the answer is streamed.
+        shut: those whose breaker is open, asked once each when all else has failed.
+    """
+
+    model: str
+    groups: tuple[tuple[Candidate, ...], ...]
+    retry: RetryConfig
+    hedge: HedgeConfig | None = None
+    stream: bool = False
+    shut: tuple[Candidate, ...] = ()
+
+    @cached_property
+    def candidates(self) -> tuple[Candidate, ...]:
+        """All of them, in order."""
+        if len(self.groups) == 1 and not self.shut:
+            return self.groups[0]
+        return (*(candidate for group in self.groups for candidate in group), *self.shut)
+
+    @property
+    def deployments(self) -> tuple[Deployment, ...]:
+        """Their deployments."""
+        return tuple([candidate.deployment for candidate in self.candidates])
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One deployment that was asked and did not serve the call.
+
+    Attributes:
+        deployment: its id.
+        provider: name of its provider.
+        outcome: name of the error's type, or ``Hedged`` for one that another overtook.
+        ms: how long it took, milliseconds.
+        usage: what it may have used all the same, as far as anybody knows.
+        cost_base: what its provider may bill for that, base units.
+    """
+
+    deployment: str
+    provider: str
+    outcome: str
+    ms: int
+    usage: Usage | None = None
+    cost_base: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome(Generic[T]):
+    """What a call came to, who served it, and who was asked in vain."""
+
+    result: T
+    candidate: Candidate
+    attempts: tuple[Attempt, ...] = ()

@@ -1,0 +1,99 @@
+"""Choosing who may serve a request, in which order."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Collection, Sequence
+
+from mini_llm.errors import NoneCanServe
+from mini_llm.request import Request
+from mini_llm.routing.balance import by_latency, by_weight
+from mini_llm.routing.fit import unfit
+from mini_llm.routing.health import Hindrance
+from mini_llm.routing.plan import Candidate, Plan
+from mini_llm.routing.table import Group, Route
+
+
+class Planner:
+    """Makes plans, with a clock and a source of chance."""
+
+    def __init__(self, clock: Callable[[], float], rng: random.Random) -> None:
+        self._clock, self._rng = clock, rng
+
+    def plan(
+        self,
+        request: Request,
+        route: Route,
+        allowed: Collection[str] | None,
+        account: str | None,
+        own: Sequence[Candidate],
+    ) -> Plan:
+        """The candidates of a route that can serve a request; see ``Routes.plan``.
+
+        Raises:
+            NoneCanServe: there is none.
+        """
+        now_s = self._clock()
+        if allowed is not None and request.model in allowed:
+            allowed = None
+        sieve = _Sieve(request, allowed, now_s)
+        groups: list[tuple[Candidate, ...]] = []
+        if own and (fit := sieve.passed(own)):
+            groups.append(fit)
+        for group in route.groups:
+            new = group.rollout.new if group.rollout else None
+            if new is not None and group.rollout and group.rollout.picks(now_s, self._rng, account):
+                groups.append(sieve.passed((new,)))
+            groups.append(self._ordered(group, sieve.passed(group.members), now_s, request.stream))
+        ready = tuple([group for group in groups if group])
+        shut = sieve.shut
+        if shut:
+            shut.sort(key=lambda candidate: candidate.health.breaker.until_s)
+            if not ready:
+                ready, shut = (tuple(shut),), []
+        if not ready:
+            raise none_can_serve(request.model, sieve.reasons)
+        return Plan(request.model, ready, route.retry, route.hedge, request.stream, tuple(shut))
+
+    def _ordered(
+        self, group: Group, members: tuple[Candidate, ...], now_s: float, stream: bool
+    ) -> tuple[Candidate, ...]:
+        if len(members) < 2:
+            return members
+        if group.balance == "latency":
+            return by_latency(members, self._rng, now_s, stream)
+        return by_weight(members, self._rng)
+
+
+class _Sieve:
+    """Sorts candidates into those that can be asked, those whose breaker is open, and the rest with reasons."""
+
+    __slots__ = ("_allowed", "_now_s", "_request", "reasons", "shut")
+
+    def __init__(self, request: Request, allowed: Collection[str] | None, now_s: float) -> None:
+        self._request, self._allowed, self._now_s = request, allowed, now_s
+        self.shut: list[Candidate] = []
+        self.reasons: dict[str, Hindrance] = {}
+
+    def passed(self, members: Sequence[Candidate]) -> tuple[Candidate, ...]:
+        ready = []
+        for candidate in members:
+            deployment, health = candidate.deployment, candidate.health
+            if self._allowed is not None and deployment.model not in self._allowed:
+                self.reasons[deployment.id] = Hindrance("is not among the models of this key", None)
+            elif problem := unfit(self._request, deployment, candidate.provider):
+                self.reasons[deployment.id] = Hindrance(problem, None)
+            elif hindrance := health.hindrance(self._now_s):
+                self.reasons[deployment.id] = hindrance
+            elif health.breaker.admits(self._now_s):
+                ready.append(candidate)
+            else:
+                self.shut.append(candidate)
+        return tuple(ready)
+
+
+def none_can_serve(model: str, hindrances: dict[str, Hindrance]) -> NoneCanServe:
+    """The refusal of a call that nobody can serve, with the soonest time at which somebody may."""
+    waits = [one.retry_after_s for one in hindrances.values() if one.retry_after_s is not None]
+    reasons = {deployment: one.reason for deployment, one in hindrances.items()}
+    return NoneCanServe(model, reasons, min(waits) if waits else None)

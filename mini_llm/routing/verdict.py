@@ -1,0 +1,109 @@
+"""What a failed attempt means: ask again, ask elsewhere, or tell the client."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from typing import Final
+
+from mini_llm.errors import (
+    BadRequest,
+    MiniLLMError,
+    UnknownModel,
+    UpstreamProtocolError,
+    UpstreamRefused,
+    UpstreamTimeout,
+)
+
+MAX_RETRY_AFTER_S: Final = 86_400.0
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What follows from an error.
+
+    Attributes:
+        elsewhere: another deployment may do better.
+        again: so may the same one, a little later.
+        blames: the deployment is at fault, which counts against it.
+        limited: it works, and asks for a pause.
+        refused_key: it refuses the operator's key or account.
+    """
+
+    elsewhere: bool = True
+    again: bool = False
+    blames: bool = True
+    limited: bool = False
+    refused_key: bool = False
+
+
+FINAL: Final = Verdict(elsewhere=False, blames=False)
+"""The request itself is at fault: every deployment would refuse it."""
+UNSUITED: Final = Verdict(blames=False)
+"""This deployment cannot serve this request; another may."""
+BROKEN: Final = Verdict()
+"""Wrong in a way that asking again does not mend, or that may have cost too much to repeat."""
+TRANSIENT: Final = Verdict(again=True)
+LIMITED: Final = Verdict(again=True, blames=False, limited=True)
+KEY_REFUSED: Final = Verdict(blames=False, refused_key=True)
+
+_REFUSALS: Final = {
+    **dict.fromkeys((401, 402, 403), KEY_REFUSED),
+    **dict.fromkeys((404, 405, 410, 501, 505), BROKEN),
+    **dict.fromkeys((408, 409, 425), TRANSIENT),
+    429: LIMITED,
+}
+_UNSUITED_CODES: Final = frozenset(
+    {
+        "context_length_exceeded",
+        "model_not_found",
+        "model_not_supported",
+        "request_too_large",
+        "unsupported_parameter",
+        "unsupported_value",
+    }
+)
+_UNSUITED_WORDS: Final = re.compile(
+    r"context (length|window|size)|maximum context|prompt is too long|too many (input |prompt )?tokens"
+    r"|input token count|(not|n't) support|unsupported|not available for this model",
+    re.IGNORECASE,
+)
+
+
+def judge(error: MiniLLMError) -> Verdict:
+    """What an attempt's error means for the next step."""
+    if isinstance(error, UpstreamRefused):
+        return _judge_refusal(error)
+    if isinstance(error, UpstreamTimeout | UpstreamProtocolError):
+        return BROKEN  # it was asked, and may bill for what it did: not again, but elsewhere
+    if isinstance(error, UnknownModel | BadRequest):
+        return UNSUITED  # a local server that went away, or a format that cannot be put in the provider's
+    return TRANSIENT
+
+
+def _judge_refusal(error: UpstreamRefused) -> Verdict:
+    verdict = _REFUSALS.get(error.status)
+    if verdict is not None:
+        return verdict
+    if 400 <= error.status < 500:
+        unsuited = error.code in _UNSUITED_CODES or _UNSUITED_WORDS.search(error.detail) is not None
+        return UNSUITED if unsuited else FINAL
+    return TRANSIENT  # 5xx, and errors inside a stream of which nothing has been passed on
+
+
+def retry_after_s(value: str | None, now_unix_s: float) -> float | None:
+    """A Retry-After header in seconds from now: a number or a date; None if it is neither.
+
+    Source: RFC 9110, section 10.2.3. Fractions are taken too, which some providers send.
+    """
+    if value is None:
+        return None
+    text = value.strip()
+    try:
+        seconds = float(text) if text.isascii() and not text[:1].isalpha() else None
+        if seconds is None:
+            seconds = parsedate_to_datetime(text).timestamp() - now_unix_s
+    except (ValueError, TypeError, OverflowError):
+        return None
+    return min(max(seconds, 0.0), MAX_RETRY_AFTER_S) if seconds == seconds else None
