@@ -99,11 +99,11 @@ class RoutingConfig(Strict):
 
     providers: dict[Name, ProviderConfig]
     deployments: tuple[DeploymentConfig, ...] = ()
-    aliases: dict[Name, Name | tuple[Name, ...]] = {}
+    aliases: dict[Name, Name | tuple[Name, ...]] = Field(default_factory=dict)
     """Other names for a model; with several models, each is there for when those before it fail."""
-    routes: dict[Name, RouteConfig] = {}
+    routes: dict[Name, RouteConfig] = Field(default_factory=dict)
     """By model. A model without one is served by all its deployments, as one group."""
-    rollouts: dict[Name, RolloutConfig] = {}
+    rollouts: dict[Name, RolloutConfig] = Field(default_factory=dict)
     """New deployments that get a growing part of a model's traffic, by model."""
     balance: Balance = "weighted"
     """How a group's calls are shared out: by weight, or to those that answered fastest lately."""

@@ -32,8 +32,8 @@ def load_config(
 ) -> Model:
     """Reads a file into a schema; a name that ends in ``.toml`` says TOML, any other JSON.
 
-    In strings ``${NAME}`` is taken from ``environ`` and ``${file:/run/secrets/x}`` from that file, without the
-    newline at its end. ``check`` looks at what the schema cannot say.
+    In strings ``${NAME}`` is taken from ``environ`` and ``${file:/run/secrets/x}`` from that file, without
+    the newline at its end. ``check`` looks at what the schema cannot say.
 
     Raises:
         ConfigError: the file cannot be read or is not of its format.
@@ -86,9 +86,7 @@ def _located(path: Path, text: str, toml: bool, problems: Iterable[Problem]) -> 
     lines = (toml_lines if toml else json_lines)(text)
     told = []
     for place, problem in problems:
-        near = next(
-            (place[:length] for length in range(len(place), 0, -1) if place[:length] in lines), None
-        )
+        near = next((place[:length] for length in range(len(place), 0, -1) if place[:length] in lines), None)
         where = f"{path}:{lines[near]}" if near else str(path)
         told.append(ConfigError(f"{where}: {dotted(place)}", problem))
     return ConfigErrors(told)

@@ -32,7 +32,7 @@ class RetryConfig(Strict):
     retries: Annotated[int, Field(ge=0, le=20)] = 2
     """Times that a group is asked again before the next group is."""
     base_s: Seconds = 0.25
-    """Most of the first pause; each further pause may be twice as long. The pause is random, from nothing up."""
+    """Most of the first pause, which is random from nothing up; each further one may be twice as long."""
     max_s: Seconds = 8.0
     """Most of any such pause."""
     patience_s: Annotated[float, Field(ge=0, le=3600, allow_inf_nan=False)] = 10.0
@@ -65,7 +65,7 @@ class BreakerConfig(Strict):
 
 
 class HedgeConfig(Strict):
-    """A second deployment is asked when the first is slow; the first answer is taken, the other paid for too."""
+    """A second deployment is asked when the first is slow; the first answer is taken, both are paid for."""
 
     delay_s: Seconds | None = None
     """After a fixed time."""

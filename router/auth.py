@@ -15,7 +15,7 @@ from typing import Final
 
 from sqlalchemy import Connection
 
-from mini_llm.routing.routes import Plan
+from mini_llm.routing.plan import Plan
 from router.errors import UnknownApiKey
 from router.ledger.grants import ALL_SCOPES, Grant
 from router.ledger.keys import ApiKeyView, find_api_key

@@ -16,7 +16,7 @@ from eth_hash.auto import keccak
 
 from mini_llm.deployment import Deployment
 from mini_llm.price import Usage
-from mini_llm.routing.routes import Attempt
+from mini_llm.routing.plan import Attempt
 from mini_llm.wallet.limits import MAX_AMOUNT_BASE
 from router.auth import Principal
 from router.config import Settings

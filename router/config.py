@@ -9,7 +9,8 @@ from typing import Annotated, Final, Self
 
 from pydantic import Field, SecretStr, model_validator
 
-from mini_llm.config import Name, RoutingConfig, Strict, load_config
+from mini_llm.config import Name, RoutingConfig, Strict
+from mini_llm.config_file import load_config
 from mini_llm.deployment import HOUSE_PARTNER, MAX_PARTNER_ID
 from mini_llm.errors import ConfigError
 from mini_llm.wallet.limits import BPS, MAX_AMOUNT_BASE, MAX_IDX

@@ -6,13 +6,8 @@ from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from pydantic_core import from_json
-
-from mini_llm.answer import Completion
-from mini_llm.errors import UpstreamProtocolError
-from mini_llm.request import Request
-from mini_llm.routing.routes import Attempt, Candidate, Routes
-from mini_llm.surfaces import CHAT
+from mini_llm.routing.plan import Attempt
+from mini_llm.routing.routes import Routes
 from mini_llm.surfaces.base import Surface
 from router.auth import Doors, Header, Principal
 from router.billing import Billing
@@ -22,8 +17,8 @@ from router.ledger.reservations import Replay
 from router.metering import completion_usage, quote_call
 from router.observe.record import current
 from router.people.limits import Passage, prompt_estimate
-from router.receipts import REPLAY_HEADER, answer_headers, stream_end
-from router.streaming import EVENT_STREAM, LiveAnswer, Upstream, open_unless_gone
+from router.receipts import REPLAY_HEADER, answer_headers, route_headers, stream_end
+from router.streaming import EVENT_STREAM, LiveAnswer, open_unless_gone
 from router.x402.errors import PaidCallFailed
 
 if TYPE_CHECKING:  # a router that takes no payments does not load what taking them needs
@@ -106,7 +101,9 @@ class Gateway:
         request = call.surface.parse(body, call.model, call.stream)
         principal.require_model(request.model)
         passage.count(prompt_estimate(request))
-        plan = await self._doors.own_keys(principal, await self._routes.plan(request))
+        plan = await self._doors.own_keys(
+            principal, await self._routes.plan(request, str(principal.account_idx))
+        )
         record = current()
         record.model, record.stream = plan.deployments[0].model, request.stream
         quote = quote_call(request, plan.deployments)
@@ -122,12 +119,10 @@ class Gateway:
         attempts: list[Attempt] = []
         try:
             if request.stream:
-                opening = self._routes.attempt(plan, lambda one: _open(one, call.surface, request), attempts)
+                opening = self._routes.open_stream(plan, call.surface, request, attempts)
                 opened = await open_unless_gone(call.hung_up, opening)
                 return LiveAnswer(ticket, call.surface, request, opened, self._billing)
-            served = await self._routes.attempt(
-                plan, lambda one: _complete(one, call.surface, request), attempts
-            )
+            served = await self._routes.complete(plan, call.surface, request, attempts, completion_usage)
         except BaseException as error:  # a cancelled call too: nothing was delivered, nothing is charged
             await self._billing.release(ticket, error, tuple(attempts))
             if till is not None and isinstance(error, Exception):
@@ -140,7 +135,7 @@ class Gateway:
             ticket, deployment, usage, completion.body, JSON, served.attempts
         )
         headers = answer_headers(ticket.request_id, charged.charge_base, charged.receipt)
-        return Answer(completion.body, JSON, headers | passage.headers)
+        return Answer(completion.body, JSON, headers | passage.headers | route_headers(served))
 
     async def principal(self, header: Header, scope: str) -> Principal:
         """Who a request's credential speaks for, for what is not a call.
@@ -150,30 +145,6 @@ class Gateway:
             ScopeMissing: it may not be used for this.
         """
         return await self._doors.admit(header, scope)
-
-
-async def _complete(candidate: Candidate, surface: Surface, request: Request) -> Completion:
-    """A whole answer in the caller's format, translated if the provider does not speak it."""
-    provider, deployment = candidate.provider, candidate.deployment
-    if request.surface in provider.surfaces:
-        return await provider.complete(request, deployment)
-    chat = surface.to_chat(request)
-    completion = await provider.complete(chat, deployment)
-    usage = completion_usage(CHAT, chat, completion)
-    try:
-        body = surface.from_chat(request, from_json(completion.body), usage)
-    except ValueError:
-        raise UpstreamProtocolError(provider.name, "its numbers are no JSON") from None
-    return Completion(body, usage, completion.text_bytes)
-
-
-async def _open(candidate: Candidate, surface: Surface, request: Request) -> Upstream:
-    """A stream in the caller's format."""
-    provider, deployment = candidate.provider, candidate.deployment
-    if request.surface in provider.surfaces:
-        return Upstream(await provider.open_stream(request, deployment), CHAT.stream_from_chat(request))
-    chat = surface.to_chat(request)
-    return Upstream(await provider.open_stream(chat, deployment), surface.stream_from_chat(request))
 
 
 def _anonymous(call: IncomingCall) -> bool:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import base64
 import json
-from typing import Final
+from typing import Any, Final
+from urllib.parse import quote
 
+from mini_llm.routing.plan import Outcome
 from mini_llm.surfaces.base import Surface
 from mini_llm.wallet.receipt import InvalidReceipt, SignedReceipt
 
@@ -13,6 +15,8 @@ REQUEST_ID_HEADER: Final = "x-vibes-request-id"
 CHARGE_HEADER: Final = "x-vibes-charge-base"
 RECEIPT_HEADER: Final = "x-vibes-receipt"
 REPLAY_HEADER: Final = "x-vibes-replay"
+DEPLOYMENT_HEADER: Final = "x-vibes-deployment"
+ATTEMPTS_HEADER: Final = "x-vibes-attempts"
 
 
 def encode_receipt(signed: SignedReceipt) -> str:
@@ -44,6 +48,19 @@ def answer_headers(request_id: str, charge_base: int, signed: SignedReceipt | No
     if signed is not None:
         headers[RECEIPT_HEADER] = encode_receipt(signed)
     return headers
+
+
+def route_headers(served: Outcome[Any]) -> dict[str, str]:
+    """Headers that tell which deployment served a call, and which were asked in vain before, in order."""
+    headers = {DEPLOYMENT_HEADER: _printable(served.candidate.deployment.id)}
+    if served.attempts:
+        headers[ATTEMPTS_HEADER] = ", ".join(_printable(attempt.deployment) for attempt in served.attempts)
+    return headers
+
+
+def _printable(name: str) -> str:
+    """A configured name as a header may carry it."""
+    return name if name.isascii() and name.isprintable() else quote(name)
 
 
 def stream_end(surface: Surface, signed: SignedReceipt | None) -> bytes:

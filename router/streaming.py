@@ -4,30 +4,21 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine
-from dataclasses import dataclass
 from typing import Any, Final
 
 from mini_llm.errors import ProviderError, UpstreamProtocolError
-from mini_llm.providers.base import UpstreamStream
 from mini_llm.request import Request
-from mini_llm.routing.routes import Outcome
-from mini_llm.surfaces.base import StreamTranslator, Surface, WireError
+from mini_llm.routing.asking import OpenedStream
+from mini_llm.routing.plan import Outcome
+from mini_llm.surfaces.base import Surface, WireError
 from router.billing import Billing, Ticket
 from router.errors import ClientGone
 from router.ledger.charges import PostedCharge
 from router.metering import StreamMeter
 from router.observe.record import current
-from router.receipts import stream_end
+from router.receipts import route_headers, stream_end
 
 EVENT_STREAM: Final = "text/event-stream"
-
-
-@dataclass(frozen=True, slots=True)
-class Upstream:
-    """A provider's stream, and what makes the caller's format of it."""
-
-    stream: UpstreamStream
-    translator: StreamTranslator
 
 
 class LiveAnswer:
@@ -42,12 +33,12 @@ class LiveAnswer:
         ticket: Ticket,
         surface: Surface,
         request: Request,
-        opened: Outcome[Upstream],
+        opened: Outcome[OpenedStream],
         billing: Billing,
     ) -> None:
         self._ticket, self._surface, self._billing = ticket, surface, billing
         self._served = opened
-        self._upstream, self._translator = opened.result.stream, opened.result.translator
+        self._upstream, self._translator = opened.result, opened.result.translator
         self._meter = StreamMeter(surface, request)
         self._kept = bytearray()
         self._settling = False
@@ -58,9 +49,9 @@ class LiveAnswer:
         return self._ticket.request_id
 
     @property
-    def limits(self) -> dict[str, str]:
-        """Headers that tell where the key stands in its rate limits."""
-        return self._ticket.passage.headers
+    def headers(self) -> dict[str, str]:
+        """Headers that tell where the key stands in its rate limits, and who serves the call."""
+        return self._ticket.passage.headers | route_headers(self._served)
 
     async def pieces(self) -> AsyncIterator[bytes]:
         """What the client gets, in order."""
@@ -125,8 +116,8 @@ class LiveAnswer:
 
 
 async def open_unless_gone(
-    hung_up: Callable[[], Coroutine[Any, Any, None]], opening: Coroutine[Any, Any, Outcome[Upstream]]
-) -> Outcome[Upstream]:
+    hung_up: Callable[[], Coroutine[Any, Any, None]], opening: Coroutine[Any, Any, Outcome[OpenedStream]]
+) -> Outcome[OpenedStream]:
     """Waits for a provider to accept a stream; cuts it off if the client leaves first.
 
     Raises:
@@ -143,7 +134,7 @@ async def open_unless_gone(
         opened.cancel()
         (outcome,) = await asyncio.gather(opened, return_exceptions=True)
         if isinstance(outcome, Outcome):  # it was accepted in the same moment
-            await outcome.result.stream.aclose()
+            await outcome.result.aclose()
         raise
     finally:
         gone.cancel()

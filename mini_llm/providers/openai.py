@@ -63,7 +63,7 @@ class OpenAIProvider(Provider):
     async def complete(self, request: Request, deployment: Deployment) -> Completion:
         """See ``Provider.complete``."""
         url, body = self._call(request, deployment)
-        answer, upstream_id = await self._endpoint.whole(url, body)
+        answer, upstream_id = await self._endpoint.whole(url, body, deployment.timeouts)
         try:
             read = SURFACES[request.surface].read_answer(self.name, answer)
         except UpstreamProtocolError:
@@ -76,7 +76,8 @@ class OpenAIProvider(Provider):
 
     async def open_stream(self, request: Request, deployment: Deployment) -> UpstreamStream:
         """See ``Provider.open_stream``."""
-        return await self._endpoint.stream(*self._call(request, deployment), self._reader(request.surface))
+        url, body = self._call(request, deployment)
+        return await self._endpoint.stream(url, body, self._reader(request.surface), deployment.timeouts)
 
     async def model_names(self) -> list[str]:
         """The models that the server lists.

@@ -49,22 +49,26 @@ class Endpoint:
         self._headers = PLAIN_HEADERS | dict(headers)
         self._limits, self._id_header = limits, id_header
 
-    async def whole(self, url: str, body: bytes) -> tuple[bytes, str | None]:
+    async def whole(
+        self, url: str, body: bytes, timeouts: Timeouts | None = None
+    ) -> tuple[bytes, str | None]:
         """The whole body of an accepted call, and the provider's id of it.
 
         Raises:
             ProviderError: there is none.
         """
-        response = await self.send("POST", url, body)
+        response = await self.send("POST", url, body, timeouts)
         return await self._read(response), response.header(self._id_header)
 
-    async def stream(self, url: str, body: bytes, reader: StreamReader) -> WireStream:
+    async def stream(
+        self, url: str, body: bytes, reader: StreamReader, timeouts: Timeouts | None = None
+    ) -> WireStream:
         """The stream that answers an accepted call, read by ``reader``.
 
         Raises:
             ProviderError: there is none; also if the provider answers 200 with an error as plain JSON.
         """
-        response = await self.send("POST", url, body)
+        response = await self.send("POST", url, body, timeouts)
         if not (response.header("content-type") or "").startswith("text/event-stream"):
             complaint = await self._read(response, MAX_ERROR_BYTES)
             self.raise_hidden_error(complaint)
@@ -87,14 +91,18 @@ class Endpoint:
         """
         return json_or_none((await self.whole(url, body))[0])
 
-    async def send(self, method: str, url: str, body: bytes | None) -> UpstreamResponse:
+    async def send(
+        self, method: str, url: str, body: bytes | None, timeouts: Timeouts | None = None
+    ) -> UpstreamResponse:
         """Sends a request and returns the open response of a provider that accepted it.
+
+        ``timeouts`` are a deployment's own; without any the provider's hold.
 
         Raises:
             ProviderError: it did not.
         """
         with provider_failures(self.provider):
-            response = await self._http.send(method, url, self._headers, body, self._timeouts)
+            response = await self._http.send(method, url, self._headers, body, timeouts or self._timeouts)
         if response.status == OK:
             return response
         try:

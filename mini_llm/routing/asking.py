@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from typing import Final
 
 from pydantic_core import from_json
@@ -19,10 +20,12 @@ from mini_llm.surfaces.base import StreamTranslator, Surface
 
 MOST_HELD: Final = 256
 """Reads of a stream that may say nothing before its answer counts as begun all the same."""
+Count = Callable[[Surface, Request, Completion], Usage]
+"""Tells the tokens of a whole answer in a format, whether its provider reported them or not."""
 
 
 async def complete(
-    candidate: Candidate, surface: Surface, request: Request, clock: Callable[[], float]
+    candidate: Candidate, surface: Surface, request: Request, count: Count, clock: Callable[[], float]
 ) -> Completion:
     """A whole answer in the caller's format.
 
@@ -34,9 +37,14 @@ async def complete(
     if request.surface in provider.surfaces:
         completion = await provider.complete(request, deployment)
     else:
-        answer = await provider.complete(surface.to_chat(request), deployment)
-        body = surface.from_chat(request, from_json(answer.body))
-        completion = Completion(body, answer.usage, answer.text_bytes)
+        chat = surface.to_chat(request)
+        answer = await provider.complete(chat, deployment)
+        usage = count(CHAT, chat, answer)
+        try:
+            body = surface.from_chat(request, from_json(answer.body), usage)
+        except ValueError:
+            raise UpstreamProtocolError(provider.name, "its numbers are no JSON") from None
+        completion = replace(answer, body=body, usage=usage)
     if completion.usage is not None:
         candidate.health.used(clock(), completion.usage)
     return completion
@@ -86,6 +94,7 @@ class OpenedStream(UpstreamStream):
         self.translator = translator
         self._health, self._clock = candidate.health, clock
         self._stream, self._held, self._rest = stream, held, rest
+        self.upstream_id = stream.upstream_id
         self._open = True
         self._usage: Usage | None = None
         self._health.in_flight += 1
@@ -121,9 +130,7 @@ class OpenedStream(UpstreamStream):
                 self._usage = event.usage
 
 
-async def _until_content(
-    batches: AsyncIterator[list[StreamEvent]], provider: str
-) -> list[list[StreamEvent]]:
+async def _until_content(batches: AsyncIterator[list[StreamEvent]], provider: str) -> list[list[StreamEvent]]:
     """Reads until something has been generated, or the stream has ended in good order."""
     held: list[list[StreamEvent]] = []
     async for events in batches:

@@ -24,8 +24,8 @@ class State(Enum):
 class Breaker:
     """Follows the outcomes of one deployment's calls. Its caller brings the time, seconds of one clock.
 
-    ``begin`` gives an era; an outcome counts only in the era in which its call began, so that calls from before
-    a change of state do not decide about it.
+    ``begin`` gives an era; an outcome counts only in the era in which its call began, so that calls from
+    before a change of state do not decide about it.
 
     Attributes:
         state: as of the last call or outcome.
@@ -49,7 +49,7 @@ class Breaker:
         return now_s >= self.until_s and self._probes < self.settings.probes
 
     def begin(self, now_s: float) -> int:
-        """A call begins, admitted or not: where nothing else can serve, the last resort is asked all the same.
+        """A call begins, admitted or not: a last resort is asked all the same.
 
         Returns: the era, for its outcome.
         """

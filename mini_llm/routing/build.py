@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TypeVar
 
 from mini_llm.config import DeploymentConfig, ProviderConfig, RoutingConfig
@@ -13,34 +13,36 @@ from mini_llm.config_routing import TimeoutsConfig
 from mini_llm.deployment import Deployment
 from mini_llm.errors import ConfigError, ConfigErrors
 from mini_llm.price import Price
-from mini_llm.providers.registry import ROWS
+from mini_llm.providers.registry import NO_ENVIRONMENT, build_provider
 from mini_llm.routing.health import Limits
-from mini_llm.transport import Timeouts
+from mini_llm.transport import Timeouts, Transport, TransportFailure, UpstreamResponse
 
 LOCAL = "local"
 
 Settings = TypeVar("Settings", bound=Strict)
 
 
-def checked(config: RoutingConfig, vibes_per_usd: int) -> RoutingConfig:
-    """The configuration, if its parts fit together.
+def check(config: RoutingConfig, vibes_per_usd: int, environ: Mapping[str, str] = NO_ENVIRONMENT) -> None:
+    """Looks at how the parts of a configuration fit together.
 
     Raises:
         ConfigErrors: they do not.
     """
-    if found := list(routing_problems(config, vibes_per_usd)):
+    if found := list(routing_problems(config, vibes_per_usd, environ)):
         raise ConfigErrors([ConfigError(dotted(place), problem) for place, problem in found])
-    return config
 
 
-def routing_problems(config: RoutingConfig, vibes_per_usd: int) -> Iterator[Problem]:
-    """What does not fit together: unknown names, ids that two share, prices that are no whole number."""
+def routing_problems(
+    config: RoutingConfig, vibes_per_usd: int, environ: Mapping[str, str] = NO_ENVIRONMENT
+) -> Iterator[Problem]:
+    """What does not fit together: providers that cannot be made, unknown names, ids that two share, prices
+    that are no whole number of base units."""
     for name, provider in config.providers.items():
-        if provider.type not in ROWS:
-            yield (
-                ("providers", name, "type"),
-                f"{provider.type!r} is unknown; there is: {', '.join(ROWS)}",
-            )
+        try:
+            build_provider(name, provider, _Nowhere(), environ)
+        except ConfigError as error:
+            rest = error.where.removeprefix(f"providers.{name}").strip(".")
+            yield ("providers", name, *([rest] if rest else [])), error.problem
     for position, item in enumerate(config.deployments):
         for field, problem in _deployment_problems(config, item, vibes_per_usd):
             yield ("deployments", position, *field), problem
@@ -50,6 +52,8 @@ def routing_problems(config: RoutingConfig, vibes_per_usd: int) -> Iterator[Prob
             problem = f"{deployment_id(item)!r} is offered twice: give each an id of its own"
             yield ("deployments", position, "id" if item.id else "model"), problem
     yield from _route_problems(config)
+    yield from _rollout_problems(config)
+    yield from _alias_problems(config)
 
 
 def deployment_id(item: DeploymentConfig) -> str:
@@ -92,7 +96,7 @@ def make_deployment(item: DeploymentConfig, config: RoutingConfig, vibes_per_usd
 
 
 def _timeouts(own: TimeoutsConfig, provider: ProviderConfig, general: TimeoutsConfig) -> Timeouts:
-    """The deployment's own, else what its provider sets, else the general ones, else the provider's defaults."""
+    """The deployment's own, else those that its provider sets, else the general ones, else the defaults."""
     given = provider.model_fields_set
     connect_s = provider.connect_timeout_s if "connect_timeout_s" in given else None
     read_s = provider.read_timeout_s if "read_timeout_s" in given else None
@@ -104,7 +108,9 @@ def _timeouts(own: TimeoutsConfig, provider: ProviderConfig, general: TimeoutsCo
     )
 
 
-def _deployment_problems(config: RoutingConfig, item: DeploymentConfig, vibes_per_usd: int) -> Iterator[Problem]:
+def _deployment_problems(
+    config: RoutingConfig, item: DeploymentConfig, vibes_per_usd: int
+) -> Iterator[Problem]:
     provider = config.providers.get(item.provider)
     if provider is None:
         known = ", ".join(config.providers) or "none"
@@ -122,30 +128,55 @@ def _deployment_problems(config: RoutingConfig, item: DeploymentConfig, vibes_pe
         yield (), str(error)
 
 
+def _finds(config: RoutingConfig) -> bool:
+    """Local servers are looked for: any name may still turn up."""
+    return any(provider.type == LOCAL for provider in config.providers.values())
+
+
 def _route_problems(config: RoutingConfig) -> Iterator[Problem]:
-    """Names in routes, rollouts and aliases. Where local servers are looked for, any may still turn up."""
-    by_id = {deployment_id(item): item.model for item in config.deployments}
-    models = {*by_id.values(), *config.routes}
-    finds = any(provider.type == LOCAL for provider in config.providers.values())
+    ids = [deployment_id(item) for item in config.deployments]
     for model, route in config.routes.items():
         for number, group in enumerate(route.groups):
             for position, name in enumerate(group):
-                if name not in by_id and not finds:
-                    known = ", ".join(by_id) or "none"
+                if name not in ids and not _finds(config):
                     place = ("routes", model, "groups", number, position)
-                    yield place, f"{name!r} is no deployment; there is: {known}"
+                    yield place, f"{name!r} is no deployment; there is: {', '.join(ids) or 'none'}"
+
+
+def _rollout_problems(config: RoutingConfig) -> Iterator[Problem]:
+    models = {deployment_id(item): item.model for item in config.deployments}
     for model, rollout in config.rollouts.items():
-        route = config.routes.get(model)
-        others = [name for group in route.groups for name in group] if route else [
-            name for name, served in by_id.items() if served == model
-        ]
-        if rollout.to not in by_id:
+        named = config.routes.get(model)
+        others = (
+            {name for group in named.groups for name in group}
+            if named
+            else {name for name, served in models.items() if served == model}
+        )
+        if rollout.to not in models:
             yield ("rollouts", model, "to"), f"{rollout.to!r} is no deployment"
-        elif not set(others) - {rollout.to}:
+        elif not others - {rollout.to}:
             yield ("rollouts", model), "there is no other deployment to go back to"
+
+
+def _alias_problems(config: RoutingConfig) -> Iterator[Problem]:
+    models = {item.model for item in config.deployments} | set(config.routes)
     for alias, target in config.aliases.items():
         if alias in models:
-            yield ("aliases", alias), "is a model already"
+            yield ("aliases", alias), "is the name of a model already"
         for name in (target,) if isinstance(target, str) else target:
-            if name not in models and not finds:
-                yield ("aliases", alias), f"{name!r} is no model; there is: {', '.join(sorted(models)) or 'none'}"
+            if name not in models and not _finds(config):
+                known = ", ".join(sorted(models)) or "none"
+                yield ("aliases", alias), f"{name!r} is no model; there is: {known}"
+
+
+class _Nowhere(Transport):
+    """What providers are made with that are only looked at."""
+
+    async def send(
+        self, method: str, url: str, headers: Mapping[str, str], body: bytes | None, timeouts: Timeouts
+    ) -> UpstreamResponse:
+        """Sends nothing."""
+        raise TransportFailure("no transport")
+
+    async def aclose(self) -> None:
+        """Nothing is open."""

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from mini_llm.config import RoutingConfig
 from mini_llm.deployment import Deployment
 from mini_llm.errors import UnknownModel
-from mini_llm.providers.registry import build_providers
-from mini_llm.routing.build import LOCAL, checked
+from mini_llm.providers.registry import NO_ENVIRONMENT, build_providers
+from mini_llm.routing.build import LOCAL, check
 from mini_llm.routing.table import EMPTY, Route, Table, make_table
 from mini_llm.transport import Transport
 
@@ -25,8 +25,15 @@ class Catalog:
         table: what is on offer now; look-ups need no lock, since a table never changes.
     """
 
-    def __init__(self, vibes_per_usd: int, http: Transport, clock: Callable[[], float]) -> None:
-        self._http, self._vibes_per_usd, self._clock = http, vibes_per_usd, clock
+    def __init__(
+        self,
+        vibes_per_usd: int,
+        http: Transport,
+        environ: Mapping[str, str],
+        clock: Callable[[], float],
+    ) -> None:
+        self._http, self._environ, self._clock = http, environ, clock
+        self._vibes_per_usd = vibes_per_usd
         self._looked_at: float | None = None
         self._looking = asyncio.Lock()
         self.table: Table = EMPTY
@@ -34,18 +41,20 @@ class Catalog:
     def adopt(self, config: RoutingConfig) -> None:
         """Offers what a new configuration says from now on; calls in flight keep their plans.
 
-        A provider that is configured as before stays, with its connections; so do the breaker, the latency and
-        the counts of a deployment that has the same names there, and an unchanged rollout.
+        A provider that is configured as before stays, with its connections; so do the breaker, the latency
+        and the counts of a deployment that has the same names there, and an unchanged rollout.
 
         Raises:
             ConfigErrors: it does not fit together; nothing is changed.
         """
-        checked(config, self._vibes_per_usd)
+        check(config, self._vibes_per_usd, self._environ)
         before = self.table
         known = before.config.providers
         changed = {name: item for name, item in config.providers.items() if known.get(name) != item}
-        made = build_providers(changed, self._http)
-        providers = {name: made[name] if name in made else before.providers[name] for name in config.providers}
+        made = build_providers(changed, self._http, self._environ)
+        providers = {
+            name: made[name] if name in made else before.providers[name] for name in config.providers
+        }
         found = tuple(one for one in before.found if one.provider in providers and one.provider not in made)
         self.table = make_table(config, providers, found, self._vibes_per_usd, before, self._clock())
         if any(item.type == LOCAL for item in changed.values()):
@@ -97,13 +106,16 @@ def build_catalog(
     config: RoutingConfig,
     vibes_per_usd: int,
     http: Transport,
+    environ: Mapping[str, str] = NO_ENVIRONMENT,
     clock: Callable[[], float] = time.monotonic,
 ) -> Catalog:
     """Makes the providers and deployments of a configuration; ``http`` stays the caller's to close.
 
+    ``environ`` holds the companies' keys that the configuration does not name.
+
     Raises:
         ConfigErrors: they do not fit together.
     """
-    catalog = Catalog(vibes_per_usd, http, clock)
+    catalog = Catalog(vibes_per_usd, http, environ, clock)
     catalog.adopt(config)
     return catalog

@@ -6,7 +6,7 @@ from mini_llm.deployment import Deployment
 
 
 class Listener:
-    """Is told of what happens to deployments. Does nothing by itself; override what is wanted, and be quick."""
+    """Is told of what happens to deployments; override what is wanted, and be quick."""
 
     def attempted(self, deployment: Deployment, outcome: str, seconds: float) -> None:
         """A deployment was asked; ``outcome`` is ``ok`` or the name of the error's type."""

@@ -22,10 +22,10 @@ def unfit(request: Request, deployment: Deployment, provider: Provider) -> str |
     if not request.needs <= deployment.capabilities:
         lacking = sorted(request.needs - deployment.capabilities)
         return f"does not take {', '.join(lacking)}"
-    if request.surface not in provider.surfaces:
-        if Need.EMBEDDINGS in request.needs or CHAT.name not in provider.surfaces:
-            return f"does not speak {request.surface}"
-    if Need.EMBEDDINGS not in request.needs and deployment.capabilities == _EMBEDS_ONLY:
+    embeds = Need.EMBEDDINGS in request.needs
+    if request.surface not in provider.surfaces and (embeds or CHAT.name not in provider.surfaces):
+        return f"does not speak {request.surface}"
+    if not embeds and deployment.capabilities == _EMBEDS_ONLY:
         return "makes embeddings only"
     return _too_long(request, deployment)
 
@@ -43,7 +43,6 @@ def _too_long(request: Request, deployment: Deployment) -> str | None:
     least = sum(len(text.split()) for text in SURFACES[request.surface].prompt_texts(request))
     if least <= room:
         return None
-    return (
-        f"has a context of {deployment.context_tokens} tokens, and this prompt has at least {least}"
-        + (f", with {cap} more to write" if request.output_cap is not None else "")
+    return f"has a context of {deployment.context_tokens} tokens, and this prompt has at least {least}" + (
+        f", with {cap} more to write" if request.output_cap is not None else ""
     )

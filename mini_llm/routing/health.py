@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from mini_llm.config_routing import BreakerConfig
 from mini_llm.price import Usage
@@ -19,16 +20,20 @@ DRAINED_RETRY_S = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What the operator may ask of a deployment: calls at once, requests and tokens per minute; None is any."""
+    """What may be asked of a deployment: calls at once, requests and tokens per minute; None is any."""
 
     max_parallel: int | None = None
     rpm: int | None = None
     tpm: int | None = None
 
 
+STANDARD: Final = BreakerConfig()
+UNLIMITED: Final = Limits()
+
+
 @dataclass(frozen=True, slots=True)
 class Hindrance:
-    """Why a deployment is not asked; after ``retry_after_s`` it may be, None if the same request never will."""
+    """Why a deployment is not asked; after ``retry_after_s`` it may be, None if it never will for this."""
 
     reason: str
     retry_after_s: float | None
@@ -61,7 +66,12 @@ class Health:
         "whole",
     )
 
-    def __init__(self, settings: BreakerConfig, limits: Limits, latency_decay_s: float) -> None:
+    def __init__(
+        self,
+        settings: BreakerConfig = STANDARD,
+        limits: Limits = UNLIMITED,
+        latency_decay_s: float = MINUTE_S,
+    ) -> None:
         self.breaker = Breaker(settings)
         self.first, self.whole = Latency(latency_decay_s), Latency(latency_decay_s)
         self.limits = limits

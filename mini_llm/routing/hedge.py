@@ -32,8 +32,10 @@ class Raced(Generic[T]):
 async def race(
     runners: Sequence[Candidate], delay_s: float, ask: Callable[[Candidate], Awaitable[T]]
 ) -> Raced[T]:
-    """Asks the first runner; after ``delay_s`` without an answer the second too. An early failure ends the race:
-    what comes after it is for the caller to decide."""
+    """Asks the first runner; after ``delay_s`` without an answer the second too.
+
+    An early failure ends the race: what comes after it is for the caller to decide.
+    """
     asked = {asyncio.ensure_future(ask(runners[0])): runners[0]}
     raced: Raced[T] = Raced()
     try:

@@ -44,7 +44,7 @@ class Latency:
         return self._mean_s
 
     def percentile_s(self, percent: int) -> float | None:
-        """The latency that ``percent`` of the last measurements did not exceed; None before there are some."""
+        """The latency that ``percent`` of the last measurements do not exceed; None before there are some."""
         if len(self._recent) < RECENT // 4:
             return None
         return sorted(self._recent)[(len(self._recent) - 1) * percent // 100]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Generic, TypeVar
 
@@ -21,7 +22,7 @@ class Candidate:
 
     deployment: Deployment
     provider: Provider
-    health: Health
+    health: Health = field(default_factory=Health)
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,10 @@ class Plan:
         if len(self.groups) == 1 and not self.shut:
             return self.groups[0]
         return (*(candidate for group in self.groups for candidate in group), *self.shut)
+
+    def only(self, candidates: Sequence[Candidate]) -> Plan:
+        """The same call with other candidates, as one group."""
+        return replace(self, groups=(tuple(candidates),), shut=())
 
     @property
     def deployments(self) -> tuple[Deployment, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 
 from mini_llm.errors import NoneCanServe
 from mini_llm.request import Request
@@ -24,9 +24,7 @@ class Planner:
         self,
         request: Request,
         route: Route,
-        allowed: Collection[str] | None,
         account: str | None,
-        own: Sequence[Candidate],
     ) -> Plan:
         """The candidates of a route that can serve a request; see ``Routes.plan``.
 
@@ -34,12 +32,8 @@ class Planner:
             NoneCanServe: there is none.
         """
         now_s = self._clock()
-        if allowed is not None and request.model in allowed:
-            allowed = None
-        sieve = _Sieve(request, allowed, now_s)
+        sieve = _Sieve(request, now_s)
         groups: list[tuple[Candidate, ...]] = []
-        if own and (fit := sieve.passed(own)):
-            groups.append(fit)
         for group in route.groups:
             new = group.rollout.new if group.rollout else None
             if new is not None and group.rollout and group.rollout.picks(now_s, self._rng, account):
@@ -66,12 +60,12 @@ class Planner:
 
 
 class _Sieve:
-    """Sorts candidates into those that can be asked, those whose breaker is open, and the rest with reasons."""
+    """Parts candidates into those to ask, those whose breaker is open, and the rest with reasons."""
 
-    __slots__ = ("_allowed", "_now_s", "_request", "reasons", "shut")
+    __slots__ = ("_now_s", "_request", "reasons", "shut")
 
-    def __init__(self, request: Request, allowed: Collection[str] | None, now_s: float) -> None:
-        self._request, self._allowed, self._now_s = request, allowed, now_s
+    def __init__(self, request: Request, now_s: float) -> None:
+        self._request, self._now_s = request, now_s
         self.shut: list[Candidate] = []
         self.reasons: dict[str, Hindrance] = {}
 
@@ -79,9 +73,7 @@ class _Sieve:
         ready = []
         for candidate in members:
             deployment, health = candidate.deployment, candidate.health
-            if self._allowed is not None and deployment.model not in self._allowed:
-                self.reasons[deployment.id] = Hindrance("is not among the models of this key", None)
-            elif problem := unfit(self._request, deployment, candidate.provider):
+            if problem := unfit(self._request, deployment, candidate.provider):
                 self.reasons[deployment.id] = Hindrance(problem, None)
             elif hindrance := health.hindrance(self._now_s):
                 self.reasons[deployment.id] = hindrance

@@ -15,7 +15,7 @@ from mini_llm.config_routing import RolloutConfig
 from mini_llm.routing.plan import Candidate
 
 BOUND_Z: Final = 2.33
-"""Normal quantile of the upper bound on the others' error rate: they are worse than that with a chance of 1 %."""
+"""Normal quantile of the upper bound on the others' error rate: they are worse with a chance of 1 %."""
 
 log = logging.getLogger(__name__)
 
@@ -48,9 +48,10 @@ class RolloutStatus:
 class Rollout:
     """One rollout within one process. It survives a reload of the configuration that does not change it.
 
-    The test for a rollback: were the new deployment as good as the others, so many failures would have a chance
-    below ``settings.chance``. "As good" is the upper Wilson bound of the others' error rate since the rollout
-    began, never above ``settings.max_error_rate``; the chance is the exact tail of the binomial distribution.
+    The test for a rollback: were the new deployment as good as the others, so many failures would have a
+    chance below ``settings.chance``. "As good" is the upper Wilson bound of the others' error rate since the
+    rollout began, never above ``settings.max_error_rate``; the chance is the exact tail of the binomial
+    distribution.
 
     Attributes:
         settings: as configured.

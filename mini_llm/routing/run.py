@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import random
-import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
@@ -16,7 +15,7 @@ from mini_llm.routing.health import Hindrance
 from mini_llm.routing.hedge import race
 from mini_llm.routing.plan import Attempt, Candidate, Outcome, Plan
 from mini_llm.routing.planning import none_can_serve
-from mini_llm.routing.verdict import Verdict, judge, retry_after_s
+from mini_llm.routing.verdict import Verdict, judge
 
 T = TypeVar("T")
 
@@ -39,7 +38,17 @@ class Tools:
 class Run(Generic[T]):
     """One call through one plan."""
 
-    __slots__ = ("_attempts", "_began_s", "_call", "_deferred", "_last", "_paused_s", "_plan", "_tools", "_verdicts")
+    __slots__ = (
+        "_attempts",
+        "_began_s",
+        "_call",
+        "_deferred",
+        "_last",
+        "_paused_s",
+        "_plan",
+        "_tools",
+        "_verdicts",
+    )
 
     def __init__(
         self,
@@ -176,7 +185,7 @@ class Run(Generic[T]):
             tell("deployment %s is left alone for %.0f s: %s (%s)", deployment.id, seconds, why, error)
 
     async def _hedged(self, hedge: HedgeConfig) -> Outcome[T] | None:
-        """Asks the first candidate, and the second beside it when the first is slow; None if neither serves."""
+        """Asks the first candidate, and when it is slow the second beside it; None if neither serves."""
         ready = [one for one in self._plan.candidates if self._may_ask(one, 0, False)][:2]
         delay_s = self._delay_s(hedge, ready[0]) if len(ready) == 2 else None
         if delay_s is None:
@@ -205,11 +214,11 @@ def _attempt(candidate: Candidate, outcome: str, seconds: float) -> Attempt:
 
 
 def _heed_pause(candidate: Candidate, error: MiniLLMError, verdict: Verdict, now_s: float) -> None:
-    """What the provider said about when to come back; a pause of its own length after a 429 that says nothing."""
+    """When the provider wants to be asked again; after a 429 that does not say, as configured."""
     if not isinstance(error, UpstreamRefused) or not verdict.again:
         return
     settings = candidate.health.breaker.settings
-    seconds = retry_after_s(error.retry_after, time.time())
+    seconds = error.retry_after
     if seconds is None and verdict.limited:
         seconds = settings.limited_s
     if seconds:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from email.utils import parsedate_to_datetime
 from typing import Final
 
 from mini_llm.errors import (
@@ -15,8 +14,6 @@ from mini_llm.errors import (
     UpstreamRefused,
     UpstreamTimeout,
 )
-
-MAX_RETRY_AFTER_S: Final = 86_400.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,20 +87,3 @@ def _judge_refusal(error: UpstreamRefused) -> Verdict:
         unsuited = error.code in _UNSUITED_CODES or _UNSUITED_WORDS.search(error.detail) is not None
         return UNSUITED if unsuited else FINAL
     return TRANSIENT  # 5xx, and errors inside a stream of which nothing has been passed on
-
-
-def retry_after_s(value: str | None, now_unix_s: float) -> float | None:
-    """A Retry-After header in seconds from now: a number or a date; None if it is neither.
-
-    Source: RFC 9110, section 10.2.3. Fractions are taken too, which some providers send.
-    """
-    if value is None:
-        return None
-    text = value.strip()
-    try:
-        seconds = float(text) if text.isascii() and not text[:1].isalpha() else None
-        if seconds is None:
-            seconds = parsedate_to_datetime(text).timestamp() - now_unix_s
-    except (ValueError, TypeError, OverflowError):
-        return None
-    return min(max(seconds, 0.0), MAX_RETRY_AFTER_S) if seconds == seconds else None

@@ -114,7 +114,7 @@ async def _send_pieces(answer: LiveAnswer, send: Send) -> None:
         "content-type": EVENT_STREAM,
         "cache-control": "no-cache",
         REQUEST_ID_HEADER: answer.request_id,
-    } | answer.limits
+    } | answer.headers
     headers = [(name.encode(), value.encode()) for name, value in told.items()]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
     async for piece in answer.pieces():

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from mini_llm.price import Usage
-from mini_llm.routing.routes import Attempt
+from mini_llm.routing.plan import Attempt
 
 REQUEST_ID: Final = "x-request-id"
 TRACEPARENT: Final = "traceparent"

@@ -14,7 +14,7 @@ from mini_llm.deployment import HOUSE_PARTNER, Deployment
 from mini_llm.price import Price
 from mini_llm.providers.base import Provider
 from mini_llm.providers.registry import build_providers
-from mini_llm.routing.routes import Candidate, Plan
+from mini_llm.routing.plan import Candidate, Plan
 from mini_llm.transport import Transport
 from mini_llm.wallet.limits import BPS
 from router.people.endpoints import check_endpoint
@@ -91,7 +91,7 @@ class OwnKeys:
             if key is not None and config is not None:
                 provider = await self._provider(key, config)
                 own.append(Candidate(_priced(candidate.deployment, key, terms.fee_bps), provider))
-        return replace(plan, candidates=tuple(own)) if own else plan
+        return plan.only(own) if own else plan
 
     async def _provider(self, own: OwnKey, config: ProviderConfig) -> Provider:
         place = (own.account_idx, own.provider)

@@ -43,7 +43,8 @@ def catalog(wire: Wire, provider: dict[str, Any], **deployment: Any) -> Catalog:
 
 async def ask(catalog: Catalog, **fields: Any) -> Any:
     request = CHAT.parse(json.dumps(REQUEST | fields).encode())
-    deployment, provider = await catalog.find(request.model)
+    chosen = (await catalog.route(request.model)).groups[0].members[0]
+    deployment, provider = chosen.deployment, chosen.provider
     if request.stream:
         return await provider.open_stream(request, deployment)
     return await provider.complete(request, deployment)

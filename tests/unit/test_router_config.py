@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from mini_llm.config import load_config
+from mini_llm.config_file import load_config
 from mini_llm.errors import ConfigError
 from mini_llm.routing.catalog import build_catalog
 from mini_llm.transport import HttpxTransport
