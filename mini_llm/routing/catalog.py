@@ -74,8 +74,14 @@ class Catalog:
             raise UnknownModel(model, tuple(sorted(self.table.routes)))
         return route
 
+    async def offers(self) -> dict[str, Deployment]:
+        """Models and aliases on offer now, in the order of their names, each with its first deployment."""
+        await self._discover()
+        routes = self.table.routes
+        return {name: routes[name].groups[0].members[0].deployment for name in sorted(routes)}
+
     async def deployments(self) -> list[Deployment]:
-        """All that is on offer now, by model name."""
+        """All deployments on offer now, by their models."""
         await self._discover()
         offered = (candidate.deployment for candidate in self.table.candidates.values())
         return sorted(offered, key=lambda deployment: deployment.model)

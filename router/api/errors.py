@@ -70,6 +70,13 @@ def _refused(error: sdk.UpstreamRefused) -> ErrorAnswer:
     return ErrorAnswer(502, UPSTREAM, "upstream_failed", "The provider failed; nothing was charged.")
 
 
+def _none_can_serve(error: sdk.NoneCanServe) -> ErrorAnswer:
+    if error.retry_after_s is None:
+        return ErrorAnswer(400, INVALID, "no_suitable_deployment", str(error), "model")
+    headers = {"retry-after": str(max(math.ceil(error.retry_after_s), 1))}
+    return ErrorAnswer(503, UPSTREAM, "upstream_busy", str(error), headers=headers)
+
+
 _SPECIAL: Final = people_errors.ANSWERS | payment_errors.ANSWERS
 ANSWERS: Final[dict[type[Exception], Callable[[Any], ErrorAnswer]]] = _SPECIAL | {
     own.UnknownApiKey: lambda e: ErrorAnswer(
@@ -116,6 +123,7 @@ ANSWERS: Final[dict[type[Exception], Callable[[Any], ErrorAnswer]]] = _SPECIAL |
     ),
     sdk.BadRequest: lambda e: ErrorAnswer(400, INVALID, "invalid_request", e.message, e.param),
     sdk.UnknownModel: lambda e: ErrorAnswer(404, INVALID, "model_not_found", str(e), "model"),
+    sdk.NoneCanServe: _none_can_serve,
     sdk.UpstreamRefused: _refused,
     sdk.UpstreamTimeout: lambda _: ErrorAnswer(
         504, UPSTREAM, "upstream_timeout", "The provider did not answer in time; nothing was charged."

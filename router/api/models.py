@@ -17,25 +17,24 @@ routes = APIRouter()
 async def list_models(request: Request) -> dict[str, Any]:
     """All models, configured and found on this machine, in OpenAI's shape."""
     await request.app.state.gateway.principal(request.headers.get, Scope.MODELS)
-    offered = await request.app.state.catalog.deployments()
-    return {"object": "list", "data": [_model(request, deployment) for deployment in offered]}
+    offered = await request.app.state.catalog.offers()
+    return {"object": "list", "data": [_model(request, *offer) for offer in offered.items()]}
 
 
 @routes.get("/v1/models/{model:path}", summary="Describe one model")
 async def get_model(request: Request, model: str) -> dict[str, Any]:
     """One model in OpenAI's shape; 404 lists the others."""
     await request.app.state.gateway.principal(request.headers.get, Scope.MODELS)
-    offered = await request.app.state.catalog.deployments()
-    for deployment in offered:
-        if deployment.model == model:
-            return _model(request, deployment)
-    raise UnknownModel(model, tuple(deployment.model for deployment in offered))
+    offered = await request.app.state.catalog.offers()
+    if model not in offered:
+        raise UnknownModel(model, tuple(offered))
+    return _model(request, model, offered[model])
 
 
-def _model(request: Request, deployment: Deployment) -> dict[str, Any]:
+def _model(request: Request, name: str, deployment: Deployment) -> dict[str, Any]:
     """OpenAI's model object; `vibes` is our addition to it, with amounts as decimal strings."""
     return {
-        "id": deployment.model,
+        "id": name,
         "object": "model",
         "created": request.app.state.started_s,
         "owned_by": deployment.provider,
