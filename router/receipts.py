@@ -64,6 +64,10 @@ def _printable(name: str) -> str:
 
 
 def stream_end(surface: Surface, signed: SignedReceipt | None) -> bytes:
-    """The last bytes of a stream: the receipt as a comment, which clients skip, and the end mark."""
-    comment = f": vibes-receipt {encode_receipt(signed)}\n\n".encode() if signed else b""
-    return comment + surface.stream_end()
+    """The last bytes of a stream: the receipt as a comment, and the end mark.
+
+    Where clients do not skip comments, the receipt is found by the request id.
+    """
+    if signed is None or not surface.skips_comments:
+        return surface.stream_end()
+    return f": vibes-receipt {encode_receipt(signed)}\n\n".encode() + surface.stream_end()

@@ -113,9 +113,12 @@ class Surface(ABC):
 
     Attributes:
         name: key of ``mini_llm.surfaces.SURFACES``.
+        skips_comments: its clients skip comments in a stream, as the standard says, so that one may carry the
+            receipt.
     """
 
     name: str
+    skips_comments: bool = True
 
     @abstractmethod
     def parse(self, body: bytes, model: str | None = None, stream: bool | None = None) -> Request:

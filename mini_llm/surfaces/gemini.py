@@ -61,6 +61,7 @@ class GeminiSurface(Surface):
     """`POST /v1beta/models/{model}:generateContent` and `:streamGenerateContent?alt=sse`."""
 
     name = "gemini"
+    skips_comments = False  # Google's client reads every line that is not data as an error in JSON
 
     def parse(self, body: bytes, model: str | None = None, stream: bool | None = None) -> Request:
         """See ``Surface.parse``. Without a path, ``model`` and ``stream`` are read from the body."""

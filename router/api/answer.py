@@ -1,17 +1,42 @@
-"""An error as it goes out, in OpenAI's shape."""
+"""An error as it goes out, in the shape of the surface that was called."""
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 
 from starlette.responses import Response
+from starlette.types import Scope
 
+from mini_llm.surfaces import CHAT, SURFACES
+from mini_llm.surfaces.base import Surface, WireError
 from mini_llm.wallet.limits import BASE_PER_VIBES
 
 INVALID: Final = "invalid_request_error"
 UPSTREAM: Final = "upstream_error"
+
+
+GOOGLE: Final = "/v1beta/"
+ANTHROPIC: Final = "/v1/messages"
+
+
+def surface_of(scope: Scope) -> Surface:
+    """The format in which the client of a request expects errors; OpenAI's if the path does not tell."""
+    path: str = scope["path"]
+    if path.startswith(GOOGLE):
+        return SURFACES["gemini"]
+    if path.startswith(ANTHROPIC):
+        return SURFACES["messages"]
+    if path == "/v1/responses":
+        return SURFACES["responses"]
+    if path.startswith("/v1/models") and speaks_anthropic(scope):
+        return SURFACES["messages"]
+    return CHAT
+
+
+def speaks_anthropic(scope: Scope) -> bool:
+    """Anthropic's clients name the version of its API; that tells them apart where the path does not."""
+    return any(name == b"anthropic-version" for name, _ in scope["headers"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,19 +51,14 @@ class ErrorAnswer:
     values: dict[str, str] = field(default_factory=dict)
     headers: dict[str, str] = field(default_factory=dict)
 
-    def body(self) -> bytes:
-        """The error object as JSON."""
-        error: dict[str, Any] = {
-            "message": self.message,
-            "type": self.type,
-            "param": self.param,
-            "code": self.code,
-        }
-        return json.dumps({"error": error | self.values}, separators=(",", ":")).encode()
+    def body(self, surface: Surface) -> bytes:
+        """The error as JSON, as clients of the surface expect it."""
+        error = WireError(self.status, self.type, self.code, self.message, self.param, self.values)
+        return surface.error_body(error)
 
-    def response(self) -> Response:
+    def response(self, surface: Surface) -> Response:
         """The HTTP response."""
-        return Response(self.body(), self.status, self.headers, "application/json")
+        return Response(self.body(surface), self.status, self.headers, "application/json")
 
 
 def vibes(amount_base: int) -> str:

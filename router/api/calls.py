@@ -8,22 +8,28 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Final
+from urllib.parse import parse_qs
 
 from fastapi import APIRouter, Request
 from starlette.datastructures import State
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from mini_llm.errors import BadRequest
 from mini_llm.surfaces import SURFACES
 from mini_llm.surfaces.base import Surface
 from router.api.bodies import read_body
+from router.errors import KeyInAddress
 from router.gateway import Answer, Gateway, IncomingCall
 from router.receipts import REQUEST_ID_HEADER
 from router.streaming import EVENT_STREAM, LiveAnswer
 
+GOOGLE: Final = "/v1beta/"
+"""Where Google's API begins."""
 Headers = Iterable[tuple[bytes, bytes]]
 
 
@@ -32,17 +38,52 @@ class CallPath:
     """A path under which a wire format is served.
 
     Attributes:
-        path: as clients call it.
+        path: as clients call it; `{model}` stands for a model's name.
         surface: its format.
         summary: one line for the OpenAPI document.
+        stream: whether it streams, where the path says so.
     """
 
     path: str
     surface: Surface
     summary: str
+    stream: bool | None = None
+
+    def model_in(self, called: str) -> str | None:
+        """The model that a called path names, None if this path names none.
+
+        Raises:
+            LookupError: it is another path.
+        """
+        before, names_model, after = self.path.partition("{model}")
+        if not names_model:
+            if called != self.path:
+                raise LookupError(called)
+            return None
+        model = called.removeprefix(before).removesuffix(after)
+        if before + model + after != called or not model:
+            raise LookupError(called)
+        return model
 
 
-CALL_PATHS: Final = (CallPath("/v1/chat/completions", SURFACES["chat"], "Answer a conversation"),)
+CALL_PATHS: Final = (
+    CallPath("/v1/chat/completions", SURFACES["chat"], "Answer a conversation"),
+    CallPath("/v1/responses", SURFACES["responses"], "Answer a conversation (OpenAI's Responses API)"),
+    CallPath("/v1/messages", SURFACES["messages"], "Answer a conversation (Anthropic's Messages API)"),
+    CallPath("/v1/embeddings", SURFACES["embeddings"], "Turn texts into vectors"),
+    CallPath(
+        "/v1beta/models/{model}:generateContent",
+        SURFACES["gemini"],
+        "Answer a conversation (Google's Gemini API)",
+        stream=False,
+    ),
+    CallPath(
+        "/v1beta/models/{model}:streamGenerateContent",
+        SURFACES["gemini"],
+        "Answer a conversation as a stream (Google's Gemini API, with ?alt=sse)",
+        stream=True,
+    ),
+)
 """Every paid call."""
 
 
@@ -55,30 +96,58 @@ class Calls:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI."""
-        found = self._paths.get(scope["path"]) if scope["type"] == "http" else None
+        found = self._find(scope["path"]) if scope["type"] == "http" else None
         if found is None or scope["method"] != "POST":
             await self._app(scope, receive, send)
         else:
             await serve(self._state, found, scope, receive, send)
+
+    def _find(self, called: str) -> CallPath | None:
+        found = self._paths.get(called)
+        if found is None and called.startswith(GOOGLE):
+            for path in self._paths.values():
+                with suppress(LookupError):
+                    path.model_in(called)
+                    return path
+        return found
 
 
 async def serve(state: State, path: CallPath, scope: Scope, receive: Receive, send: Send) -> None:
     """Answers one call; raises what refuses it before anything was sent."""
     gateway: Gateway = state.gateway
     headers: Headers = scope["headers"]
+    called: str = scope["path"]
+    if called.startswith(GOOGLE):
+        _check_query(scope["query_string"], path.stream)
     answer = await gateway.serve(
         IncomingCall(
             surface=path.surface,
-            endpoint=path.path,
+            endpoint=called,  # with the model in it, if it has one: another model is another call
             header=partial(_header, headers),
             read_body=partial(read_body, scope, receive, state.settings.max_body_bytes),
             hung_up=partial(_disconnected, receive),
+            model=path.model_in(called),
+            stream=path.stream,
         )
     )
     if isinstance(answer, LiveAnswer):
         await _stream(answer, receive, send)
     else:
         await _send_whole(answer, send)
+
+
+def _check_query(query: bytes, stream: bool | None) -> None:
+    """What Google's clients may say in the address.
+
+    Raises:
+        KeyInAddress: a key, which would end up in logs on the way.
+        BadRequest: a stream in another format than server-sent events.
+    """
+    said = parse_qs(query.decode("latin-1"))
+    if "key" in said:
+        raise KeyInAddress
+    if stream and said.get("alt") != ["sse"]:
+        raise BadRequest("streams come as server-sent events only: add ?alt=sse", "alt")
 
 
 async def _send_whole(answer: Answer, send: Send) -> None:
@@ -147,7 +216,8 @@ def call_routes() -> APIRouter:
     """The paid calls as routes of the web framework."""
     routes = APIRouter()
     for path in CALL_PATHS:
-        routes.add_api_route(path.path, _hand_over(path), methods=["POST"], summary=path.summary)
+        address = path.path.replace("{model}", "{model:path}")
+        routes.add_api_route(address, _hand_over(path), methods=["POST"], summary=path.summary)
     return routes
 
 
@@ -155,5 +225,5 @@ def _hand_over(path: CallPath) -> Callable[[Request], Awaitable[Response]]:
     async def handed(request: Request) -> Response:
         return _Handed(path, request.app.state)
 
-    handed.__name__ = f"{path.surface.name}_call"
+    handed.__name__ = f"{path.surface.name}_{'stream' if path.stream else 'call'}"
     return handed

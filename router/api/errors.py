@@ -1,4 +1,4 @@
-"""Every refusal in OpenAI's error shape: `{"error": {message, type, param, code}}`."""
+"""Every refusal, in the error shape of the surface that was called."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from mini_llm import errors as sdk
 from mini_llm.wallet.ceiling import CeilingOutOfRange, MalformedCeiling
 from router import errors as own
 from router.api import payment_errors, people_errors
-from router.api.answer import INVALID, UPSTREAM, ErrorAnswer, vibes
+from router.api.answer import INVALID, UPSTREAM, ErrorAnswer, surface_of, vibes
 from router.ledger import errors as books
 from router.observe.logs import describe
 from router.observe.record import current
@@ -82,6 +82,7 @@ ANSWERS: Final[dict[type[Exception], Callable[[Any], ErrorAnswer]]] = _SPECIAL |
     own.UnknownApiKey: lambda e: ErrorAnswer(
         401, INVALID, "invalid_api_key", str(e), headers={"www-authenticate": "Bearer"}
     ),
+    own.KeyInAddress: lambda e: ErrorAnswer(401, INVALID, "key_in_address", str(e)),
     own.ClientGone: lambda e: ErrorAnswer(CLIENT_CLOSED, INVALID, "client_closed", str(e)),
     own.BodyTooLarge: lambda e: ErrorAnswer(413, INVALID, "body_too_large", str(e)),
     own.BadIdempotencyKey: lambda e: ErrorAnswer(400, INVALID, "bad_idempotency_key", str(e)),
@@ -163,8 +164,8 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(Exception, _answer)
 
 
-def _answer(_: Request, error: Exception) -> Response:
-    return told(error).response()
+def _answer(request: Request, error: Exception) -> Response:
+    return told(error).response(surface_of(request.scope))
 
 
 def _http_refusal(request: Request, error: Exception) -> Response:
@@ -173,17 +174,19 @@ def _http_refusal(request: Request, error: Exception) -> Response:
     headers = dict(getattr(error, "headers", None) or {})
     if status == 404:
         detail = _not_found(request.url.path)
-    return ErrorAnswer(status, INVALID, "invalid_request", detail, headers=headers).response()
+    return ErrorAnswer(status, INVALID, "invalid_request", detail, headers=headers).response(
+        surface_of(request.scope)
+    )
 
 
-def _malformed(_: Request, error: Exception) -> Response:
+def _malformed(request: Request, error: Exception) -> Response:
     """A field of the path, query or body that its description does not allow; its value is not repeated."""
     problems = error.errors() if isinstance(error, RequestValidationError) else ()
     first = next(iter(problems), {"loc": (), "msg": "malformed"})
     param = ".".join(str(part) for part in first["loc"][1:]) or None
     return ErrorAnswer(
         400, INVALID, "invalid_request", f"{param or 'the body'}: {first['msg']}", param
-    ).response()
+    ).response(surface_of(request.scope))
 
 
 def _not_found(path: str) -> str:

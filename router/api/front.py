@@ -11,7 +11,8 @@ from typing import Final
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from router.api.answer import ErrorAnswer
+from mini_llm.surfaces.base import Surface
+from router.api.answer import ErrorAnswer, surface_of
 from router.api.errors import told
 from router.drain import Drain
 from router.errors import Draining, EncodedBody, TooManyHeaders, UnknownHost
@@ -59,7 +60,7 @@ class Front:
         enter(record)
         self._observer.began(record, scope["method"])
         running = self._drain.enter()
-        answer = _Answer(send, record, self._observer, self._headers)
+        answer = _Answer(send, record, self._observer, self._headers, surface_of(scope))
         try:
             if (refusal := self._refusal(scope, headers)) is not None:
                 raise refusal
@@ -98,11 +99,17 @@ class Front:
 class _Answer:
     """The way out: adds the headers that every answer has, and knows whether it has begun."""
 
-    __slots__ = ("_headers", "_observer", "_record", "_send")
+    __slots__ = ("_headers", "_observer", "_record", "_send", "_surface")
 
     def __init__(
-        self, send: Send, record: CallRecord, observer: Observer, headers: list[tuple[bytes, bytes]]
+        self,
+        send: Send,
+        record: CallRecord,
+        observer: Observer,
+        headers: list[tuple[bytes, bytes]],
+        surface: Surface,
     ) -> None:
+        self._surface = surface
         self._send, self._record, self._observer, self._headers = send, record, observer, headers
 
     async def send(self, message: Message) -> None:
@@ -122,7 +129,7 @@ class _Answer:
         """Sends an error; an answer that has begun is left without an end, and the server hangs up."""
         if self._record.status:
             return
-        body = answer.body()
+        body = answer.body(self._surface)
         headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
         headers += [(name.encode(), value.encode("latin-1")) for name, value in answer.headers.items()]
         if answer.status in HANG_UP:

@@ -6,8 +6,10 @@ What it does follows from the model's name, so tests that share one server do no
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import socket
+import struct
 import threading
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -21,6 +23,15 @@ from fastapi.responses import JSONResponse, Response, StreamingResponse
 WORDS = ["the", "rails", "carry", "each", "call", "from", "a", "user", "to", "its", "provider", "and", "back"]
 PROMPT_TOKENS = 11
 PAUSE_S = 0.02
+WEATHER_CALLS: list[dict[str, Any]] = [
+    {
+        "index": number,
+        "id": f"call_{number}",
+        "type": "function",
+        "function": {"name": "weather", "arguments": json.dumps({"city": city})},
+    }
+    for number, city in enumerate(("Bern", "Chur"))
+]
 FAILURES = {
     "http-400": (
         400,
@@ -39,6 +50,7 @@ class Upstream:
 
     def __init__(self) -> None:
         self.calls: list[dict[str, Any]] = []
+        self.embedded: list[dict[str, Any]] = []
         self.headers: list[dict[str, str]] = []
         self.pieces_sent: dict[str, int] = {}
         self.cut_off = threading.Event()
@@ -46,6 +58,7 @@ class Upstream:
         self.url = ""
         self.app = FastAPI()
         self.app.post("/v1/chat/completions")(self.chat)
+        self.app.post("/v1/embeddings")(self.embeddings)
         self.app.get("/v1/models")(self.models)
 
     def calls_of(self, marker: str) -> list[dict[str, Any]]:
@@ -75,10 +88,21 @@ class Upstream:
             return StreamingResponse(self.stream(body), media_type="text/event-stream")
         return JSONResponse(self.answer(body))
 
+    async def embeddings(self, request: Request) -> Response:
+        body = await request.json()
+        self.embedded.append(body)
+        inputs = body["input"] if isinstance(body["input"], list) else [body["input"]]
+        vector: Any = [0.5, -0.25]
+        if body.get("encoding_format") == "base64":
+            vector = base64.b64encode(struct.pack("<2f", *vector)).decode()
+        data = [{"object": "embedding", "index": i, "embedding": vector} for i in range(len(inputs))]
+        counted = {"prompt_tokens": 5, "total_tokens": 5}
+        return JSONResponse({"object": "list", "model": body["model"], "data": data, "usage": counted})
+
     def answer(self, body: dict[str, Any]) -> dict[str, Any]:
         words = WORDS[: body.get("max_tokens", len(WORDS))]
-        message = {"role": "assistant", "content": " ".join(words)}
-        answer = {
+        message: dict[str, Any] = {"role": "assistant", "content": " ".join(words)}
+        answer: dict[str, Any] = {
             "id": "chatcmpl-1",
             "object": "chat.completion",
             "created": 1,
@@ -91,6 +115,13 @@ class Upstream:
         }
         if body["model"] == "no-usage":
             del answer["usage"]
+        if body["model"] == "tools":
+            message |= {"content": None, "tool_calls": WEATHER_CALLS}
+            answer["choices"][0]["finish_reason"] = "tool_calls"
+        if body["model"] == "thinks":
+            message["reasoning_content"] = "Let me see."
+        if body["model"] == "schema":
+            message["content"] = '{"city": "Bern", "degrees": 9}'
         if body["model"] == "liar":
             answer["usage"] = usage(10**9)
         return answer
@@ -102,6 +133,14 @@ class Upstream:
         count = 0
         try:
             yield event(model, {"role": "assistant", "content": ""})
+            if model == "tools":
+                words = iter(())
+                for piece in tool_pieces():
+                    yield event(model, {"tool_calls": [piece]})
+            if model == "schema":
+                words = iter(('{"city": "Bern", ', '"degrees": 9}'))
+            if model == "thinks":
+                yield event(model, {"reasoning_content": "Let me see."})
             for word in words:
                 count += 1
                 running = usage(count) if model == "endless-counted" else None
@@ -120,7 +159,7 @@ class Upstream:
                         return
                     if model == "goes-silent":
                         await asyncio.sleep(20)
-            yield event(model, {}, finish="stop")
+            yield event(model, {}, finish="tool_calls" if model == "tools" else "stop")
             if (body.get("stream_options") or {}).get("include_usage") and model != "no-usage":
                 chunk = {
                     "id": "c",
@@ -134,6 +173,16 @@ class Upstream:
         except (asyncio.CancelledError, GeneratorExit):
             self.cut_off.set()
             raise
+
+
+def tool_pieces() -> Iterator[dict[str, Any]]:
+    """The two calls as chunks carry them: id and name first, arguments in halves."""
+    for call in WEATHER_CALLS:
+        function = call["function"]
+        half = len(function["arguments"]) // 2
+        yield call | {"function": function | {"arguments": ""}}
+        for arguments in (function["arguments"][:half], function["arguments"][half:]):
+            yield {"index": call["index"], "function": {"arguments": arguments}}
 
 
 def usage(completion_tokens: int) -> dict[str, int]:

@@ -39,6 +39,7 @@ PROMPT_BASE, COMPLETION_BASE = 1000, 2000
 """Prices per token that follow from 10 and 20 USD per million tokens."""
 UPSTREAM_MODELS = (
     *("plain", "dawdles", "endless", "endless-counted", "held", "no-usage", "liar", "huge", "silent"),
+    *("tools", "thinks", "schema"),
     *("breaks", "error-event", "stops-short", "goes-silent", "not-json"),
     *("http-400", "http-401", "http-404", "http-429", "http-500", "http-503"),
 )
