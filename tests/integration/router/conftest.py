@@ -22,8 +22,8 @@ def new_world(upstream: Upstream, tmp_path_factory: pytest.TempPathFactory) -> I
     """Makes worlds with a router and a ledger of their own."""
     worlds: list[World] = []
 
-    def make(**more: str) -> World:
-        worlds.append(make_world(tmp_path_factory.mktemp("router"), upstream, **more))
+    def make(*options: str, **settings: str) -> World:
+        worlds.append(make_world(tmp_path_factory.mktemp("router"), upstream, options=options, **settings))
         return worlds[-1]
 
     yield make

@@ -79,6 +79,7 @@ class RouterProcess:
 
     folder: Path
     environ: dict[str, str]
+    options: tuple[str, ...] = ()
     port: int = 0
     process: subprocess.Popen[bytes] | None = None
     log: Path = field(init=False)
@@ -90,10 +91,21 @@ class RouterProcess:
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}/v1"
 
+    @property
+    def admin_url(self) -> str:
+        """The operator's address, of a router that was started with `--admin-port 0`."""
+        started = rf"running on (http://127.0.0.1:(?!{self.port}\b)\d+)"
+        deadline = time.monotonic() + 20
+        while (found := re.findall(started, self.log.read_text())) == []:
+            if time.monotonic() > deadline:
+                raise RuntimeError("the operator's address is not served")
+            time.sleep(0.05)
+        return str(found[-1])
+
     def start(self) -> None:
         seen = self.log.stat().st_size if self.log.exists() else 0
         with self.log.open("ab") as log:
-            command = [sys.executable, "-m", "router.cli", "serve", "--port", str(self.port)]
+            command = [sys.executable, "-m", "router.cli", "serve", "--port", str(self.port), *self.options]
             self.process = subprocess.Popen(command, env=self.environ, stdout=log, stderr=log)
         deadline = time.monotonic() + 60
         while time.monotonic() < deadline:
@@ -187,21 +199,31 @@ def read_when(file: Path, text: str) -> str:
 
 
 def make_world(
-    folder: Path, upstream: Upstream, more: dict[str, Any] | None = None, **environment: str
+    folder: Path,
+    upstream: Upstream,
+    more: dict[str, Any] | None = None,
+    options: tuple[str, ...] = (),
+    **settings: str,
 ) -> World:
-    """Starts a router with a ledger of its own in a folder; `more` goes into its configuration."""
+    """Starts a router with a ledger of its own in a folder.
+
+    `more` goes into its configuration, `options` to `serve`, `settings` into its environment.
+    """
     (folder / "config.json").write_text(json.dumps(config(upstream.url, upstream.url) | (more or {})))
     (folder / "receipt.key").write_text("0x" + RECEIPT_KEY.hex())
-    environ = os.environ | {
-        "VIBES_CONFIG": str(folder / "config.json"),
-        "VIBES_LEDGER_URL": f"sqlite:///{folder / 'ledger.db'}",
-        "VIBES_CHAIN_ID": str(CHAIN_ID),
-        "VIBES_SETTLEMENT": SETTLEMENT,
-        "VIBES_RECEIPT_KEY_FILE": str(folder / "receipt.key"),
-        "VIBES_LEASE_S": str(LEASE_S),
-        "UPSTREAM_KEY": "sk-operator-secret",
-        **environment,
-    }
-    router = RouterProcess(folder, environ)
+    environ = (
+        os.environ
+        | {
+            "VIBES_CONFIG": str(folder / "config.json"),
+            "VIBES_LEDGER_URL": f"sqlite:///{folder / 'ledger.db'}",
+            "VIBES_CHAIN_ID": str(CHAIN_ID),
+            "VIBES_SETTLEMENT": SETTLEMENT,
+            "VIBES_RECEIPT_KEY_FILE": str(folder / "receipt.key"),
+            "VIBES_LEASE_S": str(LEASE_S),
+            "UPSTREAM_KEY": "sk-operator-secret",
+        }
+        | settings
+    )
+    router = RouterProcess(folder, environ, options)
     router.start()
     return World(router, upstream, Ledger(open_database(environ["VIBES_LEDGER_URL"])), itertools.count(1))

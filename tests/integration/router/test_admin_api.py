@@ -1,0 +1,157 @@
+"""The operator's API: its own address and keys, and an audit log that nobody can change."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from router_world import World
+from sqlalchemy import exc, text
+
+from mini_llm.errors import ConfigError
+from router.api.admin_door import FAILURES, AdminDoor, new_admin_key, read_admin_keys
+from router.errors import TooManyWrongKeys, UnknownAdminKey
+
+
+@dataclass
+class Operated:
+    """A router with an operator, alice."""
+
+    world: World
+    key: str
+
+    def http(self, key: str | None = None) -> httpx.Client:
+        headers = {"authorization": f"Bearer {key or self.key}"}
+        return httpx.Client(base_url=self.world.router.admin_url + "/admin/v1", headers=headers, timeout=30)
+
+
+@pytest.fixture(scope="module")
+def operated(new_world: Any, tmp_path_factory: pytest.TempPathFactory) -> Operated:
+    command = [sys.executable, "-m", "router.cli", "admin-key", "alice"]
+    made = subprocess.run(command, capture_output=True, text=True, check=True)
+    file = tmp_path_factory.mktemp("admin") / "admin.keys"
+    file.write_text("# who may operate\n" + made.stderr)
+    key = made.stdout.strip()
+    assert key not in made.stderr
+    world = new_world("--admin-port", "0", VIBES_ADMIN_KEYS_FILE=str(file))
+    return Operated(world, key)
+
+
+def test_the_operator_looks_around(operated: Operated) -> None:
+    user = operated.world.user()
+    with user.http() as client:
+        body = {"model": "plain", "messages": [{"role": "user", "content": "x"}]}
+        assert client.post("/chat/completions", json=body).status_code == 200
+    with operated.http() as admin:
+        listed = admin.get("/accounts", params={"after": user.idx, "limit": 1}).json()["accounts"]
+        shown = admin.get(f"/accounts/{user.idx}").json()
+        deployments = admin.get("/deployments").json()["deployments"]
+        checked = admin.get("/ledger/check").json()
+        summary = admin.get("/metrics").json()
+        assert admin.get("/accounts/424242").status_code == 404
+    assert [one["account"] for one in listed] == [user.idx]
+    assert shown["spent_base"] == str(user.view().spent_base)
+    assert [call["model"] for call in shown["calls"]] == ["plain"]
+    assert "up/plain" in [one["id"] for one in deployments]
+    assert (checked["balanced"], checked["problems"]) == (True, [])
+    assert summary["outcomes"]["chat/ok"] >= 1
+    assert summary["ready"] is True
+
+
+def test_a_key_is_made_and_revoked_and_both_are_in_the_audit_log(operated: Operated) -> None:
+    user = operated.world.user()
+    with operated.http() as admin:
+        made = admin.post(
+            f"/accounts/{user.idx}/keys", json={"label": "ci"}, headers={"x-request-id": "make-it"}
+        )
+        assert made.status_code == 201
+        account = httpx.get(
+            operated.world.router.url + "/account",
+            headers={"authorization": "Bearer " + made.json()["api_key"]},
+        )
+        assert account.json()["account"] == user.idx
+        key_id = made.json()["key_id"]
+        assert key_id in [one["key_id"] for one in admin.get(f"/accounts/{user.idx}/keys").json()["keys"]]
+        assert admin.delete(f"/keys/{key_id}").json() == {"key_id": key_id, "revoked": True}
+        assert admin.delete(f"/keys/{key_id}").status_code == 404
+        log = admin.get("/audit", params={"limit": 2})
+        older = admin.get("/audit", params={"below": log.json()["acts"][-1]["number"]}).json()["acts"]
+    revoked, created = log.json()["acts"]
+    assert (created["actor"], created["action"], created["subject"]) == (
+        "alice",
+        "key.create",
+        f"account:{user.idx}",
+    )
+    assert created["after"] == {"key_id": key_id, "label": "ci"}
+    assert created["request_id"] == "make-it"
+    assert (revoked["action"], revoked["before"], revoked["after"]) == (
+        "key.revoke",
+        {"revoked": False},
+        {"revoked": True},
+    )
+    assert created["number"] not in [one["number"] for one in older]
+    assert made.json()["api_key"] not in log.text
+
+
+def test_what_fails_leaves_no_trace_of_having_been_done(operated: Operated) -> None:
+    with operated.http() as admin:
+        before = admin.get("/audit").json()["acts"]
+        assert admin.post("/accounts/424242/keys", json={"label": "x"}).status_code == 404
+        assert admin.post("/accounts/1/keys", json={"label": "x" * 101}).status_code == 400
+        assert admin.post("/accounts/1/keys", json={"label": "x", "sudo": True}).status_code == 400
+        assert admin.get("/audit").json()["acts"] == before
+
+
+def test_the_audit_log_is_append_only(operated: Operated) -> None:
+    user = operated.world.user()
+    with operated.http() as admin:
+        admin.post(f"/accounts/{user.idx}/keys", json={})
+    for change in ("UPDATE audit SET actor = 'mallory'", "DELETE FROM audit"):
+        with operated.world.ledger.engine.connect() as connection:
+            with pytest.raises(exc.DatabaseError, match="audit log"):
+                connection.execute(text(change))
+            connection.rollback()
+
+
+def test_nobody_else_gets_in(operated: Operated) -> None:
+    user = operated.world.user()
+    for key in ("sk-admin-wrong", user.api_key):
+        with operated.http(key) as admin:
+            for method, path in (("GET", "/accounts"), ("GET", "/audit"), ("DELETE", "/keys/" + "0" * 16)):
+                answer = admin.request(method, path)
+                assert (answer.status_code, answer.json()["error"]["code"]) == (401, "invalid_admin_key")
+    public = operated.world.router.url.removesuffix("/v1")
+    answer = httpx.get(public + "/admin/v1/accounts", headers={"authorization": f"Bearer {operated.key}"})
+    assert answer.status_code == 404
+
+
+def test_without_a_keys_file_there_is_no_operator(new_world: Any) -> None:
+    world: World = new_world("--admin-port", "0")
+    answer = httpx.get(world.router.admin_url + "/admin/v1/accounts", headers={"authorization": "Bearer x"})
+    assert answer.status_code == 401
+
+
+def test_guessers_wait(tmp_path: Path) -> None:
+    key, line = new_admin_key("bob")
+    (tmp_path / "keys").write_text(line)
+    door = AdminDoor(read_admin_keys(tmp_path / "keys"))
+    assert door.admit(f"Bearer {key}", "10.0.0.1") == "bob"
+    for _ in range(FAILURES):
+        with pytest.raises(UnknownAdminKey):
+            door.admit("Bearer sk-admin-guess", "10.0.0.1")
+    with pytest.raises(TooManyWrongKeys):
+        door.admit(f"Bearer {key}", "10.0.0.1")
+    assert door.admit(f"Bearer {key}", "10.0.0.2") == "bob"
+
+
+def test_a_keys_file_that_holds_a_key_itself_is_refused(tmp_path: Path) -> None:
+    key, _ = new_admin_key("bob")
+    (tmp_path / "keys").write_text(f"bob {key}\n")
+    with pytest.raises(ConfigError) as refused:
+        read_admin_keys(tmp_path / "keys")
+    assert key not in str(refused.value)

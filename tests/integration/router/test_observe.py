@@ -1,0 +1,221 @@
+"""Metrics, traces and logs of a real router; and that no secret ever gets into any of them."""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+from router_upstream import PROMPT_TOKENS, WORDS
+from router_world import COMPLETION_BASE, PROMPT_BASE, World, read_when
+from support.otlp import Receiver, attributes, receiving
+
+CHARGE_BASE = PROMPT_TOKENS * PROMPT_BASE + len(WORDS) * COMPLETION_BASE
+
+
+@dataclass
+class Watched:
+    """A router with everything on."""
+
+    world: World
+    receiver: Receiver
+
+    def metric(self, name: str, **labels: str) -> float:
+        text = httpx.get(self.world.router.admin_url + "/metrics").text
+        return sum(
+            sample.value
+            for family in text_string_to_metric_families(text)
+            for sample in family.samples
+            if sample.name == name and labels.items() <= sample.labels.items()
+        )
+
+
+@pytest.fixture(scope="module")
+def watched(new_world: Any) -> Iterator[Watched]:
+    with receiving() as receiver:
+        world = new_world(
+            "--admin-port", "0", OTEL_EXPORTER_OTLP_ENDPOINT=receiver.url, OTEL_BSP_SCHEDULE_DELAY="100"
+        )
+        yield Watched(world, receiver)
+
+
+def asked(watched: Watched, model: str, request_id: str, **more: Any) -> httpx.Response:
+    """One call with an id of its own."""
+    body = {"model": model, "messages": [{"role": "user", "content": "hello"}]} | more
+    with watched.world.user().http() as client:
+        return client.post("/chat/completions", json=body, headers={"x-request-id": request_id})
+
+
+def test_calls_tokens_and_charges_are_counted(watched: Watched) -> None:
+    labels = {"surface": "chat", "model": "plain", "status": "200"}
+    counted = (
+        ("vibes_requests_total", labels | {"provider": "up"}, 2),
+        ("vibes_calls_total", {"surface": "chat", "outcome": "ok"}, 2),
+        ("vibes_tokens_total", {"model": "plain", "kind": "prompt"}, 2 * PROMPT_TOKENS),
+        ("vibes_tokens_total", {"model": "plain", "kind": "completion"}, 2 * len(WORDS)),
+        ("vibes_charged_base_total", {"model": "plain"}, 2 * CHARGE_BASE),
+        ("vibes_upstream_attempts_total", {"deployment": "up/plain", "outcome": "answered"}, 2),
+        ("vibes_streams_ended_total", {"outcome": "ok"}, 1),
+        ("vibes_request_seconds_count", {"surface": "chat"}, 2),
+        ("vibes_reserve_seconds_count", {}, 2),
+        ("vibes_charge_seconds_count", {}, 2),
+        ("vibes_streams_in_flight", {}, 0),
+        ("vibes_requests_in_flight", {}, 0),
+    )
+    before = [watched.metric(name, **labels) for name, labels, _ in counted]
+    assert asked(watched, "plain", "count-1").status_code == 200
+    assert asked(watched, "plain", "count-2", stream=True).status_code == 200
+    after = [watched.metric(name, **labels) for name, labels, _ in counted]
+    for (name, labels, more), was, now in zip(counted, before, after, strict=True):
+        assert now - was == more, (name, labels)
+    assert watched.metric("vibes_ready") == 1
+    assert watched.metric("vibes_ledger_commit_seconds_count") > 0
+    assert watched.metric("vibes_ledger_group_size_sum") >= watched.metric("vibes_ledger_group_size_count")
+
+
+def test_labels_come_from_the_configuration_only(watched: Watched) -> None:
+    for number in range(5):
+        assert asked(watched, f"made-up-{number}", f"unknown-{number}").status_code == 404
+    assert asked(watched, "http-500", "fails").status_code == 502
+    text = httpx.get(watched.world.router.admin_url + "/metrics").text
+    assert "made-up" not in text
+    assert watched.metric("vibes_requests_total", surface="chat", model="other", status="404") == 5
+    failed = {"deployment": "up/http-500", "outcome": "UpstreamRefused"}
+    assert watched.metric("vibes_upstream_attempts_total", **failed) == 1
+
+
+def test_metrics_are_not_public(watched: Watched) -> None:
+    answer = httpx.get(watched.world.router.url.removesuffix("/v1") + "/metrics")
+    assert answer.status_code == 404
+
+
+def test_a_call_is_one_trace_that_continues_the_clients(watched: Watched) -> None:
+    trace_id, parent_id = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
+    headers = {"traceparent": f"00-{trace_id}-{parent_id}-01", "x-request-id": "traced"}
+    body = {"model": "plain", "messages": [{"role": "user", "content": "hello"}]}
+    with watched.world.user().http() as client:
+        assert client.post("/chat/completions", json=body, headers=headers).status_code == 200
+    server, client_span = watched.receiver.of("traced")
+    assert server.trace_id.hex() == trace_id
+    assert server.parent_span_id.hex() == parent_id
+    assert client_span.parent_span_id == server.span_id
+    told = next(one for one in reversed(watched.world.upstream.headers) if "traceparent" in one)
+    assert told["traceparent"] == f"00-{trace_id}-{server.span_id.hex()}-01"
+    assert (server.name, server.kind, client_span.kind) == ("chat plain", 2, 3)
+    found = attributes(client_span)
+    upstream = httpx.URL(watched.world.upstream.url)
+    expected = {
+        "gen_ai.operation.name": "chat",
+        "gen_ai.provider.name": "up",
+        "gen_ai.request.model": "plain",
+        "gen_ai.usage.input_tokens": PROMPT_TOKENS,
+        "gen_ai.usage.output_tokens": len(WORDS),
+        "server.address": upstream.host,
+        "server.port": upstream.port,
+    }
+    assert expected.items() <= found.items()
+    assert server.start_time_unix_nano <= client_span.start_time_unix_nano <= client_span.end_time_unix_nano
+    assert client_span.end_time_unix_nano <= server.end_time_unix_nano
+
+
+def test_a_failure_is_traced_by_its_kind(watched: Watched) -> None:
+    assert asked(watched, "http-500", "traced-failure").status_code == 502
+    server, client_span = watched.receiver.of("traced-failure")
+    assert attributes(server)["error.type"] == "upstream_failed"
+    assert attributes(client_span)["error.type"] == "UpstreamRefused"
+    assert (server.status.code, client_span.status.code) == (2, 2)
+    assert "gen_ai.usage.input_tokens" not in attributes(client_span)
+
+
+def test_a_call_is_one_line_of_json(watched: Watched) -> None:
+    assert asked(watched, "plain", "logged").status_code == 200
+    log = read_when(watched.world.router.log, '"request_id":"logged"')
+    lines = [json.loads(line) for line in log.splitlines() if line.startswith("{")]
+    (line,) = [one for one in lines if one.get("request_id") == "logged"]
+    expected = {
+        "message": "call",
+        "surface": "chat",
+        "model": "plain",
+        "deployment": "up/plain",
+        "prompt_tokens": PROMPT_TOKENS,
+        "completion_tokens": len(WORDS),
+        "charge_base": CHARGE_BASE,
+        "status": 200,
+        "outcome": "ok",
+    }
+    assert expected.items() <= line.items()
+    assert {"at", "account", "key", "call", "ms"} <= line.keys()
+
+
+def secret(place: str) -> str:
+    return f"marked-secret-{place}"
+
+
+def test_no_secret_gets_into_logs_traces_metrics_or_the_ledger(watched: Watched) -> None:
+    """Marks what a client or a provider says, everywhere that it can, and looks for the mark."""
+    world = watched.world
+    user = world.user()
+    headers = {
+        "x-secret": secret("header"),
+        "cookie": secret("cookie"),
+        "user-agent": secret("agent"),
+        "tracestate": "a=" + secret("state"),
+        "idempotency-key": secret("idempotency"),
+    }
+    messages = [{"role": "user", "content": secret("prompt")}]
+    odd: list[Any] = [
+        {"model": secret("model"), "messages": messages},
+        {"model": "plain", "messages": secret("messages")},
+        {"model": "plain", "messages": messages, secret("field"): 1, "n": secret("n")},
+        {"model": "plain", "messages": messages, "max_tokens": secret("cap")},
+    ]
+    models = ("plain", "http-400", "http-401", "http-404", "http-500", "not-json", "breaks", "error-event")
+    odd += [
+        {"model": m, "messages": messages, "user": secret("user"), "stream": s}
+        for m in models
+        for s in (0, 1)
+    ]
+    url = world.router.url
+    with user.http() as client:
+        for number, body in enumerate(odd):
+            key = {"idempotency-key": f"{secret('idempotency')}-{number}"}
+            client.post("/chat/completions", json=body, headers=headers | key)
+        client.post("/chat/completions", content=b'{"' + secret("broken").encode(), headers=headers)
+        client.get(f"/models/{secret('path')}?key={secret('query')}", headers=headers)
+        client.get(f"/receipts/{secret('receipt')}", headers=headers)
+        client.post("/account/ceiling", json={secret("ceiling"): secret("ceiling")}, headers=headers)
+        client.request("SECRET", "/account", headers=headers)
+    httpx.get(url + "/account", headers={"authorization": "Bearer " + secret("key")})
+    httpx.get(
+        world.router.admin_url + "/admin/v1/audit", headers={"authorization": "Bearer " + secret("admin")}
+    )
+    httpx.get(f"{world.router.admin_url}/{secret('path')}")
+    with socket.create_connection(("127.0.0.1", world.router.port)) as connection:
+        connection.sendall(f"NONSENSE {secret('line')}\x00\r\n\r\n".encode())
+        connection.recv(1000)
+    assert asked(watched, "plain", "the-last").status_code == 200
+    log = read_when(world.router.log, '"request_id":"the-last"')
+    watched.receiver.of("the-last")
+    written = [log.encode(), *watched.receiver.raw]
+    written.append(httpx.get(world.router.admin_url + "/metrics").content)
+    with user.ledger.engine.connect() as connection:
+        for column in ("reason", "id", "origin_key"):
+            rows = connection.exec_driver_sql(f"SELECT {column} FROM entry").all()
+            written.append(repr(rows).encode())
+    everything = b"\n".join(written)
+    assert b"the-last" in everything
+    for words in (
+        "marked-secret",
+        user.api_key,
+        "sk-operator-secret",
+        "stack trace",
+        "GPU on fire",
+        WORDS[0] + " " + WORDS[1],
+    ):
+        assert words.encode() not in everything, words
+    assert "Traceback" not in log
