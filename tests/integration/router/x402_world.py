@@ -153,6 +153,6 @@ def make_shop(folder: Path, upstream: Upstream, stack: Stack, **options: Any) ->
         "asset": stack.token.address,
         "settle_timeout_s": 10,
     }
-    world = make_world(folder, upstream, {"x402": block | options})
+    world = make_world(folder, upstream, more={"x402": block | options})
     world.open_user(account_idx, deposit_base=10**12, ceiling_base=10**15)
     return Shop(world, stack, account_idx, pay_to, facilitator)
