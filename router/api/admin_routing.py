@@ -1,29 +1,74 @@
-"""The operator's view of the deployments."""
+"""The operator's view of the deployments, and what can be done to one: drain, undrain, reset it.
+
+A drain lasts until it is undone or the process ends; with several workers each is told by itself.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Request
+from pydantic import BaseModel, ConfigDict, Field
 
-from router.api.admin_access import Operator, state_of
+from mini_llm.errors import UnknownModel
+from mini_llm.routing.plan import Candidate
+from router.api.admin_access import Operator, act, state_of
+from router.ledger import audit
 
 routes = APIRouter(prefix="/admin/v1")
 
 
-@routes.get("/deployments", summary="List deployments")
+class Named(BaseModel):
+    """A deployment by its id, as the list shows it."""
+
+    model_config = ConfigDict(extra="forbid")
+    id: Annotated[str, Field(min_length=1, max_length=500)]
+
+
+@routes.get("/deployments", summary="List deployments and how they do")
 async def deployments(request: Request, _: Operator) -> dict[str, Any]:
-    """All that is on offer, found on this machine or configured."""
-    offered = await state_of(request).catalog.deployments()
+    """All that is on offer, configured or found on this machine."""
+    catalog = state_of(request).catalog
+    await catalog.deployments()  # looks for local servers
+    return {"deployments": [_shown(one) for one in catalog.table.candidates.values()]}
+
+
+@routes.post("/deployments/{action}", summary="Drain, undrain or reset a deployment")
+async def operate(
+    request: Request, operator: Operator, action: Literal["drain", "undrain", "reset"], named: Named
+) -> dict[str, Any]:
+    """drain: it gets no new calls; undrain: it does again; reset: its failures and pauses are forgotten."""
+    state = state_of(request)
+    candidates = state.catalog.table.candidates
+    candidate = candidates.get(named.id)
+    if candidate is None:
+        raise UnknownModel(named.id, tuple(sorted(candidates)))
+    health, before = candidate.health, _state(candidate)
+    change = {"breaker": "closed"} if action == "reset" else {"drained": action == "drain"}
+    after = before | change
+    what = act(operator, f"deployment.{action}", f"deployment:{named.id}")
+    await state.ledger.submit(lambda connection: audit.record(connection, what, before, after))
+    if action == "reset":
+        health.reset()
+    else:
+        health.drained = action == "drain"
+    return _shown(candidate)
+
+
+def _shown(candidate: Candidate) -> dict[str, Any]:
+    deployment, health = candidate.deployment, candidate.health
     return {
-        "deployments": [
-            {
-                "id": one.id,
-                "model": one.model,
-                "provider": one.provider,
-                "upstream_model": one.upstream_model,
-                "partner": one.partner_id,
-            }
-            for one in offered
-        ]
+        "id": deployment.id,
+        "model": deployment.model,
+        "provider": deployment.provider,
+        "upstream_model": deployment.upstream_model,
+        "partner": deployment.partner_id,
+        **_state(candidate),
+        "in_flight": health.in_flight,
+        "calls": health.calls,
+        "failures": health.failures,
     }
+
+
+def _state(candidate: Candidate) -> dict[str, Any]:
+    return {"breaker": candidate.health.breaker.state.value, "drained": candidate.health.drained}

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
-from starlette.datastructures import State
+from starlette.datastructures import State as AppState
 
+from mini_llm.routing.breaker import State
 from mini_llm.routing.catalog import Catalog
 from router.api.health import Readiness
 from router.ledger.writer import Ledger
 from router.observe.gauges import Gauges
 from router.observe.observer import Observer
+
+BREAKERS: Final = {State.CLOSED: 0, State.HALF_OPEN: 1, State.OPEN: 2}
+"""A breaker's state as a number."""
 
 
 @dataclass(frozen=True)
@@ -22,7 +27,7 @@ class AdminState:
         observer: has the counters.
     """
 
-    opened: State
+    opened: AppState
     observer: Observer
 
     @property
@@ -41,4 +46,7 @@ class AdminState:
         """What is read at this moment."""
         readiness: Readiness = self.opened.readiness
         problem = await readiness.problem()
-        return Gauges(ready=problem is None, queue_depth=self.ledger.waiting)
+        breakers = {
+            name: BREAKERS[one.health.breaker.state] for name, one in self.catalog.table.candidates.items()
+        }
+        return Gauges(problem is None, self.ledger.waiting, breakers)

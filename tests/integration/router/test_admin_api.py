@@ -98,6 +98,29 @@ def test_a_key_is_made_and_revoked_and_both_are_in_the_audit_log(operated: Opera
     assert made.json()["api_key"] not in log.text
 
 
+def test_a_deployment_is_drained_and_comes_back(operated: Operated) -> None:
+    user = operated.world.user()
+    body = {"model": "renamed", "messages": [{"role": "user", "content": "x"}]}
+    with operated.http() as admin, user.http() as client:
+        (mine,) = [
+            one for one in admin.get("/deployments").json()["deployments"] if one["model"] == "renamed"
+        ]
+        assert (mine["breaker"], mine["drained"]) == ("closed", False)
+        assert client.post("/chat/completions", json=body).status_code == 200
+        assert admin.post("/deployments/drain", json={"id": mine["id"]}).json()["drained"] is True
+        refused = client.post("/chat/completions", json=body)
+        assert refused.status_code == 503
+        assert admin.post("/deployments/undrain", json={"id": mine["id"]}).json()["drained"] is False
+        assert client.post("/chat/completions", json=body).status_code == 200
+        assert admin.post("/deployments/reset", json={"id": mine["id"]}).status_code == 200
+        assert admin.post("/deployments/drain", json={"id": "no/such"}).status_code == 404
+        assert admin.post("/deployments/explode", json={"id": mine["id"]}).status_code == 400
+        acts = admin.get("/audit", params={"limit": 3}).json()["acts"]
+    assert [one["action"] for one in acts] == ["deployment.reset", "deployment.undrain", "deployment.drain"]
+    assert acts[-1]["after"] == {"breaker": "closed", "drained": True}
+    assert user.view().reserved_base == 0
+
+
 def test_what_fails_leaves_no_trace_of_having_been_done(operated: Operated) -> None:
     with operated.http() as admin:
         before = admin.get("/audit").json()["acts"]

@@ -86,7 +86,8 @@ def test_labels_come_from_the_configuration_only(watched: Watched) -> None:
     assert "made-up" not in text
     assert watched.metric("vibes_requests_total", surface="chat", model="other", status="404") == 5
     failed = {"deployment": "up/http-500", "outcome": "UpstreamRefused"}
-    assert watched.metric("vibes_upstream_attempts_total", **failed) == 1
+    assert watched.metric("vibes_upstream_attempts_total", **failed) >= 1
+    assert watched.metric("vibes_breaker_state", deployment="up/plain") == 0
 
 
 def test_metrics_are_not_public(watched: Watched) -> None:
@@ -125,7 +126,7 @@ def test_a_call_is_one_trace_that_continues_the_clients(watched: Watched) -> Non
 
 def test_a_failure_is_traced_by_its_kind(watched: Watched) -> None:
     assert asked(watched, "http-500", "traced-failure").status_code == 502
-    server, client_span = watched.receiver.of("traced-failure")
+    server, client_span, *_ = watched.receiver.of("traced-failure")  # it is tried again
     assert attributes(server)["error.type"] == "upstream_failed"
     assert attributes(client_span)["error.type"] == "UpstreamRefused"
     assert (server.status.code, client_span.status.code) == (2, 2)
