@@ -17,6 +17,7 @@ from router.commands.db import db
 from router.commands.keys import keys
 from router.commands.ledger import read_ledger, told
 from router.commands.vault import vault
+from router.commands.x402 import x402
 from router.config import Settings, load_settings
 from router.drain import Drain
 from router.ledger import read
@@ -156,6 +157,7 @@ def admin_key(name: str) -> None:
 main.add_command(keys)
 main.add_command(db)
 main.add_command(vault)
+main.add_command(x402)
 
 
 @main.group()

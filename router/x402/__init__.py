@@ -3,6 +3,7 @@
     wire.py      the three headers
     eip3009.py   the authorisation that pays: digest, call data, events, reasons of refusal
     node.py      JSON-RPC to the chain
+    gas.py       what a chain tx offers
     verifier.py  is this payment good for that call
     settler.py   transactions of the facilitator's wallet, from signing to the receipt
     till.py      what the gateway asks: take a payment, reserve, settle

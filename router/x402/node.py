@@ -10,7 +10,7 @@ from typing import Any, Final
 import httpx
 
 TIMEOUT_S: Final = 10.0
-_LEAST_TIP_WEI: Final = 10**9
+_USUAL_TIP_WEI: Final = 10**9
 
 
 class NodeError(Exception):
@@ -34,16 +34,16 @@ class NodeRefused(NodeError):
 
 
 @dataclass(frozen=True)
-class Fees:
-    """What a chain tx offers for gas, wei.
+class Market:
+    """What the chain asks for gas, wei.
 
     Args:
-        max_fee_wei: most for one gas, or the gas price of a legacy tx.
-        tip_wei: the part for the block's producer, None for a legacy tx.
+        base_fee_wei: of the newest block, None on a chain of legacy transactions.
+        tip_wei: what the node suggests on top of it, or as the whole price of a legacy tx.
     """
 
-    max_fee_wei: int
-    tip_wei: int | None
+    base_fee_wei: int | None
+    tip_wei: int
 
 
 class Node:
@@ -88,15 +88,15 @@ class Node:
         except (TypeError, ValueError):
             raise NodeUnavailable(method, "not a quantity") from None
 
-    async def fees(self) -> Fees:
-        """What the next blocks ask for: room for six full blocks in a row, or the node's legacy price."""
+    async def market(self) -> Market:
+        """The present price of gas."""
         block = await self.call("eth_getBlockByNumber", "latest", False)
         if not isinstance(block, Mapping):
             raise NodeUnavailable("eth_getBlockByNumber", "no block")
         if block.get("baseFeePerGas") is None:
-            return Fees(await self.number("eth_gasPrice"), None)
+            return Market(None, await self.number("eth_gasPrice"))
         try:
             tip_wei = await self.number("eth_maxPriorityFeePerGas")
         except NodeRefused:  # not all nodes have the method
-            tip_wei = _LEAST_TIP_WEI
-        return Fees(2 * int(block["baseFeePerGas"], 16) + tip_wei, tip_wei)
+            tip_wei = _USUAL_TIP_WEI
+        return Market(int(block["baseFeePerGas"], 16), tip_wei)

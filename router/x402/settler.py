@@ -23,7 +23,8 @@ from router.ledger.payment_table import PaymentState
 from router.ledger.payments import PaymentView, SignedTx
 from router.ledger.writer import Ledger
 from router.x402.eip3009 import Token, moved, used_topics
-from router.x402.node import Fees, Node, NodeError, NodeRefused
+from router.x402.gas import Fees, FeesTooHigh, offer
+from router.x402.node import Node, NodeError, NodeRefused
 
 STUCK_S: Final = 45
 """A tx that was not mined for this long is replaced by one that offers more."""
@@ -31,17 +32,7 @@ KEEP_S: Final = 5.0
 """How often a worker looks after payments that nobody waits for."""
 KEEP_LIMIT: Final = 100
 WEI_PER_GWEI: Final = 10**9
-_RAISE_PERCENT: Final = 113
-"""A replacement offers at least this much of the old offer; public pools refuse less than 110 to 112.5."""
 _LOG: Final = logging.getLogger(__name__)
-
-
-class FeesTooHigh(Exception):
-    """The chain asks for more than the operator pays."""
-
-    def __init__(self, asked_wei: int, limit_wei: int) -> None:
-        super().__init__(f"gas costs {asked_wei} wei, the limit is {limit_wei}")
-        self.asked_wei, self.limit_wei = asked_wei, limit_wei
 
 
 @dataclass(frozen=True)
@@ -192,15 +183,10 @@ class Settler:
             _LOG.warning("payment %s not broadcast: %s", payment.id, error)
 
     async def _fees(self, replaced: PaymentView | None = None) -> Fees:
-        fees = await self._node.fees()
-        if replaced is not None:
-            fees = Fees(
-                max(fees.max_fee_wei, _raised(replaced.max_fee_wei)),
-                None if fees.tip_wei is None else max(fees.tip_wei, _raised(replaced.tip_wei)),
-            )
-        if fees.max_fee_wei > self._terms.max_fee_wei:
-            raise FeesTooHigh(fees.max_fee_wei, self._terms.max_fee_wei)
-        return fees
+        market, limit_wei = await self._node.market(), self._terms.max_fee_wei
+        if replaced is None or replaced.max_fee_wei is None:
+            return offer(market, limit_wei)
+        return offer(market, limit_wei, Fees(replaced.max_fee_wei, replaced.tip_wei))
 
     def _sign(self, payment: PaymentView, fees: Fees, nonce: int) -> SignedTx:
         fields: dict[str, Any] = {
@@ -231,7 +217,3 @@ class Settler:
 
     async def _spent_nonces(self) -> int:
         return await self._node.number("eth_getTransactionCount", self.address, "latest")
-
-
-def _raised(fee_wei: int | None) -> int:
-    return -(-(fee_wei or 0) * _RAISE_PERCENT // 100)

@@ -40,8 +40,9 @@ from router.x402.errors import (
     PaymentRequired,
     PaymentsUnavailable,
 )
+from router.x402.gas import FeesTooHigh
 from router.x402.node import Node, NodeError
-from router.x402.settler import WEI_PER_GWEI, FeesTooHigh, Settler, Terms
+from router.x402.settler import WEI_PER_GWEI, Settler, Terms
 from router.x402.verifier import Verifier, refusal
 from router.x402.wire import Offer, Payment
 

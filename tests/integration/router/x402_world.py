@@ -5,8 +5,10 @@ from __future__ import annotations
 import base64
 import json
 import secrets
+import threading
 import time
 from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +78,13 @@ class Shop:
             self.stack.send(self.stack.owner, self.stack.token.functions.mint(account.address, tokens_base))
         return account
 
+    def wallet_unmined(self) -> LocalAccount:
+        """The same while no blocks come by themselves; leaves one that has them."""
+        self.stack.anvil.rpc("evm_setAutomine", True)
+        wallet = self.wallet()
+        self.stack.anvil.rpc("evm_setAutomine", False)
+        return wallet
+
     def tokens(self, address: str) -> int:
         return int(self.stack.token.functions.balanceOf(address).call())
 
@@ -136,6 +145,48 @@ class Shop:
         """The wallet's transfers on chain."""
         events = self.stack.token.events.Transfer
         return list(events.get_logs(from_block=0, argument_filters={"from": wallet.address}))
+
+
+class Gate:
+    """A real proxy before the node that lets nothing of one method through while it is shut."""
+
+    def __init__(self, url: str) -> None:
+        self.shut: str | None = None
+        self.reached = threading.Event()
+        gate = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["content-length"]))
+                if json.loads(body)["method"] == gate.shut:
+                    gate.reached.set()
+                    return  # the connection ends without an answer
+                answer = httpx.post(url, content=body, headers={"content-type": "application/json"})
+                self.send_response(answer.status_code)
+                self.send_header("content-type", "application/json")
+                self.send_header("content-length", str(len(answer.content)))
+                self.end_headers()
+                self.wfile.write(answer.content)
+
+            def log_message(self, *_: object) -> None:
+                """Silence."""
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
+        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
+        self._thread.start()
+
+    def shut_for(self, method: str) -> None:
+        self.reached.clear()
+        self.shut = method
+
+    def open(self) -> None:
+        self.shut = None
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
 
 
 def make_shop(folder: Path, upstream: Upstream, stack: Stack, **options: Any) -> Shop:
