@@ -28,9 +28,18 @@ CLOCK_SKEW_S: Final = 60
 
 _TEXT: Final = r"[A-Za-z0-9\-._~:/?#\[\]@!$&'()*+,;= ]"
 _TIME: Final = r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:[Zz]|[+-]\d\d:\d\d)"
-_URI: Final = r"[A-Za-z][A-Za-z0-9+.\-]*:[A-Za-z0-9\-._~:/?#\[\]@!$&'()*+,;=%]*"
+_ESCAPED: Final = r"%[0-9A-Fa-f]{2}"
+_CHAR: Final = rf"(?:[A-Za-z0-9\-._~!$&'()*+,;=:@]|{_ESCAPED})"
+_AUTHORITY: Final = (
+    rf"(?:(?:[A-Za-z0-9\-._~!$&'()*+,;=:]|{_ESCAPED})*@)?"
+    rf"(?:\[[0-9A-Fa-f:.]{{2,45}}\]|(?:[A-Za-z0-9\-._~!$&'()*+,;=]|{_ESCAPED})*)(?::[0-9]*)?"
+)
+_URI: Final = (
+    rf"[A-Za-z][A-Za-z0-9+.\-]*:(?://{_AUTHORITY}(?:/{_CHAR}*)*|/?(?:{_CHAR}+(?:/{_CHAR}*)*)?)"
+    rf"(?:\?(?:{_CHAR}|[/?])*)?(?:#(?:{_CHAR}|[/?])*)?"
+)
 _MESSAGE: Final = re.compile(
-    r"(?:(?P<scheme>[A-Za-z][A-Za-z0-9+.\-]*)://)?(?P<domain>[A-Za-z0-9\-._~:\[\]@!$&'()*+,;=%]+)"
+    rf"(?:(?P<scheme>[A-Za-z][A-Za-z0-9+.\-]*)://)?(?P<domain>{_AUTHORITY})"
     r" wants you to sign in with your Ethereum account:\n"
     rf"(?P<address>0x[0-9A-Fa-f]{{40}})\n\n(?:(?P<statement>{_TEXT}*)\n)?\n"
     rf"URI: (?P<uri>{_URI})\n"
@@ -40,7 +49,7 @@ _MESSAGE: Final = re.compile(
     rf"Issued At: (?P<issued_at>{_TIME})"
     rf"(?:\nExpiration Time: (?P<expires_at>{_TIME}))?"
     rf"(?:\nNot Before: (?P<not_before>{_TIME}))?"
-    r"(?:\nRequest ID: (?P<request_id>[A-Za-z0-9\-._~!$&'()*+,;=:@%]*))?"
+    rf"(?:\nRequest ID: (?P<request_id>{_CHAR}*))?"
     rf"(?:\nResources:(?P<resources>(?:\n- {_URI})*))?",
     re.ASCII,
 )

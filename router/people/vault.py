@@ -86,7 +86,7 @@ class FileKeys(KeyWrapper):
             raise Unsealable(master_id)
         try:
             return _decrypt(self._keys[master_id], wrapped, context)
-        except InvalidTag:
+        except (InvalidTag, ValueError):
             raise Unsealable(master_id) from None
 
 

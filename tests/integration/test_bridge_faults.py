@@ -52,7 +52,7 @@ def alice(stack: Stack) -> Wallet:
 def change_event(operator: Operator, name: str, column: str, value: object) -> None:
     """Overwrites a stored event behind the bridge's back."""
     with sqlite3.connect(operator.folder / "bridge.db") as database:
-        changed = database.execute(f"UPDATE event SET {column} = ? WHERE name = ?", (value, name))  # noqa: S608
+        changed = database.execute(f"UPDATE event SET {column} = ? WHERE name = ?", (value, name))
         assert changed.rowcount
     database.close()
 

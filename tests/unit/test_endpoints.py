@@ -1,0 +1,96 @@
+"""Which endpoints of users a hosted router connects to."""
+
+from __future__ import annotations
+
+import socket
+
+import pytest
+from aiohttp.abc import AbstractResolver, ResolveResult
+
+from mini_llm.transport import Timeouts, TransportFailure
+from router.people.endpoints import PrivateAddress, PublicResolver, check_endpoint, is_public
+from router.people.errors import EndpointRefused
+from router.transport import AiohttpTransport
+
+PRIVATE = (
+    *("127.0.0.1", "127.8.8.8", "10.0.0.1", "172.16.0.1", "192.168.1.1", "169.254.169.254", "0.0.0.0"),  # noqa: S104
+    *("100.64.0.1", "192.0.2.1", "198.18.0.1", "224.0.0.1", "240.0.0.1", "255.255.255.255"),
+    *("::1", "::", "fe80::1", "fe80::1%eth0", "fc00::1", "fd12::1", "ff02::1", "fec0::1", "2001:db8::1"),
+    *("::ffff:127.0.0.1", "::ffff:8.8.8.8", "2002:7f00:1::", "64:ff9b::7f00:1", "2001::1", "nonsense"),
+)
+PUBLIC = ("8.8.8.8", "1.1.1.1", "93.184.216.34", "2606:4700:4700::1111", "2a00:1450:4001::1")
+
+
+@pytest.mark.parametrize("address", PRIVATE)
+def test_special_addresses_are_not_public(address: str) -> None:
+    assert not is_public(address)
+
+
+@pytest.mark.parametrize("address", PUBLIC)
+def test_ordinary_addresses_are_public(address: str) -> None:
+    assert is_public(address)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("http://api.example.com/v1", "ftp://api.example.com", "https://", "https:///v1", "", "nonsense"),
+        *("https://user:pw@api.example.com/v1", "https://user@api.example.com", "https://a.test/v1?x=1"),
+        *("https://a.test/v1#x", "https://127.0.0.1/v1", "https://[::1]/v1", "https://[fe80::1%25eth0]/v1"),
+        *("https://169.254.169.254/latest", "https://a.test:99999/", "https://[::1", "https://a.test/\n"),
+        "https://a.test/" + "x" * 500,
+    ],
+)
+def test_a_hosted_router_refuses(url: str) -> None:
+    with pytest.raises(EndpointRefused):
+        check_endpoint(url, private=False)
+
+
+def test_what_is_allowed() -> None:
+    assert check_endpoint("https://api.example.com/v1/", private=False) == "https://api.example.com/v1"
+    assert check_endpoint("https://8.8.8.8:8443/v1", private=False) == "https://8.8.8.8:8443/v1"
+    assert check_endpoint("http://127.0.0.1:8000/v1", private=True) == "http://127.0.0.1:8000/v1"
+
+
+class Rebinding(AbstractResolver):
+    """Answers with the next list of addresses each time."""
+
+    def __init__(self, *answers: list[str]) -> None:
+        self.answers, self.asked = list(answers), 0
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        self.asked += 1
+        return [
+            ResolveResult(hostname=host, host=one, port=port, family=family, proto=0, flags=0)
+            for one in self.answers.pop(0)
+        ]
+
+    async def close(self) -> None:
+        pass
+
+
+async def test_a_name_is_judged_by_all_that_it_resolves_to() -> None:
+    for bad in (["127.0.0.1"], ["8.8.8.8", "10.0.0.1"], []):
+        with pytest.raises(PrivateAddress):
+            await PublicResolver(Rebinding(bad)).resolve("rebinding.test", 443)
+    found = await PublicResolver(Rebinding(["8.8.8.8"])).resolve("fine.test", 443)
+    assert [entry["host"] for entry in found] == ["8.8.8.8"]
+
+
+async def test_the_connection_uses_what_was_checked_and_asks_no_second_time() -> None:
+    """A server listens on loopback; its name first resolves to a public address, then to loopback."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(0.2)
+        port = listener.getsockname()[1]
+        rebinding = Rebinding(["127.0.0.1"], ["127.0.0.1"])
+        transport = AiohttpTransport(PublicResolver(rebinding))
+        try:
+            with pytest.raises(TransportFailure):
+                await transport.send("POST", f"http://rebinding.test:{port}/v1", {}, b"{}", Timeouts())
+        finally:
+            await transport.aclose()
+        assert rebinding.asked == 1
+        with pytest.raises(TimeoutError):
+            listener.accept()
