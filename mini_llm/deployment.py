@@ -33,6 +33,7 @@ class Deployment:
         promotional: promotional credit may pay for it.
         weight: its part of its group's calls, in proportion to the others'; 0 is asked after all of them.
         timeouts: of its calls, None for its provider's.
+        own_key: the call is on the user's own provider key, which the operator gets no bill for.
     """
 
     id: str
@@ -47,6 +48,7 @@ class Deployment:
     promotional: bool = False
     weight: int = 1
     timeouts: Timeouts | None = None
+    own_key: bool = False
 
     def output_cap(self, asked: int | None) -> int | None:
         """Most completion tokens of one choice when a request asks for ``asked`` (None: for no limit)."""

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import Decimal
 
-from mini_llm.wallet.limits import BASE_PER_VIBES
+from mini_llm.wallet.limits import BASE_PER_VIBES, BPS
 
 TOKENS_PER_PRICE = 10**6
 """Prices are quoted per this many tokens."""
@@ -147,6 +148,37 @@ class Price:
         parts = (self.reasoning_base_per_mtok, self.audio_completion_base_per_mtok)
         return max(self.completion_base_per_mtok, *(price or 0 for price in parts))
 
+    def scaled(self, bps: int) -> Price:
+        """The price times ``bps`` / 10000, each part rounded up to a base unit."""
+        if bps == BPS:
+            return self
+        scaled = {}
+        for name in self.__slots__:
+            price_base_per_mtok = getattr(self, name)
+            if price_base_per_mtok is not None:
+                scaled[name] = -(-price_base_per_mtok * bps // BPS)
+        return Price(**scaled)
+
+    def dearest(self, usage: Usage) -> tuple[int, int]:
+        """Prices of the dearest kinds of token read and written that a usage has: what a receipt names.
+
+        A receipt has one price for tokens read and one for tokens written, and its charge is never more than
+        those make of it, whatever parts the tokens had.
+        """
+        read = (
+            (usage.cached_tokens, self.cached_base_per_mtok),
+            (usage.cache_write_tokens, self.cache_write_base_per_mtok),
+            (usage.audio_prompt_tokens, self.audio_prompt_base_per_mtok),
+        )
+        written = (
+            (usage.reasoning_tokens, self.reasoning_base_per_mtok),
+            (usage.audio_completion_tokens, self.audio_completion_base_per_mtok),
+        )
+        return (
+            _dearest(usage.prompt_tokens, self.prompt_base_per_mtok, read),
+            _dearest(usage.completion_tokens, self.completion_base_per_mtok, written),
+        )
+
     def cost_base(self, usage: Usage) -> int:
         """The charge for a usage: rounded up, once, over the whole call."""
         exact = (
@@ -167,6 +199,14 @@ class Price:
             if tokens and price_base_per_mtok is not None:
                 exact += tokens * (price_base_per_mtok - total_base_per_mtok)
         return -(-exact // TOKENS_PER_PRICE)
+
+
+def _dearest(tokens: int, plain_base_per_mtok: int, parts: Iterable[tuple[int, int | None]]) -> int:
+    priced = [(count, price) for count, price in parts if count and price is not None]
+    dearest = [price for _, price in priced]
+    if tokens > sum(count for count, _ in priced) or not priced:
+        dearest.append(plain_base_per_mtok)
+    return max(dearest)
 
 
 def base_per_mtok(usd_per_mtok: str, vibes_per_usd: int) -> int:

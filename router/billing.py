@@ -9,28 +9,30 @@ import secrets
 import time
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from eth_hash.auto import keccak
 
-from mini_llm.deployment import Deployment
+from mini_llm.deployment import HOUSE_PARTNER, Deployment
 from mini_llm.price import Usage
 from mini_llm.routing.plan import Attempt
-from mini_llm.wallet.limits import MAX_AMOUNT_BASE
+from mini_llm.wallet.limits import BPS, MAX_AMOUNT_BASE
 from router.auth import Principal
 from router.config import Settings
+from router.config_money import Policy
 from router.errors import BadIdempotencyKey
 from router.ledger.charges import CallFacts, Charge, PostedCharge
-from router.ledger.errors import InsufficientFunds, LedgerError
+from router.ledger.errors import IdempotencyMismatch, InFlight, InsufficientFunds, LedgerError
 from router.ledger.group import AttemptFacts
 from router.ledger.releases import Release, Renewal, expire_lapsed
-from router.ledger.reservations import Replay, Reservation
+from router.ledger.reservations import Replay, Reservation, Reserved
 from router.ledger.shares import Terms
 from router.ledger.views import ReceiptSigner, StoredAnswer
 from router.ledger.writer import Ledger
 from router.metering import Quote
 from router.observe.record import current
+from router.offers import Offer, Offers
 from router.people.custody import Custodian
 from router.people.limits import Passage
 
@@ -47,7 +49,8 @@ class Ticket:
 
     Attributes:
         request_id: id of the ledger entry, 64 hex digits.
-        account_idx: who pays.
+        account_idx: whose call it is.
+        offer: who pays, and at what part of the retail price; nothing later changes it.
         passage: what the call holds of its key's rate limits.
         replayable: the client sent an idempotency key, so the answer is kept.
         prompt_salt: secret of this call.
@@ -56,6 +59,7 @@ class Ticket:
 
     request_id: str
     account_idx: int
+    offer: Offer
     passage: Passage
     replayable: bool
     prompt_salt: bytes
@@ -72,6 +76,8 @@ class Billing:
         self._ledger, self._settings, self._custodian = ledger, settings, custodian
         self._signer = ReceiptSigner(settings.domain, settings.receipt_key)
         self._live: set[str] = set()
+        self.drain = settings.config.hang_up
+        self.offers = Offers(ledger, settings.config)
 
     async def reserve(
         self,
@@ -82,7 +88,9 @@ class Billing:
         body: bytes,
         quote: Quote,
     ) -> Ticket | Replay:
-        """Reserves the quote, or finds the answer that was given to the same idempotency key before.
+        """Reserves what the call can cost, or finds the answer given to the same idempotency key before.
+
+        Promotional credit is asked first, then the account at its tier's price.
 
         Raises:
             BadIdempotencyKey: the key is no key.
@@ -92,12 +100,12 @@ class Billing:
             0 < len(client_key) <= MAX_CLIENT_KEY and client_key.isascii() and client_key.isprintable()
         ):
             raise BadIdempotencyKey(MAX_CLIENT_KEY)
-        reservation = Reservation(
+        own = Reservation(
             account_idx=principal.account_idx,
             endpoint=endpoint,
             client_key=client_key,
             body_hash=hashlib.sha256(body).digest(),
-            quote_base=quote.quote_base,
+            quote_base=0,
             lease_s=self._settings.lease_s,
             now_s=int(time.time()),
             budgets=principal.budgets,
@@ -105,12 +113,7 @@ class Billing:
             user_idx=principal.user_idx,
         )
         began_ns = time.perf_counter_ns()
-        try:
-            held = await self._ledger.reserve(reservation)
-        except InsufficientFunds:  # the ceiling may be what is missing, and ours to sign
-            if not await self._custodian.make_room(principal.account_idx, quote.quote_base):
-                raise
-            held = await self._ledger.reserve(reservation)
+        offer, held = await self._take_offer(own, quote)
         wait_ns = time.perf_counter_ns() - began_ns
         current().reserved(principal.account_idx, principal.key_id, held.entry_id, wait_ns)
         if isinstance(held, Replay):
@@ -120,11 +123,37 @@ class Billing:
         return Ticket(
             request_id=held.entry_id,
             account_idx=principal.account_idx,
+            offer=offer,
             passage=passage,
             replayable=client_key is not None,
             prompt_salt=salt,
             prompt_hash=keccak(salt + body),
         )
+
+    async def _take_offer(self, own: Reservation, quote: Quote) -> tuple[Offer, Reserved | Replay]:
+        """Reserves at the first offer that holds; the last one says why not."""
+        *better, last = self.offers.of(own.account_idx, quote.deployments)
+        for offer in better:
+            try:
+                return offer, await self._hold(own, offer, quote.at(offer.rate_bps))
+            except (InFlight, IdempotencyMismatch):  # the client's key is taken, whoever pays
+                raise
+            except LedgerError:
+                continue
+        return last, await self._hold(own, last, quote.at(last.rate_bps))
+
+    async def _hold(self, own: Reservation, offer: Offer, quote_base: int) -> Reserved | Replay:
+        """Reserves at an offer. The ceiling may be what is missing, and ours to sign: then it is raised."""
+        asked = replace(own, quote_base=quote_base, budgets=(*own.budgets, *offer.budgets))
+        if offer.promotional:
+            idx = own.account_idx
+            asked = replace(asked, account_idx=offer.payer_idx, user_idx=idx, origin_idx=idx)
+        try:
+            return await self._ledger.reserve(asked)
+        except InsufficientFunds:
+            if not await self._custodian.make_room(asked.account_idx, quote_base):
+                raise
+            return await self._ledger.reserve(asked)
 
     async def charge(
         self,
@@ -137,10 +166,12 @@ class Billing:
     ) -> PostedCharge:
         """Charges the usage, at most what was reserved, and signs the receipt.
 
-        deployment: who served the call; its price now is the price of the call.
+        deployment: who served the call, as it was when the call was planned.
         attempts: who failed before; they cost the user nothing.
         """
-        config = self._settings.config
+        config, policy = self._settings.config, self._settings.config.policy
+        price = deployment.price.scaled(ticket.offer.rate_bps)
+        prompt_price_base, completion_price_base = price.dearest(usage)
         facts = CallFacts(
             provider=deployment.provider,
             deployment=deployment.id,
@@ -148,10 +179,10 @@ class Billing:
             prompt_tokens=usage.prompt_tokens,
             completion_tokens=usage.completion_tokens,
             estimated=usage.estimated,
-            prompt_price_base_per_mtok=deployment.price.prompt_base_per_mtok,
-            completion_price_base_per_mtok=deployment.price.completion_base_per_mtok,
+            prompt_price_base_per_mtok=prompt_price_base,
+            completion_price_base_per_mtok=completion_price_base,
             vibes_per_usd=config.vibes_per_usd,
-            actual_base=min(deployment.price.cost_base(usage), MAX_AMOUNT_BASE),
+            actual_base=min(price.cost_base(usage), MAX_AMOUNT_BASE),
             time_s=int(time.time()),
             prompt_salt=ticket.prompt_salt,
             prompt_hash=ticket.prompt_hash,
@@ -160,15 +191,17 @@ class Billing:
             audio_prompt_tokens=usage.audio_prompt_tokens,
             reasoning_tokens=usage.reasoning_tokens,
             audio_completion_tokens=usage.audio_completion_tokens,
-            attempts=_facts(attempts),
+            wholesale_base=_wholesale_base(deployment, usage, policy),
+            attempts=_facts(attempts, policy),
             answer=StoredAnswer(200, content_type, answer) if ticket.replayable else None,
         )
+        partner_id = HOUSE_PARTNER if ticket.offer.promotional else deployment.partner_id
         terms = Terms(
-            partner_id=deployment.partner_id,
-            partner_bps=config.partner_bps(deployment.partner_id),
-            fee_bps=config.policy.fee_bps,
-            burn_bps=config.policy.burn_bps,
-            pool_bps=config.policy.pool_bps,
+            partner_id=partner_id,
+            partner_bps=config.partner_bps(partner_id),
+            fee_bps=policy.fee_bps,
+            burn_bps=policy.burn_bps,
+            pool_bps=policy.pool_bps,
         )
         record = current()
         record.answered(deployment.id, deployment.provider, attempts)
@@ -186,7 +219,9 @@ class Billing:
         """Gives the reservation back, uncharged. Of `why` the kind is kept; the rest may quote a prompt."""
         reason = type(why).__name__
         try:
-            await self._ledger.void(Release(ticket.request_id, reason, attempts=_facts(attempts)))
+            await self._ledger.void(
+                Release(ticket.request_id, reason, attempts=_facts(attempts, self._settings.config.policy))
+            )
         finally:
             ticket.passage.leave()
             self._live.discard(ticket.request_id)
@@ -198,7 +233,8 @@ class Billing:
         await self._sweep()
         keeper = asyncio.create_task(self._keep())
         try:
-            yield
+            async with self.offers.kept():
+                yield
         finally:
             keeper.cancel()
             await asyncio.gather(keeper, return_exceptions=True)
@@ -230,6 +266,18 @@ class Billing:
             log.warning("call %s expired: its worker is gone", entry_id)
 
 
-def _facts(attempts: Iterable[Attempt]) -> tuple[AttemptFacts, ...]:
-    """The tries as the ledger keeps them."""
-    return tuple(AttemptFacts(one.deployment, one.outcome, one.ms, one.cost_base) for one in attempts)
+def _facts(attempts: Iterable[Attempt], policy: Policy) -> tuple[AttemptFacts, ...]:
+    """The tries as the ledger keeps them: what they cost retail, at what the provider bills of it."""
+    return tuple(
+        AttemptFacts(one.deployment, one.outcome, one.ms, _wholesale(one.cost_base, policy))
+        for one in attempts
+    )
+
+
+def _wholesale_base(deployment: Deployment, usage: Usage, policy: Policy) -> int:
+    """What the provider bills for a call: nothing to us for one on the user's own key."""
+    return 0 if deployment.own_key else _wholesale(deployment.price.cost_base(usage), policy)
+
+
+def _wholesale(retail_base: int, policy: Policy) -> int:
+    return min(-(-retail_base * policy.wholesale_bps // BPS), MAX_AMOUNT_BASE)

@@ -13,34 +13,16 @@ from mini_llm.config import Name, RoutingConfig, Strict
 from mini_llm.config_file import load_config
 from mini_llm.deployment import HOUSE_PARTNER, MAX_PARTNER_ID
 from mini_llm.errors import ConfigError
+from mini_llm.price import parse_usd
 from mini_llm.wallet.limits import BPS, MAX_AMOUNT_BASE, MAX_IDX
 from mini_llm.wallet.receipt import InvalidReceipt, ReceiptDomain
+from router.config_money import DEFAULT_TIERS, Bps, HangUp, Idx, Policy, Promotion, Tier
 from router.config_people import PeopleSettings, load_people
-from router.errors import LosesMoney, SplitExceedsCharge
+from router.errors import LosesMoney, SplitExceedsCharge, TiersOutOfOrder
 from router.operating import Operating, load_operating
 
 DEFAULT_MAX_BODY_BYTES: Final = 4 * 2**20
 DEFAULT_LEASE_S: Final = 60
-
-Bps = Annotated[int, Field(ge=0, le=BPS)]
-
-
-class Policy(Strict):
-    """How a charge is split, in basis points of it; what is left goes to the treasury.
-
-    Attributes:
-        fee_bps: protocol fee.
-        burn_bps: burned.
-        pool_bps: reward pool.
-        wholesale_bps: what the provider bills for a call, in basis points of its retail price.
-        byok_fee_bps: what a call with the user's own provider key costs, in basis points of the retail price.
-    """
-
-    fee_bps: Bps = 1500
-    burn_bps: Bps = 500
-    pool_bps: Bps = 1000
-    wholesale_bps: Bps = 5000
-    byok_fee_bps: Bps = 0
 
 
 class Partner(Strict):
@@ -49,6 +31,8 @@ class Partner(Strict):
     id: Annotated[int, Field(gt=HOUSE_PARTNER, le=MAX_PARTNER_ID)]
     name: Name
     bps: Bps
+    accounts: tuple[Idx, ...] = ()
+    """Its own accounts: their calls to it count for no tier."""
 
 
 Address = Annotated[str, Field(pattern=r"^0x[0-9a-fA-F]{40}$")]
@@ -94,6 +78,9 @@ class RouterConfig(RoutingConfig):
     vibes_per_usd: Annotated[int, Field(ge=1, le=10**6)] = 100
     policy: Policy = Policy()
     partners: tuple[Partner, ...] = ()
+    tiers: tuple[Tier, ...] = ()
+    promotion: Promotion | None = None
+    hang_up: HangUp = HangUp()
 
     @model_validator(mode="after")
     def _partners_are_known(self) -> Self:
@@ -106,6 +93,12 @@ class RouterConfig(RoutingConfig):
                     f"model {deployment.model!r} names partner {deployment.partner}, not in partners"
                 )
         return self
+
+    @property
+    def offered_tiers(self) -> tuple[Tier, ...]:
+        """The tiers from the dearest to the cheapest; the first is everybody's."""
+        default = tuple(tier for tier in DEFAULT_TIERS if tier.pays(self.policy))
+        return self.tiers or default or DEFAULT_TIERS[:1]  # the first may lose money too: then it is refused
 
     def partner_bps(self, partner_id: int) -> int:
         """The share of a partner, 0 for the house."""
@@ -179,11 +172,13 @@ def load_ledger_url(environ: Mapping[str, str]) -> str:
 def check_economics(config: RouterConfig) -> None:
     """Refuses a split that takes more than the charge, or leaves less of it than the provider bills.
 
-    The rule `fee + treasury + partner share >= wholesale`, at the base tier, for the house and each partner.
+    The rule `charge x (fee + treasury + partner share) >= wholesale`, for each tier with the house and each
+    partner. A tier that does not hold it needs a subsidy.
 
     Raises:
         SplitExceedsCharge: the shares sum to more than 10000 bps.
         LosesMoney: the rule does not hold.
+        TiersOutOfOrder: the tiers do not go from everybody's to the cheapest.
     """
     policy = config.policy
     names = {HOUSE_PARTNER: "house"} | {partner.id: partner.name for partner in config.partners}
@@ -192,10 +187,15 @@ def check_economics(config: RouterConfig) -> None:
         taken_bps = partner_bps + policy.fee_bps + policy.burn_bps + policy.pool_bps
         if taken_bps > BPS:
             raise SplitExceedsCharge(name, taken_bps)
-        treasury_bps = BPS - taken_bps
-        kept_bps = policy.fee_bps + treasury_bps + partner_bps
-        if kept_bps < policy.wholesale_bps:
-            raise LosesMoney(name, kept_bps, policy.wholesale_bps)
+        for tier in config.offered_tiers:
+            if not tier.pays(policy) and tier.subsidy is None:
+                raise LosesMoney(name, tier.name, tier.rate_bps, policy.kept_bps, policy.wholesale_bps)
+    tiers = config.offered_tiers
+    margins = [parse_usd(tier.margin_usd) for tier in tiers]
+    rates = [tier.rate_bps for tier in tiers]
+    ladder = margins == sorted(set(margins)) and rates == sorted(rates, reverse=True)
+    if margins[0] or tiers[0].subsidy or not ladder:
+        raise TiersOutOfOrder
 
 
 def _required(environ: Mapping[str, str], name: str) -> str:

@@ -139,10 +139,22 @@ class SplitExceedsCharge(ConfigError):
 class LosesMoney(ConfigError):
     """What stays of a charge does not pay the provider's wholesale bill."""
 
-    def __init__(self, partner: str, kept_bps: int, wholesale_bps: int) -> None:
+    def __init__(self, partner: str, tier: str, rate_bps: int, kept_bps: int, wholesale_bps: int) -> None:
         super().__init__(
-            f"policy with partner {partner!r}",
-            f"fee + treasury + partner share keep {kept_bps} bps of a charge and the wholesale bill is "
-            f"{wholesale_bps} bps: each call would lose money; lower burn_bps, pool_bps or wholesale_bps",
+            f"policy with partner {partner!r} in tier {tier!r}",
+            f"fee + treasury + partner share keep {kept_bps} bps of a charge, which is {rate_bps} bps of "
+            f"retail, and the wholesale bill is {wholesale_bps} bps of retail: each call would lose money; "
+            "lower burn_bps, pool_bps or wholesale_bps, or name a subsidy for the tier",
         )
-        self.partner, self.kept_bps, self.wholesale_bps = partner, kept_bps, wholesale_bps
+        self.partner, self.tier, self.rate_bps = partner, tier, rate_bps
+        self.kept_bps, self.wholesale_bps = kept_bps, wholesale_bps
+
+
+class TiersOutOfOrder(ConfigError):
+    """The tiers are not a ladder."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "tiers",
+            "the first must be everybody's (margin 0, no subsidy), each next one cheaper for a higher margin",
+        )

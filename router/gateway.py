@@ -130,7 +130,7 @@ class Gateway:
             raise
 
         completion, deployment = served.result, served.candidate.deployment
-        usage = completion_usage(call.surface, request, completion)
+        usage = await completion_usage(call.surface, request, completion, deployment)
         charged = await self._billing.charge(
             ticket, deployment, usage, completion.body, JSON, served.attempts
         )

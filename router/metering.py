@@ -2,35 +2,50 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from mini_llm.answer import Completion, StreamEvent
 from mini_llm.deployment import Deployment
-from mini_llm.price import TOKENS_PER_PRICE, Usage
+from mini_llm.price import MAX_TOKENS, TOKENS_PER_PRICE, Price, Usage
 from mini_llm.request import Request
 from mini_llm.surfaces.base import Surface
-from mini_llm.wallet.limits import MAX_AMOUNT_BASE
+from mini_llm.tokens import count_tokens
+from mini_llm.wallet.limits import BPS, MAX_AMOUNT_BASE
 
 TEMPLATE_TOKENS: Final = 256
 """Most tokens that a chat template adds to a call: preamble, tool instructions, start of the answer."""
 MESSAGE_TOKENS: Final = 16
 """Most tokens that it adds to each message: role and separators."""
-BYTES_PER_TOKEN: Final = 4
-"""A whole answer that no provider counted costs a token for this many bytes, about what tokenizers make."""
+KEPT_BYTES: Final = 2**18
+"""Most bytes of a stream that are kept for counting its tokens; a longer one is reckoned from these."""
 
 
 @dataclass(frozen=True, slots=True)
 class Quote:
-    """The most that a call can cost, base units: what is reserved."""
+    """The most that a call can cost: what is reserved.
+
+    Attributes:
+        quote_base: at the retail price, base units.
+        request: the call.
+        deployments: those that may serve it.
+    """
 
     quote_base: int
+    request: Request
+    deployments: tuple[Deployment, ...]
+
+    def at(self, rate_bps: int) -> int:
+        """The same at another price, in basis points of the retail price; base units."""
+        return self.quote_base if rate_bps == BPS else _quote_base(self.request, self.deployments, rate_bps)
 
 
 def quote_call(request: Request, deployments: Iterable[Deployment]) -> Quote:
     """Bounds a call before it is sent, whichever of the deployments serves it."""
-    return Quote(max(_most_base(request, deployment) for deployment in deployments))
+    those = tuple(deployments)
+    return Quote(_quote_base(request, those, BPS), request, those)
 
 
 def most_usage(request: Request, deployment: Deployment) -> Usage:
@@ -48,8 +63,12 @@ def most_usage(request: Request, deployment: Deployment) -> Usage:
     return Usage(prompt_tokens, cap * request.choices, estimated=True)
 
 
-def _most_base(request: Request, deployment: Deployment) -> int:
-    most, price = most_usage(request, deployment), deployment.price
+def _quote_base(request: Request, deployments: Iterable[Deployment], rate_bps: int) -> int:
+    return max(_most_base(request, one, one.price.scaled(rate_bps)) for one in deployments)
+
+
+def _most_base(request: Request, deployment: Deployment, price: Price) -> int:
+    most = most_usage(request, deployment)
     exact = (
         most.prompt_tokens * price.highest_prompt_base_per_mtok
         + most.completion_tokens * price.highest_completion_base_per_mtok
@@ -58,22 +77,24 @@ def _most_base(request: Request, deployment: Deployment) -> int:
     return min(-(-exact // TOKENS_PER_PRICE), MAX_AMOUNT_BASE)
 
 
-def completion_usage(surface: Surface, request: Request, completion: Completion) -> Usage:
-    """What the provider counted, else one token per `BYTES_PER_TOKEN` bytes of text."""
+async def completion_usage(
+    surface: Surface, request: Request, completion: Completion, deployment: Deployment
+) -> Usage:
+    """What the provider counted, else what we count of its text."""
     if completion.usage is not None:
         return completion.usage
-    return Usage(
-        _prompt_floor(surface, request), -(-completion.text_bytes // BYTES_PER_TOKEN), estimated=True
-    )
+    return await asyncio.to_thread(_counted, surface, request, deployment, completion.body)
 
 
 class StreamMeter:
     """Follows a stream: what to pass on now, what to hold until the charge is committed, what was used."""
 
-    def __init__(self, surface: Surface, request: Request) -> None:
-        self._surface, self._request = surface, request
+    def __init__(self, surface: Surface, request: Request, deployment: Deployment) -> None:
+        self._surface, self._request, self._deployment = surface, request, deployment
         self._reported: Usage | None = None
-        self._pieces = self._text_bytes = self._finished = 0
+        self._pieces = self._finished = 0
+        self._kept: list[bytes] = []
+        self._kept_bytes = self._seen_bytes = 0
         self._ended = False
         self.held = b""
 
@@ -87,7 +108,8 @@ class StreamMeter:
         for event in events:
             self._reported = event.usage or self._reported
             self._pieces += event.pieces
-            self._text_bytes += event.text_bytes
+            if event.pieces:
+                self._keep(event.raw)
             self._finished += event.finished
             self._ended |= event.done
             if event.done or (event.bare_usage and not self._request.wants_usage):
@@ -113,19 +135,29 @@ class StreamMeter:
         """Something has been generated that can be charged."""
         return self._pieces > 0 or (self._reported is not None and self._reported.completion_tokens > 0)
 
-    def usage(self) -> Usage:
-        """Tokens until now: the provider's last count, else our own floor.
+    async def usage(self) -> Usage:
+        """Tokens until now: the provider's last count, else ours of the text.
 
-        The floor is one token for each piece of text, never more than its bytes. A count that came with an
-        earlier chunk misses what came after it: the user keeps the difference.
+        A count that came with an earlier chunk misses what came after it: the user keeps the difference.
         """
         if self._reported is not None:
             return self._reported
-        return Usage(
-            _prompt_floor(self._surface, self._request), min(self._pieces, self._text_bytes), estimated=True
-        )
+        kept = b"".join(self._kept)
+        usage = await asyncio.to_thread(_counted, self._surface, self._request, self._deployment, kept)
+        if self._seen_bytes > self._kept_bytes:
+            tokens = usage.completion_tokens * self._seen_bytes // self._kept_bytes
+            usage = replace(usage, completion_tokens=min(tokens, MAX_TOKENS))
+        return usage
+
+    def _keep(self, raw: bytes) -> None:
+        self._seen_bytes += len(raw)
+        if not self._kept or self._seen_bytes <= KEPT_BYTES:
+            self._kept.append(raw)
+            self._kept_bytes += len(raw)
 
 
-def _prompt_floor(surface: Surface, request: Request) -> int:
-    """Words of the prompt's text: a token never spans two. Roles, tools and templates are not counted."""
-    return sum(len(text.split()) for text in surface.prompt_texts(request))
+def _counted(surface: Surface, request: Request, deployment: Deployment, raw: bytes) -> Usage:
+    """Tokens of the prompt's and the answer's text. Roles, tools, templates and media are not counted."""
+    model = deployment.upstream_model
+    read = count_tokens(surface.prompt_texts(request), model)
+    return Usage(read, count_tokens([surface.answer_text(raw)], model), estimated=True)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any, Final
 
 from mini_llm.errors import ProviderError, UpstreamProtocolError
 from mini_llm.request import Request
 from mini_llm.routing.asking import OpenedStream
-from mini_llm.routing.plan import Outcome
+from mini_llm.routing.plan import Attempt, Outcome
 from mini_llm.surfaces.base import Surface, WireError
 from router.billing import Billing, Ticket
 from router.errors import ClientGone
@@ -25,7 +26,8 @@ class LiveAnswer:
     """A stream that its caller sends piece by piece, and closes whatever happens.
 
     Whole answer: charged before its last piece leaves. Provider broke off: an error event, nothing charged.
-    Closed early because the client is gone: the provider is cut off, what it generated until then is charged.
+    Closed early because the client is gone: after a bounded drain the provider is cut off; what it generated
+    until then is charged.
     """
 
     def __init__(
@@ -39,9 +41,10 @@ class LiveAnswer:
         self._ticket, self._surface, self._billing = ticket, surface, billing
         self._served = opened
         self._upstream, self._translator = opened.result, opened.result.translator
-        self._meter = StreamMeter(surface, request)
+        self._meter = StreamMeter(surface, request, opened.candidate.deployment)
         self._kept = bytearray()
-        self._settling = False
+        self._settling = self._gone = False
+        self._drained_bytes, self._began_s = 0, time.monotonic()
 
     @property
     def request_id(self) -> str:
@@ -57,7 +60,12 @@ class LiveAnswer:
         """What the client gets, in order."""
         try:
             async for events in self._upstream.batches():
-                if passed := self._meter.take(self._translator.take(events)):
+                passed = self._meter.take(self._translator.take(events))
+                if self._gone:
+                    self._drained_bytes += len(passed)
+                    if self._drained_bytes > self._billing.drain.bytes:
+                        return
+                if passed:
                     self._keep(passed)
                     yield passed
                 if self._meter.ended:
@@ -67,14 +75,28 @@ class LiveAnswer:
                 raise UpstreamProtocolError(provider, "the stream ends in its middle")
         except ProviderError as error:
             self._settling = True
-            await self._billing.release(self._ticket, error, self._served.attempts)
+            await self._billing.release(
+                self._ticket, error, (*self._served.attempts, await self._broken(error))
+            )
             yield self._error_event("upstream_error", "The provider broke off; nothing was charged.")
             return
-        closing = self._meter.take(self._translator.end(self._meter.usage()))
+        closing = self._meter.take(self._translator.end(await self._meter.usage()))
         last = self._meter.held + closing
         self._keep(last)
         charged = await self._charge()
         yield last + stream_end(self._surface, charged.receipt)
+
+    async def drain(self, sending: asyncio.Future[None]) -> None:
+        """The client is gone: reads on, for a while, to learn from the provider what was used.
+
+        What then is still not known is counted by us. Nothing is read on for if nothing was generated.
+
+        Args:
+            sending: what consumes `pieces`; done when the answer ended. The caller cancels it otherwise.
+        """
+        self._gone = True
+        if self._meter.generated and self._billing.drain.seconds:
+            await asyncio.wait((sending,), timeout=self._billing.drain.seconds)
 
     async def aclose(self) -> None:
         """Ends the call if it has not ended: stops the provider, charges what was generated, if anything."""
@@ -100,11 +122,18 @@ class LiveAnswer:
         return await self._billing.charge(
             self._ticket,
             self._served.candidate.deployment,
-            self._meter.usage(),
+            await self._meter.usage(),
             answer,
             EVENT_STREAM,
             self._served.attempts,
         )
+
+    async def _broken(self, error: ProviderError) -> Attempt:
+        """The try that broke off, with what it used: the user pays nothing, the operator may have to."""
+        deployment, usage = self._served.candidate.deployment, await self._meter.usage()
+        ms = int((time.monotonic() - self._began_s) * 1000)
+        cost_base = 0 if deployment.own_key else deployment.price.cost_base(usage)
+        return Attempt(deployment.id, deployment.provider, type(error).__name__, ms, usage, cost_base)
 
     def _error_event(self, code: str, message: str) -> bytes:
         return self._surface.error_event(WireError(502, "upstream_error", code, message))

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 from typing import Final
 
 from pydantic_core import from_json
 
 from mini_llm.answer import Completion, StreamEvent
+from mini_llm.deployment import Deployment
 from mini_llm.errors import ProviderError, UpstreamProtocolError
 from mini_llm.price import Usage
 from mini_llm.providers.base import UpstreamStream
@@ -20,7 +21,7 @@ from mini_llm.surfaces.base import StreamTranslator, Surface
 
 MOST_HELD: Final = 256
 """Reads of a stream that may say nothing before its answer counts as begun all the same."""
-Count = Callable[[Surface, Request, Completion], Usage]
+Count = Callable[[Surface, Request, Completion, Deployment], Awaitable[Usage]]
 """Tells the tokens of a whole answer in a format, whether its provider reported them or not."""
 
 
@@ -39,7 +40,7 @@ async def complete(
     else:
         chat = surface.to_chat(request)
         answer = await provider.complete(chat, deployment)
-        usage = count(CHAT, chat, answer)
+        usage = await count(CHAT, chat, answer, deployment)
         try:
             body = surface.from_chat(request, from_json(answer.body), usage)
         except ValueError:

@@ -167,6 +167,8 @@ async def _stream(answer: LiveAnswer, receive: Receive, send: Send) -> None:
     hanging_up = asyncio.ensure_future(_disconnected(receive))
     try:
         await asyncio.wait((sending, hanging_up), return_when=asyncio.FIRST_COMPLETED)
+        if not sending.done():
+            await answer.drain(sending)
     finally:
         hanging_up.cancel()
         sending.cancel()

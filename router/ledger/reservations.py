@@ -97,6 +97,8 @@ class Reservation(CallOperation[Reserved | Replay]):
         budgets: limits that must leave room for the quote.
         key_id: the API key that called.
         user_idx: who called, if another account pays.
+        origin_idx: account that the client's key belongs to, if not the one that pays: a replay finds
+            the call whoever paid for it.
     """
 
     account_idx: int
@@ -109,13 +111,15 @@ class Reservation(CallOperation[Reserved | Replay]):
     budgets: tuple[Budget, ...] = ()
     key_id: str | None = None
     user_idx: int | None = None
+    origin_idx: int | None = None
 
     @cached_property
     def origin_key(self) -> str | None:
         """What binds the client's key to account and endpoint; None without a key."""
         if self.client_key is None:
             return None
-        return post.content_hash(self.account_idx, self.endpoint, self.client_key).hex()
+        owner = self.account_idx if self.origin_idx is None else self.origin_idx
+        return post.content_hash(owner, self.endpoint, self.client_key).hex()
 
     def declare(self, needs: Needs) -> None:
         """See `CallOperation`."""

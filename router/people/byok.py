@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields, replace
-from typing import Any, Final
+from dataclasses import dataclass, replace
+from typing import Final
 
 from pydantic import AnyHttpUrl, SecretStr
 
 from mini_llm.config import ProviderConfig
 from mini_llm.deployment import HOUSE_PARTNER, Deployment
-from mini_llm.price import Price
 from mini_llm.providers.base import Provider
 from mini_llm.providers.registry import build_providers
 from mini_llm.routing.plan import Candidate, Plan
 from mini_llm.transport import Transport
-from mini_llm.wallet.limits import BPS
 from router.people.endpoints import check_endpoint
 from router.people.errors import SealingOff
 from router.people.provider_keys import OwnKey, open_key
@@ -119,15 +117,7 @@ def _priced(deployment: Deployment, own: OwnKey, fee_bps: int) -> Deployment:
     return replace(
         deployment,
         id=f"{deployment.id}@{own.account_idx}",
-        price=_scaled(deployment.price, fee_bps),
+        price=deployment.price.scaled(fee_bps),
         partner_id=HOUSE_PARTNER,  # no partner served the call on our account
+        own_key=True,
     )
-
-
-def _scaled(price: Price, bps: int) -> Price:
-    """A price in basis points of another, each rate rounded up."""
-    rates: dict[str, Any] = {}
-    for one in fields(price):
-        rate = getattr(price, one.name)
-        rates[one.name] = None if rate is None else -(-rate * bps // BPS)
-    return Price(**rates)

@@ -14,7 +14,8 @@ from mini_llm.deployment import Deployment
 from mini_llm.price import Price, Usage
 from mini_llm.request import Request
 from mini_llm.surfaces import CHAT
-from router.metering import StreamMeter, completion_usage, most_usage, quote_call
+from mini_llm.tokens import count_tokens
+from router.metering import KEPT_BYTES, StreamMeter, completion_usage, most_usage, quote_call
 
 PRICED = Deployment("p/m", "m", "p", "m", 1, Price(1_000_000, 3_000_000), 8192, 1024)
 DEAR = replace(
@@ -90,48 +91,66 @@ USAGE = StreamEvent(b"data: usage\n\n", usage=Usage(5, 6), bare_usage=True)
 DONE = StreamEvent(b"data: [DONE]\n\n", done=True)
 
 
-def test_the_end_of_an_answer_is_held_and_usage_hidden() -> None:
-    meter = StreamMeter(CHAT, chat(stream=True))
+async def test_the_end_of_an_answer_is_held_and_usage_hidden() -> None:
+    meter = StreamMeter(CHAT, chat(stream=True), PRICED)
     assert meter.take([piece(b"a"), piece(b"b")]) == b"data: a\n\ndata: b\n\n"
     assert not meter.complete
     assert meter.take([FINISH, USAGE, DONE]) == b""
     assert meter.held == FINISH.raw
     assert meter.complete
-    assert meter.usage() == Usage(5, 6)
+    assert await meter.usage() == Usage(5, 6)
 
 
 def test_usage_is_shown_to_a_client_that_asked() -> None:
-    meter = StreamMeter(CHAT, chat(stream=True, stream_options={"include_usage": True}))
+    meter = StreamMeter(CHAT, chat(stream=True, stream_options={"include_usage": True}), PRICED)
     meter.take([piece(b"a"), FINISH, USAGE, DONE])
     assert meter.held == FINISH.raw + USAGE.raw
 
 
 def test_an_answer_ends_with_its_last_choice() -> None:
-    meter = StreamMeter(CHAT, chat(stream=True, n=2))
+    meter = StreamMeter(CHAT, chat(stream=True, n=2), PRICED)
     assert meter.take([piece(b"a"), FINISH, piece(b"b")]).endswith(b"b\n\n")
     assert not meter.complete
     assert meter.take([FINISH]) == b""
     assert meter.complete
 
 
-def test_uncounted_streams_cost_a_token_for_each_piece_at_most() -> None:
-    meter = StreamMeter(CHAT, chat("ten words, " * 5 + " " * 7000, stream=True))
+def spoken(text: str) -> StreamEvent:
+    raw = f"data: {json.dumps({'choices': [{'index': 0, 'delta': {'content': text}}]})}\n\n".encode()
+    return StreamEvent(raw, pieces=1, text_bytes=len(text.encode()))
+
+
+async def test_a_stream_that_nobody_counted_is_counted_by_its_text() -> None:
+    meter = StreamMeter(CHAT, chat("ten words, " * 5 + " " * 7000, stream=True), PRICED)
     assert not meter.generated
     meter.take([StreamEvent(b": comment\n\n")])
     assert not meter.generated
-    meter.take([piece(b"several words at once"), piece(b"b")])
+    meter.take([spoken("several words"), spoken(" at once")])
     assert meter.generated
-    assert meter.usage() == Usage(10, 2, estimated=True)
+    read = count_tokens(["ten words, " * 5 + " " * 7000])
+    assert await meter.usage() == Usage(read, count_tokens(["several words at once"]), estimated=True)
 
 
-def test_the_last_of_continuous_counts_is_taken() -> None:
-    meter = StreamMeter(CHAT, chat(stream=True))
+async def test_of_a_long_stream_a_part_is_kept_and_the_rest_reckoned_from_it() -> None:
+    meter = StreamMeter(CHAT, chat(stream=True), PRICED)
+    event = spoken(" word" * 100)
+    times = 4 * KEPT_BYTES // len(event.raw)
+    for _ in range(times):
+        meter.take([event])
+    assert sum(map(len, meter._kept)) <= KEPT_BYTES
+    counted = (await meter.usage()).completion_tokens
+    assert times * 100 - 100 <= counted <= times * 100 + 100
+
+
+async def test_the_last_of_continuous_counts_is_taken() -> None:
+    meter = StreamMeter(CHAT, chat(stream=True), PRICED)
     meter.take([StreamEvent(b"x\n\n", usage=Usage(9, n), pieces=1, text_bytes=4) for n in (1, 2, 3)])
-    assert meter.usage() == Usage(9, 3)
+    assert await meter.usage() == Usage(9, 3)
 
 
-def test_uncounted_answers_cost_a_token_for_four_bytes() -> None:
-    assert completion_usage(CHAT, chat("two words"), Completion(b"", None, 41)) == Usage(
-        2, 11, estimated=True
-    )
-    assert completion_usage(CHAT, chat(), Completion(b"", Usage(1, 2), 41)) == Usage(1, 2)
+async def test_whole_answers_that_nobody_counted_are_counted_by_their_text() -> None:
+    body = json.dumps({"choices": [{"index": 0, "message": {"role": "assistant", "content": "a b c"}}]})
+    uncounted = Completion(body.encode(), None, 5)
+    assert await completion_usage(CHAT, chat("two words"), uncounted, PRICED) == Usage(2, 3, estimated=True)
+    counted = Completion(body.encode(), Usage(1, 2), 5)
+    assert await completion_usage(CHAT, chat(), counted, PRICED) == Usage(1, 2)

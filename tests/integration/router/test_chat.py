@@ -13,6 +13,7 @@ import pytest
 from router_upstream import PROMPT_TOKENS, WORDS
 from router_world import COMPLETION_BASE, DOMAIN, LEASE_S, PROMPT_BASE, SIGNER, User, World
 
+from mini_llm.tokens import count_tokens
 from mini_llm.wallet.receipt import SignedReceipt, recover_signer
 from router.receipts import CHARGE_HEADER, RECEIPT_HEADER, REPLAY_HEADER, REQUEST_ID_HEADER, decode_receipt
 
@@ -141,15 +142,16 @@ def test_default_cap_is_sent_upstream(world: World) -> None:
     assert call["max_tokens"] == 100
 
 
-def test_uncounted_answers_are_estimated_low(world: World) -> None:
+def test_uncounted_answers_are_counted_by_their_text(world: World) -> None:
     user = world.user()
     text = "twenty words " * 10 + " " * 80
     raw = user.client().chat.completions.with_raw_response.create(model="no-usage", messages=say(text))
     receipt = decode_receipt(raw.headers[RECEIPT_HEADER]).receipt
-    assert (receipt.prompt_tokens, receipt.completion_tokens) == (20, -(-len(ANSWER) // 4))
+    counted = (count_tokens([text]), count_tokens([ANSWER]))
+    assert (receipt.prompt_tokens, receipt.completion_tokens) == counted
     _, raw_text, _ = read_stream(user, {"model": "no-usage", "messages": say(text), "stream": True})
     receipt = receipt_in(raw_text).receipt
-    assert (receipt.prompt_tokens, receipt.completion_tokens) == (20, len(WORDS))
+    assert (receipt.prompt_tokens, receipt.completion_tokens) == (counted[0], count_tokens([ANSWER + " "]))
 
 
 def test_charge_never_exceeds_the_reservation(world: World) -> None:

@@ -1,0 +1,141 @@
+"""The part of the configuration file that is about prices of calls: who pays less, and who else pays."""
+
+from __future__ import annotations
+
+from decimal import ROUND_DOWN
+from typing import Annotated, Final
+
+from pydantic import Field, field_validator
+
+from mini_llm.config import Name, Strict
+from mini_llm.price import parse_usd
+from mini_llm.wallet.limits import BASE_PER_VIBES, BPS, MAX_IDX
+
+Bps = Annotated[int, Field(ge=0, le=BPS)]
+Idx = Annotated[int, Field(ge=1, le=MAX_IDX)]
+_MAX_DRAIN_S: Final = 20  # shorter than a router's grace when it stops
+
+
+class Policy(Strict):
+    """How a charge is split, in basis points of it; what is left goes to the treasury.
+
+    Attributes:
+        fee_bps: protocol fee.
+        burn_bps: burned.
+        pool_bps: reward pool.
+        wholesale_bps: what the provider bills for a call, in basis points of its retail price.
+        byok_fee_bps: price of a call with the user's own provider key, in basis points of its retail price.
+    """
+
+    fee_bps: Bps = 1500
+    burn_bps: Bps = 500
+    pool_bps: Bps = 1000
+    wholesale_bps: Bps = 5000
+    byok_fee_bps: Bps = 0
+
+    @property
+    def kept_bps(self) -> int:
+        """Fee, treasury and partner share together: what can pay the provider's bill."""
+        return BPS - self.burn_bps - self.pool_bps
+
+
+class Subsidy(Strict):
+    """Who pays for a tier that loses money, and how much of it at most.
+
+    Attributes:
+        account: a name for the operator's own books; the sums are kept under it.
+        cap_usd: most that the tier's calls may lose in all, as a decimal string.
+    """
+
+    account: Name
+    cap_usd: str
+
+    @field_validator("cap_usd")
+    @classmethod
+    def _is_amount(cls, value: str) -> str:
+        parse_usd(value)
+        return value
+
+
+class Tier(Strict):
+    """A price for accounts that have earned it.
+
+    Attributes:
+        name: as accounts see it.
+        rate_bps: its price, in basis points of the retail price.
+        margin_usd: net margin of the last 30 days from which on an account has it.
+        subsidy: who pays, where the tier does not pay for itself.
+    """
+
+    name: Name
+    rate_bps: Annotated[int, Field(ge=1, le=BPS)]
+    margin_usd: str = "0"
+    subsidy: Subsidy | None = None
+
+    @field_validator("margin_usd")
+    @classmethod
+    def _is_amount(cls, value: str) -> str:
+        parse_usd(value)
+        return value
+
+    def pays(self, policy: Policy) -> bool:
+        """What is kept of a charge is at least what the provider bills for the call."""
+        return self.rate_bps * policy.kept_bps >= policy.wholesale_bps * BPS
+
+    def subsidised_base(self, policy: Policy, vibes_per_usd: int) -> int:
+        """Charges at which the subsidy's cap is used up, base units: what its budget is limited to."""
+        if self.subsidy is None or self.pays(policy):
+            return 0
+        cap_base = usd_base(self.subsidy.cap_usd, vibes_per_usd)
+        # of a charge c the retail price is c / rate, so c x (wholesale / rate - kept) is lost
+        lost = policy.wholesale_bps * BPS - policy.kept_bps * self.rate_bps
+        return cap_base * self.rate_bps * BPS // lost
+
+
+DEFAULT_TIERS: Final = (
+    Tier(name="simple", rate_bps=10_000),
+    Tier(name="developer", rate_bps=8_000, margin_usd="50"),
+    Tier(name="enterprise", rate_bps=6_000, margin_usd="1000"),
+    Tier(name="agent_zero", rate_bps=4_000, margin_usd="10000"),
+)
+"""The tiers of a configuration that names none; those that do not pay for themselves are left out."""
+
+
+class Promotion(Strict):
+    """Promotional credit.
+
+    Attributes:
+        sponsor: account that pays for the calls.
+        signup_usd: granted to each account once it has a deposit; "0" for nothing.
+    """
+
+    sponsor: Idx
+    signup_usd: str = "0"
+
+    @field_validator("signup_usd")
+    @classmethod
+    def _is_amount(cls, value: str) -> str:
+        parse_usd(value)
+        return value
+
+
+class HangUp(Strict):
+    """How far the provider of a stream is read on when its client is gone, to learn what was used.
+
+    Attributes:
+        seconds: longest time; 0 cuts it off at once.
+        bytes: most bytes of answer.
+    """
+
+    seconds: Annotated[float, Field(ge=0, le=_MAX_DRAIN_S)] = 2.0
+    bytes: Annotated[int, Field(ge=0, le=2**24)] = 2**16
+
+
+def usd_base(usd: str, vibes_per_usd: int) -> int:
+    """An amount of USD in base units, rounded down.
+
+    Raises:
+        ValueError: not a plain decimal.
+    """
+    exact = parse_usd(usd) * vibes_per_usd * BASE_PER_VIBES
+    return int(exact.to_integral_value(rounding=ROUND_DOWN))

@@ -1,0 +1,176 @@
+"""At what price a call is offered, and who pays: the account's tier, and promotional credit before its money.
+
+Tiers and credit are read every few seconds, so a call does not wait for them; the limits of a subsidy and of
+promotional credit are budgets that the ledger holds, whatever is believed here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Final
+
+from sqlalchemy import Connection
+
+from mini_llm.deployment import HOUSE_PARTNER, Deployment
+from mini_llm.wallet.limits import BPS
+from router.config import RouterConfig
+from router.config_money import Tier, usd_base
+from router.ledger import tiers
+from router.ledger.errors import LedgerError
+from router.ledger.reservations import Budget
+from router.ledger.tiers import Rung
+from router.ledger.writer import Ledger
+
+RELOAD_S: Final = 5.0
+RECKON_S: Final = 3600.0
+"""How often tiers are reckoned anew."""
+_GRANTS: Final = 500
+"""Most sign-up credits granted in one go."""
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """One way in which a call may be paid.
+
+    Attributes:
+        payer_idx: the account that pays.
+        rate_bps: its price, in basis points of the retail price.
+        budgets: limits beside those of the caller's key.
+        promotional: promotional credit pays: no partner earns of it.
+    """
+
+    payer_idx: int
+    rate_bps: int = BPS
+    budgets: tuple[Budget, ...] = ()
+    promotional: bool = False
+
+
+class Offers:
+    """What each account is offered.
+
+    Args:
+        ledger: where tiers and grants are.
+        config: tiers, policy and promotion.
+    """
+
+    def __init__(self, ledger: Ledger, config: RouterConfig) -> None:
+        self._ledger, self._config = ledger, config
+        self._ladder: dict[str, tuple[Tier, ...]] = {}
+        offered = config.offered_tiers
+        for position, tier in enumerate(offered):
+            self._ladder[tier.name] = tuple(reversed(offered[: position + 1]))
+        self._tiers: dict[int, str] = {}
+        self._promoted: dict[int, int] = {}
+        self._reckoned = float("-inf")
+
+    def tier(self, account_idx: int) -> Tier:
+        """The tier of an account."""
+        return self._steps(account_idx)[0]
+
+    def of(self, account_idx: int, deployments: Sequence[Deployment]) -> Iterator[Offer]:
+        """The ways to pay for a call, in the order in which they are tried.
+
+        Promotional credit first, on what it may pay for. Then the account's tier, and below a subsidised one
+        the next that pays for itself, for when the subsidy is used up.
+        """
+        promotion, granted_base = self._config.promotion, self._promoted.get(account_idx, 0)
+        steps = self._steps(account_idx)
+        if promotion is not None and granted_base and all(map(_may_be_promoted, deployments)):
+            rate_bps = next(tier.rate_bps for tier in steps if tier.subsidy is None)
+            budget = Budget(tiers.promo_code(account_idx), granted_base)
+            yield Offer(promotion.sponsor, rate_bps, (budget,), promotional=True)
+        for tier in steps:
+            yield Offer(account_idx, tier.rate_bps, self._subsidy(tier))
+            if tier.subsidy is None:
+                return
+
+    @asynccontextmanager
+    async def kept(self) -> AsyncIterator[None]:
+        """Keeps tiers and grants up to date until the block ends."""
+        await self.renew()
+        keeper = asyncio.create_task(self._keep())
+        try:
+            yield
+        finally:
+            keeper.cancel()
+            await asyncio.gather(keeper, return_exceptions=True)
+
+    async def renew(self) -> None:
+        """Grants sign-up credit, reckons tiers if it is time, and reads what is in force now."""
+        await self._grant_signups()
+        if time.monotonic() - self._reckoned >= RECKON_S:
+            await self.reckon(int(time.time()))
+            self._reckoned = time.monotonic()
+        self._tiers, self._promoted = await asyncio.to_thread(self._ledger.read, self._in_force)
+
+    async def reckon(self, now_s: int) -> None:
+        """Reckons every account's tier from its calls of the last 30 days."""
+        config = self._config
+        own = {partner.id: partner.accounts for partner in config.partners}
+        sponsors = () if config.promotion is None else (config.promotion.sponsor,)
+        since_s = now_s - tiers.TRAILING_S
+        margin_base = await asyncio.to_thread(
+            self._ledger.read,
+            lambda connection: tiers.margins(connection, since_s, config.policy.kept_bps, own, sponsors),
+        )
+        rungs = [
+            Rung(tier.name, usd_base(tier.margin_usd, config.vibes_per_usd)) for tier in config.offered_tiers
+        ]
+        await self._ledger.submit(lambda connection: tiers.store_tiers(connection, margin_base, rungs, now_s))
+
+    def _steps(self, account_idx: int) -> tuple[Tier, ...]:
+        """The account's tier, then those below it; a tier that is no longer offered is the first."""
+        name = self._tiers.get(account_idx, "")
+        return self._ladder.get(name) or next(iter(self._ladder.values()))
+
+    def _subsidy(self, tier: Tier) -> tuple[Budget, ...]:
+        if tier.subsidy is None:
+            return ()
+        limit_base = tier.subsidised_base(self._config.policy, self._config.vibes_per_usd)
+        return (Budget(f"subsidy:{tier.subsidy.account}:{tier.name}", limit_base),)
+
+    def _in_force(self, connection: Connection) -> tuple[dict[int, str], dict[int, int]]:
+        promotion = self._config.promotion
+        promoted = {} if promotion is None else tiers.promo_limits(connection, promotion.sponsor)
+        return tiers.tiers(connection), promoted
+
+    async def _grant_signups(self) -> None:
+        promotion = self._config.promotion
+        if promotion is None:
+            return
+        amount_base = usd_base(promotion.signup_usd, self._config.vibes_per_usd)
+        sponsor = promotion.sponsor
+        if not amount_base:
+            return
+        new = await asyncio.to_thread(
+            self._ledger.read, lambda connection: tiers.without_signup(connection, sponsor, _GRANTS)
+        )
+        now_s = int(time.time())
+
+        def grant(connection: Connection) -> None:
+            for idx in new:
+                tiers.grant(connection, tiers.signup_reference(idx), idx, sponsor, amount_base, now_s)
+
+        if new:
+            with contextlib.suppress(LedgerError):  # the sponsor has no account yet
+                await self._ledger.submit(grant)
+
+    async def _keep(self) -> None:
+        while True:
+            await asyncio.sleep(RELOAD_S)
+            try:
+                await self.renew()
+            except Exception as error:  # a full disk today must not freeze prices for ever
+                log.error("tiers and credit were not renewed: %s", type(error).__name__)
+
+
+def _may_be_promoted(deployment: Deployment) -> bool:
+    return deployment.promotional or deployment.partner_id == HOUSE_PARTNER
