@@ -9,8 +9,10 @@ import click
 from router.commands.ledger import told
 from router.config import load_ledger_url
 from router.db import SCHEMA_REVISION
+from router.ledger import audit as audit  # these register the tables that a database is compared with
+from router.ledger import payment_table as payment_table
 from router.ledger import schema
-from router.people import models as models  # registers the tables that a database is compared with
+from router.people import models as models
 
 
 @click.group()

@@ -113,8 +113,8 @@ def margins(
     if own_calls:
         query = query.where(not_(or_(*own_calls)))
     return {
-        idx: int(charged_base) * kept_bps // BPS - int(wholesale_base)
-        for idx, charged_base, wholesale_base in connection.execute(query)
+        row[0]: int(row[1]) * kept_bps // BPS - int(row[2])  # charged, and what providers bill for it
+        for row in connection.execute(query)
     }
 
 
@@ -184,7 +184,7 @@ def promo_limits(connection: Connection, sponsor_idx: int) -> dict[int, int]:
         .group_by(PROMO_GRANT.c.account_idx, BUDGET.c.spent_base)
         .having(spent < _GRANTED)
     )
-    return {idx: int(granted_base) for idx, granted_base in connection.execute(query)}
+    return {row[0]: int(row[1]) for row in connection.execute(query)}
 
 
 def promo_view(connection: Connection, idx: int) -> PromoView:
