@@ -1,6 +1,6 @@
 """Anthropic's own wire format: Messages untouched, chat by translation.
 
-Source: https://docs.claude.com/en/api/messages
+Source: https://platform.claude.com/docs/en/api/messages
 """
 
 from __future__ import annotations
@@ -19,9 +19,10 @@ from mini_llm.providers.company import Company, Wiring
 from mini_llm.providers.counting import at
 from mini_llm.providers.limits import LimitHeaders
 from mini_llm.providers.openai import PLAIN
-from mini_llm.providers.wire import Endpoint, json_or_none
+from mini_llm.providers.wire import Endpoint
 from mini_llm.request import Need, Request, encode
 from mini_llm.surfaces import SURFACES
+from mini_llm.surfaces.wording import json_or_none
 from mini_llm.transport import Timeouts, Transport
 
 MESSAGES: Final = "messages"
@@ -29,6 +30,11 @@ LIMITS: Final = tuple(
     LimitHeaders(kind, *(f"anthropic-ratelimit-{kind}-{what}" for what in ("limit", "remaining", "reset")))
     for kind in ("requests", "tokens", "input-tokens", "output-tokens")
 )
+VERSION: Final = "2023-06-01"
+"""Of the two versions there are, the one that takes all that the later one (2026-10-21) takes, and sampling.
+
+Source: https://platform.claude.com/docs/en/api/migration-2026-10-21
+"""
 _COUNTED: Final = frozenset(
     {"model", "messages", "system", "tools", "tool_choice", "thinking", "output_config", "cache_control"}
 )
@@ -103,12 +109,12 @@ def anthropic_wire(wiring: Wiring) -> Provider:
 ANTHROPIC: Final = Company(
     type="anthropic",
     title="Anthropic",
-    source="https://docs.claude.com/en/api/messages",
+    source="https://platform.claude.com/docs/en/api/messages",
     url="https://api.anthropic.com/v1",
     key_variable="ANTHROPIC_API_KEY",
     key_header="x-api-key",
     key_prefix="",
-    headers=(("anthropic-version", "2023-06-01"),),
+    headers=(("anthropic-version", VERSION),),
     paths={"messages": "/messages"},
     limits=LIMITS,
     id_header="request-id",

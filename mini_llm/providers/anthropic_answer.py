@@ -3,7 +3,7 @@
 Thoughts become ``reasoning_content``; with their signatures they are in ``thinking_blocks`` too, which a
 client sends back so that the model may go on from them after a tool call.
 
-Source: https://docs.claude.com/en/api/messages, https://docs.claude.com/en/docs/build-with-claude/streaming
+Source: https://platform.claude.com/docs/en/api/messages, https://platform.claude.com/docs/en/build-with-claude/streaming
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from typing import Any, Final
 
 from mini_llm.answer import Completion, StreamEvent
 from mini_llm.errors import UpstreamProtocolError, refusal
-from mini_llm.price import Usage, part, plausible
 from mini_llm.providers.chat_shapes import chunk_event, usage_event, whole_answer
-from mini_llm.providers.wire import json_or_none
 from mini_llm.request import encode
 from mini_llm.surfaces.base import StreamReader
+from mini_llm.surfaces.messages_stream import usage_of
 from mini_llm.surfaces.sse import event_data
+from mini_llm.surfaces.wording import json_or_none
 
 FINISH: Final = {
     "end_turn": "stop",
@@ -56,24 +56,6 @@ def chat_completion(provider: str, body: bytes) -> Completion:
         message["tool_calls"] = calls
     head = {"id": answer.get("id"), "created": int(time.time()), "model": answer.get("model")}
     return whole_answer(head, [(message, _finish(answer.get("stop_reason")))], usage_of(answer.get("usage")))
-
-
-def usage_of(reported: object) -> Usage | None:
-    """A Messages ``usage``: there the prompt is told without what was read from or written to the cache."""
-    if not isinstance(reported, dict):
-        return None
-    fresh, written = plausible(reported.get("input_tokens")), plausible(reported.get("output_tokens"))
-    if fresh is None or written is None:
-        return None
-    cached = plausible(reported.get("cache_read_input_tokens")) or 0
-    stored = plausible(reported.get("cache_creation_input_tokens")) or 0
-    return Usage.split(
-        fresh + cached + stored,
-        written,
-        cached_tokens=cached,
-        cache_write_tokens=stored,
-        reasoning_tokens=part(reported.get("output_tokens_details"), "thinking_tokens"),
-    )
 
 
 class MessagesAsChat(StreamReader):

@@ -3,8 +3,8 @@
 What chat can say and Messages cannot is left out if it is a wish (``seed``, ``logit_bias``, penalties, JSON
 without a schema, which the prompt asks for anyway) and refused if the answer would be another one.
 
-Sources: https://docs.claude.com/en/api/messages;
-https://docs.claude.com/en/docs/build-with-claude/{extended-thinking,structured-outputs}
+Sources: https://platform.claude.com/docs/en/api/messages;
+https://platform.claude.com/docs/en/build-with-claude/{extended-thinking,structured-outputs}
 """
 
 from __future__ import annotations

@@ -8,8 +8,8 @@ from typing import Any
 
 from mini_llm.answer import Completion
 from mini_llm.price import Usage, part, plausible
-from mini_llm.providers.wire import json_or_none
 from mini_llm.surfaces.chat import ChatReader
+from mini_llm.surfaces.wording import json_or_none
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,12 +18,14 @@ from mini_llm.price import Usage, plausible
 from mini_llm.providers.base import Provider, UpstreamStream
 from mini_llm.providers.company import Company, Wiring
 from mini_llm.providers.counting import at
-from mini_llm.providers.google_answer import GeminiAsChat, chat_completion, usage_of
+from mini_llm.providers.google_answer import GeminiAsChat, chat_completion
 from mini_llm.providers.google_request import generate_request
 from mini_llm.providers.openai import PLAIN
-from mini_llm.providers.wire import Endpoint, json_or_none
+from mini_llm.providers.wire import Endpoint
 from mini_llm.request import Need, Request, encode
 from mini_llm.surfaces import SURFACES
+from mini_llm.surfaces.gemini_stream import usage_of
+from mini_llm.surfaces.wording import json_or_none
 from mini_llm.transport import Timeouts, Transport
 
 GEMINI: Final = "gemini"

@@ -14,10 +14,11 @@ from mini_llm.answer import Completion, StreamEvent
 from mini_llm.errors import UpstreamProtocolError, refusal
 from mini_llm.price import Usage, plausible
 from mini_llm.providers.chat_shapes import chunk_event, usage_event, whole_answer
-from mini_llm.providers.wire import json_or_none
 from mini_llm.request import encode
 from mini_llm.surfaces.base import StreamReader
+from mini_llm.surfaces.gemini_stream import usage_of
 from mini_llm.surfaces.sse import event_data
+from mini_llm.surfaces.wording import json_or_none
 
 _LENGTH: Final = "MAX_TOKENS"
 _BLOCKED: Final = frozenset(
@@ -52,28 +53,6 @@ def chat_completion(provider: str, body: bytes) -> Completion:
     if not choices:
         choices.append(({"role": "assistant", "content": None, "refusal": None}, "content_filter"))
     return whole_answer(_head(answer), choices, usage_of(answer.get("usageMetadata")))
-
-
-def usage_of(reported: object) -> Usage | None:
-    """A ``usageMetadata``: there thoughts stand beside the answer, and results of Google's tools beside the
-    prompt.
-    """
-    if not isinstance(reported, dict):
-        return None
-    prompt = plausible(reported.get("promptTokenCount"))
-    if prompt is None:
-        return None
-    thoughts, cached = _count(reported, "thoughtsTokenCount"), _count(reported, "cachedContentTokenCount")
-    heard = _modality(reported, "promptTokensDetails", "AUDIO")
-    return Usage.split(
-        prompt + _count(reported, "toolUsePromptTokenCount"),
-        _count(reported, "candidatesTokenCount") + thoughts,
-        cached_tokens=cached,
-        # Sound that came from the cache is counted there.
-        audio_prompt_tokens=max(0, heard - _modality(reported, "cacheTokensDetails", "AUDIO")),
-        reasoning_tokens=thoughts,
-        audio_completion_tokens=_modality(reported, "candidatesTokensDetails", "AUDIO"),
-    )
 
 
 class GeminiAsChat(StreamReader):
@@ -181,16 +160,3 @@ def _head(answer: Mapping[str, Any]) -> dict[str, Any]:
         "created": int(time.time()),
         "model": answer.get("modelVersion"),
     }
-
-
-def _count(reported: Mapping[str, Any], name: str) -> int:
-    return plausible(reported.get(name)) or 0
-
-
-def _modality(reported: Mapping[str, Any], name: str, modality: str) -> int:
-    details = reported.get(name)
-    return sum(
-        plausible(detail.get("tokenCount")) or 0
-        for detail in (details if isinstance(details, list) else ())
-        if isinstance(detail, dict) and detail.get("modality") == modality
-    )

@@ -1,7 +1,7 @@
 """How companies say when they want to be asked again, as seconds.
 
 Sources: RFC 9110 section 10.2.3 (Retry-After); https://platform.openai.com/docs/guides/rate-limits;
-https://docs.claude.com/en/api/rate-limits; https://ai.google.dev/api (google.rpc.RetryInfo).
+https://platform.claude.com/docs/en/api/rate-limits; https://ai.google.dev/api (google.rpc.RetryInfo).
 """
 
 from __future__ import annotations

@@ -6,13 +6,12 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final
 
-from pydantic_core import from_json
-
 from mini_llm.answer import StreamEvent
 from mini_llm.errors import UpstreamProtocolError, UpstreamTimeout, UpstreamUnreachable, refusal
 from mini_llm.providers.base import UpstreamStream
 from mini_llm.providers.limits import OPENAI_LIMITS, LimitHeaders, retry_after_s
 from mini_llm.surfaces.base import StreamReader
+from mini_llm.surfaces.wording import json_or_none
 from mini_llm.transport import (
     AnswerTooLong,
     Timeouts,
@@ -183,11 +182,3 @@ def provider_failures(provider: str) -> Iterator[None]:
         raise UpstreamUnreachable(provider, error.reason) from error
     except AnswerTooLong as error:
         raise UpstreamProtocolError(provider, f"more than {error.limit_bytes} bytes") from None
-
-
-def json_or_none(data: bytes) -> Any:
-    """A body as JSON, None if it is none."""
-    try:
-        return from_json(data)
-    except ValueError:
-        return None

@@ -53,7 +53,10 @@ def usage_of(reported: object) -> Usage | None:
         prompt + part(reported, "toolUsePromptTokenCount"),
         part(reported, "candidatesTokenCount") + thoughts,
         cached_tokens=part(reported, "cachedContentTokenCount"),
-        audio_prompt_tokens=_audio(reported.get("promptTokensDetails")),
+        # Sound that came from the cache is counted there, and is in both details.
+        audio_prompt_tokens=max(
+            0, _audio(reported.get("promptTokensDetails")) - _audio(reported.get("cacheTokensDetails"))
+        ),
         reasoning_tokens=thoughts,
         audio_completion_tokens=_audio(reported.get("candidatesTokensDetails")),
     )

@@ -7,22 +7,23 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from aiohttp import web
 from support.companies.facts import COMPANIES as DOCUMENTED
 from support.companies.facts import TOLD_WAIT_S, Facts
 from support.companies.openai_style import CALL_ID, KEY, REFUSED, REQUEST_ID, TEXT, Company
-from support.companies.server import Loopback, serving
+from support.companies.server import ASKED_HOST, Loopback, serving
 
 from mini_llm.answer import StreamEvent
 from mini_llm.config import ProviderConfig
 from mini_llm.deployment import Deployment
 from mini_llm.errors import UpstreamRefused, UpstreamUnreachable
-from mini_llm.price import Price
+from mini_llm.price import Price, Usage
 from mini_llm.providers.base import Provider
 from mini_llm.providers.registry import COMPANIES, build_provider
 from mini_llm.request import Request
-from mini_llm.surfaces import CHAT
+from mini_llm.surfaces import CHAT, SURFACES
 from mini_llm.transport import HttpxTransport
-from router.transport import open_transport
+from router.transport import AiohttpTransport
 
 UPSTREAM = Deployment(
     id="p/m",
@@ -122,11 +123,34 @@ async def test_refusals(company: tuple[Company, Provider], status: int, streamed
     assert KEY not in str(error)
 
 
-@pytest.mark.parametrize("through", [HttpxTransport, open_transport])
+@pytest.mark.parametrize("through", [HttpxTransport, AiohttpTransport])
 @pytest.mark.parametrize("facts", DOCUMENTED, ids=lambda facts: facts.type)
 async def test_stream_that_breaks(facts: Facts, through: Any) -> None:
     async with serving(Company(facts)) as address:
         http = Loopback(address, through())
         with pytest.raises(UpstreamUnreachable):
             await collect(make(facts, http), ask("cut", stream=True))
+        await http.aclose()
+
+
+@pytest.mark.parametrize("facts", DOCUMENTED, ids=lambda facts: facts.type)
+async def test_formats_beside_chat(facts: Facts) -> None:
+    asked = []
+
+    async def answer(request: web.Request) -> web.Response:
+        asked.append((request.headers[ASKED_HOST], request.path_qs, (await request.json())["input"]))
+        usage = {"prompt_tokens": 4, "total_tokens": 4, "input_tokens": 4, "output_tokens": 0}
+        return web.json_response({"data": [], "output": [], "usage": usage})
+
+    query = f"?{facts.query}" if facts.query else ""
+    async with serving(answer) as address:
+        http = Loopback(address)
+        provider = make(facts, http)
+        assert provider.surfaces == {"chat"} | facts.also
+        for name in sorted(facts.also):
+            request = SURFACES[name].parse(b'{"model": "m", "input": "hi"}')
+            completion = await provider.complete(request, UPSTREAM)
+            assert completion.usage == Usage(4, 0)
+            path = facts.path.replace("/chat/completions", f"/{name}")
+            assert asked.pop() == (facts.host, path + query, "hi")
         await http.aclose()

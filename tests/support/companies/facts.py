@@ -82,6 +82,7 @@ class Facts:
         error: its error body.
         busy: headers of a 429, which say that ``TOLD_WAIT_S`` must pass.
         id_header: header that names the call.
+        also: formats that it takes beside chat, under the same root.
     """
 
     type: str
@@ -99,8 +100,11 @@ class Facts:
     error: ErrorBody = openai_error
     busy: Body = field(default_factory=lambda: {"retry-after": "7"})
     id_header: str = "x-request-id"
+    also: frozenset[str] = frozenset()
 
 
+EMBEDS = frozenset({"embeddings"})
+RESPONDS = frozenset({"responses"})
 NEW_CAP = "max_completion_tokens"
 OPENAI_BUSY = {
     "x-ratelimit-limit-requests": "60",
@@ -130,12 +134,20 @@ AZURE = {
 }
 
 COMPANIES: tuple[Facts, ...] = (
-    Facts("openai", "api.openai.com", "/v1/chat/completions", cap_field=NEW_CAP, busy=OPENAI_BUSY),
-    Facts("azure", path="/openai/v1/chat/completions", **AZURE),
+    Facts(
+        "openai",
+        "api.openai.com",
+        "/v1/chat/completions",
+        cap_field=NEW_CAP,
+        busy=OPENAI_BUSY,
+        also=EMBEDS | RESPONDS,
+    ),
+    Facts("azure", path="/openai/v1/chat/completions", also=EMBEDS | RESPONDS, **AZURE),
     Facts(
         "azure-deployments",
         path="/openai/deployments/upstream-1/chat/completions",
         query="api-version=2024-10-21",
+        also=EMBEDS,
         **(AZURE | {"base_url": "https://acme.openai.azure.com/openai"}),
     ),
     Facts(
@@ -145,6 +157,7 @@ COMPANIES: tuple[Facts, ...] = (
         base_url="https://bedrock-runtime.us-west-2.amazonaws.com/openai/v1",
         cap_field=NEW_CAP,
         id_header="x-amzn-requestid",
+        also=RESPONDS,
     ),
     Facts(
         "cerebras",
@@ -161,6 +174,7 @@ COMPANIES: tuple[Facts, ...] = (
         base_url="https://api.cloudflare.com/client/v4/accounts/0123/ai/v1",
         error=cloudflare_error,
         id_header="cf-ray",
+        also=EMBEDS | RESPONDS,
     ),
     Facts(
         "cohere",
@@ -169,9 +183,10 @@ COMPANIES: tuple[Facts, ...] = (
         refuses=frozenset({"stream_options"}),
         asked=False,
         error=flat_error,
+        also=EMBEDS,
     ),
-    Facts("dashscope", "dashscope-intl.aliyuncs.com", "/compatible-mode/v1/chat/completions"),
-    Facts("deepinfra", "api.deepinfra.com", "/v1/openai/chat/completions", error=nested_error),
+    Facts("dashscope", "dashscope-intl.aliyuncs.com", "/compatible-mode/v1/chat/completions", also=EMBEDS),
+    Facts("deepinfra", "api.deepinfra.com", "/v1/openai/chat/completions", error=nested_error, also=EMBEDS),
     Facts(
         "deepseek",
         "api.deepseek.com",
@@ -181,7 +196,7 @@ COMPANIES: tuple[Facts, ...] = (
         | {"completion_tokens_details": {"reasoning_tokens": REASONING}},
         stream="keep_alive",
     ),
-    Facts("fireworks", "api.fireworks.ai", "/inference/v1/chat/completions"),
+    Facts("fireworks", "api.fireworks.ai", "/inference/v1/chat/completions", also=EMBEDS | RESPONDS),
     Facts("groq", "api.groq.com", "/openai/v1/chat/completions", cap_field=NEW_CAP, stream="groq"),
     Facts("huggingface", "router.huggingface.co", "/v1/chat/completions", error=text_error),
     Facts("hyperbolic", "api.hyperbolic.xyz", "/v1/chat/completions", error=detail_error),
@@ -195,6 +210,7 @@ COMPANIES: tuple[Facts, ...] = (
         asked=False,
         stream="with_last",
         error=mistral_error,
+        also=EMBEDS,
     ),
     Facts(
         "moonshot",
@@ -203,9 +219,9 @@ COMPANIES: tuple[Facts, ...] = (
         usage=TOTALS | {"cached_tokens": CACHED},
         means=Usage(PROMPT, COMPLETION, cached_tokens=CACHED),
     ),
-    Facts("nebius", "api.tokenfactory.nebius.com", "/v1/chat/completions"),
+    Facts("nebius", "api.tokenfactory.nebius.com", "/v1/chat/completions", also=EMBEDS),
     Facts("novita", "api.novita.ai", "/v3/openai/chat/completions", error=reason_error),
-    Facts("nvidia", "integrate.api.nvidia.com", "/v1/chat/completions", error=detail_error),
+    Facts("nvidia", "integrate.api.nvidia.com", "/v1/chat/completions", error=detail_error, also=EMBEDS),
     Facts(
         "openrouter",
         "openrouter.ai",
@@ -215,6 +231,7 @@ COMPANIES: tuple[Facts, ...] = (
         error=numbered_error,
         busy=WINDOW_BUSY,
         id_header="x-generation-id",
+        also=RESPONDS,
     ),
     Facts(
         "perplexity",
@@ -234,9 +251,9 @@ COMPANIES: tuple[Facts, ...] = (
         stream="every",
         error=numbered_error,
     ),
-    Facts("sambanova", "api.sambanova.ai", "/v1/chat/completions"),
-    Facts("together", "api.together.ai", "/v1/chat/completions", busy=WINDOW_BUSY),
-    Facts("vercel", "ai-gateway.vercel.sh", "/v1/chat/completions"),
+    Facts("sambanova", "api.sambanova.ai", "/v1/chat/completions", also=EMBEDS),
+    Facts("together", "api.together.ai", "/v1/chat/completions", busy=WINDOW_BUSY, also=EMBEDS),
+    Facts("vercel", "ai-gateway.vercel.sh", "/v1/chat/completions", also=EMBEDS),
     Facts(
         "xai",
         "api.x.ai",
@@ -249,6 +266,7 @@ COMPANIES: tuple[Facts, ...] = (
             "completion_tokens_details": {"reasoning_tokens": REASONING},
         },
         error=text_error,
+        also=RESPONDS,
     ),
     Facts("zai", "api.z.ai", "/api/paas/v4/chat/completions"),
 )

@@ -1,0 +1,146 @@
+"""Habits of streams that belong to no company: line ends, comments, missing marks, hidden errors."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
+
+import pytest
+
+from mini_llm.answer import StreamEvent
+from mini_llm.deployment import Deployment
+from mini_llm.errors import ProviderError, UpstreamProtocolError, UpstreamRefused
+from mini_llm.price import Price, Usage
+from mini_llm.providers.openai import OpenAIProvider
+from mini_llm.surfaces import CHAT
+from mini_llm.transport import Timeouts, Transport, UpstreamResponse
+
+UPSTREAM = Deployment("p/m", "m", "p", "up", 0, Price(1, 1), 8_192, 64)
+REQUEST = CHAT.parse(b'{"model": "m", "messages": [{"role": "user", "content": "hi"}], "stream": true}')
+EVENTS = "text/event-stream"
+
+
+class Answer(UpstreamResponse):
+    def __init__(self, body: bytes, content_type: str, step: int, status: int = 200) -> None:
+        self.status, self._body, self._step = status, body, step
+        self._headers = {"content-type": content_type}
+        self.closed = 0
+
+    def header(self, name: str) -> str | None:
+        return self._headers.get(name)
+
+    async def pieces(self) -> AsyncIterator[bytes]:
+        for start in range(0, len(self._body), self._step):
+            yield self._body[start : start + self._step]
+
+    async def aclose(self) -> None:
+        self.closed += 1
+
+
+class Wire(Transport):
+    def __init__(self, answer: Answer) -> None:
+        self.answer = answer
+
+    async def send(
+        self, method: str, url: str, headers: Mapping[str, str], body: bytes | None, timeouts: Timeouts
+    ) -> UpstreamResponse:
+        return self.answer
+
+    async def aclose(self) -> None:
+        pass
+
+
+async def stream(body: bytes, step: int = 10**6, content_type: str = EVENTS) -> list[StreamEvent]:
+    provider = OpenAIProvider("p", "http://x/v1", Wire(Answer(body, content_type, step)))
+    opened = await provider.open_stream(REQUEST, UPSTREAM)
+    return [event async for batch in opened.batches() for event in batch]
+
+
+def chunk(delta: dict[str, Any] | None, finish: str | None = None, **more: Any) -> bytes:
+    choice = {"index": 0, "delta": delta, "finish_reason": finish}
+    return b"data: " + json.dumps({"choices": [choice]} | more, ensure_ascii=False).encode()
+
+
+USAGE = {"prompt_tokens": 3, "completion_tokens": 2}
+LINES = (
+    b": keep-alive",
+    b"event: chunk\nid: 7\nretry: 100\n" + chunk({"role": "assistant", "content": None}),
+    chunk({"content": "Hel", "tool_calls": None, "reasoning": None}),
+    chunk(None),
+    chunk({"content": "lö"}),
+    chunk({}, "stop"),
+    b'data: {"choices": [], "usage": ' + json.dumps(USAGE).encode() + b"}",
+)
+
+
+@pytest.mark.parametrize("step", [1, 2, 3, 7, 10**6])
+@pytest.mark.parametrize("end", [b"\n\n", b"\r\n\r\n", b"\r\r"])
+@pytest.mark.parametrize("mark", [b"data: [DONE]", b"data:[DONE]", b""])
+async def test_streams_are_read_however_they_are_cut(step: int, end: bytes, mark: bytes) -> None:
+    lines = [line.replace(b"\n", end[: len(end) // 2]) for line in (*LINES, mark) if line]
+    events = await stream(end.join(lines), step)  # the last blank line is missing, too
+    assert CHAT.answer_text(b"".join(event.raw for event in events)) == "Hellö"
+    assert [event.usage for event in events if event.usage] == [Usage(3, 2)]
+    assert (sum(event.finished for event in events), any(event.done for event in events)) == (1, bool(mark))
+    assert b"".join(event.raw for event in events).rstrip() == end.join(lines).rstrip()
+
+
+@pytest.mark.parametrize(
+    ("broken", "detail"),
+    [
+        (b'data: {"error": {"message": "overloaded", "code": 503}}', "overloaded"),
+        (b'event: error\ndata: {"error": "overloaded"}', "overloaded"),
+        (b'data: {"object": "error", "message": "overloaded", "code": 400}', "overloaded"),
+        (
+            b'data: {"choices": [{"finish_reason": "error"}], "error": {"message": "overloaded"}}',
+            "overloaded",
+        ),
+        (b"data: {broken", None),
+        (b"data: [1]", None),
+    ],
+)
+async def test_an_error_in_a_stream_comes_after_what_came_before_it(
+    broken: bytes, detail: str | None
+) -> None:
+    body = b"\n\n".join((LINES[2], broken, LINES[4])) + b"\n\n"
+    provider = OpenAIProvider("p", "http://x/v1", Wire(Answer(body, EVENTS, 10**6)))
+    opened = await provider.open_stream(REQUEST, UPSTREAM)
+    batches = opened.batches()
+    before = await anext(batches)
+    assert CHAT.answer_text(b"".join(event.raw for event in before)) == "Hel"
+    with pytest.raises(ProviderError) as failed:
+        await anext(batches)
+    error = failed.value
+    assert isinstance(error, UpstreamRefused if detail else UpstreamProtocolError)
+    assert detail is None or getattr(error, "detail", None) == detail
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        (b'{"error": {"code": 429, "message": "slow down"}}', 429),
+        (b'{"error": {"code": "busy", "message": "slow down"}}', 502),
+        (b'{"error": "slow down"}', 502),
+    ],
+)
+async def test_an_error_with_status_200_is_one(body: bytes, status: int) -> None:
+    answer = Answer(body, "application/json", 10**6)
+    provider = OpenAIProvider("p", "http://x/v1", Wire(answer))
+    for call in (provider.open_stream, provider.complete):
+        with pytest.raises(UpstreamRefused) as refused:
+            await call(REQUEST, UPSTREAM)
+        assert (refused.value.status, refused.value.detail) == (status, "slow down")
+    assert answer.closed == 2
+
+
+async def test_a_page_instead_of_an_error_body_is_a_refusal_all_the_same() -> None:
+    answer = Answer(b"<html>" + b"x" * 100_000, "text/html", 1000, 502)
+    with pytest.raises(UpstreamRefused) as refused:
+        await OpenAIProvider("p", "http://x/v1", Wire(answer)).complete(REQUEST, UPSTREAM)
+    assert (refused.value.status, refused.value.detail, answer.closed) == (502, "", 1)
+
+
+async def test_something_else_than_a_stream_is_refused() -> None:
+    with pytest.raises(UpstreamProtocolError):
+        await stream(b'{"choices": []}', content_type="application/json")
