@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from pydantic_core import from_json
+from pydantic_core import from_json, to_json
 
 from mini_llm.errors import BadRequest
 
@@ -95,7 +95,10 @@ def encode(value: Any) -> bytes:
     Raises:
         ValueError: something in it is no JSON, such as an infinity or a lone surrogate.
     """
-    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+    text = to_json(value, inf_nan_mode="constants")
+    if b"Infinity" in text or b"NaN" in text:  # in a string, or a number that is none
+        json.dumps(value, allow_nan=False)
+    return text
 
 
 def model_name(value: object) -> str:

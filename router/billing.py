@@ -10,6 +10,7 @@ import time
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Final
 
 from eth_hash.auto import keccak
@@ -196,13 +197,8 @@ class Billing:
             answer=StoredAnswer(200, content_type, answer) if ticket.replayable else None,
         )
         partner_id = HOUSE_PARTNER if ticket.offer.promotional else deployment.partner_id
-        terms = Terms(
-            partner_id=partner_id,
-            partner_bps=config.partner_bps(partner_id),
-            fee_bps=policy.fee_bps,
-            burn_bps=policy.burn_bps,
-            pool_bps=policy.pool_bps,
-        )
+        partner_bps = config.partner_bps(partner_id)
+        terms = _terms(partner_id, partner_bps, policy.fee_bps, policy.burn_bps, policy.pool_bps)
         record = current()
         record.answered(deployment.id, deployment.provider, attempts)
         try:
@@ -264,6 +260,9 @@ class Billing:
         now_s = int(time.time())
         for entry_id in await self._ledger.submit(lambda connection: expire_lapsed(connection, now_s)):
             log.warning("call %s expired: its worker is gone", entry_id)
+
+
+_terms = lru_cache(Terms)  # few, and each knows its shares by name once it has been used
 
 
 def _facts(attempts: Iterable[Attempt], policy: Policy) -> tuple[AttemptFacts, ...]:

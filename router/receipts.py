@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import base64
-import json
 from typing import Any, Final
 from urllib.parse import quote
+
+from pydantic_core import to_json
 
 from mini_llm.routing.plan import Outcome
 from mini_llm.surfaces.base import Surface
@@ -39,7 +40,7 @@ def decode_receipt(text: str) -> SignedReceipt:
 
 def receipt_line(signed: SignedReceipt) -> str:
     """A signed receipt as one line of an export."""
-    return json.dumps(signed.to_json(), separators=(",", ":"))
+    return to_json(signed.to_json()).decode()
 
 
 def answer_headers(request_id: str, charge_base: int, signed: SignedReceipt | None) -> dict[str, str]:

@@ -172,6 +172,13 @@ class _Response(UpstreamResponse):
         finally:
             watch.stop()
 
+    async def read(self, limit_bytes: int) -> bytes:
+        content = self._response.content
+        if not content.is_eof() or content.total_bytes > limit_bytes:
+            return await super().read(limit_bytes)
+        with self._watch.failures():  # it came together with its headers
+            return content.read_nowait()
+
     async def aclose(self) -> None:
         self._watch.stop()
         if self._response.content.at_eof():

@@ -15,7 +15,8 @@ from mini_llm.errors import BadRequest, UpstreamProtocolError, refusal
 from mini_llm.price import Usage
 from mini_llm.request import MAX_CHOICES, Need, Request, encode, flag, integer, model_name, read_object
 from mini_llm.surfaces.base import Dialect, StreamReader, StreamTranslator, Surface, WireError
-from mini_llm.surfaces.sse import EventSplitter, event_data
+from mini_llm.surfaces.runs import plain_run
+from mini_llm.surfaces.sse import EventSplitter, event_data, split_events
 
 CAP_FIELDS: Final = ("max_completion_tokens", "max_tokens")
 END_MARK: Final = b"data: [DONE]\n\n"
@@ -140,7 +141,15 @@ def chat_request(fields: Mapping[str, Any], size_bytes: int) -> Request:
 
 
 class ChatReader(StreamReader):
-    """Reads chat completion chunks."""
+    """Reads chat completion chunks; runs of plain text are counted, not parsed."""
+
+    def feed(self, data: bytes) -> list[StreamEvent]:
+        """See ``StreamReader.feed``."""
+        whole = self._splitter.take(data)
+        run = plain_run(whole)
+        events = [run] if run is not None else []
+        rest = whole[len(run.raw) :] if run is not None else whole
+        return events + self._events(split_events(rest)) if rest else events
 
     def event(self, raw: bytes) -> StreamEvent:
         """See ``StreamReader.event``."""

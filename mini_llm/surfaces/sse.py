@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 
+_BLANK_LINES = (b"\n\n", b"\r\n\r\n", b"\r\r")
 _BLANK_LINE = re.compile(rb"\r\n\r\n|\n\n|\r\r")
 
 
@@ -18,18 +19,34 @@ class EventSplitter:
 
     def feed(self, data: bytes) -> list[bytes]:
         """Events completed by ``data``, each with its closing blank line."""
+        return split_events(self.take(data))
+
+    def take(self, data: bytes) -> bytes:
+        """The same events, uncut."""
         searched = max(0, len(self._buffer) - 3)  # a blank line may straddle two reads
         self._buffer += data
-        events, start = [], 0
-        for blank in _BLANK_LINE.finditer(self._buffer, searched):
-            events.append(bytes(self._buffer[start : blank.end()]))
-            start = blank.end()
-        del self._buffer[:start]
-        return events
+        end = 0
+        for blank in _BLANK_LINES:
+            if (found := self._buffer.rfind(blank, searched)) >= 0:
+                end = max(end, found + len(blank))
+        whole = bytes(self._buffer[:end])
+        del self._buffer[:end]
+        return whole
 
     def rest(self) -> bytes:
         """Bytes after the last whole event: an event too, for servers that leave out its last blank line."""
         return bytes(self._buffer)
+
+
+def split_events(whole: bytes) -> list[bytes]:
+    """Cuts whole events apart, each with its closing blank line."""
+    events, start = [], 0
+    for blank in _BLANK_LINE.finditer(whole):
+        events.append(whole[start : blank.end()])
+        start = blank.end()
+    if start < len(whole):  # a third line end
+        events[-1] += whole[start:]
+    return events
 
 
 def event_data(event: bytes) -> bytes:

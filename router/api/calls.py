@@ -7,7 +7,7 @@ one there is handed to the same endpoint.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -30,7 +30,6 @@ from router.streaming import EVENT_STREAM, LiveAnswer
 
 GOOGLE: Final = "/v1beta/"
 """Where Google's API begins."""
-Headers = Iterable[tuple[bytes, bytes]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +114,6 @@ class Calls:
 async def serve(state: State, path: CallPath, scope: Scope, receive: Receive, send: Send) -> None:
     """Answers one call; raises what refuses it before anything was sent."""
     gateway: Gateway = state.gateway
-    headers: Headers = scope["headers"]
     called: str = scope["path"]
     if called.startswith(GOOGLE):
         _check_query(scope["query_string"], path.stream)
@@ -123,7 +121,7 @@ async def serve(state: State, path: CallPath, scope: Scope, receive: Receive, se
         IncomingCall(
             surface=path.surface,
             endpoint=called,  # with the model in it, if it has one: another model is another call
-            header=partial(_header, headers),
+            header=partial(_header, dict(scope["headers"])),
             read_body=partial(read_body, scope, receive, state.settings.max_body_bytes),
             hung_up=partial(_disconnected, receive),
             model=path.model_in(called),
@@ -193,9 +191,9 @@ async def _send_pieces(answer: LiveAnswer, send: Send) -> None:
     await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
-def _header(headers: Headers, name: str) -> str | None:
-    wanted = name.encode()
-    return next((value.decode("latin-1") for found, value in headers if found == wanted), None)
+def _header(headers: Mapping[bytes, bytes], name: str) -> str | None:
+    value = headers.get(name.encode())
+    return None if value is None else value.decode("latin-1")
 
 
 async def _disconnected(receive: Receive) -> None:

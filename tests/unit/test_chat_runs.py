@@ -1,0 +1,127 @@
+"""Runs of plain chunks are passed on unparsed, and mean exactly what parsing them one by one would say."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mini_llm.answer import StreamEvent
+from mini_llm.surfaces.base import StreamReader
+from mini_llm.surfaces.chat import ChatReader
+from mini_llm.surfaces.runs import plain_run
+
+NASTY = (
+    "",
+    "word ",
+    '"finish_reason":"stop"',
+    '"usage":{',
+    "data: [DONE]\n\n",
+    "\\",
+    "\r\n",
+    "\x00",
+    "é",
+    "a: b",
+)
+
+
+def chunk(delta: dict[str, Any], finish: str | None = None, **more: Any) -> bytes:
+    choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish}
+    body = {"id": "c1", "object": "chat.completion.chunk", "choices": [choice]} | more
+    return b"data: " + json.dumps(body, separators=(",", ":")).encode() + b"\n\n"
+
+
+def text(content: str) -> bytes:
+    return chunk({"content": content})
+
+
+USAGE = {"prompt_tokens": 3, "completion_tokens": 5}
+DONE = b"data: [DONE]\n\n"
+CHUNKS = st.one_of(
+    st.sampled_from(NASTY).map(text),
+    st.text(max_size=8).map(text),
+    st.sampled_from(
+        (
+            chunk({"role": "assistant", "content": ""}),
+            chunk({"reasoning_content": "hm"}),
+            chunk({"tool_calls": [{"index": 0, "function": {"arguments": '{"a":1}'}}]}),
+            chunk({"content": "x"}, usage=None),
+            chunk({"content": "x"}, usage=USAGE),
+            chunk({}, "stop"),
+            chunk({"content": "end"}, "length", usage=USAGE),
+            b'data: {"choices":[],"usage":{"prompt_tokens":3,"completion_tokens":5}}\n\n',
+            b'data: {"choices": [{"delta": {"content": "spaced"}, "finish_reason": "stop"}]}\n\n',
+            b'data: {"choices":[{"delta":{"content":"x"},"finish\\u005freason":"stop"}]}\n\n',
+            b'data: {"choices":[{"delta":{"content":"x"},"finish_reason" :"stop"}]}\n\n',
+            b'data:{"choices":[{"delta":{"content":"x"},"finish_reason":null}]}\n\n',
+            b'data: {"choices":[{"delta":{"content":"x"},"finish_reason":"stop"}]}\r\n\r\n',
+            b": comment\n\n",
+            b"event: x\ndata: {}\n\n",
+            DONE,
+            b'data: {"error":{"message":"overloaded"}}\n\n',
+            b"data: not json\n\n",
+        )
+    ),
+)
+
+
+class OneByOne(ChatReader):
+    """Parses every event."""
+
+    feed = StreamReader.feed
+
+
+def read(reader: StreamReader, stream: bytes, cuts: list[int]) -> list[StreamEvent]:
+    events: list[StreamEvent] = []
+    edges = [0, *sorted(cut % (len(stream) + 1) for cut in cuts), len(stream)]
+    for start, end in itertools.pairwise(edges):
+        if reader.failure is None:
+            events += reader.feed(stream[start:end])
+    return events if reader.failure else events + reader.end()
+
+
+def meaning(events: list[StreamEvent]) -> dict[str, Any]:
+    return {
+        "raw": b"".join(event.raw for event in events),
+        "pieces": sum(event.pieces for event in events),
+        "finished": [event.raw for event in events if event.finished],
+        "usage": [event.usage for event in events if event.usage],
+        "bare": [event.raw for event in events if event.bare_usage],
+        "done": [event.raw for event in events if event.done],
+    }
+
+
+@given(chunks=st.lists(CHUNKS, max_size=12), cuts=st.lists(st.integers(0, 10**4), max_size=4))
+def test_a_run_means_what_its_events_mean(chunks: list[bytes], cuts: list[int]) -> None:
+    stream = b"".join(chunks)
+    fast, slow = ChatReader("p"), OneByOne("p")
+    assert meaning(read(fast, stream, cuts)) == meaning(read(slow, stream, cuts))
+    assert type(fast.failure) is type(slow.failure)
+
+
+def test_a_burst_of_text_is_one_event() -> None:
+    stream = b"".join(map(text, ("The ", "quick ", "brown ", "fox")))
+    (event,) = ChatReader("p").feed(stream)
+    assert (event.raw, event.pieces) == (stream, 4)
+    assert event.text_bytes >= event.pieces
+
+
+def test_what_ends_an_answer_stands_alone() -> None:
+    words, end = text("The ") + text("fox"), chunk({}, "stop")
+    events = ChatReader("p").feed(words + end + DONE)
+    assert [(event.raw, event.finished, event.done) for event in events] == [
+        (words, 0, False),
+        (end, 1, False),
+        (DONE, 0, True),
+    ]
+
+
+@pytest.mark.parametrize(
+    "whole", [b"", DONE, chunk({}, "stop"), b'data: {"error":1}\n\n', text("a") + b": c\n\n"]
+)
+def test_what_may_be_more_than_text_is_no_run(whole: bytes) -> None:
+    assert plain_run(whole) is None
