@@ -55,6 +55,7 @@ CHUNKS = st.one_of(
             chunk({"content": "end"}, "length", usage=USAGE),
             b'data: {"choices":[],"usage":{"prompt_tokens":3,"completion_tokens":5}}\n\n',
             b'data: {"choices": [{"delta": {"content": "spaced"}, "finish_reason": "stop"}]}\n\n',
+            b'data: {"choices": [{"delta": {"content": "spaced"}}]}\n\n',
             b'data: {"choices":[{"delta":{"content":"x"},"finish\\u005freason":"stop"}]}\n\n',
             b'data: {"choices":[{"delta":{"content":"x"},"finish_reason" :"stop"}]}\n\n',
             b'data:{"choices":[{"delta":{"content":"x"},"finish_reason":null}]}\n\n',
