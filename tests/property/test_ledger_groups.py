@@ -1,4 +1,4 @@
-"""A group of operations decides as its operations would one by one, whatever they are and however they mix."""
+"""A group of operations decides as its operations would one by one, however they mix."""
 
 from __future__ import annotations
 
