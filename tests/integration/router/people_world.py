@@ -55,6 +55,7 @@ class Person:
     wallet: LocalAccount = field(default_factory=lambda: Account.create(f"person {next(_LABELS)}"))
     token: str = ""
     user: User | None = None
+    idx: int = 0
 
     @property
     def address(self) -> str:
