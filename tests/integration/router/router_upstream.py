@@ -55,6 +55,7 @@ class Upstream:
         self.pieces_sent: dict[str, int] = {}
         self.cut_off = threading.Event()
         self.release = threading.Event()
+        self.refuse_once: set[str] = set()  # last messages of calls that fail the first time
         self.url = ""
         self.app = FastAPI()
         self.app.post("/v1/chat/completions")(self.chat)
@@ -73,6 +74,9 @@ class Upstream:
         self.calls.append(body)
         self.headers.append(dict(request.headers))
         model = body["model"]
+        if (last := body["messages"][-1]["content"]) in self.refuse_once:
+            self.refuse_once.discard(last)
+            return JSONResponse(FAILURES["http-401"][1], FAILURES["http-401"][0])
         if model in FAILURES:
             status, error = FAILURES[model]
             return JSONResponse(error, status, headers={"retry-after": "7"} if status == 429 else {})
