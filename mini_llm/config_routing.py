@@ -113,7 +113,7 @@ class RolloutConfig(Strict):
     sticky: bool = False
     """An account's calls all go one way (and stay with the new deployment as its part grows)."""
     min_calls: Count = 20
-    """Calls that the new deployment must have had before it can be judged."""
+    """Calls that the new deployment must have had before it is judged, unless its breaker has opened."""
     max_error_rate: Ratio = 0.5
     """It is never given more room than this, however bad the others are."""
     chance: Annotated[float, Field(gt=0, lt=0.5, allow_inf_nan=False)] = 0.001

@@ -12,6 +12,7 @@ from hashlib import blake2b
 from typing import Final
 
 from mini_llm.config_routing import RolloutConfig
+from mini_llm.routing.breaker import State
 from mini_llm.routing.plan import Candidate
 
 BOUND_Z: Final = 2.33
@@ -128,8 +129,8 @@ class Rollout:
         if self.new is None or self.new.health.failures == self._judged:
             return
         calls, failures, stable_calls, stable_failures = self.counts()
-        if calls < self.settings.min_calls:
-            return
+        if calls < self.settings.min_calls and self.new.health.breaker.state is State.CLOSED:
+            return  # an open breaker keeps calls away, so more of them are not to be waited for
         self._judged = self.new.health.failures
         rate = min(upper_bound(stable_failures, stable_calls), self.settings.max_error_rate)
         chance = tail(failures, calls, rate)

@@ -1,0 +1,131 @@
+"""Hedging: the second is asked when the first is slow, and only one answer is taken."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from support.routing import Bench, config
+
+from mini_llm.errors import UpstreamRefused
+from mini_llm.routing.plan import Attempt, Candidate, Outcome
+
+
+class Race:
+    """Candidates that answer when the test says so."""
+
+    def __init__(self, hedge: dict[str, Any]) -> None:
+        route = {"groups": [["a"], ["b"]], "hedge": hedge}
+        self.bench = Bench(config("a", "b", routes={"m": route}, retry={"retries": 0}))
+        self.answers = {name: asyncio.Event() for name in "ab"}
+        self.errors: dict[str, Exception] = {}
+        self.asked = {name: asyncio.Event() for name in "ab"}
+        self.cancelled: list[str] = []
+
+    async def call(self, candidate: Candidate) -> str:
+        name = candidate.deployment.id
+        self.asked[name].set()
+        try:
+            await self.answers[name].wait()
+        except asyncio.CancelledError:
+            self.cancelled.append(name)
+            raise
+        if name in self.errors:
+            raise self.errors[name]
+        return name
+
+    async def start(self) -> asyncio.Task[Outcome[str]]:
+        self.attempts: list[Attempt] = []
+        plan = await self.bench.plan()
+        return asyncio.ensure_future(self.bench.routes.attempt(plan, self.call, self.attempts))
+
+
+async def test_second_overtakes_and_the_first_is_stopped_and_listed() -> None:
+    race = Race({"delay_s": 0.01})
+    running = await race.start()
+    await race.asked["b"].wait()
+    race.answers["b"].set()
+    outcome = await running
+    assert outcome.result == "b"
+    assert race.cancelled == ["a"]
+    assert [(one.deployment, one.outcome) for one in outcome.attempts] == [("a", "Hedged")]
+    assert [race.bench.health(name).in_flight for name in "ab"] == [0, 0]
+
+
+async def test_first_that_answers_in_time_is_alone() -> None:
+    race = Race({"delay_s": 60})
+    race.answers["a"].set()
+    outcome = await (await race.start())
+    assert (outcome.result, outcome.attempts) == ("a", ())
+    assert not race.asked["b"].is_set()
+
+
+async def test_first_that_answers_late_still_wins() -> None:
+    race = Race({"delay_s": 0.01})
+    running = await race.start()
+    await race.asked["b"].wait()
+    race.answers["a"].set()
+    outcome = await running
+    assert outcome.result == "a"
+    assert [(one.deployment, one.outcome) for one in outcome.attempts] == [("b", "Hedged")]
+
+
+async def test_failure_of_one_waits_for_the_other() -> None:
+    race = Race({"delay_s": 0.01})
+    race.errors["a"] = UpstreamRefused("p", 500)
+    running = await race.start()
+    await race.asked["b"].wait()
+    race.answers["a"].set()
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert not running.done()
+    race.answers["b"].set()
+    outcome = await running
+    assert outcome.result == "b"
+    assert [(one.deployment, one.outcome) for one in outcome.attempts] == [("a", "UpstreamRefused")]
+
+
+async def test_failure_before_the_delay_falls_back_as_ever() -> None:
+    race = Race({"delay_s": 60})
+    race.errors["a"] = UpstreamRefused("p", 404)
+    race.answers["a"].set()
+    race.answers["b"].set()
+    assert (await (await race.start())).result == "b"
+
+
+async def test_both_failing_is_told() -> None:
+    race = Race({"delay_s": 0.01})
+    race.errors = {"a": UpstreamRefused("p", 404), "b": UpstreamRefused("p", 503)}
+    running = await race.start()
+    await race.asked["b"].wait()
+    for event in race.answers.values():
+        event.set()
+    with pytest.raises(UpstreamRefused):
+        await running
+    assert sorted(one.deployment for one in race.attempts) == ["a", "b"]
+
+
+async def test_cancelling_the_call_stops_both() -> None:
+    race = Race({"delay_s": 0.01})
+    running = await race.start()
+    await race.asked["b"].wait()
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    assert sorted(race.cancelled) == ["a", "b"]
+
+
+async def test_percentile_needs_a_past() -> None:
+    race = Race({"percentile": 95})
+    running = await race.start()
+    await race.asked["a"].wait()
+    for _ in range(20):
+        race.bench.health("a").whole.measured(0, 0.001)
+    assert not race.asked["b"].is_set()
+    race.answers["a"].set()
+    await running
+    race.answers["a"].clear()
+    running = await race.start()
+    await race.asked["b"].wait()
+    race.answers["b"].set()
+    assert (await running).result == "b"
