@@ -72,7 +72,7 @@ class Rollout:
         self.reason: str | None = None
         self._step, self._step_s = 0, now_s
         self._base: dict[str, tuple[int, int]] = {}
-        self._judged = self._step_calls = 0
+        self._judged, self._step_calls = (0, 0), 0
         if self.new is not None:
             self.attach(self.new, self._stable)
 
@@ -125,13 +125,16 @@ class Rollout:
         return calls, failures
 
     def _judge(self) -> None:
-        """Compares the error rates, whenever the new deployment has failed again."""
-        if self.new is None or self.new.health.failures == self._judged:
+        """Compares the error rates, when the new deployment has failed again or twice as much is known."""
+        if self.new is None or not self.new.health.failures:
             return
         calls, failures, stable_calls, stable_failures = self.counts()
+        evidence = (failures, stable_calls.bit_length())
+        if evidence == self._judged:
+            return
         if calls < self.settings.min_calls and self.new.health.breaker.state is State.CLOSED:
             return  # an open breaker keeps calls away, so more of them are not to be waited for
-        self._judged = self.new.health.failures
+        self._judged = evidence
         rate = min(upper_bound(stable_failures, stable_calls), self.settings.max_error_rate)
         chance = tail(failures, calls, rate)
         if chance < self.settings.chance:

@@ -165,7 +165,7 @@ async def test_contract_limits_hold() -> None:
     for _ in range(2):
         bench.health("a").begin(bench.clock())
     bench.health("b").used(bench.clock(), Usage(60, 40))
-    with pytest.raises(NoneCanServe, match="2 requests of this minute.*100 tokens of this minute"):
+    with pytest.raises(NoneCanServe, match=r"2 requests of this minute.*100 tokens of this minute"):
         await bench.plan()
     bench.clock.now_s += 121
     assert sorted(await bench.names()) == ["a", "b"]
