@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
+from pydantic_core import from_json
 
 from mini_llm.config_lines import Place, json_lines, toml_lines
 from mini_llm.errors import ConfigError, ConfigErrors
@@ -42,11 +42,10 @@ def load_config(
     text = _read(path)
     toml = path.suffix == ".toml"
     try:
-        raw = tomllib.loads(text) if toml else json.loads(text)
+        # pydantic's parser bounds nesting by itself, the standard library's by the interpreter's recursion limit
+        raw = tomllib.loads(text) if toml else from_json(text, allow_inf_nan=False)
     except ValueError as error:
         raise ConfigError(str(path), f"is not {'TOML' if toml else 'JSON'}: {error}") from None
-    except RecursionError:
-        raise ConfigError(str(path), "is nested too deeply") from None
     if isinstance(raw, dict):
         raw.pop("$schema", None)  # what editors look for
     problems: list[Problem] = []

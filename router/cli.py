@@ -13,6 +13,7 @@ from sqlalchemy import Connection
 from mini_llm.errors import ConfigError
 from router.api.admin_door import new_admin_key
 from router.api.app import create_apps
+from router.commands.config import config
 from router.commands.db import db
 from router.commands.keys import keys
 from router.commands.ledger import read_ledger, told
@@ -75,7 +76,7 @@ def serve(
     The first SIGTERM or SIGINT lets running calls finish and takes no new ones; the second ends them now.
 
     \b
-    VIBES_CONFIG            JSON file, see the example below
+    VIBES_CONFIG            JSON or TOML file, see below; read again when it changes and on SIGHUP
     VIBES_LEDGER_URL        such as sqlite:////var/lib/vibes/ledger.db
     VIBES_CHAIN_ID          chain of the settlement contract
     VIBES_SETTLEMENT        its address
@@ -155,6 +156,7 @@ def admin_key(name: str) -> None:
 
 
 main.add_command(keys)
+main.add_command(config)
 main.add_command(db)
 main.add_command(vault)
 main.add_command(x402)

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Final, Self
+from typing import Annotated, Final
 
-from pydantic import Field, SecretStr, model_validator
+from pydantic import Field, SecretStr
 
 from mini_llm.config import Name, RoutingConfig, Strict
-from mini_llm.config_file import load_config
+from mini_llm.config_file import Problem, load_config
 from mini_llm.deployment import HOUSE_PARTNER, MAX_PARTNER_ID
 from mini_llm.errors import ConfigError
 from mini_llm.price import parse_usd
+from mini_llm.routing.build import routing_problems
 from mini_llm.wallet.limits import BPS, MAX_AMOUNT_BASE, MAX_IDX
 from mini_llm.wallet.receipt import InvalidReceipt, ReceiptDomain
 from router.config_money import DEFAULT_TIERS, Bps, HangUp, Idx, Policy, Promotion, Tier
@@ -82,18 +83,6 @@ class RouterConfig(RoutingConfig):
     promotion: Promotion | None = None
     hang_up: HangUp = HangUp()
 
-    @model_validator(mode="after")
-    def _partners_are_known(self) -> Self:
-        ids = [partner.id for partner in self.partners]
-        if len(set(ids)) != len(ids):
-            raise ValueError("two partners have the same id")
-        for deployment in self.deployments:
-            if deployment.partner not in (HOUSE_PARTNER, *ids):
-                raise ValueError(
-                    f"model {deployment.model!r} names partner {deployment.partner}, not in partners"
-                )
-        return self
-
     @property
     def offered_tiers(self) -> tuple[Tier, ...]:
         """The tiers from the dearest to the cheapest; the first is everybody's."""
@@ -110,7 +99,9 @@ class Settings:
     """All that the router is told.
 
     Attributes:
-        config: providers, deployments, partners and policy.
+        config: providers, deployments, partners and policy, as the file said at the start.
+        config_path: the file, which may change.
+        environ: the environment at the start: references of a changed file are looked up there.
         ledger_url: SQLAlchemy URL of the ledger.
         domain: chain and settlement contract that receipts and ceilings are for.
         receipt_key: 32-byte secp256k1 key that signs receipts.
@@ -122,6 +113,8 @@ class Settings:
     """
 
     config: RouterConfig
+    config_path: Path
+    environ: Mapping[str, str] = field(repr=False)
     ledger_url: str
     domain: ReceiptDomain
     receipt_key: bytes = field(repr=False)
@@ -141,7 +134,8 @@ def load_settings(environ: Mapping[str, str]) -> Settings:
     Raises:
         ConfigError: a variable or a value of the file is missing or unusable, or the policy loses money.
     """
-    config = load_config(Path(_required(environ, "VIBES_CONFIG")), RouterConfig, environ)
+    path = Path(_required(environ, "VIBES_CONFIG"))
+    config = load_router_config(path, environ)
     check_economics(config)
     try:
         domain = ReceiptDomain(_integer(environ, "VIBES_CHAIN_ID"), _required(environ, "VIBES_SETTLEMENT"))
@@ -149,6 +143,8 @@ def load_settings(environ: Mapping[str, str]) -> Settings:
         raise ConfigError("VIBES_SETTLEMENT", error.reason) from None
     return Settings(
         config=config,
+        config_path=path,
+        environ=dict(environ),
         ledger_url=load_ledger_url(environ),
         domain=domain,
         receipt_key=_read_key("VIBES_RECEIPT_KEY_FILE", Path(_required(environ, "VIBES_RECEIPT_KEY_FILE"))),
@@ -158,6 +154,32 @@ def load_settings(environ: Mapping[str, str]) -> Settings:
         people=load_people(environ),
         facilitator_key=_facilitator_key(config),
     )
+
+
+def load_router_config(path: Path, environ: Mapping[str, str]) -> RouterConfig:
+    """Reads the configuration file, JSON or TOML, and looks at how its parts fit together.
+
+    Raises:
+        ConfigError: it cannot be read.
+        ConfigErrors: everything that is wrong with it, with lines.
+    """
+
+    def problems(config: RouterConfig) -> Iterator[Problem]:
+        yield from routing_problems(config, config.vibes_per_usd, environ)
+        yield from _partner_problems(config)
+
+    return load_config(path, RouterConfig, environ, problems)
+
+
+def _partner_problems(config: RouterConfig) -> Iterator[Problem]:
+    ids = [partner.id for partner in config.partners]
+    for position, partner_id in enumerate(ids):
+        if partner_id in ids[:position]:
+            yield ("partners", position, "id"), f"two partners have the same id {partner_id}"
+    for position, deployment in enumerate(config.deployments):
+        if deployment.partner not in (HOUSE_PARTNER, *ids):
+            problem = f"model {deployment.model!r} names partner {deployment.partner}, not in partners"
+            yield ("deployments", position, "partner"), problem
 
 
 def load_ledger_url(environ: Mapping[str, str]) -> str:

@@ -33,6 +33,7 @@ from router.operating import Operating
 from router.people.byok import OwnKeyTerms
 from router.people.desk import open_desk
 from router.receipts import CHARGE_HEADER, RECEIPT_HEADER, REPLAY_HEADER, REQUEST_ID_HEADER
+from router.reload import Reload
 from router.transport import AiohttpTransport
 from router.x402 import taking_payments
 
@@ -71,7 +72,7 @@ def create_apps(settings: Settings, observer: Observer, drain: Drain) -> Apps:
 def create_api(settings: Settings, observer: Observer, drain: Drain) -> FastAPI:
     """What answers behind the front; its `state` holds the open parts while it runs."""
     http = TellingTransport(AiohttpTransport())
-    catalog = build_catalog(settings.config, settings.config.vibes_per_usd, http)
+    catalog = build_catalog(settings.config, settings.config.vibes_per_usd, http, settings.environ)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -79,14 +80,18 @@ def create_api(settings: Settings, observer: Observer, drain: Drain) -> FastAPI:
         ledger = Ledger(engine)
         ledger.committed = observer.metrics.committed
         config = settings.config
-        terms = OwnKeyTerms(config.providers, config.policy.byok_fee_bps)
+
+        def terms() -> OwnKeyTerms:
+            return OwnKeyTerms(catalog.table.config.providers, config.policy.byok_fee_bps)
+
         app.state.settings, app.state.ledger = settings, ledger
         app.state.catalog = catalog
+        app.state.reload = reload = Reload(settings, catalog)
         app.state.readiness = Readiness(drain, ledger)
         app.state.started_s = int(time.time())
         try:
             async with open_desk(
-                settings.people, settings.domain, settings.receipt_key, ledger, http, lambda: terms
+                settings.people, settings.domain, settings.receipt_key, ledger, http, terms
             ) as desk:
                 billing = Billing(ledger, settings, desk.custodian)
                 doors = Doors(ledger, desk.limiter, desk.own_keys)
@@ -94,6 +99,7 @@ def create_api(settings: Settings, observer: Observer, drain: Drain) -> FastAPI:
                 async with (
                     observer.running(),
                     billing.kept(),
+                    reload.watching(),
                     taking_payments(ledger, billing, settings) as till,
                 ):
                     app.state.gateway = Gateway(doors, Routes(catalog), billing, till)

@@ -1,0 +1,49 @@
+"""`vibes-router config`: the configuration file, checked and described."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import click
+
+from router.commands.ledger import told
+from router.config import RouterConfig, check_economics, load_router_config
+
+SCHEMA_ID = "vibes-router configuration"
+
+
+@click.group()
+def config() -> None:
+    """The configuration file, JSON or TOML; docs/gateway/routing.md describes it."""
+
+
+@config.command()
+@click.argument("file", type=click.Path(path_type=Path))
+def check(file: Path) -> None:
+    """Check FILE as `serve` would, without starting anything; every error with its line.
+
+    \b
+    Variables and files that it refers to must be there:
+      vibes-router config check router.toml
+    """
+    with told():
+        checked = load_router_config(file, os.environ)
+        check_economics(checked)
+    click.echo(f"{file}: {len(checked.deployments)} deployments at {len(checked.providers)} providers")
+
+
+@config.command()
+def schema() -> None:
+    """Print the JSON Schema, for editors; name it in the file as "$schema"."""
+    click.echo(schema_text(), nl=False)
+
+
+def schema_text() -> str:
+    """The JSON Schema of the file (draft 2020-12), with a newline at its end."""
+    made: dict[str, Any] = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": SCHEMA_ID}
+    described = RouterConfig.model_json_schema()
+    described["properties"]["$schema"] = {"type": "string", "description": "For editors."}
+    return json.dumps(described | made, indent=2, ensure_ascii=False) + "\n"

@@ -1,0 +1,244 @@
+"""Configuration files: both formats, every error with its line, secrets by reference, examples that load."""
+
+from __future__ import annotations
+
+import json
+import re
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mini_llm.config_file import load_config
+from mini_llm.config_lines import json_lines, toml_lines
+from mini_llm.errors import ConfigError, ConfigErrors
+from router.cli import main
+from router.commands.config import schema_text
+from router.config import RouterConfig, load_router_config
+
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
+TOML = """\
+[providers.up]
+base_url = "http://up/v1"
+
+[[deployments]]
+model = "a"
+provider = "up"
+
+[[deployments]]
+model = "b"
+provider = "up"
+"""
+keys = st.text(min_size=1, max_size=5)
+documents = st.dictionaries(
+    keys,
+    st.recursive(
+        st.integers()
+        | st.booleans()
+        | st.text(max_size=8)
+        | st.floats(allow_nan=False, allow_infinity=False),
+        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(keys, inner, max_size=3),
+        max_leaves=12,
+    ),
+    max_size=4,
+)
+
+
+def places(value: Any, at: tuple[int | str, ...] = ()) -> dict[tuple[int | str, ...], Any]:
+    """Every place of a document and what is there."""
+    found = {at: value}
+    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, item in inner:
+        found |= places(item, (*at, key))
+    return found
+
+
+@given(documents)
+def test_every_place_of_a_json_document_is_found(document: dict[str, Any]) -> None:
+    text = json.dumps(document, indent=1)
+    lines = json_lines(text)
+    assert lines.keys() == places(document).keys()
+    split = text.split("\n")
+    for place, value in places(document).items():
+        line = split[lines[place] - 1]
+        if place and isinstance(place[-1], str):
+            assert line.strip().startswith(json.dumps(place[-1]))
+        elif not isinstance(value, dict | list):
+            assert line.strip().rstrip(",") == json.dumps(value)
+
+
+def test_places_of_a_toml_document() -> None:
+    text = '''\
+# a = 0
+top = 1
+"quoted.key" = [
+  1,  # a comment, [with] marks
+  { x = "}", y.z = [ "]" ] },
+]
+[table.sub]
+text = """
+[[not.a.table]]
+"""
+after = \'\'\'x\'\'\'
+[[list]]
+id = 1
+[list.inner]
+v = 1979-05-27 07:32:00
+[[list.deep]]
+w = 1
+[[list]]
+id = 2
+'''
+    lines = toml_lines(text)
+    expected = {
+        ("top",): 2,
+        ("quoted.key",): 3,
+        ("quoted.key", 0): 4,
+        ("quoted.key", 1): 5,
+        ("quoted.key", 1, "y", "z", 0): 5,
+        ("table", "sub"): 7,
+        ("table", "sub", "text"): 8,
+        ("table", "sub", "after"): 11,
+        ("list", 0): 12,
+        ("list", 0, "inner", "v"): 15,
+        ("list", 0, "deep", 0, "w"): 17,
+        ("list", 1): 18,
+        ("list", 1, "id"): 19,
+    }
+    assert {place: lines[place] for place in expected} == expected
+    assert lines.keys() >= places(tomllib.loads(text)).keys() - {(), ("table",)}
+
+
+def write(folder: Path, text: str, name: str = "router.toml") -> Path:
+    path = folder / name
+    path.write_text(text)
+    return path
+
+
+def errors(path: Path, environ: dict[str, str] | None = None) -> list[str]:
+    with pytest.raises(ConfigErrors) as refused:
+        load_router_config(path, environ or {})
+    return str(refused.value).replace(f"{path.parent}/", "").split("\n")
+
+
+def test_all_errors_are_told_at_once_with_their_lines(tmp_path: Path) -> None:
+    bad = TOML.replace('model = "a"', "model = 7").replace('model = "b"', 'model = "b"\nwieght = 1')
+    assert errors(write(tmp_path, bad)) == [
+        "router.toml:5: deployments.0.model: Input should be a valid string",
+        "router.toml:10: deployments.1.wieght: Extra inputs are not permitted",
+    ]
+
+
+def test_what_does_not_fit_together_is_told_with_lines(tmp_path: Path) -> None:
+    more = """\
+[aliases]
+b = "a"
+c = "nowhere"
+[routes.a]
+groups = [
+  ["up/a"],
+  ["up/x"],
+]
+[rollouts.a]
+to = "up/z"
+steps = [{percent = 1}]
+"""
+    bad = TOML.replace('provider = "up"\n\n', 'provider = "upp"\npartner = 3\n\n') + more
+    assert errors(write(tmp_path, bad)) == [
+        "router.toml:6: deployments.0.provider: 'upp' is not configured; there is: up",
+        "router.toml:17: routes.a.groups.0.0: 'up/a' is no deployment; there is: upp/a, up/b",
+        "router.toml:18: routes.a.groups.1.0: 'up/x' is no deployment; there is: upp/a, up/b",
+        "router.toml:21: rollouts.a.to: 'up/z' is no deployment",
+        "router.toml:13: aliases.b: is the name of a model already",
+        "router.toml:14: aliases.c: 'nowhere' is no model; there is: a, b",
+        "router.toml:7: deployments.0.partner: model 'a' names partner 3, not in partners",
+    ]
+
+
+def test_missing_value_is_told_where_it_is_missing(tmp_path: Path) -> None:
+    text = json.dumps({"providers": {}, "deployments": [{"model": "a"}]}, indent=1)
+    assert errors(write(tmp_path, text, "router.json")) == [
+        "router.json:4: deployments.0.provider: Field required"
+    ]
+
+
+def test_secrets_come_from_environment_and_files(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("from file\n")
+    provider = f'api_key = "${{A}}-${{file:{tmp_path}/secret}}"\nbase_url = "http://up/v1"'
+    config = load_router_config(
+        write(tmp_path, TOML.replace('base_url = "http://up/v1"', provider)), {"A": "from environment"}
+    )
+    key = config.providers["up"].api_key
+    assert key is not None
+    assert key.get_secret_value() == "from environment-from file"
+    assert "from" not in repr(config.providers["up"])
+
+
+def test_references_that_lead_nowhere_are_all_told(tmp_path: Path) -> None:
+    text = TOML.replace('"http://up/v1"', '"${HOST}"\napi_key = "${file:/nowhere/key}${1}"')
+    assert errors(write(tmp_path, text)) == [
+        "router.toml:2: providers.up.base_url: ${HOST} is not set: export HOST=… before the start",
+        "router.toml:3: providers.up.api_key: ${file:/nowhere/key} cannot be read (No such file or directory)",
+        "router.toml:3: providers.up.api_key: ${1} is no reference: write ${NAME} or ${file:/path}",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "problem"),
+    [
+        ("a.toml", b"x = [1,\n2", "is not TOML"),
+        ("a.json", b"{\n oops\n}", r"is not JSON: .*line 2"),
+        ("a.json", b"\xff", "is not UTF-8"),
+        ("a.json", b"[" * 100_000, "is not JSON"),
+        ("a.json", b"[]", "top level"),
+    ],
+)
+def test_file_that_is_no_configuration_is_refused(
+    tmp_path: Path, name: str, data: bytes, problem: str
+) -> None:
+    (tmp_path / name).write_bytes(data)
+    with pytest.raises(ConfigError, match=problem):
+        load_config(tmp_path / name, RouterConfig, {})
+
+
+def test_published_schema_is_the_present_one() -> None:
+    published = (DOCS / "gateway" / "router.schema.json").read_text()
+    assert published == schema_text(), "vibes-router config schema > docs/gateway/router.schema.json"
+    assert CliRunner().invoke(main, ["config", "schema"]).output == published
+
+
+def test_check_command(tmp_path: Path) -> None:
+    good = CliRunner().invoke(main, ["config", "check", str(write(tmp_path, TOML))])
+    assert (good.exit_code, good.output) == (0, f"{tmp_path}/router.toml: 2 deployments at 1 providers\n")
+    losing = write(tmp_path, TOML + "[policy]\nwholesale_bps = 9999\n")
+    refused = CliRunner().invoke(main, ["config", "check", str(losing)])
+    assert refused.exit_code == 1
+    assert "each call would lose money" in refused.output
+
+
+def examples() -> list[tuple[str, str, str]]:
+    """Every whole configuration in the documentation: page, format, text."""
+    found = []
+    for page in sorted(DOCS.rglob("*.md")):
+        for kind, text in re.findall(r"^```(toml|json)\n(.*?)^```", page.read_text(), re.M | re.S):
+            if "deployments" in text and "providers" in text:
+                found.append((page.name, kind, text))
+    return found
+
+
+@pytest.mark.parametrize(("page", "kind", "text"), examples())
+def test_examples_of_the_documentation_load(tmp_path: Path, page: str, kind: str, text: str) -> None:
+    names = set(re.findall(r"\$\{([A-Z_]+)\}", text))
+    (tmp_path / "secret").write_text("x")
+    text = re.sub(r"\$\{file:[^}]*\}", f"${{file:{tmp_path}/secret}}", text)
+    path = write(tmp_path, text, f"example.{kind}")
+    assert load_router_config(path, dict.fromkeys(names, "x")).deployments
+
+
+def test_there_are_examples() -> None:
+    assert {(page, kind) for page, kind, _ in examples()} >= {("routing.md", "toml"), ("routing.md", "json")}
