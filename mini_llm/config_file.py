@@ -42,7 +42,7 @@ def load_config(
     text = _read(path)
     toml = path.suffix == ".toml"
     try:
-        # pydantic's parser bounds nesting by itself, the standard library's by the interpreter's recursion limit
+        # pydantic's parser bounds nesting by itself; the standard library's rests on a raisable limit
         raw = tomllib.loads(text) if toml else from_json(text, allow_inf_nan=False)
     except ValueError as error:
         raise ConfigError(str(path), f"is not {'TOML' if toml else 'JSON'}: {error}") from None

@@ -183,7 +183,8 @@ def test_references_that_lead_nowhere_are_all_told(tmp_path: Path) -> None:
     text = TOML.replace('"http://up/v1"', '"${HOST}"\napi_key = "${file:/nowhere/key}${1}"')
     assert errors(write(tmp_path, text)) == [
         "router.toml:2: providers.up.base_url: ${HOST} is not set: export HOST=… before the start",
-        "router.toml:3: providers.up.api_key: ${file:/nowhere/key} cannot be read (No such file or directory)",
+        "router.toml:3: providers.up.api_key: ${file:/nowhere/key} cannot be read "
+        "(No such file or directory)",
         "router.toml:3: providers.up.api_key: ${1} is no reference: write ${NAME} or ${file:/path}",
     ]
 
