@@ -21,6 +21,7 @@ from bridge.errors import BridgeError, ConfigError, NotACheckout, NotLeader, Rpc
 from bridge.exit import exit_command
 from bridge.health import problems
 from bridge.pipeline import Pipeline
+from bridge.reconcile import reconcile
 from bridge.rollup.errors import InvalidTransition
 from bridge.status import Status, read_status
 from bridge.tables import Batch
@@ -134,6 +135,41 @@ def status(as_json: bool) -> None:
         _print_status(found, wrong)
     if wrong:
         raise SystemExit(EXIT_UNHEALTHY)
+
+
+@main.group()
+def ledger() -> None:
+    """The router's ledger, against itself and the chain."""
+
+
+@ledger.command(epilog=ENVIRONMENT)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@exit_codes
+def check(as_json: bool) -> None:
+    """Proves that the books balance, and that ledger = chain + unsettled.
+
+    Compares the contract's tokens, every account's money and requests, and what partners, fee, burn, pool
+    and treasury earned and were paid, at the last block that the bridge read. Names each difference and
+    exits 1 if there is one. Changes nothing.
+
+    \b
+    Examples:
+      vibes ledger check
+      vibes ledger check --json | jq .differences
+    """
+    found = reconcile(_settings())
+    if as_json:
+        click.echo(json.dumps({"ok": not found.differences, **vars(found)}))
+    else:
+        for difference in found.differences:
+            click.echo(difference)
+        click.echo(
+            f"block {found.block}: {found.accounts} accounts, {found.held_base} base units held, "
+            f"{found.unsettled_base} unsettled: "
+            + (f"{len(found.differences)} differences" if found.differences else "ledger = chain + unsettled")
+        )
+    if found.differences:
+        raise SystemExit(EXIT_FAILED)
 
 
 @main.command(context_settings={"ignore_unknown_options": True}, add_help_option=False)

@@ -117,11 +117,21 @@ class SettlementContract:
         with self.client.answering("eth_call"):
             return int(registry.functions.count().call())
 
+    def held_base(self, block: BlockIdentifier) -> int:
+        """Tokens that the contract holds, base units; raises as `view`."""
+        token = self.client.web3.eth.contract(self.view("token"), abi=load_abi("VibesToken"))
+        with self.client.answering("eth_call"):
+            return int(token.functions.balanceOf(self.address).call(block_identifier=block))
+
     def account(self, idx: int, block: BlockIdentifier) -> Mapping[str, Any]:
         """What the contract stores of an account (ISettlement.Account), by field name; raises as `view`."""
-        (function,) = self._contract.functions.account.abi["outputs"]
-        names = [str(part["name"]) for part in function["components"]]
-        return dict(zip(names, self.view("account", idx, block=block), strict=True))
+        return self.struct("account", idx, block=block)
+
+    def struct(self, function: str, *arguments: Any, block: BlockIdentifier) -> Mapping[str, Any]:
+        """Result of a view function that returns a struct, by field name; raises as `view`."""
+        (output,) = self._contract.functions[function].abi["outputs"]
+        names = [str(part["name"]) for part in output["components"]]
+        return dict(zip(names, self.view(function, *arguments, block=block), strict=True))
 
     # -- reading
 

@@ -100,13 +100,7 @@ def _account_errors(connection: Connection, trial: TrialBalance) -> Iterator[str
 
 
 def _share_errors(connection: Connection) -> Iterator[str]:
-    calls_only = (
-        select(POSTING.c.account, func.sum(POSTING.c.amount_base))
-        .join(ENTRY, ENTRY.c.number == POSTING.c.entry_number)
-        .where(ENTRY.c.kind == Kind.CALL)
-        .group_by(POSTING.c.account)
-    )
-    posted = _sums(connection, calls_only)
+    posted = _posted_by_calls(connection)
     for row in connection.execute(select(SHARE).order_by(SHARE.c.code)):
         earned = earned_base(row.gross_base, row.checkpoint_gross_base, row.accrued_base, row.bps)
         if earned != posted.get(row.code, 0):
@@ -127,3 +121,49 @@ def _budget_errors(connection: Connection) -> Iterator[str]:
         ):
             if kept != added_up:
                 yield f"budget {row.code}: {name} is {kept}, its calls say {added_up}"
+
+
+@dataclass(frozen=True)
+class Flow:
+    """What a receiver of charges had; base units.
+
+    Args:
+        gross_base: the charges that its share is of; None for the treasury, which gets the rest.
+        paid_base: what left its ledger account again: claimed, burned, given as rewards.
+    """
+
+    gross_base: int | None
+    paid_base: int
+
+
+def flows(connection: Connection) -> dict[str, Flow]:
+    """Each receiver of charges by ledger account, the treasury included."""
+    earned = _posted_by_calls(connection)
+    balances = trial_balance(connection).balances
+    found = {
+        row.code: Flow(row.gross_base, earned.get(row.code, 0) - balances.get(row.code, 0))
+        for row in connection.execute(select(SHARE).order_by(SHARE.c.code))
+    }
+    paid_base = earned.get(post.TREASURY, 0) - balances.get(post.TREASURY, 0)
+    return found | {post.TREASURY: Flow(None, paid_base)}
+
+
+def open_gross(connection: Connection) -> dict[int, int]:
+    """Charges that no batch has settled, written-off ones included, by partner; base units."""
+    query = (
+        select(CALL.c.partner_id, func.sum(CALL.c.charge_base))
+        .join(ACCOUNT, ACCOUNT.c.idx == CALL.c.account_idx)
+        .where(CALL.c.account_total_base > ACCOUNT.c.settled_spent_base)
+        .group_by(CALL.c.partner_id)
+    )
+    return _sums(connection, query)
+
+
+def _posted_by_calls(connection: Connection) -> dict[str, int]:
+    calls_only = (
+        select(POSTING.c.account, func.sum(POSTING.c.amount_base))
+        .join(ENTRY, ENTRY.c.number == POSTING.c.entry_number)
+        .where(ENTRY.c.kind == Kind.CALL)
+        .group_by(POSTING.c.account)
+    )
+    return _sums(connection, calls_only)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from bridge.config import BridgeSettings, read_settings
 from bridge.pipeline import Pipeline
+from bridge.reconcile import reconcile
 from mini_llm.wallet.receipt import ReceiptDomain, SignedReceipt
 from router.ledger import (
     CallFacts,
@@ -112,10 +113,11 @@ class Operator:
         return self.finish_call(self.open_call(wallet, charge_base), charge_base, partner_id)
 
     def assert_books_match_chain(self) -> None:
-        """The books balance, and custody is what the token contract says."""
+        """The books balance, custody is what the token contract says, and ledger = chain + unsettled."""
         assert self.ledger.read(book_errors) == []
         balances = self.ledger.read(trial_balance).balances
         assert -balances["custody"] == self.stack.custody_base()
+        assert reconcile(self.settings).differences == ()
 
 
 @contextmanager
