@@ -142,7 +142,8 @@ def store_tiers(
 
 def tiers(connection: Connection) -> dict[int, str]:
     """The tier of each account that has earned more than the first."""
-    return dict(connection.execute(select(ACCOUNT_TIER.c.account_idx, ACCOUNT_TIER.c.tier)).tuples().all())
+    query = select(ACCOUNT_TIER.c.account_idx, ACCOUNT_TIER.c.tier)
+    return {row[0]: row[1] for row in connection.execute(query)}
 
 
 def grant(
