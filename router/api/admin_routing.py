@@ -1,4 +1,4 @@
-"""The operator's view of the deployments, and what can be done to one: drain, undrain, reset it.
+"""The operator's hand on routing: deployments are shown, drained, undrained and reset; the file is reloaded.
 
 A drain lasts until it is undone or the process ends; with several workers each is told by itself.
 """
@@ -53,6 +53,15 @@ async def operate(
     else:
         health.drained = action == "drain"
     return _shown(candidate)
+
+
+@routes.post("/config/reload", summary="Read the configuration file again")
+async def reload(request: Request, operator: Operator) -> dict[str, bool]:
+    """As SIGHUP: the file is put into force as a whole, or refused for a reason that the log tells."""
+    state = state_of(request)
+    what = act(operator, "config.reload", "config")
+    await state.ledger.submit(lambda connection: audit.record(connection, what, None, None))
+    return {"reloaded": await state.reload.now()}
 
 
 def _shown(candidate: Candidate) -> dict[str, Any]:

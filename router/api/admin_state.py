@@ -13,6 +13,7 @@ from router.api.health import Readiness
 from router.ledger.writer import Ledger
 from router.observe.gauges import Gauges
 from router.observe.observer import Observer
+from router.reload import Reload
 
 BREAKERS: Final = {State.CLOSED: 0, State.HALF_OPEN: 1, State.OPEN: 2}
 """A breaker's state as a number."""
@@ -41,6 +42,12 @@ class AdminState:
         """What is on offer."""
         catalog: Catalog = self.opened.catalog
         return catalog
+
+    @property
+    def reload(self) -> Reload:
+        """Reads the configuration file again."""
+        reload: Reload = self.opened.reload
+        return reload
 
     async def gauges(self) -> Gauges:
         """What is read at this moment."""

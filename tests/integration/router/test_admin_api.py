@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -119,6 +120,22 @@ def test_a_deployment_is_drained_and_comes_back(operated: Operated) -> None:
     assert [one["action"] for one in acts] == ["deployment.reset", "deployment.undrain", "deployment.drain"]
     assert acts[-1]["after"] == {"breaker": "closed", "drained": True}
     assert user.view().reserved_base == 0
+
+
+def test_the_configuration_is_read_again(operated: Operated) -> None:
+    file = Path(operated.world.router.environ["VIBES_CONFIG"])
+    before = file.read_text()
+    config = json.loads(before)
+    config["deployments"].append({**config["deployments"][0], "model": "brought-later"})
+    with operated.http() as admin:
+        file.write_text("{ no JSON")
+        assert admin.post("/config/reload").json() == {"reloaded": False}
+        file.write_text(json.dumps(config))
+        assert admin.post("/config/reload").json() == {"reloaded": True}
+        assert "brought-later" in [one["model"] for one in admin.get("/deployments").json()["deployments"]]
+        assert [one["action"] for one in admin.get("/audit?limit=2").json()["acts"]] == ["config.reload"] * 2
+        file.write_text(before)
+        assert admin.post("/config/reload").json() == {"reloaded": True}
 
 
 def test_what_fails_leaves_no_trace_of_having_been_done(operated: Operated) -> None:
