@@ -48,6 +48,8 @@ class BreakerConfig(Strict):
     """Failures within the window that open the breaker, if they are also `ratio` of the calls."""
     ratio: Ratio = 0.5
     """Part of the window's calls that must have failed."""
+    in_a_row: Count = 10
+    """Failures without a success between them that open the breaker, whatever their part."""
     window_s: Seconds = 30.0
     """Length of the window."""
     open_s: Seconds = 5.0

@@ -33,14 +33,25 @@ class Breaker:
         era: grows with each change of state.
     """
 
-    __slots__ = ("_all", "_failures", "_good", "_probes", "_trips", "era", "settings", "state", "until_s")
+    __slots__ = (
+        "_all",
+        "_failures",
+        "_good",
+        "_probes",
+        "_row",
+        "_trips",
+        "era",
+        "settings",
+        "state",
+        "until_s",
+    )
 
     def __init__(self, settings: BreakerConfig) -> None:
         self.settings = settings
         self.state = State.CLOSED
         self.until_s = 0.0
         self._failures, self._all = Window(settings.window_s), Window(settings.window_s)
-        self.era = self._probes = self._good = self._trips = 0
+        self.era = self._probes = self._good = self._trips = self._row = 0
 
     def admits(self, now_s: float) -> bool:
         """True if a call may begin: it is closed, or time for one more probe."""
@@ -66,6 +77,7 @@ class Breaker:
             return
         if self.state is State.CLOSED:
             self._all.add(now_s)
+            self._row = 0
             return
         self._probes -= 1
         self._good += 1
@@ -82,8 +94,8 @@ class Breaker:
         if self.state is State.CLOSED:
             self._all.add(now_s)
             self._failures.add(now_s)
-            failures = self._failures.total(now_s)
-            if failures < self.settings.failures or failures < self.settings.ratio * self._all.total(now_s):
+            self._row += 1
+            if not self._too_many(now_s):
                 return False
         elif self.state is State.OPEN:
             self._probes -= 1
@@ -91,6 +103,13 @@ class Breaker:
             return False
         self.trip(now_s, self.settings.open_s * 2 ** min(self._trips, MOST_DOUBLINGS))
         return True
+
+    def _too_many(self, now_s: float) -> bool:
+        """A deployment that died stands out by its row of failures long before it does in the window."""
+        settings, failures = self.settings, self._failures.total(now_s)
+        if self._row >= settings.in_a_row:
+            return True
+        return failures >= settings.failures and failures >= settings.ratio * self._all.total(now_s)
 
     def gave_up(self, era: int) -> None:
         """A call ended without telling anything about the deployment."""
@@ -118,4 +137,4 @@ class Breaker:
     def _enter(self, state: State) -> None:
         self.state = state
         self.era += 1
-        self._probes = self._good = 0
+        self._probes = self._good = self._row = 0

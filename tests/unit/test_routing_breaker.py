@@ -38,6 +38,18 @@ def test_breaker_opens_at_count_and_ratio() -> None:
     assert (breaker.state, breaker.until_s) == (State.OPEN, 5)
 
 
+def test_row_of_failures_opens_it_whatever_went_well_before() -> None:
+    breaker = Breaker(SETTINGS)
+    for _ in range(1000):
+        breaker.succeeded(0, breaker.begin(0))
+    for _ in range(9):
+        assert not breaker.failed(0, breaker.begin(0))
+    breaker.succeeded(0, breaker.begin(0))
+    for _ in range(9):
+        assert not breaker.failed(0, breaker.begin(0))
+    assert breaker.failed(0, breaker.begin(0))
+
+
 def test_failures_of_long_ago_do_not_count() -> None:
     breaker = Breaker(SETTINGS)
     for now_s in (0, 30, 60, 90):

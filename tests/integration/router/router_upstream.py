@@ -12,7 +12,7 @@ import socket
 import struct
 import threading
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -57,6 +57,7 @@ class Upstream:
         self.release = threading.Event()
         self.refuse_once: set[str] = set()  # last messages of calls that fail the first time
         self.url = ""
+        self.stop: Callable[[], None] = lambda: None
         self.app = FastAPI()
         self.app.post("/v1/chat/completions")(self.chat)
         self.app.post("/v1/embeddings")(self.embeddings)
@@ -137,6 +138,11 @@ class Upstream:
         count = 0
         try:
             yield event(model, {"role": "assistant", "content": ""})
+            if model == "breaks-before":
+                raise ConnectionResetError
+            if model == "error-before":
+                yield b'data: {"error": {"message": "GPU on fire at 10.0.0.7", "code": 500}}\n\n'
+                return
             if model == "tools":
                 words = iter(())
                 for piece in tool_pieces():
@@ -224,10 +230,15 @@ def running_upstream() -> Iterator[Upstream]:
     while not server.started:
         time.sleep(0.01)
     upstream.url = f"http://127.0.0.1:{listener.getsockname()[1]}/v1"
-    try:
-        yield upstream
-    finally:
+
+    def stop() -> None:
         upstream.release.set()
         server.should_exit = True
         thread.join(10)
         listener.close()
+
+    upstream.stop = stop
+    try:
+        yield upstream
+    finally:
+        stop()
