@@ -1,9 +1,9 @@
-"""Makes what a measured router needs: a configuration, a receipt key, a ledger with a rich account, an API key.
+"""Makes what a measured router needs: configuration, receipt key, a ledger with a rich account, an API key.
 
     python benchmarks/gateway_setup.py FOLDER UPSTREAM_URL LEDGER_URL
 
-writes router.json, receipt.key, api.key and environment (for a shell to source) into FOLDER. A ledger that has
-the account already is left as it is, so that a soak can go on.
+writes router.json, receipt.key, api.key and environment (for a shell to source) into FOLDER. A ledger that
+has the account already is left as it is, so that a soak can go on.
 """
 
 from __future__ import annotations

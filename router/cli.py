@@ -25,7 +25,7 @@ from router.ledger import read
 from router.observe import logs
 from router.observe.observer import Observer
 from router.receipts import receipt_line
-from router.serve import DrainingServer, configure
+from router.serve import DrainingServer, configure, shared_socket
 
 DEFAULT_PORT: Final = 8402
 """Not one of the ports on which local model servers are looked for."""
@@ -58,6 +58,7 @@ def main() -> None:
 @main.command()
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--port", default=DEFAULT_PORT, show_default=True, help="Port; 0 takes a free one.")
+@click.option("--reuse-port", is_flag=True, help="Share the port with other workers of the ledger.")
 @click.option("--log-level", default="info", show_default=True, type=click.Choice(LOG_LEVELS))
 @click.option(
     "--log-format",
@@ -69,7 +70,13 @@ def main() -> None:
 @click.option("--admin-host", default="127.0.0.1", show_default=True, help="Address of the operator's API.")
 @click.option("--admin-port", type=int, help="Its port, with /metrics; 0 takes a free one  [default: none]")
 def serve(
-    host: str, port: int, log_level: str, log_format: str, admin_host: str, admin_port: int | None
+    host: str,
+    port: int,
+    reuse_port: bool,
+    log_level: str,
+    log_format: str,
+    admin_host: str,
+    admin_port: int | None,
 ) -> None:
     """Serve the gateway until it is stopped.
 
@@ -123,7 +130,8 @@ def serve(
     admin = None
     if admin_port is not None:
         admin = configure(apps.admin, admin_host, admin_port, operating, lifespan="off")
-    DrainingServer(configure(apps.public, host, port, operating), drain, admin).run()
+    sockets = [shared_socket(host, port)] if reuse_port else None
+    DrainingServer(configure(apps.public, host, port, operating), drain, admin).run(sockets)
 
 
 def _tracer(settings: Settings) -> Any:

@@ -234,12 +234,15 @@ def _configure_sqlite(connection: Any, _record: object) -> None:
 def _begin_sqlite(connection: Connection) -> None:
     # a writer takes the write lock first: upgrading a read transaction could fail half-way
     writer = connection.get_execution_options().get(_WRITER_OPTION)
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if writer else "BEGIN")
+    driver: Any = connection.connection.driver_connection
+    driver.execute("BEGIN IMMEDIATE" if writer else "BEGIN")
 
 
 def _begin_postgresql(connection: Connection) -> None:
     if connection.get_execution_options().get(_WRITER_OPTION):
-        connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_WRITER_LOCK})")
+        driver: Any = connection.connection.driver_connection
+        with driver.pipeline():  # together with the driver's own BEGIN
+            driver.execute(f"SELECT pg_advisory_xact_lock({_WRITER_LOCK})")
 
 
 def guard_sql(guard: Guard, dialect: str) -> list[str]:

@@ -7,9 +7,10 @@ PostgreSQL gets columns as arrays and several statements in one round trip.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import lru_cache
+from itertools import chain
 from typing import Any, Final, cast
 
 from sqlalchemy import Connection, Table
@@ -30,7 +31,7 @@ class Bulk:
         self.sqlite = connection.dialect.name == "sqlite"
 
     def round_trip(self) -> AbstractContextManager[Any]:
-        """Statements inside are sent together; whether one failed is certain only afterwards."""
+        """Statements of this object that are sent together; whether one failed is certain only afterwards."""
         return nullcontext() if self.sqlite else cast(AbstractContextManager[Any], self._driver.pipeline())
 
     def select(self, sql: str, members: Sequence[str] | Sequence[int]) -> Any:
@@ -41,46 +42,69 @@ class Bulk:
         return self._driver.execute(sql.format(among="= ANY(%s)"), (members,))
 
     def query(self, sql: str, *parameters: int) -> Any:
-        """Runs a query in the driver's own spelling."""
+        """Runs a statement in the driver's own spelling."""
         return self._driver.execute(sql, parameters)
 
     def insert(self, table: Table, names: tuple[str, ...], rows: Sequence[Values]) -> None:
         """Inserts rows."""
-        self._write(table, names, rows, f"INSERT INTO {table.name} ({', '.join(names)})")
+        self._write(_insert, table, names, rows)
 
     def upsert(self, table: Table, names: tuple[str, ...], rows: Sequence[Values]) -> None:
         """Inserts rows, or overwrites the present ones with the same first column."""
-        changes = ", ".join(f"{name} = excluded.{name}" for name in names[1:])
-        head = f"INSERT INTO {table.name} ({', '.join(names)})"
-        self._write(table, names, rows, head, f" ON CONFLICT ({names[0]}) DO UPDATE SET {changes}")
+        self._write(_upsert, table, names, rows)
 
     def update(self, table: Table, names: tuple[str, ...], rows: Sequence[Values]) -> None:
         """Overwrites the columns of the present rows with the same first column."""
-        changes = ", ".join(f"{name} = new.{name}" for name in names[1:])
-        found = f"{table.name}.{names[0]} = new.{names[0]}"
-        head = f"WITH new ({', '.join(names)}) AS ("
-        tail = f") UPDATE {table.name} SET {changes} FROM new WHERE {found}"  # noqa: S608 (our own names)
-        self._write(table, names, rows, head, tail)
+        self._write(_update, table, names, rows)
 
     def _write(
-        self, table: Table, names: tuple[str, ...], rows: Sequence[Values], head: str, tail: str = ""
+        self,
+        spell: Callable[[Table, tuple[str, ...], str], str],
+        table: Table,
+        names: tuple[str, ...],
+        rows: Sequence[Values],
     ) -> None:
+        if not rows:
+            return
         if self.sqlite:
-            one = f"({', '.join('?' * len(names))})"
             for chunk in _chunks(rows):
-                sql = f"{head} VALUES {', '.join([one] * len(chunk))}{tail}"
-                self._driver.execute(sql, [value for row in chunk for value in row])
-        elif rows:
-            arrays = ", ".join(f"%s::{kind}[]" for kind in _types(table, names))
+                sql = spell(table, names, _values(len(names), len(chunk)))
+                self._driver.execute(sql, list(chain.from_iterable(chunk)))
+        else:
             columns = [list(column) for column in zip(*rows, strict=True)]
-            sql = f"{head} SELECT * FROM unnest({arrays}){tail}"  # noqa: S608 (our own names)
-            self._driver.execute(sql, columns)
+            self._driver.execute(spell(table, names, _arrays(table, names)), columns)
 
 
-@lru_cache
-def _types(table: Table, names: tuple[str, ...]) -> tuple[str, ...]:
+@lru_cache(maxsize=1024)
+def _insert(table: Table, names: tuple[str, ...], source: str) -> str:
+    return f"INSERT INTO {table.name} ({', '.join(names)}) {source}"
+
+
+@lru_cache(maxsize=1024)
+def _upsert(table: Table, names: tuple[str, ...], source: str) -> str:
+    changes = ", ".join(f"{name} = excluded.{name}" for name in names[1:])
+    return f"{_insert(table, names, source)} ON CONFLICT ({names[0]}) DO UPDATE SET {changes}"
+
+
+@lru_cache(maxsize=1024)
+def _update(table: Table, names: tuple[str, ...], source: str) -> str:
+    changes = ", ".join(f"{name} = new.{name}" for name in names[1:])
+    found = f"{table.name}.{names[0]} = new.{names[0]}"
+    new = f"WITH new ({', '.join(names)}) AS ({source})"
+    return f"{new} UPDATE {table.name} SET {changes} FROM new WHERE {found}"  # noqa: S608 (our own names)
+
+
+@lru_cache(maxsize=1024)
+def _values(columns: int, rows: int) -> str:
+    one = f"({', '.join('?' * columns)})"
+    return f"VALUES {', '.join([one] * rows)}"
+
+
+@lru_cache(maxsize=1024)
+def _arrays(table: Table, names: tuple[str, ...]) -> str:
     dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
-    return tuple(table.columns[name].type.compile(dialect) for name in names)
+    kinds = (table.columns[name].type.compile(dialect) for name in names)
+    return f"SELECT * FROM unnest({', '.join(f'%s::{kind}[]' for kind in kinds)})"  # noqa: S608 (types)
 
 
 def _chunks(rows: Sequence[Values]) -> Iterator[Sequence[Values]]:

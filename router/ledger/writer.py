@@ -25,6 +25,7 @@ from typing import Any, Final, TypeVar, cast
 from sqlalchemy import Connection, Engine
 
 from router.db import reading, writing
+from router.ledger.bulk import Bulk
 from router.ledger.calls import CallOperation, run_calls
 from router.ledger.charges import Charge, PostedCharge
 from router.ledger.errors import LedgerClosed
@@ -77,6 +78,7 @@ class Ledger:
         self.committed: Callable[[int, float], None] = _nobody
         self._writing = writing(engine)
         self._reading = reading(engine)
+        self._connection: Connection | None = None  # the thread's own
         self._queue: SimpleQueue[_Job | None] = SimpleQueue()
         self._closing = threading.Lock()
         self._closed = False
@@ -155,6 +157,7 @@ class Ledger:
                 self._commit(jobs)
                 self.committed(len(jobs), time.perf_counter() - began_s)
                 self._deliver(jobs)
+        self._disconnect()
 
     def _next_group(self) -> tuple[list[_Job], bool]:
         """Waits for one job and takes what else is there; False once the writer is to stop."""
@@ -171,7 +174,8 @@ class Ledger:
 
     def _commit(self, jobs: list[_Job]) -> None:
         try:
-            with self._writing.begin() as connection:
+            connection = self._connection = self._connection or self._writing.connect()
+            with connection.begin():
                 for on_calls, together in groupby(jobs, _is_on_call):
                     if on_calls:
                         _run_together(connection, list(together))
@@ -180,10 +184,19 @@ class Ledger:
                             _run_in_savepoint(connection, job)
         except BaseException as error:  # the thread must outlive a full disk or a lost connection
             _LOG.exception("ledger commit of %d operations failed", len(jobs))
+            self._disconnect()
             for job in jobs:
                 job.error = job.error or error
         self.commits += 1
         self.operations += len(jobs)
+
+    def _disconnect(self) -> None:
+        """Gives up the connection; the next commit opens another."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            with contextlib.suppress(Exception):  # it may be broken
+                connection.invalidate()
+                connection.close()
 
     def _deliver(self, jobs: list[_Job]) -> None:
         by_loop: defaultdict[asyncio.AbstractEventLoop, list[_Job]] = defaultdict(list)
@@ -211,19 +224,18 @@ def _is_on_call(job: _Job) -> bool:
 
 
 def _run_together(connection: Connection, jobs: Sequence[_Job]) -> None:
-    connection.exec_driver_sql("SAVEPOINT operations")
+    bulk = Bulk(connection)
+    bulk.query("SAVEPOINT operations")  # ends with the transaction
     try:
         outcomes = run_calls(connection, [cast(CallOperation[Any], job.operation) for job in jobs])
     except Exception as error:
-        connection.exec_driver_sql("ROLLBACK TO SAVEPOINT operations")
-        connection.exec_driver_sql("RELEASE SAVEPOINT operations")
+        bulk.query("ROLLBACK TO SAVEPOINT operations")
         if len(jobs) == 1:
             jobs[0].error = error
         else:  # the database refused one of them: the others must not suffer for it
             for job in jobs:
                 _run_together(connection, [job])
         return
-    connection.exec_driver_sql("RELEASE SAVEPOINT operations")
     for job, outcome in zip(jobs, outcomes, strict=True):
         job.result, job.error = outcome.result, outcome.error
 
