@@ -14,11 +14,11 @@ import pytest
 from eth_utils.address import to_checksum_address
 from router_upstream import Upstream
 from router_world import COMPLETION_BASE
-from support.anvil import running_anvil
-from support.stack import Stack
+from support.anvil import double, running_anvil
+from support.stack import VIBES, Stack
 from x402_world import PATH, Shop, body_of, decoded, make_shop, marker
 
-from router.ledger import read
+from router.ledger import book_errors, read
 from router.ledger.payment_table import PaymentState
 from router.receipts import CHARGE_HEADER, RECEIPT_HEADER, REPLAY_HEADER, decode_receipt
 
@@ -125,6 +125,22 @@ async def test_parallel_replays_make_one_call_and_one_transfer(shop: Shop, repla
     assert len(shop.upstream.calls_of(words)) == 1
 
 
+def test_a_contract_wallet_pays(shop: Shop) -> None:
+    """Its check is EIP-1271's: a signature of its key counts as its own."""
+    abi, bytecode = double("ContractWallet")
+    key, stack, words = shop.wallet(0), shop.stack, marker()
+    factory = stack.web3.eth.contract(abi=abi, bytecode=bytecode)
+    address = stack.send(stack.owner, factory.constructor(key.address))["contractAddress"]
+    stack.send(stack.owner, stack.token.functions.mint(address, 100 * VIBES))
+    body = body_of("plain", words, max_tokens=5)
+    answer = shop.post(body, shop.header(key, body, **{"from": address}))
+    assert answer.status_code == 200, answer.text
+    assert decoded(answer.headers["payment-response"])["payer"] == address.lower()
+    stranger = shop.post(body, shop.header(shop.wallet(0), body, **{"from": address}))
+    assert stranger.json()["error"]["code"] == "invalid_exact_evm_payload_signature"
+    assert len(shop.upstream.calls_of(words)) == 1
+
+
 async def test_different_payments_in_parallel_are_all_settled(shop: Shop) -> None:
     wallet = shop.wallet()
     bodies = [body_of("plain", marker(), max_tokens=1) for _ in range(12)]
@@ -132,6 +148,7 @@ async def test_different_payments_in_parallel_are_all_settled(shop: Shop) -> Non
         answers = await asyncio.gather(*(client.post(PATH, json=body) for body in bodies))
     assert [answer.status_code for answer in answers] == [200] * 12
     assert len(shop.transfers(wallet)) == 12
+    assert shop.world.ledger.read(book_errors) == []
 
 
 def test_a_stream_is_paid_before_it_starts_and_replayed_after(shop: Shop) -> None:
