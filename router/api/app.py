@@ -35,7 +35,7 @@ from router.people.desk import open_desk
 from router.receipts import CHARGE_HEADER, RECEIPT_HEADER, REPLAY_HEADER, REQUEST_ID_HEADER
 from router.reload import Reload
 from router.transport import AiohttpTransport
-from router.x402 import taking_payments
+from router.x402 import PAYMENT_HEADERS, taking_payments
 
 
 @dataclass(frozen=True)
@@ -125,7 +125,8 @@ def with_cors(app: ASGIApp, operating: Operating) -> ASGIApp:
     """Lets pages of the listed origins call; without any, nothing is added."""
     if not operating.origins:
         return app
-    exposed = ("x-request-id", "retry-after", REQUEST_ID_HEADER, CHARGE_HEADER, RECEIPT_HEADER, REPLAY_HEADER)
+    told = (REQUEST_ID_HEADER, CHARGE_HEADER, RECEIPT_HEADER, REPLAY_HEADER)
+    exposed = ("x-request-id", "retry-after", *told, *PAYMENT_HEADERS)
     return CORSMiddleware(
         app,
         allow_origins=operating.origins,

@@ -15,13 +15,16 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from router.billing import Billing
     from router.config import Settings
     from router.ledger.writer import Ledger
     from router.x402.till import Till
+
+PAYMENT_HEADERS: Final = ("payment-required", "payment-response")
+"""Response headers of x402: what a call costs, and how it was paid."""
 
 
 @asynccontextmanager

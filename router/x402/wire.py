@@ -15,12 +15,12 @@ from typing import Annotated, Any, Final
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 from pydantic.alias_generators import to_camel
 
+from router.x402 import PAYMENT_HEADERS
 from router.x402.eip3009 import Authorization, Token, canonical_signature
 from router.x402.errors import MalformedPayment
 
 PAYMENT_HEADER: Final = "payment-signature"
-REQUIRED_HEADER: Final = "payment-required"
-RESPONSE_HEADER: Final = "payment-response"
+REQUIRED_HEADER, RESPONSE_HEADER = PAYMENT_HEADERS
 VERSION: Final = 2
 SCHEME: Final = "exact"
 MAX_HEADER: Final = 16 * 1024

@@ -98,6 +98,7 @@ def test_what_the_operator_sets_is_sent(guarded: World) -> None:
     assert (before.status_code, before.headers["access-control-allow-origin"]) == (200, "https://app.example")
     assert before_evil.status_code == 400
     assert "x-vibes-receipt" in own.headers["access-control-expose-headers"]
+    assert "payment-required" in own.headers["access-control-expose-headers"]
 
 
 @pytest.mark.parametrize(
