@@ -62,7 +62,9 @@ class AnthropicProvider(Provider):
 
     async def complete(self, request: Request, deployment: Deployment) -> Completion:
         """See ``Provider.complete``."""
-        body, upstream_id = await self._endpoint.whole(self._url, _body(request, deployment))
+        body, upstream_id = await self._endpoint.whole(
+            self._url, _body(request, deployment), deployment.timeouts
+        )
         try:
             read = (
                 SURFACES[MESSAGES].read_answer(self.name, body)
@@ -78,7 +80,8 @@ class AnthropicProvider(Provider):
         """See ``Provider.open_stream``."""
         native = request.surface == MESSAGES
         reader = SURFACES[MESSAGES].reader(self.name) if native else MessagesAsChat(self.name)
-        return await self._endpoint.stream(self._url, _body(request, deployment), reader)
+        body = _body(request, deployment)
+        return await self._endpoint.stream(self._url, body, reader, deployment.timeouts)
 
     async def count_tokens(self, request: Request, deployment: Deployment) -> int:
         """See ``Provider.count_tokens``."""

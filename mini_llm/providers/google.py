@@ -54,7 +54,7 @@ class GoogleProvider(Provider):
         if request.surface == EMBEDDINGS:
             return await self._embed(request, deployment)
         url = self._method(deployment, "generateContent")
-        body, upstream_id = await self._endpoint.whole(url, _body(request, deployment))
+        body, upstream_id = await self._endpoint.whole(url, _body(request, deployment), deployment.timeouts)
         try:
             read = (
                 SURFACES[GEMINI].read_answer(self.name, body)
@@ -71,7 +71,7 @@ class GoogleProvider(Provider):
         native = request.surface == GEMINI
         reader = SURFACES[GEMINI].reader(self.name) if native else GeminiAsChat(self.name)
         url = self._method(deployment, "streamGenerateContent") + "?alt=sse"
-        return await self._endpoint.stream(url, _body(request, deployment), reader)
+        return await self._endpoint.stream(url, _body(request, deployment), reader, deployment.timeouts)
 
     async def count_tokens(self, request: Request, deployment: Deployment) -> int:
         """See ``Provider.count_tokens``."""
@@ -86,7 +86,8 @@ class GoogleProvider(Provider):
     async def _embed(self, request: Request, deployment: Deployment) -> Completion:
         url = self._method(deployment, "batchEmbedContents")
         asked = encode(embed_request(request, deployment.upstream_model))
-        answer = json_or_none((await self._endpoint.whole(url, asked))[0])
+        vectors_body, upstream_id = await self._endpoint.whole(url, asked, deployment.timeouts)
+        answer = json_or_none(vectors_body)
         vectors = answer.get("embeddings") if isinstance(answer, dict) else None
         if not isinstance(vectors, list):
             raise UpstreamProtocolError(self.name, "the body has no 'embeddings'")
@@ -106,7 +107,7 @@ class GoogleProvider(Provider):
             "model": deployment.upstream_model,
             "usage": {"prompt_tokens": read, "total_tokens": read},
         }
-        return Completion(encode(body), usage and Usage(read, 0), 0)
+        return Completion(encode(body), usage and Usage(read, 0), 0, upstream_id)
 
     def _method(self, deployment: Deployment, method: str) -> str:
         return f"{self._url}/models/{quote(deployment.upstream_model, safe='')}:{method}"

@@ -42,9 +42,7 @@ def load_plugin(where: str, kind: str) -> Factory:
     told = f"plugin {kind!r} of {_package(point)} ({point.value})"
     try:
         factory = point.load()
-    except (
-        Exception
-    ) as error:  # whatever a stranger's import raises is a fault of the configuration that asks
+    except Exception as error:  # a stranger's import raises what it likes
         raise ConfigError(where, f"{told} cannot be imported: {type(error).__name__}: {error}") from error
     if not callable(factory):
         raise ConfigError(where, f"{told} is a {type(factory).__name__}, neither a Company nor a factory")

@@ -73,6 +73,11 @@ def find(name: str, kind: str) -> Factory:
     return load_plugin(f"providers.{name}.type", kind)
 
 
+def lacks(kind: str) -> frozenset[str]:
+    """Needs that no model of a company serves; of plugins nothing is known before they are loaded."""
+    return COMPANIES[kind].lacks if kind in COMPANIES else frozenset()
+
+
 def _local(name: str, config: ProviderConfig, http: Transport) -> Provider:
     servers = [str(url) for url in config.servers] if config.servers else list(USUAL_SERVERS.values())
     return LocalProvider(name, http, servers=servers, timeouts=timeouts(config))

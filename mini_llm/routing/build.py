@@ -13,7 +13,7 @@ from mini_llm.config_routing import TimeoutsConfig
 from mini_llm.deployment import Deployment
 from mini_llm.errors import ConfigError, ConfigErrors
 from mini_llm.price import Price
-from mini_llm.providers.registry import NO_ENVIRONMENT, build_provider
+from mini_llm.providers.registry import NO_ENVIRONMENT, build_provider, lacks
 from mini_llm.routing.health import Limits
 from mini_llm.transport import Timeouts, Transport, TransportFailure, UpstreamResponse
 
@@ -88,11 +88,18 @@ def make_deployment(item: DeploymentConfig, config: RoutingConfig, vibes_per_usd
         price=Price.from_usd(item.prompt_usd_per_mtok, item.completion_usd_per_mtok, vibes_per_usd),
         context_tokens=item.context_tokens,
         max_output_tokens=item.max_output_tokens,
-        capabilities=frozenset(item.capabilities),
+        capabilities=_capabilities(item, config.providers[item.provider].type),
         promotional=item.promotional,
         weight=item.weight,
         timeouts=_timeouts(item.timeouts, config.providers[item.provider], config.timeouts),
     )
+
+
+def _capabilities(item: DeploymentConfig, provider_type: str) -> frozenset[str]:
+    """What the configuration says, else what the company's rows of the registry leave of the default."""
+    if "capabilities" in item.model_fields_set:
+        return frozenset(item.capabilities)
+    return frozenset(item.capabilities) - lacks(provider_type)
 
 
 def _timeouts(own: TimeoutsConfig, provider: ProviderConfig, general: TimeoutsConfig) -> Timeouts:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from typing import Any
 
 import anthropic
@@ -23,7 +24,7 @@ from mini_llm.providers.base import Provider
 from mini_llm.providers.registry import build_provider
 from mini_llm.request import Request
 from mini_llm.surfaces import CHAT, SURFACES
-from mini_llm.transport import HttpxTransport
+from mini_llm.transport import HttpxTransport, Timeouts
 from router.transport import AiohttpTransport
 
 SONNET, GEMINI = "claude-sonnet-4-5", "gemini-3-flash"
@@ -58,8 +59,8 @@ def ask(content: Any = "hello", **fields: Any) -> Request:
 class Native:
     """One company with its stand-in: the provider, what it was asked, and what its usage means."""
 
-    def __init__(self, server: Any, provider: Provider, model: str, means: Usage) -> None:
-        self.server, self.provider = server, provider
+    def __init__(self, server: Any, provider: Provider, http: Loopback, model: str, means: Usage) -> None:
+        self.server, self.provider, self.http = server, provider, http
         self.deployment, self.means = deployment(model), means
 
     async def whole(self, request: Request) -> dict[str, Any]:
@@ -91,7 +92,7 @@ async def native(kind: str, http: Callable[[], Any] = HttpxTransport) -> AsyncIt
     async with serving(server) as address:
         transport = Loopback(address, http())
         config = ProviderConfig.model_validate({"type": kind, "api_key": key})
-        yield Native(server, build_provider("p", config, transport), model, means)
+        yield Native(server, build_provider("p", config, transport), transport, model, means)
         await transport.aclose()
 
 
@@ -414,3 +415,11 @@ async def test_gemini_embeds(gemini: Native) -> None:
     tokens = SURFACES["embeddings"].parse(json.dumps(fields | {"input": [1, 2]}).encode())
     with pytest.raises(BadRequest):
         await gemini.provider.complete(tokens, gemini.deployment)
+
+
+async def test_the_timeouts_of_a_deployment_hold(company: Native) -> None:
+    own = Timeouts(first_byte_s=3.0, total_s=9.0)
+    company.deployment = replace(company.deployment, timeouts=own)
+    await company.whole(ask())
+    await company.events(ask(stream=True))
+    assert company.http.timeouts == [own, own]

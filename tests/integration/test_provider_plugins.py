@@ -92,6 +92,7 @@ async def test_a_class_of_its_own() -> None:
         ("acme-broken", "plugin 'acme-broken' of acme-vibes 1.0 (acme_broken:ACME) cannot be imported"),
         ("acme-odd", "plugin 'acme-odd' of acme-vibes 1.0 (acme_vibes:ODD) is a int"),
         ("acme-lazy", "plugin 'acme-lazy' of acme-vibes 1.0 (acme_vibes:lazy) made a str"),
+        ("acme-falls", "plugin 'acme-falls' of acme-vibes 1.0 (acme_vibes:falls) failed: KeyError"),
         ("acme-none", "'acme-none' is unknown; there is: acme, acme-broken"),
     ],
 )

@@ -142,3 +142,10 @@ def test_generated_text_is_measured_wherever_it_is() -> None:
     assert text_bytes({"role": "assistant", "content": "né", "tool_calls": [tool]}) == 3 + 1 + 2
     assert text_bytes({"role": "assistant", "content": ""}) == 0
     assert text_bytes({"reasoning_content": "hm", "content": None}) == 2
+
+
+async def test_a_company_is_not_taken_to_do_what_none_of_its_models_does() -> None:
+    groq = {"type": "groq", "api_key": "k"}
+    for said, able in (({}, False), ({"capabilities": ["logprobs"]}, True)):
+        (deployment,) = await catalog(Wire({}), groq, **said).deployments()
+        assert ("logprobs" in deployment.capabilities) is able

@@ -80,6 +80,8 @@ class Anthropic:
             for block in turn["content"] if isinstance(turn["content"], list) else ():
                 if block["type"] == "text" and not block["text"]:
                     return self._refuse(400, "messages: text content blocks must be non-empty")
+        if not all(text.strip() for text in body.get("stop_sequences", ())):
+            return self._refuse(400, "stop_sequences: each stop sequence must contain non-whitespace")
         thinking = body.get("thinking", {})
         if thinking.get("type") == "enabled" and thinking["budget_tokens"] >= body["max_tokens"]:
             return self._refuse(400, "`max_tokens` must be greater than `thinking.budget_tokens`")

@@ -19,11 +19,13 @@ class Loopback(Transport):
 
     def __init__(self, address: str, through: Transport | None = None) -> None:
         self._address, self._through = urlsplit(address), through or HttpxTransport()
+        self.timeouts: list[Timeouts] = []
 
     async def send(
         self, method: str, url: str, headers: Mapping[str, str], body: bytes | None, timeouts: Timeouts
     ) -> UpstreamResponse:
         asked = urlsplit(url)
+        self.timeouts.append(timeouts)
         here = urlunsplit((*self._address[:2], *asked[2:]))
         return await self._through.send(method, here, {**headers, ASKED_HOST: asked.netloc}, body, timeouts)
 

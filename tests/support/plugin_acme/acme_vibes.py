@@ -39,4 +39,8 @@ def lazy(name, config, http):
     return "no provider"
 
 
+def falls(name, config, http):
+    raise KeyError("region")
+
+
 ODD = 42
