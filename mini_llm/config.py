@@ -58,8 +58,15 @@ class DeploymentConfig(Strict):
     provider: Name
     upstream_model: Name | None = None
     partner: Annotated[int, Field(ge=HOUSE_PARTNER, le=MAX_PARTNER_ID)] = HOUSE_PARTNER
-    prompt_usd_per_mtok: str = "0"
-    completion_usd_per_mtok: str = "0"
+    prompt_usd_per_mtok: str | None = None
+    completion_usd_per_mtok: str | None = None
+    """Left out like the one for the prompt: the provider's retail price, see ``mini_llm.retail``."""
+    cached_usd_per_mtok: str | None = None
+    """Of prompt tokens from the provider's cache; each kind without a price costs what its total costs."""
+    cache_write_usd_per_mtok: str | None = None
+    audio_prompt_usd_per_mtok: str | None = None
+    reasoning_usd_per_mtok: str | None = None
+    audio_completion_usd_per_mtok: str | None = None
     context_tokens: Tokens = 8192
     max_output_tokens: Tokens = 1024
     capabilities: tuple[Capability, ...] = tuple(sorted(CHAT_NEEDS))
@@ -87,10 +94,19 @@ class DeploymentConfig(Strict):
             raise ValueError(f"{sorted(unknown)[0]!r} is unknown; there is: {', '.join(sorted(NEEDS))}")
         return value
 
-    @field_validator("prompt_usd_per_mtok", "completion_usd_per_mtok")
+    @field_validator(
+        *(
+            "prompt_usd_per_mtok",
+            "completion_usd_per_mtok",
+            "cached_usd_per_mtok",
+            "cache_write_usd_per_mtok",
+        ),
+        *("audio_prompt_usd_per_mtok", "reasoning_usd_per_mtok", "audio_completion_usd_per_mtok"),
+    )
     @classmethod
-    def _is_price(cls, value: str) -> str:
-        parse_usd(value)
+    def _is_price(cls, value: str | None) -> str | None:
+        if value is not None:
+            parse_usd(value)
         return value
 
 

@@ -14,12 +14,13 @@ from mini_llm.config_file import Problem, load_config
 from mini_llm.deployment import HOUSE_PARTNER, MAX_PARTNER_ID
 from mini_llm.errors import ConfigError
 from mini_llm.price import parse_usd
+from mini_llm.retail import has_price
 from mini_llm.routing.build import routing_problems
 from mini_llm.wallet.limits import BPS, MAX_AMOUNT_BASE, MAX_IDX
 from mini_llm.wallet.receipt import InvalidReceipt, ReceiptDomain
 from router.config_money import DEFAULT_TIERS, Bps, HangUp, Idx, Policy, Promotion, Tier
 from router.config_people import PeopleSettings, load_people
-from router.errors import LosesMoney, SplitExceedsCharge, TiersOutOfOrder
+from router.errors import LosesMoney, NoPrice, SplitExceedsCharge, TiersOutOfOrder
 from router.operating import Operating, load_operating
 
 DEFAULT_MAX_BODY_BYTES: Final = 4 * 2**20
@@ -201,7 +202,12 @@ def check_economics(config: RouterConfig) -> None:
         SplitExceedsCharge: the shares sum to more than 10000 bps.
         LosesMoney: the rule does not hold.
         TiersOutOfOrder: the tiers do not go from everybody's to the cheapest.
+        NoPrice: a deployment names no price and no retail price of its model is known.
     """
+    for item in config.deployments:
+        provider = config.providers.get(item.provider)
+        if provider is not None and provider.type != "local" and not has_price(item, provider):
+            raise NoPrice(item.model)
     policy = config.policy
     names = {HOUSE_PARTNER: "house"} | {partner.id: partner.name for partner in config.partners}
     for partner_id, name in names.items():

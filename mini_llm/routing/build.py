@@ -12,8 +12,8 @@ from mini_llm.config_file import Problem, dotted
 from mini_llm.config_routing import TimeoutsConfig
 from mini_llm.deployment import Deployment
 from mini_llm.errors import ConfigError, ConfigErrors
-from mini_llm.price import Price
 from mini_llm.providers.registry import NO_ENVIRONMENT, build_provider, lacks
+from mini_llm.retail import price_of
 from mini_llm.routing.health import Limits
 from mini_llm.transport import Timeouts, Transport, TransportFailure, UpstreamResponse
 
@@ -85,7 +85,7 @@ def make_deployment(item: DeploymentConfig, config: RoutingConfig, vibes_per_usd
         provider=item.provider,
         upstream_model=item.upstream_model or item.model,
         partner_id=item.partner,
-        price=Price.from_usd(item.prompt_usd_per_mtok, item.completion_usd_per_mtok, vibes_per_usd),
+        price=price_of(item, config.providers[item.provider], vibes_per_usd),
         context_tokens=item.context_tokens,
         max_output_tokens=item.max_output_tokens,
         capabilities=_capabilities(item, config.providers[item.provider].type),
