@@ -17,6 +17,7 @@ from router.commands.config import config
 from router.commands.db import db
 from router.commands.keys import keys
 from router.commands.ledger import read_ledger, told
+from router.commands.money import costs, ledger, promo
 from router.commands.vault import vault
 from router.commands.x402 import x402
 from router.config import Settings, load_settings
@@ -166,6 +167,9 @@ def admin_key(name: str) -> None:
 main.add_command(keys)
 main.add_command(config)
 main.add_command(db)
+main.add_command(promo)
+main.add_command(ledger)
+main.add_command(costs)
 main.add_command(vault)
 main.add_command(x402)
 
