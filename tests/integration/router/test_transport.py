@@ -87,8 +87,8 @@ async def test_a_body_is_handed_over_as_it_is() -> None:
 async def test_status_headers_redirects_and_cookies_are_left_to_the_caller() -> None:
     async def redirect(writer: asyncio.StreamWriter) -> None:
         writer.write(
-            b"HTTP/1.1 302 Found\r\nconnection: close\r\nlocation: /elsewhere\r\nset-cookie: a=1\r\nretry-after: 7\r\n"
-            b"content-length: 0\r\n\r\n"
+            b"HTTP/1.1 302 Found\r\nconnection: close\r\nlocation: /elsewhere\r\n"
+            b"set-cookie: a=1\r\nretry-after: 7\r\ncontent-length: 0\r\n\r\n"
         )
 
     async with server(redirect) as (url, requests), transport() as http:
