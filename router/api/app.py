@@ -13,7 +13,7 @@ from starlette.types import ASGIApp
 
 from mini_llm.routing.catalog import build_catalog
 from mini_llm.routing.routes import Routes
-from router.api import account, byok, document, errors, health, keys, models, signin, teams
+from router.api import account, byok, document, errors, health, keys, looks, models, signin, teams
 from router.api.admin import create_admin
 from router.api.admin_door import AdminDoor, read_admin_keys
 from router.api.admin_state import AdminState
@@ -27,6 +27,7 @@ from router.db import open_database
 from router.drain import Drain
 from router.gateway import Gateway
 from router.ledger.writer import Ledger
+from router.looks import Looks
 from router.observe.observer import Observer
 from router.observe.outgoing import TellingTransport
 from router.operating import Operating
@@ -102,7 +103,9 @@ def create_api(settings: Settings, observer: Observer, drain: Drain) -> FastAPI:
                     reload.watching(),
                     taking_payments(ledger, billing, settings) as till,
                 ):
-                    app.state.gateway = Gateway(doors, Routes(catalog), billing, till)
+                    calling = Routes(catalog)
+                    app.state.gateway = Gateway(doors, calling, billing, till)
+                    app.state.looks = Looks(doors, calling)
                     yield
                     await drain.cut()  # nothing may run when the ledger closes
         finally:
@@ -115,7 +118,7 @@ def create_api(settings: Settings, observer: Observer, drain: Drain) -> FastAPI:
     )
     errors.install(app)
     app.include_router(call_routes())
-    for part in (models, account, health, signin, keys, teams, byok):
+    for part in (models, looks, account, health, signin, keys, teams, byok):
         app.include_router(part.routes)
     document.describe(app)
     return app

@@ -57,6 +57,9 @@ def config(upstream_url: str, local_url: str) -> dict[str, Any]:
         for model in UPSTREAM_MODELS
     ]
     deployments.append({"model": "renamed", "upstream_model": "plain", "provider": "up"} | price | limits)
+    deployments.append(
+        {"model": "vectors", "provider": "up", "capabilities": ["embeddings"]} | price | limits
+    )
     deployments.append({"model": "unreachable", "provider": "nowhere"} | price | limits)
     return {
         "partners": [{"id": 1, "name": "pithy-labs", "bps": 3000}],

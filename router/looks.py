@@ -1,0 +1,96 @@
+"""What a request would come to, without sending it: who would serve it, what it may cost, how long it is."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from mini_llm.errors import BadRequest, ProviderError
+from mini_llm.request import Request
+from mini_llm.routing.plan import Candidate, Plan
+from mini_llm.routing.routes import Routes
+from mini_llm.surfaces import SURFACES
+from mini_llm.surfaces.base import Surface
+from router.auth import ACCOUNT_HEADER, Doors, Header, Principal
+from router.gateway import SCOPES
+from router.ledger.grants import Scope
+from router.metering import BYTES_PER_TOKEN
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """A request that was read and planned.
+
+    Attributes:
+        principal: who would pay.
+        request: the call.
+        plan: who would serve it.
+    """
+
+    principal: Principal
+    request: Request
+    plan: Plan
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """Tokens of a prompt; `estimated` if no provider counted them."""
+
+    tokens: int
+    estimated: bool
+
+
+class Looks:
+    """Reads and plans requests as the gateway does, and writes nothing."""
+
+    def __init__(self, doors: Doors, routes: Routes) -> None:
+        self._doors, self._routes = doors, routes
+
+    async def look(
+        self,
+        header: Header,
+        read: Callable[[], Awaitable[tuple[Surface, bytes]]],
+        model: str | None = None,
+    ) -> Look:
+        """Lets the caller in as for a call, rate limits included, then reads and plans the request.
+
+        read: gives the surface and the body, for a known caller only.
+
+        Raises:
+            GatewayError: the caller may not.
+            MiniLLMError: the request is malformed or nobody serves it.
+        """
+        principal = (await self._doors.caller(header)).principal(header(ACCOUNT_HEADER))
+        passage = self._doors.enter(principal)
+        try:
+            surface, body = await read()
+            principal.require(SCOPES.get(surface.name, Scope.CHAT))
+            request = surface.parse(body, model, False)
+            principal.require_model(request.model)
+            plan = await self._routes.plan(request, str(principal.account_idx))
+            return Look(principal, request, await self._doors.own_keys(principal, plan))
+        finally:
+            passage.leave()
+
+    async def count(self, look: Look) -> Count:
+        """Tokens of the prompt: as the first deployment's provider counts them, else from its text."""
+        request = look.request
+        try:
+            if (counted := await _counted(look.plan.candidates[0], request)) is not None:
+                return Count(counted, estimated=False)
+        except (BadRequest, ProviderError):
+            pass  # an estimate is better than none, and is marked as one
+        texts = SURFACES[request.surface].prompt_texts(request)
+        return Count(await asyncio.to_thread(_estimate, texts), estimated=True)
+
+
+async def _counted(candidate: Candidate, request: Request) -> int | None:
+    provider = candidate.provider
+    native = request.surface in provider.surfaces
+    asked = request if native else SURFACES[request.surface].to_chat(request)
+    return await provider.count_tokens(asked, candidate.deployment)
+
+
+def _estimate(texts: list[str]) -> int:
+    return sum(max(len(text.split()), -(-len(text.encode()) // BYTES_PER_TOKEN)) for text in texts)
