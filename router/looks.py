@@ -12,10 +12,10 @@ from mini_llm.routing.plan import Candidate, Plan
 from mini_llm.routing.routes import Routes
 from mini_llm.surfaces import SURFACES
 from mini_llm.surfaces.base import Surface
+from mini_llm.tokens import count_tokens
 from router.auth import ACCOUNT_HEADER, Doors, Header, Principal
 from router.gateway import SCOPES
 from router.ledger.grants import Scope
-from router.metering import BYTES_PER_TOKEN
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +82,8 @@ class Looks:
         except (BadRequest, ProviderError):
             pass  # an estimate is better than none, and is marked as one
         texts = SURFACES[request.surface].prompt_texts(request)
-        return Count(await asyncio.to_thread(_estimate, texts), estimated=True)
+        model = look.plan.deployments[0].upstream_model
+        return Count(await asyncio.to_thread(count_tokens, texts, model), estimated=True)
 
 
 async def _counted(candidate: Candidate, request: Request) -> int | None:
@@ -90,7 +91,3 @@ async def _counted(candidate: Candidate, request: Request) -> int | None:
     native = request.surface in provider.surfaces
     asked = request if native else SURFACES[request.surface].to_chat(request)
     return await provider.count_tokens(asked, candidate.deployment)
-
-
-def _estimate(texts: list[str]) -> int:
-    return sum(max(len(text.split()), -(-len(text.encode()) // BYTES_PER_TOKEN)) for text in texts)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Sequence
 
-from mini_llm.errors import NoneCanServe
+from mini_llm.errors import BadRequest, NoneCanServe
 from mini_llm.request import Request
 from mini_llm.routing.balance import by_latency, by_weight
 from mini_llm.routing.fit import unfit
 from mini_llm.routing.health import Hindrance
 from mini_llm.routing.plan import Candidate, Plan
 from mini_llm.routing.table import Group, Route
+from mini_llm.surfaces import SURFACES
 
 
 class Planner:
@@ -32,7 +33,7 @@ class Planner:
             NoneCanServe: there is none.
         """
         now_s = self._clock()
-        sieve = _Sieve(request, now_s)
+        sieve = _Sieve(request, now_s, sum(len(group.members) for group in route.groups) > 1)
         groups: list[tuple[Candidate, ...]] = []
         for group in route.groups:
             new = group.rollout.new if group.rollout else None
@@ -62,10 +63,12 @@ class Planner:
 class _Sieve:
     """Parts candidates into those to ask, those whose breaker is open, and the rest with reasons."""
 
-    __slots__ = ("_now_s", "_request", "reasons", "shut")
+    __slots__ = ("_choice", "_now_s", "_request", "_unsaid", "reasons", "shut")
 
-    def __init__(self, request: Request, now_s: float) -> None:
+    def __init__(self, request: Request, now_s: float, choice: bool) -> None:
         self._request, self._now_s = request, now_s
+        self._choice = choice  # of a single deployment the translation itself tells what is wrong
+        self._unsaid: str | None = None
         self.shut: list[Candidate] = []
         self.reasons: dict[str, Hindrance] = {}
 
@@ -75,6 +78,8 @@ class _Sieve:
             deployment, health = candidate.deployment, candidate.health
             if problem := unfit(self._request, deployment, candidate.provider):
                 self.reasons[deployment.id] = Hindrance(problem, None)
+            elif self._choice and _is_foreign(self._request, candidate) and self._cannot_be_said():
+                self.reasons[deployment.id] = Hindrance(self._unsaid or "", None)
             elif hindrance := health.hindrance(self._now_s):
                 self.reasons[deployment.id] = hindrance
             elif health.breaker.admits(self._now_s):
@@ -82,6 +87,21 @@ class _Sieve:
             else:
                 self.shut.append(candidate)
         return tuple(ready)
+
+    def _cannot_be_said(self) -> bool:
+        """Chat has no words for the request, so that only a provider of its own format can serve it."""
+        if self._unsaid is None:
+            try:
+                SURFACES[self._request.surface].to_chat(self._request)
+                self._unsaid = ""
+            except BadRequest as error:
+                self._unsaid = error.message
+        return bool(self._unsaid)
+
+
+def _is_foreign(request: Request, candidate: Candidate) -> bool:
+    """The provider of the candidate does not speak the request's format."""
+    return request.surface not in candidate.provider.surfaces
 
 
 def none_can_serve(model: str, hindrances: dict[str, Hindrance]) -> NoneCanServe:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -16,14 +17,14 @@ INVALID: Final = "invalid_request_error"
 UPSTREAM: Final = "upstream_error"
 
 
-GOOGLE: Final = "/v1beta/"
 ANTHROPIC: Final = "/v1/messages"
+_GOOGLES: Final = re.compile(r"/v1beta/.*|/v1/models/.+:[a-zA-Z]+")
 
 
 def surface_of(scope: Scope) -> Surface:
     """The format in which the client of a request expects errors; OpenAI's if the path does not tell."""
     path: str = scope["path"]
-    if path.startswith(GOOGLE):
+    if speaks_google(scope):
         return SURFACES["gemini"]
     if path.startswith(ANTHROPIC):
         return SURFACES["messages"]
@@ -32,6 +33,14 @@ def surface_of(scope: Scope) -> Surface:
     if path.startswith("/v1/models") and speaks_anthropic(scope):
         return SURFACES["messages"]
     return CHAT
+
+
+def speaks_google(scope: Scope) -> bool:
+    """Google's API has paths of its own, but its list of models is where OpenAI's is; its clients say so."""
+    path: str = scope["path"]
+    if path.startswith("/v1/models") and any(name.startswith(b"x-goog-") for name, _ in scope["headers"]):
+        return True
+    return _GOOGLES.fullmatch(path) is not None
 
 
 def speaks_anthropic(scope: Scope) -> bool:

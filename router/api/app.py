@@ -105,7 +105,7 @@ def create_api(settings: Settings, observer: Observer, drain: Drain) -> FastAPI:
                 ):
                     calling = Routes(catalog)
                     app.state.gateway = Gateway(doors, calling, billing, till)
-                    app.state.looks = Looks(doors, calling)
+                    app.state.looks, app.state.offers = Looks(doors, calling), billing.offers
                     yield
                     await drain.cut()  # nothing may run when the ledger closes
         finally:

@@ -7,9 +7,9 @@ one there is handed to the same endpoint.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final
 from urllib.parse import parse_qs
@@ -22,14 +22,13 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from mini_llm.errors import BadRequest
 from mini_llm.surfaces import SURFACES
 from mini_llm.surfaces.base import Surface
+from mini_llm.surfaces.gemini_embeddings import EMBED_MANY, EMBED_ONE, embeddings_answer, embeddings_request
 from router.api.bodies import read_body
+from router.auth import Header
 from router.errors import KeyInAddress
 from router.gateway import Answer, Gateway, IncomingCall
 from router.receipts import REQUEST_ID_HEADER
 from router.streaming import EVENT_STREAM, LiveAnswer
-
-GOOGLE: Final = "/v1beta/"
-"""Where Google's API begins."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,23 +64,22 @@ class CallPath:
         return model
 
 
+def google_paths(version: str) -> Iterator[CallPath]:
+    """Google's calls; its clients use either version of its API."""
+    models, gemini = f"/{version}/models/{{model}}", SURFACES["gemini"]
+    yield CallPath(f"{models}:generateContent", gemini, "Answer a conversation (Gemini API)", False)
+    yield CallPath(f"{models}:streamGenerateContent", gemini, "Answer as a stream (Gemini API)", True)
+    for method in (EMBED_ONE, EMBED_MANY):
+        yield CallPath(f"{models}:{method}", SURFACES["embeddings"], "Turn texts into vectors (Gemini API)")
+
+
 CALL_PATHS: Final = (
     CallPath("/v1/chat/completions", SURFACES["chat"], "Answer a conversation"),
     CallPath("/v1/responses", SURFACES["responses"], "Answer a conversation (OpenAI's Responses API)"),
     CallPath("/v1/messages", SURFACES["messages"], "Answer a conversation (Anthropic's Messages API)"),
     CallPath("/v1/embeddings", SURFACES["embeddings"], "Turn texts into vectors"),
-    CallPath(
-        "/v1beta/models/{model}:generateContent",
-        SURFACES["gemini"],
-        "Answer a conversation (Google's Gemini API)",
-        stream=False,
-    ),
-    CallPath(
-        "/v1beta/models/{model}:streamGenerateContent",
-        SURFACES["gemini"],
-        "Answer a conversation as a stream (Google's Gemini API, with ?alt=sse)",
-        stream=True,
-    ),
+    *google_paths("v1beta"),
+    *google_paths("v1"),
 )
 """Every paid call."""
 
@@ -103,7 +101,7 @@ class Calls:
 
     def _find(self, called: str) -> CallPath | None:
         found = self._paths.get(called)
-        if found is None and called.startswith(GOOGLE):
+        if found is None and ":" in called:
             for path in self._paths.values():
                 with suppress(LookupError):
                     path.model_in(called)
@@ -115,16 +113,22 @@ async def serve(state: State, path: CallPath, scope: Scope, receive: Receive, se
     """Answers one call; raises what refuses it before anything was sent."""
     gateway: Gateway = state.gateway
     called: str = scope["path"]
-    if called.startswith(GOOGLE):
+    header = partial(_header, dict(scope["headers"]))
+    read_it = partial(read_body, scope, receive, state.settings.max_body_bytes)
+    model = path.model_in(called)
+    if model is not None:
         _check_query(scope["query_string"], path.stream)
+        if path.surface is SURFACES["embeddings"]:
+            await _embed_for_google(gateway, called, header, read_it, send)
+            return
     answer = await gateway.serve(
         IncomingCall(
             surface=path.surface,
             endpoint=called,  # with the model in it, if it has one: another model is another call
-            header=partial(_header, dict(scope["headers"])),
-            read_body=partial(read_body, scope, receive, state.settings.max_body_bytes),
+            header=header,
+            read_body=read_it,
             hung_up=partial(_disconnected, receive),
-            model=path.model_in(called),
+            model=model,
             stream=path.stream,
         )
     )
@@ -132,6 +136,25 @@ async def serve(state: State, path: CallPath, scope: Scope, receive: Receive, se
         await _stream(answer, receive, send)
     else:
         await _send_whole(answer, send)
+
+
+async def _embed_for_google(
+    gateway: Gateway, called: str, header: Header, read_it: Callable[[], Awaitable[bytes]], send: Send
+) -> None:
+    """Google's embeddings as OpenAI's and back; vectors are never streamed."""
+    name, _, method = called.partition("/models/")[2].rpartition(":")
+
+    async def translated() -> bytes:
+        return embeddings_request(await read_it(), name, method == EMBED_MANY)
+
+    answer = await gateway.serve(IncomingCall(SURFACES["embeddings"], called, header, translated, _never))
+    if isinstance(answer, Answer):
+        await _send_whole(replace(answer, body=embeddings_answer(answer.body, method == EMBED_MANY)), send)
+
+
+async def _never() -> None:
+    """Whole answers are made to their end, whoever still listens."""
+    await asyncio.Event().wait()
 
 
 def _check_query(query: bytes, stream: bool | None) -> None:
@@ -225,5 +248,5 @@ def _hand_over(path: CallPath) -> Callable[[Request], Awaitable[Response]]:
     async def handed(request: Request) -> Response:
         return _Handed(path, request.app.state)
 
-    handed.__name__ = f"{path.surface.name}_{'stream' if path.stream else 'call'}"
+    handed.__name__ = path.path.strip("/").replace("/{model}:", "_").replace("/", "_")
     return handed

@@ -31,21 +31,24 @@ async def quote(request: Request) -> dict[str, Any]:
     """Body: `{"surface": "chat" | "responses" | "messages" | "gemini" | "embeddings", "request": {…}}`.
 
     `request` is what would be sent to that surface; for `gemini`, with `model` in it. Amounts are base units
-    as decimal strings. Nothing is reserved or written, so the price may change before the call is made.
+    as decimal strings, at the price of the account's tier (`rate_bps` of retail). Nothing is reserved or
+    written, so the price may change before the call is made.
     """
     look = await _look(request, _quoted)
     account_idx = look.principal.account_idx
     ledger = request.app.state.ledger
     view = await asyncio.to_thread(ledger.read, lambda connection: read.account_view(connection, account_idx))
-    most_base = quote_call(look.request, look.plan.deployments).quote_base
+    rate_bps: int = request.app.state.offers.tier(account_idx).rate_bps
+    most_base = quote_call(look.request, look.plan.deployments).at(rate_bps)
     return {
         "object": "quote",
         "surface": look.request.surface,
         "model": look.request.model,
         "most_base": str(most_base),
         "available_base": str(view.available_base),
+        "rate_bps": rate_bps,
         "affordable": most_base <= view.available_base,
-        "deployments": [_offer(look.request, one.deployment) for one in look.plan.candidates],
+        "deployments": [_offer(look.request, one.deployment, rate_bps) for one in look.plan.candidates],
     }
 
 
@@ -55,9 +58,8 @@ async def count_messages_tokens(request: Request) -> JSONResponse:
     return await _count(request, await _look(request, _as_it_is("messages")), "input_tokens")
 
 
-@routes.post(
-    "/v1beta/models/{model:path}:countTokens", summary="Count a prompt's tokens (Google's Gemini API)"
-)
+@routes.post("/v1/models/{model:path}:countTokens", summary="Count a prompt's tokens (Gemini API)")
+@routes.post("/v1beta/models/{model:path}:countTokens", summary="Count a prompt's tokens (Gemini API)")
 async def count_gemini_tokens(request: Request, model: str) -> JSONResponse:
     """As the provider counts them if it can be asked, else estimated, which `x-vibes-estimated` says."""
     return await _count(request, await _look(request, _gemini_prompt, model), "totalTokens")
@@ -105,14 +107,14 @@ def _gemini_prompt(body: bytes) -> tuple[Surface, bytes]:
     return SURFACES["gemini"], encode(whole) if isinstance(whole, dict) else body
 
 
-def _offer(call: Call, deployment: Deployment) -> dict[str, Any]:
+def _offer(call: Call, deployment: Deployment, rate_bps: int) -> dict[str, Any]:
     """What one deployment would charge at most; a price of null is that of the total it is part of."""
-    most, price = most_usage(call, deployment), deployment.price
+    most, price = most_usage(call, deployment), deployment.price.scaled(rate_bps)
     prices = {name: getattr(price, name) for name in price.__slots__}
     return {
         "deployment": deployment.id,
         "provider": deployment.provider,
-        "most_base": str(quote_call(call, (deployment,)).quote_base),
+        "most_base": str(quote_call(call, (deployment,)).at(rate_bps)),
         "most_prompt_tokens": most.prompt_tokens,
         "most_completion_tokens": most.completion_tokens,
         "price": {name: None if amount is None else str(amount) for name, amount in prices.items()},

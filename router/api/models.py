@@ -10,7 +10,7 @@ from fastapi import APIRouter, Request
 from mini_llm.deployment import Deployment
 from mini_llm.errors import UnknownModel
 from mini_llm.request import Need
-from router.api.answer import speaks_anthropic
+from router.api.answer import speaks_anthropic, speaks_google
 from router.ledger.grants import Scope
 
 routes = APIRouter()
@@ -18,8 +18,13 @@ routes = APIRouter()
 
 @routes.get("/v1/models", summary="List the models on offer")
 async def list_models(request: Request) -> dict[str, Any]:
-    """All models, configured and found on this machine; an `anthropic-version` header asks for its shape."""
+    """All models, configured and found on this machine, in the shape of the client that asks.
+
+    Anthropic's clients are known by `anthropic-version`, Google's by headers that begin with `x-goog-`.
+    """
     offered = await _offered(request)
+    if speaks_google(request.scope):
+        return {"models": [_google(*offer) for offer in offered.items()]}
     if not speaks_anthropic(request.scope):
         return {"object": "list", "data": [_openai(request, *offer) for offer in offered.items()]}
     data = [_anthropic(request, *offer) for offer in offered.items()]
@@ -30,6 +35,8 @@ async def list_models(request: Request) -> dict[str, Any]:
 @routes.get("/v1/models/{model:path}", summary="Describe one model")
 async def get_model(request: Request, model: str) -> dict[str, Any]:
     """One model; 404 lists the others."""
+    if speaks_google(request.scope):
+        return _google(model, await _one(request, model))
     shape = _anthropic if speaks_anthropic(request.scope) else _openai
     return shape(request, model, await _one(request, model))
 

@@ -51,6 +51,7 @@ class Upstream:
     def __init__(self) -> None:
         self.calls: list[dict[str, Any]] = []
         self.embedded: list[dict[str, Any]] = []
+        self.responded: list[dict[str, Any]] = []
         self.headers: list[dict[str, str]] = []
         self.pieces_sent: dict[str, int] = {}
         self.cut_off = threading.Event()
@@ -61,6 +62,7 @@ class Upstream:
         self.app = FastAPI()
         self.app.post("/v1/chat/completions")(self.chat)
         self.app.post("/v1/embeddings")(self.embeddings)
+        self.app.post("/v1/responses")(self.responses)
         self.app.get("/v1/models")(self.models)
 
     def calls_of(self, marker: str) -> list[dict[str, Any]]:
@@ -75,7 +77,7 @@ class Upstream:
         self.calls.append(body)
         self.headers.append(dict(request.headers))
         model = body["model"]
-        if (last := body["messages"][-1]["content"]) in self.refuse_once:
+        if isinstance(last := body["messages"][-1]["content"], str) and last in self.refuse_once:
             self.refuse_once.discard(last)
             return JSONResponse(FAILURES["http-401"][1], FAILURES["http-401"][0])
         if model in FAILURES:
@@ -92,6 +94,41 @@ class Upstream:
         if body.get("stream"):
             return StreamingResponse(self.stream(body), media_type="text/event-stream")
         return JSONResponse(self.answer(body))
+
+    async def responses(self, request: Request) -> Response:
+        """OpenAI's Responses API; says what it was asked, so that a test sees what came through."""
+        body = await request.json()
+        self.responded.append(body)
+        text = {"type": "output_text", "text": "As you said.", "annotations": []}
+        message = {"type": "message", "id": "msg_1", "role": "assistant", "status": "completed"}
+        whole = body | {
+            "id": "resp_1",
+            "object": "response",
+            "created_at": 1,
+            "status": "completed",
+            "output": [message | {"content": [text]}],
+            "parallel_tool_calls": True,
+            "tool_choice": "auto",
+            "tools": body.get("tools", []),
+            "usage": {
+                "input_tokens": 8,
+                "input_tokens_details": {"cached_tokens": 3},
+                "output_tokens": 5,
+                "output_tokens_details": {"reasoning_tokens": 2},
+                "total_tokens": 13,
+            },
+        }
+        if not body.get("stream"):
+            return JSONResponse(whole)
+        begun = {"type": "response.created", "response": whole | {"output": [], "usage": None}}
+        delta = {"type": "response.output_text.delta", "delta": "As you said.", "item_id": "msg_1"}
+        told = [begun, delta | {"output_index": 0, "content_index": 0, "logprobs": []}]
+        told.append({"type": "response.completed", "response": whole})
+        events = "".join(
+            f"event: {one['type']}\ndata: {json.dumps(one | {'sequence_number': number})}\n\n"
+            for number, one in enumerate(told)
+        )
+        return Response(events, media_type="text/event-stream")
 
     async def embeddings(self, request: Request) -> Response:
         body = await request.json()

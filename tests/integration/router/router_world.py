@@ -57,6 +57,10 @@ def config(upstream_url: str, local_url: str) -> dict[str, Any]:
         for model in UPSTREAM_MODELS
     ]
     deployments.append({"model": "renamed", "upstream_model": "plain", "provider": "up"} | price | limits)
+    deployments += [
+        {"model": f"chat-{model}", "upstream_model": model, "provider": "chatty"} | price | limits
+        for model in ("plain", "tools", "thinks", "schema", "error-event")
+    ]
     deployments.append(
         {"model": "vectors", "provider": "up", "capabilities": ["embeddings"]} | price | limits
     )
@@ -68,6 +72,7 @@ def config(upstream_url: str, local_url: str) -> dict[str, Any]:
                 "base_url": upstream_url,
                 "api_key": "${UPSTREAM_KEY}",
             },
+            "chatty": {"type": "deepinfra", "base_url": upstream_url, "api_key": "${UPSTREAM_KEY}"},
             "hasty": {"base_url": upstream_url, "read_timeout_s": QUICK_READ_TIMEOUT_S},
             "nowhere": {"base_url": "http://127.0.0.1:9/v1"},
             "home": {"type": "local", "servers": ["http://127.0.0.1:9/v1", local_url]},

@@ -15,12 +15,16 @@ ANSWER = " ".join(WORDS)
 COST_BASE = 11 * 1000 + len(WORDS) * 2000
 
 
-def client(user: User) -> genai.Client:
+_OPEN: list[genai.Client] = []
+"""A client whose last reference goes is closed, even in the middle of a stream."""
+
+
+def client(user: User, version: str | None = None) -> genai.Client:
     address = user.url.removesuffix("/v1")
     retry = types.HttpRetryOptions(attempts=1)
-    return genai.Client(
-        api_key=user.api_key, http_options=types.HttpOptions(base_url=address, retry_options=retry)
-    )
+    options = types.HttpOptions(base_url=address, retry_options=retry, api_version=version)
+    _OPEN.append(genai.Client(api_key=user.api_key, http_options=options))
+    return _OPEN[-1]
 
 
 def weather(city: str) -> str:
@@ -49,9 +53,12 @@ def test_an_answer(world: World) -> None:
     assert user.view().spent_base == COST_BASE
 
 
-def test_a_stream(world: World) -> None:
+@pytest.mark.parametrize("version", [None, "v1beta"])
+def test_a_stream(world: World, version: str | None) -> None:
     user = world.user()
-    chunks = list(client(user).models.generate_content_stream(model="plain", contents="a stream by google"))
+    chunks = list(
+        client(user, version).models.generate_content_stream(model="plain", contents="a stream by google")
+    )
     assert "".join(chunk.text or "" for chunk in chunks).strip() == ANSWER
     counted = chunks[-1].usage_metadata
     assert counted is not None

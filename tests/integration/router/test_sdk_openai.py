@@ -34,7 +34,7 @@ class Weather(BaseModel):
 def test_a_response(world: World) -> None:
     user = world.user()
     made = user.client().responses.create(
-        model="plain",
+        model="chat-plain",
         input="a response",
         instructions="Be brief.",
         max_output_tokens=40,
@@ -52,7 +52,7 @@ def test_a_response(world: World) -> None:
 
 def test_a_stream_of_a_response(world: World) -> None:
     user = world.user()
-    with user.client().responses.stream(model="plain", input="a streamed response") as stream:
+    with user.client().responses.stream(model="chat-plain", input="a streamed response") as stream:
         events = list(stream)
         final = stream.get_final_response()
     kinds = [event.type for event in events]
@@ -65,7 +65,7 @@ def test_a_stream_of_a_response(world: World) -> None:
 
 
 async def test_an_asynchronous_stream_of_a_response(world: World) -> None:
-    stream = await world.user().async_client().responses.create(model="plain", input="x", stream=True)
+    stream = await world.user().async_client().responses.create(model="chat-plain", input="x", stream=True)
     text = "".join([event.delta async for event in stream if event.type == "response.output_text.delta"])
     assert text.strip() == ANSWER
 
@@ -73,7 +73,7 @@ async def test_an_asynchronous_stream_of_a_response(world: World) -> None:
 @pytest.mark.parametrize("stream", [False, True])
 def test_a_round_of_tools_in_responses(world: World, stream: bool) -> None:
     client, items = world.user().client(), [{"role": "user", "content": "weather?"}]
-    asked: Any = {"model": "tools", "tools": [RESPONSES_TOOL], "tool_choice": "required"}
+    asked: Any = {"model": "chat-tools", "tools": [RESPONSES_TOOL], "tool_choice": "required"}
     if stream:
         with client.responses.stream(**asked, input=items) as live:
             live.until_done()
@@ -90,17 +90,17 @@ def test_a_round_of_tools_in_responses(world: World, stream: bool) -> None:
     ]
     for item in said[1:3]:
         item.pop("parsed_arguments", None)
-    assert client.responses.create(model="plain", input=said).output_text == ANSWER
+    assert client.responses.create(model="chat-plain", input=said).output_text == ANSWER
     sent = world.upstream.calls[-1]["messages"]
     assert [one["role"] for one in sent] == ["user", "assistant", "tool", "tool"]
 
 
 def test_a_parsed_response_and_thoughts(world: World) -> None:
     client = world.user().client()
-    made = client.responses.parse(model="schema", input="where?", text_format=Weather)
+    made = client.responses.parse(model="chat-schema", input="where?", text_format=Weather)
     assert made.output_parsed == Weather(city="Bern", degrees=9)
     assert world.upstream.calls[-1]["response_format"]["json_schema"]["name"] == "Weather"
-    thought = client.responses.create(model="thinks", input="x", reasoning={"effort": "high"})
+    thought = client.responses.create(model="chat-thinks", input="x", reasoning={"effort": "high"})
     assert [item.type for item in thought.output] == ["reasoning", "message"]
     assert world.upstream.calls[-1]["reasoning_effort"] == "high"
 
@@ -167,9 +167,33 @@ def test_what_a_chat_provider_cannot_do_is_refused_by_name(
 ) -> None:
     user = world.user()
     with pytest.raises(openai.BadRequestError) as refused:
-        user.client().responses.create(model="plain", input="x", **fields)
+        user.client().responses.create(model="chat-plain", input="x", **fields)
     assert refused.value.param == param
     assert user.settled_view().spent_base == 0
+
+
+def test_a_provider_that_speaks_responses_gets_it_untouched(world: World) -> None:
+    user = world.user()
+    fields: Any = {
+        "input": [{"role": "user", "content": "native"}],
+        "previous_response_id": "resp_0",
+        "store": True,
+        "tools": [{"type": "web_search"}],
+        "x_unknown": {"a": [1, "é"]},
+        "max_output_tokens": 30,
+    }
+    with user.http() as http:
+        whole = http.post("/responses", json=fields | {"model": "renamed"})
+        assert whole.status_code == 200, whole.text
+        streamed = http.post("/responses", json=fields | {"model": "renamed", "stream": True})
+    assert world.upstream.responded[-2:] == [
+        fields | {"model": "plain"},
+        fields | {"model": "plain", "stream": True},
+    ]
+    assert whole.json()["x_unknown"] == {"a": [1, "é"]}
+    assert streamed.text.count("data: ") == 3
+    assert '"type": "response.completed"' in streamed.text
+    assert user.settled_view().spent_base == 2 * (8 * 1000 + 5 * 2000)
 
 
 @pytest.mark.parametrize("surface", ["chat", "responses"])
@@ -180,7 +204,7 @@ def test_an_error_inside_a_stream(world: World, surface: str) -> None:
     stream: Any = (
         client.chat.completions.create(model="error-event", messages=said, stream=True)
         if surface == "chat"
-        else client.responses.create(model="error-event", input="x", stream=True)
+        else client.responses.create(model="chat-error-event", input="x", stream=True)
     )
     with pytest.raises(openai.APIError) as broken:
         list(stream)
