@@ -25,7 +25,7 @@ class Candidate:
     health: Health = field(default_factory=Health)
 
 
-@dataclass(frozen=True)
+@dataclass  # not frozen, which would double the cost of making one, on every call
 class Plan:
     """Who may serve a call.
 
