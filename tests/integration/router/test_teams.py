@@ -68,6 +68,9 @@ def test_removing_a_member_kills_its_keys(town: Town) -> None:
     assert founder.ask("DELETE", f"/teams/{team}/members/{leaves.address}").status_code == 204
     refused_soon(leaves, keys[leaves.address])
     assert leaves.ask("GET", f"/teams/{team}").status_code == 404
+    assert founder.ask("PUT", f"/teams/{team}/members/{leaves.address}", role="member").status_code == 204
+    assert leaves.ask("GET", f"/teams/{team}/keys").json()["data"][0]["revoked_s"]  # and stays dead
+    assert chat(leaves, keys[leaves.address]).status_code == 401
     assert founder.ask("PUT", f"/teams/{team}/members/{demoted.address}", role="viewer").status_code == 204
     refused_soon(demoted, keys[demoted.address])
     assert chat(stays, keys[stays.address]).status_code == 200
