@@ -131,8 +131,8 @@ class Receipt:
         model: the model's public name.
         prompt_tokens: tokens read, below 2^64.
         completion_tokens: tokens written, below 2^64.
-        prompt_price_base_per_mtok: price of a million tokens read, base units.
-        completion_price_base_per_mtok: price of a million tokens written, base units.
+        prompt_price_base_per_mtok: price of a million tokens read, base units: of the dearest kind used.
+        completion_price_base_per_mtok: price of a million tokens written, likewise.
         vibes_per_usd: the rate that turned the USD price into VIBES.
         charge_base: what the call cost, base units, above 0.
         account_sequence: number of this receipt among the account's, from 1, without gaps.

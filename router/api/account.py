@@ -14,7 +14,7 @@ from mini_llm.wallet.ceiling import SignedCeiling, settlement_domain
 from router.api.bodies import read_body
 from router.auth import Principal
 from router.errors import UnknownReceipt, WrongAccount
-from router.ledger import read
+from router.ledger import read, tiers
 from router.ledger.ceilings import check_ceiling, store_ceiling
 from router.ledger.grants import Scope
 from router.ledger.writer import Ledger
@@ -31,7 +31,13 @@ routes = APIRouter()
 async def show_account(request: Request) -> dict[str, Any]:
     """Amounts in base units as decimal strings: they exceed what JSON readers keep exact."""
     account_idx = await _account(request, Scope.ACCOUNT_READ)
-    view = await _read(request, lambda connection: read.account_view(connection, account_idx))
+    view, promo = await _read(
+        request,
+        lambda connection: (
+            read.account_view(connection, account_idx),
+            tiers.promo_view(connection, account_idx),
+        ),
+    )
     amounts = {
         "balance_base": view.balance_base,
         "available_base": view.available_base,
@@ -42,6 +48,8 @@ async def show_account(request: Request) -> dict[str, Any]:
         "ceiling_base": view.ceiling_base,
         "spent_base": view.spent_base,
         "settled_spent_base": view.settled_spent_base,
+        "promotional_granted_base": promo.granted_base,
+        "promotional_left_base": promo.left_base,
     }
     return {
         "account": view.idx,
@@ -49,6 +57,7 @@ async def show_account(request: Request) -> dict[str, Any]:
         "status": view.status,
         "paused": view.paused,
         "receipts": view.sequence,
+        "tier": request.app.state.offers.tier(account_idx).name,
         **{name: str(amount_base) for name, amount_base in amounts.items()},
     }
 
