@@ -68,9 +68,9 @@ def cost_lines(connection: Connection, since_s: int) -> list[CostLine]:
         .group_by(ATTEMPT.c.deployment)
     )
     places = {row[0]: (row[1], row[2]) for row in connection.execute(_DEPLOYMENTS)}
-    for deployment, cost_base in connection.execute(tries).all():
-        provider, _, model = str(deployment).partition("/")
-        lines[places.get(deployment, (provider, model))].attempts_base += int(cost_base)
+    for row in connection.execute(tries):
+        provider, _, model = row[0].partition("/")
+        lines[places.get(row[0], (provider, model))].attempts_base += int(row[1])
     for (provider, model), line in lines.items():
         line.provider, line.model = provider, model
     return [lines[place] for place in sorted(lines)]

@@ -192,7 +192,7 @@ def test_the_router_signs_ceilings_in_small_steps(town: Town) -> None:
         assert call(town, person, "pay").status_code == 200
         view = account(town, person)
         ceilings.add(view.ceiling_base)
-        signed = town.world.ledger.read(lambda c: read.ceiling(c, view.idx))
+        signed = town.world.ledger.read(lambda c, idx=view.idx: read.ceiling(c, idx))
         assert signed is not None
         assert verify_ceiling(CEILING_DOMAIN, signed)
         assert view.ceiling_base - view.spent_base <= 2 * STEP_BASE  # a step and the quote of the last call
