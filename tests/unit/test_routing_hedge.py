@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 from support.routing import Bench, config
 
+from mini_llm.answer import StreamEvent
 from mini_llm.errors import UpstreamRefused
+from mini_llm.providers.base import UpstreamStream
 from mini_llm.routing.plan import Attempt, Candidate, Outcome
 
 
@@ -113,6 +116,32 @@ async def test_cancelling_the_call_stops_both() -> None:
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
     assert sorted(race.cancelled) == ["a", "b"]
+
+
+class Late(UpstreamStream):
+    closed = False
+
+    async def batches(self) -> AsyncIterator[list[StreamEvent]]:
+        yield []
+
+    async def aclose(self) -> None:
+        self.closed = True
+
+
+async def test_stream_that_was_opened_too_late_is_closed() -> None:
+    race, late = Race({"delay_s": 0.01}), Late()
+
+    async def call(candidate: Candidate) -> Any:
+        if candidate.deployment.id == "b":
+            return "b"
+        try:
+            await asyncio.sleep(3600)
+        except asyncio.CancelledError:  # its stream came in the same moment
+            return late
+
+    outcome = await race.bench.routes.attempt(await race.bench.plan(), call, [])
+    assert outcome.result == "b"
+    assert late.closed
 
 
 async def test_percentile_needs_a_past() -> None:

@@ -16,7 +16,7 @@ import pytest
 from router_upstream import Upstream, running_upstream
 from router_world import User, World, config
 
-CALLS = 120
+CALLS = 80
 PARALLEL = 8
 PRICE = {"prompt_usd_per_mtok": "10", "completion_usd_per_mtok": "20"}
 LIMITS = {"context_tokens": 4000, "max_output_tokens": 100}
@@ -152,21 +152,26 @@ def test_what_nobody_can_serve_is_refused_with_a_reason(rig: Rig) -> None:
     assert "speechless: does not take images" in error["message"]
 
 
-async def load(rig: Rig, model: str, calls: int, meanwhile: Callable[[], None]) -> list[httpx.Response]:
-    """Calls, some in parallel, while something happens in the middle."""
+async def load(rig: Rig, model: str, meanwhile: Callable[[], None]) -> list[httpx.Response]:
+    """Calls, some in parallel: a few before something happens, during all of it, and many after it."""
     done: list[httpx.Response] = []
+    enough = asyncio.Event()
     headers = {"authorization": f"Bearer {rig.user.api_key}"}
     async with httpx.AsyncClient(base_url=rig.user.url, headers=headers, timeout=30) as http:
 
         async def some() -> None:
-            while len(done) < calls:
+            while not enough.is_set():
                 body = {"model": model, "messages": [{"role": "user", "content": "hi"}]}
                 done.append(await http.post("/chat/completions", json=body))
 
         running = [asyncio.ensure_future(some()) for _ in range(PARALLEL)]
-        while len(done) < calls // 3:  # noqa: ASYNC110 - the calls themselves are waited for
+        while len(done) < CALLS // 3:  # noqa: ASYNC110 - the calls themselves are waited for
             await asyncio.sleep(0.01)
         await asyncio.to_thread(meanwhile)
+        after = len(done)
+        while len(done) < after + CALLS:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        enough.set()
         await asyncio.gather(*running)
     return done
 
@@ -177,7 +182,7 @@ async def test_reload_under_load_fails_no_call(rig: Rig) -> None:
             rig.settings["deployments"][1]["weight"] = weight
             rig.reload("configuration reloaded")
 
-    answers = await load(rig, "shared", CALLS, change)
+    answers = await load(rig, "shared", change)
     assert {answer.status_code for answer in answers} == {200}
     assert {answer.headers["x-vibes-deployment"] for answer in answers} == {"left", "right"}
 
@@ -218,7 +223,7 @@ async def test_upstream_that_dies_under_load_loses_no_call(rig: Rig) -> None:
         rig.bad.stop()
         wait_for(lambda: not answers_at(int(port)))
 
-    answers = await load(rig, "shared", CALLS, die)
+    answers = await load(rig, "shared", die)
     assert {answer.status_code for answer in answers} == {200}
     assert answers[-1].headers["x-vibes-deployment"] == "left"
     assert "deployment right is left alone" in rig.log()
