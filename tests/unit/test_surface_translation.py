@@ -332,6 +332,7 @@ def test_a_conversation_with_tools_in_googles_words() -> None:
         ("responses", {"background": True}, "background"),
         ("responses", {"tools": [{"type": "web_search"}]}, "tools.0.type"),
         ("responses", {"input": [{"type": "item_reference", "id": "x"}]}, "input.0.type"),
+        ("responses", {"include": 5}, "include"),
         ("responses", {"include": ["file_search_call.results"]}, "include"),
         ("gemini", {"cachedContent": "cachedContents/1"}, "cachedContent"),
         ("gemini", {"tools": [{"googleSearch": {}}]}, "tools.0.googleSearch"),
