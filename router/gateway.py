@@ -123,14 +123,14 @@ class Gateway:
                 opened = await open_unless_gone(call.hung_up, opening)
                 return LiveAnswer(ticket, call.surface, request, opened, self._billing)
             served = await self._routes.complete(plan, call.surface, request, attempts, completion_usage)
+            completion, deployment = served.result, served.candidate.deployment
+            usage = await completion_usage(call.surface, request, completion, deployment)
         except BaseException as error:  # a cancelled call too: nothing was delivered, nothing is charged
             await self._billing.release(ticket, error, tuple(attempts))
             if till is not None and isinstance(error, Exception):
                 raise PaidCallFailed(error, passage.headers) from error
             raise
 
-        completion, deployment = served.result, served.candidate.deployment
-        usage = await completion_usage(call.surface, request, completion, deployment)
         charged = await self._billing.charge(
             ticket, deployment, usage, completion.body, JSON, served.attempts
         )

@@ -92,6 +92,7 @@ class StreamMeter:
     def __init__(self, surface: Surface, request: Request, deployment: Deployment) -> None:
         self._surface, self._request, self._deployment = surface, request, deployment
         self._reported: Usage | None = None
+        self._outdated = False  # more was generated since it was reported
         self._pieces = self._finished = 0
         self._kept: list[bytes] = []
         self._kept_bytes = self._seen_bytes = 0
@@ -106,7 +107,10 @@ class StreamMeter:
         """
         passed: list[bytes] = []
         for event in events:
-            self._reported = event.usage or self._reported
+            if event.usage is not None:
+                self._reported, self._outdated = event.usage, False
+            elif event.pieces:
+                self._outdated = True
             self._pieces += event.pieces
             if event.pieces:
                 self._keep(event.raw)
@@ -138,16 +142,20 @@ class StreamMeter:
     async def usage(self) -> Usage:
         """Tokens until now: the provider's last count, else ours of the text.
 
-        A count that came with an earlier chunk misses what came after it: the user keeps the difference.
+        Text that came after the last count is not in it (a stream in Anthropic's format begins with a count,
+        and ends with the next): then the completion is what we count, if that is more.
         """
-        if self._reported is not None:
-            return self._reported
+        reported = self._reported
+        if reported is not None and not self._outdated:
+            return reported
         kept = b"".join(self._kept)
         usage = await asyncio.to_thread(_counted, self._surface, self._request, self._deployment, kept)
+        written = usage.completion_tokens
         if self._seen_bytes > self._kept_bytes:
-            tokens = usage.completion_tokens * self._seen_bytes // self._kept_bytes
-            usage = replace(usage, completion_tokens=min(tokens, MAX_TOKENS))
-        return usage
+            written = min(written * self._seen_bytes // self._kept_bytes, MAX_TOKENS)
+        if reported is None:
+            return replace(usage, completion_tokens=written)
+        return replace(reported, completion_tokens=max(written, reported.completion_tokens), estimated=True)
 
     def _keep(self, raw: bytes) -> None:
         self._seen_bytes += len(raw)

@@ -7,7 +7,8 @@ import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any, Final
 
-from mini_llm.errors import ProviderError, UpstreamProtocolError
+from mini_llm.errors import ProviderError, UpstreamProtocolError, UpstreamTimeout, UpstreamUnreachable
+from mini_llm.price import Usage
 from mini_llm.request import Request
 from mini_llm.routing.asking import OpenedStream
 from mini_llm.routing.plan import Attempt, Outcome
@@ -20,14 +21,16 @@ from router.observe.record import current
 from router.receipts import route_headers, stream_end
 
 EVENT_STREAM: Final = "text/event-stream"
+SLOW_CLIENT_S: Final = 10.0
+"""Who lets a stream wait for longer than this pays for it, even if its provider gives up meanwhile."""
 
 
 class LiveAnswer:
     """A stream that its caller sends piece by piece, and closes whatever happens.
 
-    Whole answer: charged before its last piece leaves. Provider broke off: an error event, nothing charged.
-    Closed early because the client is gone: after a bounded drain the provider is cut off; what it generated
-    until then is charged.
+    Whole answer: charged before its last piece leaves. Provider broke off: an error event, nothing charged,
+    unless it was the client that did not read on. Closed early because the client is gone: after a bounded
+    drain the provider is cut off; what it generated until then is charged.
     """
 
     def __init__(
@@ -45,6 +48,7 @@ class LiveAnswer:
         self._kept = bytearray()
         self._settling = self._gone = False
         self._drained_bytes, self._began_s = 0, time.monotonic()
+        self._waited_s = 0.0  # for the client to take what came
 
     @property
     def request_id(self) -> str:
@@ -67,23 +71,22 @@ class LiveAnswer:
                         return
                 if passed:
                     self._keep(passed)
+                    handed_s = time.monotonic()
                     yield passed
+                    self._waited_s += time.monotonic() - handed_s
                 if self._meter.ended:
                     break
             if not self._meter.complete:
                 provider = self._served.candidate.deployment.provider
                 raise UpstreamProtocolError(provider, "the stream ends in its middle")
         except ProviderError as error:
-            self._settling = True
-            await self._billing.release(
-                self._ticket, error, (*self._served.attempts, await self._broken(error))
-            )
-            yield self._error_event("upstream_error", "The provider broke off; nothing was charged.")
-            return
-        closing = self._meter.take(self._translator.end(await self._meter.usage()))
-        last = self._meter.held + closing
+            if not self._meter.complete:  # else only the end mark, or less, is missing
+                yield await self._broke_off(error)
+                return
+        usage = await self._meter.usage()
+        last = self._meter.held + self._meter.take(self._translator.end(usage))
         self._keep(last)
-        charged = await self._charge()
+        charged = await self._charge(usage)
         yield last + stream_end(self._surface, charged.receipt)
 
     async def drain(self, sending: asyncio.Future[None]) -> None:
@@ -105,32 +108,42 @@ class LiveAnswer:
         finally:
             if not self._settling:
                 current().outcome = "client_closed"
-            if not self._settling and self._meter.generated:
-                self._keep(
-                    self._error_event(
-                        "client_closed", "The client of this call left before its answer ended."
-                    )
-                )
-                await self._charge()
-            elif not self._settling:
-                self._settling = True
-                await self._billing.release(self._ticket, ClientGone(), self._served.attempts)
+                await self._settle_early()
 
-    async def _charge(self) -> PostedCharge:
-        self._settling = True  # from here on the ledger finishes the call, even if nobody waits for it
-        answer = bytes(self._kept)
+    async def _settle_early(self) -> None:
+        if not self._meter.generated:
+            self._settling = True
+            await self._billing.release(self._ticket, ClientGone(), self._served.attempts)
+            return
+        usage = await self._meter.usage()
+        self._keep(self._error_event("client_closed", "This call's client left before its answer ended."))
+        await self._charge(usage)
+
+    async def _charge(self, usage: Usage) -> PostedCharge:
+        # From here on the ledger finishes the call, even if nobody waits for it.
+        self._settling = True
+        deployment, answer = self._served.candidate.deployment, bytes(self._kept)
         return await self._billing.charge(
-            self._ticket,
-            self._served.candidate.deployment,
-            await self._meter.usage(),
-            answer,
-            EVENT_STREAM,
-            self._served.attempts,
+            self._ticket, deployment, usage, answer, EVENT_STREAM, self._served.attempts
         )
 
-    async def _broken(self, error: ProviderError) -> Attempt:
+    async def _broke_off(self, error: ProviderError) -> bytes:
+        """Settles a stream that ended in its middle; returns what the client is told."""
+        usage = await self._meter.usage()
+        silent = isinstance(error, UpstreamTimeout | UpstreamUnreachable)
+        if silent and self._waited_s >= SLOW_CLIENT_S and self._meter.generated:
+            told = self._error_event("client_too_slow", "The provider gave up; this client did not read on.")
+            self._keep(told)
+            await self._charge(usage)
+            return told
+        self._settling = True
+        attempts = (*self._served.attempts, self._failed(error, usage))
+        await self._billing.release(self._ticket, error, attempts)
+        return self._error_event("upstream_error", "The provider broke off; nothing was charged.")
+
+    def _failed(self, error: ProviderError, usage: Usage) -> Attempt:
         """The try that broke off, with what it used: the user pays nothing, the operator may have to."""
-        deployment, usage = self._served.candidate.deployment, await self._meter.usage()
+        deployment = self._served.candidate.deployment
         ms = int((time.monotonic() - self._began_s) * 1000)
         cost_base = 0 if deployment.own_key else deployment.price.cost_base(usage)
         return Attempt(deployment.id, deployment.provider, type(error).__name__, ms, usage, cost_base)

@@ -55,9 +55,15 @@ async def race(
                         raced.won = asked[task], result
     finally:
         taken = raced.won[1] if raced.won else None
-        for task, runner in asked.items():
-            if await _stopped(task, taken):
-                raced.overtaken.append(runner)
+        stopping = asyncio.gather(*(_stopped(task, taken) for task in asked))
+        try:
+            stopped = await asyncio.shield(stopping)
+        except asyncio.CancelledError:  # nobody will take what was won
+            await stopping
+            if isinstance(taken, UpstreamStream):
+                await taken.aclose()
+            raise
+        raced.overtaken += [runner for runner, late in zip(asked.values(), stopped, strict=True) if late]
     return raced
 
 

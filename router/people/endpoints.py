@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 from aiohttp import ThreadedResolver
 from aiohttp.abc import AbstractResolver, ResolveResult
+from pydantic import AnyHttpUrl
 
 from router.people.errors import EndpointRefused
 
@@ -82,10 +83,11 @@ def check_endpoint(url: str, private: bool) -> str:
     """
     try:
         parts = urlsplit(url)
-        host, _ = parts.hostname, parts.port
+        # as the client will read it, to whom 127.1 and 2130706433 are addresses and %31 is a digit
+        host = (AnyHttpUrl(url).host or "").strip("[]")
     except ValueError:
         raise EndpointRefused("is no URL") from None
-    if len(url) > MAX_URL or not url.isascii() or not url.isprintable() or not host:
+    if len(url) > MAX_URL or not url.isascii() or not url.isprintable() or not (parts.hostname and host):
         raise EndpointRefused("is no URL")
     if parts.username is not None or parts.query or parts.fragment:
         raise EndpointRefused("has no user, query or fragment")

@@ -38,6 +38,8 @@ def test_ordinary_addresses_are_public(address: str) -> None:
         *("https://user:pw@api.example.com/v1", "https://user@api.example.com", "https://a.test/v1?x=1"),
         *("https://a.test/v1#x", "https://127.0.0.1/v1", "https://[::1]/v1", "https://[fe80::1%25eth0]/v1"),
         *("https://169.254.169.254/latest", "https://a.test:99999/", "https://[::1", "https://a.test/\n"),
+        *("https://127.1/v1", "https://2130706433/v1", "https://0x7f.1/v1", "https://0177.0.0.1/v1"),
+        *("https://127.0.0.1./v1", "https://%31%32%37.0.0.1/v1", "https://[::ffff:7f00:1]/v1"),
         "https://a.test/" + "x" * 500,
     ],
 )

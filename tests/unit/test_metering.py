@@ -148,6 +148,17 @@ async def test_the_last_of_continuous_counts_is_taken() -> None:
     assert await meter.usage() == Usage(9, 3)
 
 
+async def test_text_after_the_last_count_is_counted() -> None:
+    """In Anthropic's format the first event counts the prompt and one token, and only the last all."""
+    meter = StreamMeter(CHAT, chat(stream=True), PRICED)
+    meter.take([StreamEvent(b"start\n\n", usage=Usage(900, 1, cached_tokens=800)), spoken("several words")])
+    meter.take([spoken(" at once")])
+    written = count_tokens(["several words at once"])
+    assert await meter.usage() == Usage(900, written, estimated=True, cached_tokens=800)
+    meter.take([StreamEvent(b"end\n\n", usage=Usage(900, 7, cached_tokens=800), finished=1)])
+    assert await meter.usage() == Usage(900, 7, cached_tokens=800)
+
+
 async def test_whole_answers_that_nobody_counted_are_counted_by_their_text() -> None:
     body = json.dumps({"choices": [{"index": 0, "message": {"role": "assistant", "content": "a b c"}}]})
     uncounted = Completion(body.encode(), None, 5)

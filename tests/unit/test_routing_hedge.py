@@ -12,6 +12,7 @@ from support.routing import Bench, config
 from mini_llm.answer import StreamEvent
 from mini_llm.errors import UpstreamRefused
 from mini_llm.providers.base import UpstreamStream
+from mini_llm.routing.hedge import race
 from mini_llm.routing.plan import Attempt, Candidate, Outcome
 
 
@@ -142,6 +143,28 @@ async def test_stream_that_was_opened_too_late_is_closed() -> None:
     outcome = await race.bench.routes.attempt(await race.bench.plan(), call, [])
     assert outcome.result == "b"
     assert late.closed
+
+
+async def test_cancelling_the_call_while_the_loser_stops_closes_what_was_won() -> None:
+    bench, won, stopping = Bench(config("a", "b")), Late(), asyncio.Event()
+
+    async def ask(candidate: Candidate) -> Late:
+        if candidate.deployment.id == "b":
+            return won
+        try:
+            await asyncio.Event().wait()
+        finally:
+            stopping.set()
+            await asyncio.sleep(0.01)
+        return Late()
+
+    runners = sorted((await bench.plan()).candidates, key=lambda one: one.deployment.id)
+    running = asyncio.ensure_future(race(runners, 0.0, ask))
+    await stopping.wait()
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    assert running.cancelled()
+    assert won.closed
 
 
 async def test_percentile_needs_a_past() -> None:

@@ -1,0 +1,150 @@
+"""However a stream ends, its call is charged or released, once."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from mini_llm.answer import StreamEvent
+from mini_llm.deployment import Deployment
+from mini_llm.errors import ProviderError, UpstreamProtocolError, UpstreamTimeout, UpstreamUnreachable
+from mini_llm.price import Price, Usage
+from mini_llm.routing.plan import Candidate, Outcome
+from mini_llm.surfaces import CHAT
+from router.config_money import HangUp
+from router.ledger.charges import PostedCharge
+from router.metering import StreamMeter
+from router.streaming import LiveAnswer
+
+REQUEST = CHAT.parse(b'{"model":"m","stream":true,"messages":[{"role":"user","content":"say words"}]}')
+DEPLOYMENT = Deployment("p/m", "m", "p", "m", 1, Price(1_000_000, 3_000_000), 8192, 1024)
+
+
+def spoken(text: str) -> StreamEvent:
+    raw = f"data: {json.dumps({'choices': [{'index': 0, 'delta': {'content': text}}]})}\n\n".encode()
+    return StreamEvent(raw, pieces=1, text_bytes=len(text))
+
+
+WORDS = [spoken("a few words")]
+END = [StreamEvent(b"data: finish\n\n", finished=1), StreamEvent(b"data: [DONE]\n\n", done=True)]
+FINISH = END[:1]
+
+
+class Upstream:
+    """A provider's stream: batches, then an error if there is one."""
+
+    def __init__(self, batches: list[list[StreamEvent]], error: ProviderError | None = None) -> None:
+        self.translator = CHAT.stream_from_chat(REQUEST)
+        self.closed = 0
+        self._batches, self._error = batches, error
+
+    async def batches(self) -> AsyncIterator[list[StreamEvent]]:
+        for batch in self._batches:
+            yield batch
+        if self._error is not None:
+            raise self._error
+
+    async def aclose(self) -> None:
+        self.closed += 1
+
+
+class Ticket:
+    replayable, request_id = True, "00"
+
+
+class Desk:
+    """In place of billing: notes how calls end."""
+
+    drain = HangUp(seconds=0)
+
+    def __init__(self) -> None:
+        self.ends: list[str] = []
+        self.usage: Usage | None = None
+        self.kept = b""
+
+    async def charge(self, _t: Any, _d: Any, usage: Usage, answer: bytes, *_: Any) -> PostedCharge:
+        self.ends.append("charged")
+        self.usage, self.kept = usage, answer
+        return PostedCharge(1, 0, None, late=False)
+
+    async def release(self, *_: Any) -> None:
+        self.ends.append("released")
+
+
+def live(upstream: Upstream) -> tuple[LiveAnswer, Desk]:
+    desk = Desk()
+    served: Any = Outcome(upstream, Candidate(DEPLOYMENT, None), ())  # type: ignore[arg-type]
+    return LiveAnswer(Ticket(), CHAT, REQUEST, served, desk), desk  # type: ignore[arg-type]
+
+
+async def read_all(answer: LiveAnswer) -> bytes:
+    return b"".join([piece async for piece in answer.pieces()])
+
+
+async def slow_reader(answer: LiveAnswer, clock: list[float], seconds: float) -> bytes:
+    said = b""
+    async for piece in answer.pieces():
+        said += piece
+        clock[0] += seconds
+    return said
+
+
+@pytest.mark.parametrize("error", [None, UpstreamUnreachable("p", "reset")])
+@pytest.mark.parametrize("times", [1, 2])
+async def test_a_client_that_leaves_while_its_tokens_are_counted_leaves_no_reservation(
+    monkeypatch: pytest.MonkeyPatch, error: ProviderError | None, times: int
+) -> None:
+    counting, counted = asyncio.Event(), 0
+    count = StreamMeter.usage
+
+    async def slowly(meter: StreamMeter) -> Usage:
+        nonlocal counted
+        counted += 1
+        if counted == times and not counting.is_set():
+            counting.set()
+            await asyncio.Event().wait()
+        return await count(meter)
+
+    monkeypatch.setattr(StreamMeter, "usage", slowly)
+    answer, desk = live(Upstream([WORDS] if error else [WORDS, END], error))
+    sending = asyncio.ensure_future(read_all(answer))
+    await asyncio.wait((sending, asyncio.ensure_future(counting.wait())), return_when="FIRST_COMPLETED")
+    sending.cancel()
+    await asyncio.gather(sending, return_exceptions=True)
+    await answer.aclose()
+    assert len(desk.ends) == 1
+
+
+async def test_an_answer_is_whole_without_its_end_mark() -> None:
+    answer, desk = live(Upstream([WORDS, FINISH], UpstreamUnreachable("p", "reset")))
+    said = await read_all(answer)
+    await answer.aclose()
+    assert desk.ends == ["charged"]
+    assert b"error" not in said
+    assert said.endswith(b"data: [DONE]\n\n")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "error", "end"),
+    [
+        (11, UpstreamTimeout("p", 300), "charged"),
+        (11, UpstreamUnreachable("p", "reset"), "charged"),
+        (11, UpstreamProtocolError("p", "no JSON"), "released"),
+        (1, UpstreamTimeout("p", 300), "released"),
+    ],
+)
+async def test_a_client_that_stops_reading_until_the_provider_gives_up_pays(
+    monkeypatch: pytest.MonkeyPatch, seconds: float, error: ProviderError, end: str
+) -> None:
+    clock = [0.0]
+    monkeypatch.setattr("router.streaming.time.monotonic", lambda: clock[0])
+    answer, desk = live(Upstream([WORDS], error))
+    said = await slow_reader(answer, clock, seconds)
+    await answer.aclose()
+    assert desk.ends == [end]
+    assert b"error" in said
+    assert (desk.kept == said) is (end == "charged")
