@@ -84,7 +84,8 @@ class LiveAnswer:
                 yield await self._broke_off(error)
                 return
         usage = await self._meter.usage()
-        last = self._meter.held + self._meter.take(self._translator.end(usage))
+        closing = self._meter.take(self._translator.end(usage))  # which may add to what is held
+        last = self._meter.held + closing
         self._keep(last)
         charged = await self._charge(usage)
         yield last + stream_end(self._surface, charged.receipt)

@@ -15,6 +15,7 @@ from mini_llm.errors import ProviderError, UpstreamProtocolError, UpstreamTimeou
 from mini_llm.price import Price, Usage
 from mini_llm.routing.plan import Candidate, Outcome
 from mini_llm.surfaces import CHAT
+from mini_llm.surfaces.base import StreamTranslator
 from router.config_money import HangUp
 from router.ledger.charges import PostedCharge
 from router.metering import StreamMeter
@@ -126,6 +127,22 @@ async def test_an_answer_is_whole_without_its_end_mark() -> None:
     assert desk.ends == ["charged"]
     assert b"error" not in said
     assert said.endswith(b"data: [DONE]\n\n")
+
+
+async def test_what_a_translation_says_at_the_end_comes_last() -> None:
+    class Translator(StreamTranslator):
+        def take(self, events: list[StreamEvent]) -> list[StreamEvent]:
+            return events
+
+        def end(self, usage: Usage) -> list[StreamEvent]:
+            return [StreamEvent(b"data: closing\n\n")]
+
+    upstream = Upstream([WORDS, END])
+    upstream.translator = Translator()
+    answer, desk = live(upstream)
+    said = await read_all(answer)
+    assert said.endswith(b"data: finish\n\ndata: closing\n\ndata: [DONE]\n\n")
+    assert said == desk.kept + b"data: [DONE]\n\n"
 
 
 @pytest.mark.parametrize(
