@@ -20,7 +20,7 @@ from mini_llm.wallet.limits import BPS, MAX_AMOUNT_BASE, MAX_IDX
 from mini_llm.wallet.receipt import InvalidReceipt, ReceiptDomain
 from router.config_money import DEFAULT_TIERS, Bps, HangUp, Idx, Policy, Promotion, Tier
 from router.config_people import PeopleSettings, load_people
-from router.errors import LosesMoney, NoPrice, SplitExceedsCharge, TiersOutOfOrder
+from router.errors import LosesMoney, SplitExceedsCharge, TiersOutOfOrder
 from router.operating import Operating, load_operating
 
 DEFAULT_MAX_BODY_BYTES: Final = 4 * 2**20
@@ -168,6 +168,7 @@ def load_router_config(path: Path, environ: Mapping[str, str]) -> RouterConfig:
     def problems(config: RouterConfig) -> Iterator[Problem]:
         yield from routing_problems(config, config.vibes_per_usd, environ)
         yield from _partner_problems(config)
+        yield from price_problems(config)
 
     return load_config(path, RouterConfig, environ, problems)
 
@@ -181,6 +182,18 @@ def _partner_problems(config: RouterConfig) -> Iterator[Problem]:
         if deployment.partner not in (HOUSE_PARTNER, *ids):
             problem = f"model {deployment.model!r} names partner {deployment.partner}, not in partners"
             yield ("deployments", position, "partner"), problem
+
+
+def price_problems(config: RouterConfig) -> Iterator[Problem]:
+    """Deployments that would be sold for nothing because nobody said what they cost."""
+    for position, item in enumerate(config.deployments):
+        provider = config.providers.get(item.provider)
+        if provider is not None and provider.type != "local" and not has_price(item, provider):
+            problem = (
+                f"no price is named and no retail price of {item.model!r} is known: write "
+                'prompt_usd_per_mtok and completion_usd_per_mtok ("0" for a free model)'
+            )
+            yield ("deployments", position, "model"), problem
 
 
 def load_ledger_url(environ: Mapping[str, str]) -> str:
@@ -202,12 +215,7 @@ def check_economics(config: RouterConfig) -> None:
         SplitExceedsCharge: the shares sum to more than 10000 bps.
         LosesMoney: the rule does not hold.
         TiersOutOfOrder: the tiers do not go from everybody's to the cheapest.
-        NoPrice: a deployment names no price and no retail price of its model is known.
     """
-    for item in config.deployments:
-        provider = config.providers.get(item.provider)
-        if provider is not None and provider.type != "local" and not has_price(item, provider):
-            raise NoPrice(item.model)
     policy = config.policy
     names = {HOUSE_PARTNER: "house"} | {partner.id: partner.name for partner in config.partners}
     for partner_id, name in names.items():

@@ -150,18 +150,6 @@ class LosesMoney(ConfigError):
         self.kept_bps, self.wholesale_bps = kept_bps, wholesale_bps
 
 
-class NoPrice(ConfigError):
-    """A deployment names no price, and no retail price of its model is known."""
-
-    def __init__(self, model: str) -> None:
-        super().__init__(
-            f"deployment of {model!r}",
-            "no price is named and no retail price is known: write prompt_usd_per_mtok and "
-            'completion_usd_per_mtok ("0" for a free model)',
-        )
-        self.model = model
-
-
 class TiersOutOfOrder(ConfigError):
     """The tiers are not a ladder."""
 

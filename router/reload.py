@@ -26,8 +26,8 @@ class Reload:
     """Puts a changed file into force, as a whole or not at all.
 
     What can change while the router runs is what routing knows: providers, deployments, aliases, routes,
-    rollouts, retries, breakers and timeouts. A change of anything else (policy, partners, rate, x402) is
-    refused until a restart: calls in flight were quoted under it.
+    rollouts, retries, breakers and timeouts. A change of anything else (policy, tiers, promotion, partners,
+    rate, hang-up, x402) is refused until a restart: calls in flight were quoted under it.
     """
 
     def __init__(self, settings: Settings, catalog: Catalog) -> None:

@@ -8,10 +8,10 @@ import pytest
 
 from mini_llm import retail
 from mini_llm.config import DeploymentConfig, ProviderConfig
+from mini_llm.config_file import Problem
 from mini_llm.price import Price, Usage
 from mini_llm.retail import price_of
-from router.config import RouterConfig, check_economics
-from router.errors import NoPrice
+from router.config import RouterConfig, price_problems
 
 OPENAI = ProviderConfig(type="openai")
 
@@ -43,15 +43,16 @@ def test_a_named_price_is_the_price() -> None:
 
 
 def test_a_model_that_nobody_knows_needs_a_price_to_be_sold(monkeypatch: pytest.MonkeyPatch) -> None:
-    def sold(model: str, **more: Any) -> RouterConfig:
+    def problems(model: str, **more: Any) -> list[Problem]:
         offer = {"model": model, "provider": "p"} | more
-        return RouterConfig.model_validate({"providers": {"p": {}}, "deployments": [offer]})
+        config = RouterConfig.model_validate({"providers": {"p": {}}, "deployments": [offer]})
+        return list(price_problems(config))
 
-    check_economics(sold("gpt-4o"))
-    check_economics(sold("pithy-1", prompt_usd_per_mtok="0"))
-    with pytest.raises(NoPrice, match="'pithy-1'"):
-        check_economics(sold("pithy-1"))
+    assert not problems("gpt-4o")
+    assert not problems("pithy-1", prompt_usd_per_mtok="0")
+    [(place, problem)] = problems("pithy-1")
+    assert place == ("deployments", 0, "model")
+    assert "'pithy-1' is known: write prompt_usd_per_mtok" in problem
     assert priced("pithy-1").free, "the library alone sells nothing"
     monkeypatch.setattr(retail, "_snapshot", lambda: None)
-    with pytest.raises(NoPrice, match="write prompt_usd_per_mtok"):
-        check_economics(sold("gpt-4o"))
+    assert problems("gpt-4o")

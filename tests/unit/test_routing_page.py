@@ -1,0 +1,28 @@
+"""The configurations that the page on routing shows can be used as they stand."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from support.anvil import ROOT
+
+from router.config import check_economics, load_router_config
+
+PAGE = (ROOT / "docs" / "gateway" / "routing.md").read_text()
+EXAMPLES = re.findall(r"```(toml|json)\n(.*?)```", PAGE, re.DOTALL)
+
+
+def test_the_page_has_an_example_in_each_format() -> None:
+    assert [kind for kind, _ in EXAMPLES] == ["toml", "json"]
+
+
+@pytest.mark.parametrize(("kind", "text"), EXAMPLES)
+def test_an_example_is_a_configuration(tmp_path: Path, kind: str, text: str) -> None:
+    (tmp_path / "openai").write_text("sk-1")
+    file = tmp_path / f"router.{kind}"
+    file.write_text(text.replace("/run/secrets/openai", str(tmp_path / "openai")))
+    config = load_router_config(file, {"AZURE_EAST_KEY": "sk-2", "ANTHROPIC_API_KEY": "sk-3"})
+    check_economics(config)
+    assert config.deployments
