@@ -90,7 +90,7 @@ class Account(LedgerTable, table=True):
     )
 
     idx: int = Field(sa_column=Column(BigInteger, primary_key=True, autoincrement=False))
-    owner: str = Field(max_length=42)
+    owner: str = Field(max_length=42, index=True)  # sign-in looks for a wallet's accounts
     status: str  # one of `Status`
     key_commit: bytes | None = Field(sa_type=LargeBinary)  # the key that a batch put into the tree
     requested_key_commit: bytes | None = Field(sa_type=LargeBinary)  # the key that the owner asked for
