@@ -16,6 +16,7 @@ from router.ledger.grants import Scope
 from router.ledger.reservations import Replay
 from router.metering import completion_usage, quote_call
 from router.observe.record import current
+from router.people.byok import blame_own_key
 from router.people.limits import Passage, prompt_estimate
 from router.receipts import REPLAY_HEADER, answer_headers, route_headers, stream_end
 from router.streaming import EVENT_STREAM, LiveAnswer, open_unless_gone
@@ -129,6 +130,7 @@ class Gateway:
             await self._billing.release(ticket, error, tuple(attempts))
             if till is not None and isinstance(error, Exception):
                 raise PaidCallFailed(error, passage.headers) from error
+            blame_own_key(plan, error)
             raise
 
         charged = await self._billing.charge(

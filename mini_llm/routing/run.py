@@ -173,7 +173,7 @@ class Run(Generic[T]):
             opened = health.failed(now_s, era)
         else:
             health.gave_up(era)
-        if verdict.refused_key:
+        if verdict.refused_key and not deployment.own_key:  # what is a user's, is not its fault
             opened = health.breaker.admits(now_s)
             health.breaker.trip(now_s, health.breaker.settings.refused_key_s)
         _heed_pause(candidate, error, verdict, now_s)

@@ -80,7 +80,7 @@ async def put_provider_key(request: Request, provider: str) -> Response:
     key = sent.api_key.get_secret_value()
     if not (0 < len(key) <= provider_keys.MAX_KEY and key.isascii() and key.isprintable()):
         raise BadInput("api_key", "is printable ASCII")
-    if provider not in request.app.state.settings.config.providers:
+    if provider not in request.app.state.catalog.table.config.providers:
         raise NotYours("provider to choose from")
     base_url = None
     if sent.base_url is not None:

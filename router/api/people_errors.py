@@ -56,6 +56,7 @@ ANSWERS: Final[dict[type[Exception], Callable[[Any], ErrorAnswer]]] = {
     people.Escalation: _refusal(403, "escalation", PERMISSION),
     people.RateLimited: _limited,
     people.EndpointRefused: lambda e: ErrorAnswer(400, INVALID, "endpoint_refused", str(e), "base_url"),
+    people.OwnKeyRefused: _refusal(403, "provider_key_refused", PERMISSION),
     people.SealingOff: _refusal(404, "sealing_off"),
     people.BadInput: _field,
     Unsealable: lambda _: ErrorAnswer(

@@ -11,17 +11,20 @@ from pydantic import AnyHttpUrl, SecretStr
 
 from mini_llm.config import ProviderConfig
 from mini_llm.deployment import HOUSE_PARTNER, Deployment
+from mini_llm.errors import UpstreamRefused
 from mini_llm.providers.base import Provider
 from mini_llm.providers.registry import build_providers
 from mini_llm.routing.plan import Candidate, Plan
 from mini_llm.transport import Transport
 from router.people.endpoints import check_endpoint
-from router.people.errors import SealingOff
+from router.people.errors import OwnKeyRefused, SealingOff
 from router.people.provider_keys import OwnKey, open_key
 from router.people.vault import Vault
 
 CACHED: Final = 1000
 """Most opened keys that a worker keeps in memory."""
+REFUSED: Final = frozenset({401, 402, 403})
+"""A provider's answers to a key that is wrong, has no money, or may not do this."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +113,13 @@ class OwnKeys:
             self._opened.pop(next(iter(self._opened)))
         self._opened[place] = _Opened(own, config, provider)
         return provider
+
+
+def blame_own_key(plan: Plan, error: BaseException) -> None:
+    """Raises OwnKeyRefused if a call failed because its provider refuses the caller's own key."""
+    own = any(deployment.own_key for deployment in plan.deployments)
+    if own and isinstance(error, UpstreamRefused) and error.status in REFUSED:
+        raise OwnKeyRefused(error.provider, error.status) from error
 
 
 def _priced(deployment: Deployment, own: OwnKey, fee_bps: int) -> Deployment:

@@ -115,6 +115,22 @@ class EndpointRefused(GatewayError):
         self.reason = reason
 
 
+class OwnKeyRefused(GatewayError):
+    """The provider refuses the user's own key, or the account behind it.
+
+    Attributes:
+        provider: its name in the configuration.
+        status: what it answered: 401, 402 or 403.
+    """
+
+    def __init__(self, provider: str, status: int) -> None:
+        super().__init__(
+            f"the provider {provider!r} refused your own key with status {status}, nothing was charged: "
+            f"put another one to /v1/provider-keys/{provider}, or delete it"
+        )
+        self.provider, self.status = provider, status
+
+
 class SealingOff(GatewayError):
     """There is no master key, so nothing can be kept sealed."""
 

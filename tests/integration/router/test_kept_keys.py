@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 import httpx
 import pytest
 from people_world import PUBLIC_URL, Person, Town, chat, make_town
+from router_upstream import Upstream
 from router_world import CEILING_DOMAIN, config
 from sqlalchemy import text
 
@@ -19,6 +21,7 @@ from mini_llm.wallet.ceiling import verify_ceiling
 from router.ledger import chain, read
 from router.people.custody import STEP_BASE
 from router.people.vault import new_key_line
+from router.receipts import RECEIPT_HEADER
 
 OWN_KEY = "sk-own-key-of-a-user-0123456789wxyz"
 PROVIDER_KEYS = "/provider-keys/up"
@@ -72,16 +75,23 @@ def test_an_own_key_is_used_costs_nothing_and_is_never_seen_again(town: Town) ->
     assert other not in log
 
 
-def test_an_own_key_that_fails_is_not_replaced_by_a_paid_call(town: Town) -> None:
-    person = town.person()
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_refused_own_key_is_told_to_its_owner_and_replaced_by_no_paid_call(
+    town: Town, stream: bool
+) -> None:
+    person, others = town.person(), town.person()
     person.ask("PUT", PROVIDER_KEYS, api_key=OWN_KEY)
-    answer = person.ask(
-        "POST", "/chat/completions", model="http-401", messages=[{"role": "user", "content": "x"}]
-    )
-    assert answer.status_code >= 400
-    assert sent_key(town) == f"Bearer {OWN_KEY}"
+    for _ in range(2):  # the deployment is not left alone because of one user's key
+        answer = call(town, person, "x", model="http-401", stream=stream)
+        assert code_of(answer) == (403, "provider_key_refused")
+        assert "'up' refused your own key with status 401" in answer.json()["error"]["message"]
+        assert "sk-" not in answer.text
+        assert sent_key(town) == f"Bearer {OWN_KEY}"
     assert person.user is not None
     assert person.user.settled_view().spent_base == 0
+    assert f"up/http-401@{person.user.idx} is left alone" not in town.world.router.log.read_text()
+    assert code_of(call(town, person, "x", model="http-500")) == (502, "upstream_failed")
+    assert code_of(call(town, others, "x", model="http-401")) == (502, "upstream_failed")
 
 
 def test_a_hosted_router_refuses_endpoints_of_its_own_network(town: Town) -> None:
@@ -119,6 +129,27 @@ def test_a_local_router_and_a_fee(new_world: Any, tmp_path: Path) -> None:
         lambda c: c.execute(text("SELECT partner_id FROM call ORDER BY entry_number")).scalars().all()
     )
     assert partner[0] == 0
+
+
+def test_own_keys_follow_a_reload(new_world: Any, tmp_path: Path, upstream: Upstream) -> None:
+    town = make_town(new_world, tmp_path)
+    person = town.person()
+    assert person.ask("PUT", PROVIDER_KEYS, api_key=OWN_KEY).status_code == 204
+    assert person.ask("PUT", "/provider-keys/later", api_key=OWN_KEY).status_code == 404
+    file = Path(town.world.router.environ["VIBES_CONFIG"])
+    changed = config("http://127.0.0.1:9/v1", upstream.url)
+    changed["providers"]["later"] = {"base_url": upstream.url}
+    changed["deployments"].append(changed["deployments"][0] | {"model": "late", "provider": "later"})
+    file.write_text(json.dumps(changed))
+    deadline = time.monotonic() + 15
+    while call(town, person, "x").status_code != 502 and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert code_of(call(town, person, "x")) == (502, "upstream_unreachable")  # where the provider is now
+    assert person.ask("PUT", "/provider-keys/later", api_key=OWN_KEY).status_code == 204
+    late = call(town, person, "x", model="late")
+    assert late.status_code == 200, late.text
+    assert sent_key(town) == f"Bearer {OWN_KEY}"
+    assert RECEIPT_HEADER not in late.headers
 
 
 def test_the_master_key_is_rotated_while_keys_are_in_use(new_world: Any, tmp_path: Path) -> None:
