@@ -1,14 +1,16 @@
-"""Who may make, see, renew and revoke which API keys.
+"""Who may make, see, change, renew and revoke which API keys.
 
 A key of an account is managed by the wallet that owns the account, and by API keys of the account with the
 scope for it, if they are not limited themselves: a limited key would else make itself an unlimited one. A
-member's key in a team is renewed by the member alone (renewing shows the new secret), and revoked by the
-member, the team's admins, and the wallet whose account pays.
+member's key in a team is changed and renewed by the member alone (renewing shows the new secret), and revoked
+by the member, the team's admins, and the wallet whose account pays.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 from sqlalchemy import Connection
 
@@ -47,8 +49,7 @@ def create_team_key(
     """
     team = teams.membership(connection, team_id, address)
     team.require(Role.MEMBER)
-    if beyond := grant.scopes - TEAM_SCOPES:
-        raise Escalation(f"a key in a team has no scope {min(beyond)!r}")
+    _require_team_scopes(grant)
     return keys.create_api_key(connection, team.account_idx, label, grant=grant, team=(team.team_id, address))
 
 
@@ -75,15 +76,37 @@ def team_keys(connection: Connection, address: str, team_id: int) -> list[ApiKey
     return [key for key in found if key.member == address]
 
 
+def change_key(
+    connection: Connection, by: Caller, key_id: str, label: str | None, changes: Mapping[str, Any]
+) -> ApiKeyView:
+    """Changes what a key may do, to nothing that the caller could not give to a new key.
+
+    Args:
+        connection: a writing transaction.
+        by: who asks.
+        key_id: the key.
+        label: its new name, None to leave it.
+        changes: fields of `Grant` that change.
+
+    Raises:
+        NotYours, ScopeMissing, Escalation, UnknownKey, InvalidGrant.
+    """
+    key = _own(connection, by, key_id)
+    grant = replace(key.grant, **changes)
+    if key.team_id is not None:
+        _require_team_scopes(grant)
+    if by.key is not None:
+        _require_power(by.key, grant)
+    return keys.change_api_key(connection, key_id, key.label if label is None else label, grant)
+
+
 def rotate_key(connection: Connection, by: Caller, key_id: str, grace_s: int) -> NewSecret:
     """Renews a key's secret.
 
     Raises:
         NotYours, ScopeMissing, Escalation, UnknownKey.
     """
-    key = _managed(connection, by, key_id)
-    if key.team_id is not None and (by.session is None or key.member != by.session.address):
-        raise NotYours("API key")
+    _own(connection, by, key_id)
     return keys.rotate_api_key(connection, key_id, grace_s)
 
 
@@ -97,6 +120,14 @@ def revoke_key(connection: Connection, by: Caller, key_id: str) -> None:
     _managed(connection, by, key_id)
     if not keys.revoke_api_key(connection, key_id):
         raise NotYours("API key")
+
+
+def _own(connection: Connection, by: Caller, key_id: str) -> ApiKeyView:
+    """The key, if the caller manages it and it is no other member's."""
+    key = _managed(connection, by, key_id)
+    if key.team_id is not None and (by.session is None or key.member != by.session.address):
+        raise NotYours("API key")
+    return key
 
 
 def _managed(connection: Connection, by: Caller, key_id: str) -> ApiKeyView:
@@ -125,6 +156,11 @@ def _place_in(connection: Connection, team_id: int, address: str) -> teams.Membe
         return teams.membership(connection, team_id, address)
     except NotYours:
         raise NotYours("API key") from None
+
+
+def _require_team_scopes(grant: Grant) -> None:
+    if beyond := grant.scopes - TEAM_SCOPES:
+        raise Escalation(f"a key in a team has no scope {min(beyond)!r}")
 
 
 def _require_power(by: Principal, grant: Grant) -> None:

@@ -1,4 +1,4 @@
-"""API keys: made, listed, renewed and revoked by wallets, and by keys that may."""
+"""API keys: made, listed, changed, renewed and revoked by wallets, and by keys that may."""
 
 from __future__ import annotations
 
@@ -21,15 +21,9 @@ DEFAULT_GRACE_S: Final = 3600
 routes = APIRouter()
 
 
-class NewKey(Fields):
-    """What a new key may do; amounts are decimal strings of base units, and what is left out does not limit.
+class Limits(Fields):
+    """What limits a key; amounts are decimal strings of base units, and null does not limit."""
 
-    `team` makes it the wallet's key in that team.
-    """
-
-    label: str = ""
-    team: int | None = None
-    scopes: list[str] | None = None
     models: list[str] | None = None
     day_limit_base: str | None = None
     month_limit_base: str | None = None
@@ -37,6 +31,21 @@ class NewKey(Fields):
     tokens_per_minute: int | None = None
     parallel: int | None = None
     expires_s: int | None = None
+
+
+class NewKey(Limits):
+    """What a new key may do; what is left out does not limit. `team` makes it the wallet's key there."""
+
+    label: str = ""
+    team: int | None = None
+    scopes: list[str] | None = None
+
+
+class KeyChange(Limits):
+    """What changes; what is left out stays as it is."""
+
+    label: str = ""
+    scopes: tuple[str, ...] = ()
 
 
 class Rotation(Fields):
@@ -51,16 +60,8 @@ async def create_key(request: Request) -> dict[str, Any]:
     caller = await caller_of(request)
     sent = await read_fields(request, NewKey)
     usual = managing.TEAM_SCOPES if sent.team is not None else DEFAULT_SCOPES
-    grant = Grant(
-        scopes=usual if sent.scopes is None else frozenset(sent.scopes),
-        models=None if sent.models is None else tuple(sent.models),
-        day_limit_base=base_of("day_limit_base", sent.day_limit_base),
-        month_limit_base=base_of("month_limit_base", sent.month_limit_base),
-        requests_per_minute=sent.requests_per_minute,
-        tokens_per_minute=sent.tokens_per_minute,
-        parallel=sent.parallel,
-        expires_s=sent.expires_s,
-    )
+    scopes = usual if sent.scopes is None else frozenset(sent.scopes)
+    grant = Grant(scopes=scopes, **limits_of(sent))
     if sent.team is not None:
         address, team = caller.wallet().address, sent.team
         made = await write(
@@ -87,6 +88,21 @@ async def list_keys(request: Request) -> dict[str, Any]:
     )
 
 
+@routes.patch("/v1/keys/{key_id}", summary="Change an API key", openapi_extra=takes(KeyChange))
+async def change_key(request: Request, key_id: str) -> dict[str, Any]:
+    """What is sent takes the place of what was; null takes a limit away. The secret stays."""
+    caller = await caller_of(request)
+    sent = await read_fields(request, KeyChange)
+    label = sent.label if "label" in sent.model_fields_set else None
+    changes = limits_of(sent)
+    if "scopes" in sent.model_fields_set:
+        changes["scopes"] = frozenset(sent.scopes)
+    return await write(
+        request,
+        lambda connection: shown(connection, managing.change_key(connection, caller, key_id, label, changes)),
+    )
+
+
 @routes.post("/v1/keys/{key_id}/rotate", summary="Renew an API key", openapi_extra=takes(Rotation))
 async def rotate_key(request: Request, key_id: str) -> dict[str, Any]:
     """The new secret is shown this once; the old one works for a while yet."""
@@ -104,6 +120,21 @@ async def revoke_key(request: Request, key_id: str) -> Response:
     caller = await caller_of(request)
     await write(request, lambda connection: managing.revoke_key(connection, caller, key_id))
     return Response(status_code=204)
+
+
+def limits_of(sent: Limits) -> dict[str, Any]:
+    """The limits that were sent, as `Grant` has them.
+
+    Raises:
+        BadInput: an amount that is none.
+    """
+    limits = {name: getattr(sent, name) for name in Limits.model_fields if name in sent.model_fields_set}
+    for name in ("day_limit_base", "month_limit_base"):
+        if name in limits:
+            limits[name] = base_of(name, limits[name])
+    if limits.get("models") is not None:
+        limits["models"] = tuple(limits["models"])
+    return limits
 
 
 def secret_shown(made: NewSecret) -> dict[str, Any]:

@@ -95,26 +95,35 @@ def create_api_key(
         InvalidGrant: the label is too long.
     """
     account_row(connection, idx)
-    if len(label) > MAX_LABEL or not label.isprintable():
-        raise InvalidGrant("label", f"at most {MAX_LABEL} printable characters")
-    grant = grant or Grant()
     secret = API_KEY_PREFIX + secrets.token_urlsafe(32)
     key_id = hash_api_key(secret)[:KEY_ID_DIGITS]
-    values = {name: value for name, value in vars(grant).items() if name not in ("scopes", "models")}
-    values |= {
+    values = _granted(label, grant or Grant()) | {
         "key_id": key_id,
         "account_idx": idx,
         "team_id": team and team[0],
         "member": team and team[1],
-        "label": label,
-        "scopes": " ".join(sorted(grant.scopes)),
-        "models": None if grant.models is None else json.dumps(grant.models),
         "created_s": _now_s(),
         "revoked_s": None,
     }
     connection.execute(insert(API_KEY), values)
     _add_secret(connection, key_id, secret)
     return NewSecret(key_id, secret)
+
+
+def change_api_key(connection: Connection, key_id: str, label: str, grant: Grant) -> ApiKeyView:
+    """Gives a key another label and grant; its secrets stay.
+
+    A spending limit that is new counts from now on: sums are not kept for keys without one.
+
+    Raises:
+        UnknownKey: no such key, or it is revoked.
+        InvalidGrant: the label is too long.
+    """
+    if api_key(connection, key_id).revoked_s is not None:
+        raise UnknownKey(key_id)
+    changed = update(API_KEY).where(API_KEY.c.key_id == key_id).values(_granted(label, grant))
+    connection.execute(changed)
+    return api_key(connection, key_id)
 
 
 def rotate_api_key(connection: Connection, key_id: str, grace_s: int) -> NewSecret:
@@ -190,6 +199,17 @@ def api_keys(connection: Connection, idx: int | None = None, team_id: int | None
     if team_id is not None:
         query = query.where(API_KEY.c.team_id == team_id)
     return [_view(row) for row in connection.execute(query)]
+
+
+def _granted(label: str, grant: Grant) -> dict[str, Any]:
+    """The columns of what a key's maker chose."""
+    if len(label) > MAX_LABEL or not label.isprintable():
+        raise InvalidGrant("label", f"at most {MAX_LABEL} printable characters")
+    return vars(grant) | {
+        "label": label,
+        "scopes": " ".join(sorted(grant.scopes)),
+        "models": None if grant.models is None else json.dumps(grant.models),
+    }
 
 
 def _add_secret(connection: Connection, key_id: str, secret: str) -> None:

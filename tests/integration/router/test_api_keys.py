@@ -191,6 +191,47 @@ def test_a_key_that_may_make_keys_makes_no_stronger_ones(person: Person) -> None
     assert code_of(person.ask("POST", "/keys", person.key()[1], scopes=["chat"])) == (403, "scope_missing")
 
 
+def test_a_key_is_changed_and_keeps_its_secret(person: Person) -> None:
+    key_id, api_key = person.key(label="before", day_limit_base="0", models=["renamed"])
+    assert code_of(chat(person, api_key)) == (403, "model_not_allowed")
+    changed = person.ask("PATCH", f"/keys/{key_id}", models=["plain"], label="after")
+    assert changed.status_code == 200, changed.text
+    assert code_of(chat(person, api_key)) == (402, "spending_limit")  # what was not sent stays
+    with person.http() as client:
+        freed = client.patch(f"/keys/{key_id}", json={"day_limit_base": None, "requests_per_minute": 50})
+    assert freed.json()["day_limit_base"] is None
+    answer = chat(person, api_key)
+    assert answer.status_code == 200
+    assert answer.headers["x-ratelimit-limit-requests"] == "50"
+    assert person.ask("PATCH", f"/keys/{key_id}", scopes=["models"]).json()["scopes"] == ["models"]
+    assert code_of(chat(person, api_key)) == (403, "scope_missing")
+    (listed,) = [key for key in person.ask("GET", "/keys").json()["data"] if key["id"] == key_id]
+    assert (listed["label"], listed["models"], listed["requests_per_minute"]) == ("after", ["plain"], 50)
+    for wrong in ({"parallel": 0}, {"team": 1}, {"label": None}, {"scopes": None}):
+        with person.http() as client:
+            assert code_of(client.patch(f"/keys/{key_id}", json=wrong)) == (400, "invalid_field"), wrong
+    person.ask("DELETE", f"/keys/{key_id}")
+    assert person.ask("PATCH", f"/keys/{key_id}", label="again").status_code == 404
+
+
+def test_a_key_changes_none_beyond_itself(person: Person) -> None:
+    maker_id, maker = person.key(scopes=["chat", "keys:write"])
+    made = person.ask("POST", "/keys", maker, scopes=["chat"], day_limit_base="5").json()["id"]
+    assert person.ask("PATCH", f"/keys/{made}", maker, day_limit_base="9").status_code == 200
+    for key_id in (made, maker_id):
+        widened = person.ask("PATCH", f"/keys/{key_id}", maker, scopes=["chat", "account:read"])
+        assert code_of(widened) == (403, "escalation")
+    stronger, _ = person.key()
+    assert code_of(person.ask("PATCH", f"/keys/{stronger}", maker, label="mine")) == (403, "escalation")
+    limited_id, limited = person.key(scopes=["chat", "keys:write"], parallel=1)
+    for change in ({"parallel": 2}, {"label": "free"}):
+        assert code_of(person.ask("PATCH", f"/keys/{limited_id}", limited, **change)) == (403, "escalation")
+    soon = int(time.time()) + 1000
+    brief_id, brief = person.key(scopes=["chat", "keys:write"], expires_s=soon)
+    later = person.ask("PATCH", f"/keys/{brief_id}", brief, expires_s=soon + 1)
+    assert code_of(later) == (403, "escalation")
+
+
 @pytest.mark.parametrize(
     "grant",
     [

@@ -79,6 +79,17 @@ def test_removing_a_member_kills_its_keys(town: Town) -> None:
     assert founder.ask("GET", f"/teams/{team}").status_code == 404
 
 
+def test_only_the_member_changes_its_key_and_not_beyond_a_team_key(town: Town) -> None:
+    founder, team, people = found(town)
+    member = people["member"]
+    key_id, _ = member.key(team=team, parallel=1)
+    assert member.ask("PATCH", f"/keys/{key_id}", parallel=2).json()["parallel"] == 2
+    widened = member.ask("PATCH", f"/keys/{key_id}", scopes=["chat", "account:read"])
+    assert code_of(widened) == (403, "escalation")
+    for person in (founder, people["admin"], people["viewer"]):
+        assert person.ask("PATCH", f"/keys/{key_id}", parallel=3).status_code == 404
+
+
 def test_the_one_who_pays_stays_an_owner(town: Town) -> None:
     founder, team, people = found(town)
     second = people["owner"]
