@@ -30,6 +30,8 @@ CLIENT_CLOSED: Final = 499
 RETRY_AFTER_S: Final = "1"
 """What a client whose first call with a key still runs is told to wait."""
 _CLIENTS_FAULT: Final = frozenset({400, 413, 415, 422})
+_UNVERSIONED: Final = frozenset({"/chat/completions", "/responses", "/embeddings", "/models", "/messages"})
+"""Where a client calls whose base_url lacks the version."""
 _BUSY: Final = frozenset({429, 503, 529})
 
 
@@ -192,4 +194,8 @@ def _malformed(request: Request, error: Exception) -> Response:
 def _not_found(path: str) -> str:
     if path.rstrip("/") != path and path.rstrip("/"):
         return f"There is nothing at this address; without its last slash there may be: {path.rstrip('/')}"
+    if path.startswith("/v1/v1"):  # Anthropic's and Google's clients add the version themselves
+        return "There is nothing at this address: leave /v1 out of this client's base_url."
+    if path in _UNVERSIONED:
+        return f"There is nothing at this address: add /v1 to this client's base_url, for /v1{path}."
     return "There is nothing at this address; GET /openapi.json lists what there is."

@@ -136,6 +136,16 @@ def test_a_trailing_slash_is_a_404_that_helps(world: World, path: str) -> None:
     assert "/v1" + path.rstrip("/") in answer.json()["error"]["message"]
 
 
+@pytest.mark.parametrize(
+    ("path", "told"),
+    [("/v1/v1/messages", "leave /v1 out"), ("/chat/completions", "add /v1"), ("/elsewhere", "/openapi.json")],
+)
+def test_a_base_url_that_is_off_by_the_version_is_told(world: World, path: str, told: str) -> None:
+    answer = httpx.post(world.router.url.removesuffix("/v1") + path)
+    assert answer.status_code == 404
+    assert told in answer.json()["error"]["message"]
+
+
 def test_an_idempotency_key_beyond_ascii_is_400(world: World) -> None:
     with world.user().http() as client:
         headers = {"idempotency-key": "schlüssel".encode("latin-1")}

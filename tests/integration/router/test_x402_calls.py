@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -67,6 +68,32 @@ async def test_the_openai_client_pays_through_the_public_client(shop: Shop) -> N
     assert answer.choices[0].message.content == "the rails carry"
     assert "".join(piece or "" for piece in pieces) == "the rails carry each "
     assert len(shop.transfers(wallet)) == 2
+
+
+async def test_other_surfaces_are_paid_and_answered_in_their_own_format(shop: Shop) -> None:
+    wallet, words = shop.wallet(), marker()
+    async with shop.client(wallet) as http:
+        body = body_of("plain", words, max_tokens=4, stream=True)
+        streamed = await http.post("/messages", json=body, headers={"x-api-key": "x402"})
+        client = openai.AsyncOpenAI(base_url=shop.url, api_key="x402", http_client=http, max_retries=0)
+        response = await client.responses.create(model="chat-plain", input=words, max_output_tokens=3)
+    told = [json.loads(line[6:]) for line in streamed.text.splitlines() if line.startswith("data: ")]
+    assert [told[0]["type"], told[-1]["type"]] == ["message_start", "message_stop"]
+    texts = [event["delta"]["text"] for event in told if event["type"] == "content_block_delta"]
+    assert "".join(texts) == "the rails carry each "
+    assert decoded(streamed.headers["payment-response"])["success"] is True
+    assert response.output_text == "the rails carry"
+    assert [used for _, used in shop.rows(wallet)] == [True, True]
+    assert len(shop.transfers(wallet)) == 2
+    assert len(shop.upstream.calls_of(words)) == 2
+
+
+def test_an_unpaid_message_is_priced_in_anthropics_shape(shop: Shop) -> None:
+    body = {"model": "plain", "max_tokens": 5, "messages": [{"role": "user", "content": marker()}]}
+    answer = httpx.post(f"{shop.url}/messages", json=body)
+    assert (answer.status_code, answer.json()["type"]) == (402, "error")
+    assert answer.json()["error"]["type"] == "billing_error"
+    assert decoded(answer.headers["payment-required"])["resource"]["url"] == f"{shop.url}/messages"
 
 
 def test_without_a_payment_the_call_is_priced_in_the_surfaces_shape(shop: Shop) -> None:
