@@ -11,8 +11,8 @@ from mini_llm.transport import Timeouts
 HOUSE_PARTNER = 0
 """Partner 0 is the operator's own house: it earns no partner share."""
 MAX_PARTNER_ID = 2**16 - 1
-CHAT_NEEDS = NEEDS - {Need.EMBEDDINGS}
-"""What a deployment is taken to do when nobody said what it can."""
+CHAT_NEEDS = NEEDS - {Need.EMBEDDINGS, Need.HOSTED}
+"""What a deployment is taken to do when nobody said what it can: what the price of its tokens pays for."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -29,10 +29,13 @@ class Need:
     REASONING: Final = "reasoning"
     MANY: Final = "many"  # several choices (n > 1)
     EMBEDDINGS: Final = "embeddings"
+    HOSTED: Final = "hosted"  # what a provider bills beside tokens: tools that it runs, faster service
 
 
 NEEDS: Final = frozenset(value for name, value in vars(Need).items() if name.isupper())
 """Every need there is."""
+_TIERS: Final = frozenset({"auto", "default", "flex", "standard", "standard_only", "unspecified"})
+"""Ways of being served that cost no more than a token's price."""
 _MEDIA: Final = frozenset({Need.IMAGES, Need.AUDIO, Need.FILES})
 
 
@@ -68,6 +71,19 @@ class Request:
     def text_only(self) -> bool:
         """No image, audio or file, whose tokens do not follow from the request's size."""
         return not self.needs & _MEDIA
+
+
+def billed_beside_tokens(fields: Mapping[str, Any], tools: Iterable[object], *names: str) -> bool:
+    """True if a provider that gets the call as it is bills more than its tokens.
+
+    Args:
+        fields: the call's.
+        tools: those that are not the client's own.
+        names: fields that ask for such a thing.
+    """
+    tier = fields.get("service_tier") or fields.get("serviceTier") or "auto"
+    dearer = not isinstance(tier, str) or tier.lower() not in _TIERS
+    return dearer or any(True for _ in tools) or any(fields.get(name) not in (None, False) for name in names)
 
 
 def read_object(body: bytes) -> tuple[dict[str, Any], int]:

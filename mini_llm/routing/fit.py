@@ -19,9 +19,11 @@ def unfit(request: Request, deployment: Deployment, provider: Provider) -> str |
 
     What is not certain is not refused: the provider decides then.
     """
-    if not request.needs <= deployment.capabilities:
-        lacking = sorted(request.needs - deployment.capabilities)
-        return f"does not take {', '.join(lacking)}"
+    lacking = request.needs - deployment.capabilities
+    if request.surface not in provider.surfaces:
+        lacking -= {Need.HOSTED}  # the translation to chat leaves it out, or refuses it by name
+    if lacking:
+        return f"does not take {', '.join(sorted(lacking))}"
     embeds = Need.EMBEDDINGS in request.needs
     if request.surface not in provider.surfaces and (embeds or CHAT.name not in provider.surfaces):
         return f"does not speak {request.surface}"

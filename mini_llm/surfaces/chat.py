@@ -13,7 +13,17 @@ from pydantic_core import from_json
 from mini_llm.answer import Completion, StreamEvent
 from mini_llm.errors import BadRequest, UpstreamProtocolError, refusal
 from mini_llm.price import Usage
-from mini_llm.request import MAX_CHOICES, Need, Request, encode, flag, integer, model_name, read_object
+from mini_llm.request import (
+    MAX_CHOICES,
+    Need,
+    Request,
+    billed_beside_tokens,
+    encode,
+    flag,
+    integer,
+    model_name,
+    read_object,
+)
 from mini_llm.surfaces.base import Dialect, StreamReader, StreamTranslator, Surface, WireError
 from mini_llm.surfaces.runs import plain_run
 from mini_llm.surfaces.sse import EventSplitter, event_data, split_events
@@ -22,6 +32,9 @@ CAP_FIELDS: Final = ("max_completion_tokens", "max_tokens")
 END_MARK: Final = b"data: [DONE]\n\n"
 _NOT_TEXT: Final = frozenset({"role", "id", "type", "index"})
 _TEXT_PARTS: Final = frozenset({"text", "refusal"})
+_OWN_TOOLS: Final = (None, "function", "custom")
+_BILLED: Final = ("web_search_options", "search_parameters", "plugins", "models")
+"""Searches of OpenAI, xAI and OpenRouter, and the other models that OpenRouter may take instead."""
 _MEDIA_PARTS: Final = {"image_url": Need.IMAGES, "input_audio": Need.AUDIO, "file": Need.FILES}
 
 
@@ -202,6 +215,10 @@ def _field_needs(fields: Mapping[str, Any], choices: int) -> Iterator[str]:
         yield Need.AUDIO
     if choices > 1:
         yield Need.MANY
+    tools = fields.get("tools")
+    kinds = [tool.get("type") for tool in tools if isinstance(tool, dict)] if isinstance(tools, list) else []
+    if billed_beside_tokens(fields, (kind for kind in kinds if kind not in _OWN_TOOLS), *_BILLED):
+        yield Need.HOSTED
 
 
 def _content_needs(content: object) -> Iterator[str]:

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from mini_llm.errors import BadRequest
-from mini_llm.request import Need
+from mini_llm.request import Need, billed_beside_tokens
 from mini_llm.surfaces.messages_content import chat_messages, content_needs
 from mini_llm.surfaces.wording import Wording, kind_of, mapping, objects, text, untranslatable
 
@@ -47,6 +47,9 @@ TOOL: Final = Wording(
 )
 MEDIUM_BUDGET_TOKENS: Final = 4096
 HIGH_BUDGET_TOKENS: Final = 16384
+_OWN_TOOLS: Final = ("custom", "bash_", "text_editor_", "computer_", "memory_")
+"""How kinds of tools begin that the client runs; all others run at Anthropic."""
+_BILLED: Final = ("container", "mcp_servers", "inference_geo", "speed")
 _EFFORTS: Final = {"low": "low", "medium": "medium", "high": "high", "xhigh": "xhigh", "max": "xhigh"}
 
 
@@ -86,6 +89,9 @@ def needs_of(fields: Mapping[str, Any]) -> frozenset[str]:
         needs.add(Need.TOOLS)
         if not isinstance(tools, list) or any(kind_of(tool, "custom") != "custom" for tool in tools):
             needs.add(Need.FILES)  # what a hosted tool adds to the prompt does not follow from the request
+    kinds = [kind_of(tool, "custom") for tool in tools] if isinstance(tools, list) else []
+    if billed_beside_tokens(fields, (kind for kind in kinds if not kind.startswith(_OWN_TOOLS)), *_BILLED):
+        needs.add(Need.HOSTED)
     if asks_thoughts(fields):
         needs.add(Need.REASONING)
     shape = fields.get("output_config")

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from mini_llm.errors import BadRequest
-from mini_llm.request import Need
+from mini_llm.request import Need, billed_beside_tokens
 from mini_llm.surfaces.wording import Wording, json_text, kind_of, mapping, objects, text, untranslatable
 
 FIELDS: Final = Wording(
@@ -121,7 +121,9 @@ def needs_of(fields: Mapping[str, Any]) -> frozenset[str]:
             needs.add(Need.FILES)
     if fields.get("tools"):
         needs.add(Need.TOOLS)
-    hosted = any(kind_of(tool) not in ("function", "custom") for tool in _list(fields.get("tools")))
+    hosted = [tool for tool in _list(fields.get("tools")) if kind_of(tool) not in ("function", "custom")]
+    if billed_beside_tokens(fields, hosted, "background"):
+        needs.add(Need.HOSTED)
     if hosted or any(fields.get(name) for name in ("previous_response_id", "conversation", "prompt")):
         needs.add(Need.FILES)  # what they add to the prompt does not follow from the request's size
     if isinstance(fields.get("reasoning"), dict) and fields["reasoning"].get("effort"):

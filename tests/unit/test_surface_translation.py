@@ -10,6 +10,7 @@ import pytest
 from mini_llm.answer import StreamEvent
 from mini_llm.errors import BadRequest
 from mini_llm.price import Usage
+from mini_llm.request import Need
 from mini_llm.surfaces import CHAT, SURFACES
 from mini_llm.surfaces.base import Dialect
 from mini_llm.surfaces.wording import json_events
@@ -314,6 +315,35 @@ def test_a_conversation_with_tools_in_googles_words() -> None:
         "response_format": {"type": "json_schema", "json_schema": {"name": "answer", "schema": city}},
         "reasoning_effort": "high",
     }
+
+
+@pytest.mark.parametrize(
+    ("surface", "fields", "hosted"),
+    [
+        ("chat", {"tools": [{"type": "function", "function": {"name": "f"}}]}, False),
+        ("chat", {"service_tier": "flex", "plugins": None}, False),
+        ("chat", {"tools": [{"type": "openrouter:web_search"}]}, True),
+        ("chat", {"web_search_options": {}}, True),
+        ("chat", {"models": ["dearer"]}, True),
+        ("chat", {"service_tier": "priority"}, True),
+        ("responses", {"tools": [{"type": "function", "name": "f"}, {"type": "custom"}]}, False),
+        ("responses", {"background": False, "service_tier": None}, False),
+        ("responses", {"tools": [{"type": "code_interpreter"}]}, True),
+        ("responses", {"background": True}, True),
+        ("messages", {"tools": [{"name": "f"}, {"type": "bash_20250124", "name": "bash"}]}, False),
+        ("messages", {"tools": [{"type": "web_search_20250305", "name": "web_search"}]}, True),
+        ("messages", {"mcp_servers": [{"type": "url"}]}, True),
+        ("messages", {"service_tier": {"unknown": 1}}, True),
+        ("gemini", {"tools": [{"function_declarations": []}]}, False),
+        ("gemini", {"tools": [{"google_search": {}}]}, True),
+        ("gemini", {"service_tier": "PRIORITY"}, True),
+    ],
+)
+def test_what_is_billed_beside_tokens_is_a_need(surface: str, fields: dict[str, Any], hosted: bool) -> None:
+    talk: dict[str, Any] = {"messages": [{"role": "user", "content": "x"}], "input": "x", "max_tokens": 9}
+    talk["contents"] = [{"role": "user", "parts": [{"text": "x"}]}]
+    body = json.dumps({"model": "m"} | talk | fields).encode()
+    assert (Need.HOSTED in SURFACES[surface].parse(body).needs) is hosted
 
 
 @pytest.mark.parametrize(

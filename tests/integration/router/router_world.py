@@ -20,6 +20,7 @@ import openai
 from router_upstream import Upstream
 from sqlalchemy import Connection
 
+from mini_llm.request import NEEDS
 from mini_llm.wallet.babyjub import public_key
 from mini_llm.wallet.ceiling import key_commitment, settlement_domain, sign_ceiling
 from mini_llm.wallet.receipt import ReceiptDomain
@@ -56,7 +57,11 @@ def config(upstream_url: str, local_url: str) -> dict[str, Any]:
         {"model": model, "provider": "hasty" if model in hasty else "up", "partner": 1} | price | limits
         for model in UPSTREAM_MODELS
     ]
-    deployments.append({"model": "renamed", "upstream_model": "plain", "provider": "up"} | price | limits)
+    deployments.append(
+        {"model": "renamed", "upstream_model": "plain", "provider": "up", "capabilities": sorted(NEEDS)}
+        | price
+        | limits
+    )
     deployments += [
         {"model": f"chat-{model}", "upstream_model": model, "provider": "chatty"} | price | limits
         for model in ("plain", "tools", "thinks", "schema", "error-event")

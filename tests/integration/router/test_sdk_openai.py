@@ -172,6 +172,27 @@ def test_what_a_chat_provider_cannot_do_is_refused_by_name(
     assert user.settled_view().spent_base == 0
 
 
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"tools": [{"type": "image_generation"}]},
+        {"background": True},
+        {"service_tier": "priority"},
+    ],
+)
+def test_what_no_price_of_tokens_pays_for_needs_a_deployment_that_says_so(
+    world: World, fields: dict[str, Any]
+) -> None:
+    user, seen = world.user(), len(world.upstream.responded)
+    with user.http() as http:
+        refused = http.post("/responses", json=fields | {"model": "plain", "input": "hosted"})
+        served = http.post("/responses", json=fields | {"model": "renamed", "input": "hosted"})
+    assert refused.status_code == 400
+    assert "does not take hosted" in refused.text
+    assert served.status_code == 200
+    assert len(world.upstream.responded) == seen + 1
+
+
 def test_a_provider_that_speaks_responses_gets_it_untouched(world: World) -> None:
     user = world.user()
     fields: Any = {
