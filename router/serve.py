@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import socket
 from collections.abc import Iterator
@@ -23,6 +24,8 @@ LINGER_BYTES: Final = 64 * 2**20
 """Most of a refused request's body that is thrown away before the connection is."""
 CLOSING_S: Final = 2
 """Seconds that connections get to close after the last request has been answered."""
+GARBAGE_OBJECTS: Final = 10_000
+"""New objects between two searches for cycles: 64 calls in flight hold several thousand that live on."""
 
 _Protocol: Any = AutoHTTPProtocol
 log = logging.getLogger(__name__)
@@ -78,6 +81,9 @@ class DrainingServer(uvicorn.Server):
         """See uvicorn."""
         self._loop = asyncio.get_running_loop()
         await super().startup(sockets)
+        gc.collect()
+        gc.freeze()  # modules, routes and tables stay: no search for cycles visits them again
+        gc.set_threshold(GARBAGE_OBJECTS)
         if self._admin is not None:
             self._admin_runs = asyncio.create_task(self._admin.serve())
 
