@@ -25,7 +25,7 @@ from mini_llm.request import (
     read_object,
 )
 from mini_llm.surfaces.base import Dialect, StreamReader, StreamTranslator, Surface, WireError
-from mini_llm.surfaces.runs import plain_run
+from mini_llm.surfaces.runs import Mould, plain_run
 from mini_llm.surfaces.sse import EventSplitter, event_data, split_events
 
 CAP_FIELDS: Final = ("max_completion_tokens", "max_tokens")
@@ -156,10 +156,16 @@ def chat_request(fields: Mapping[str, Any], size_bytes: int) -> Request:
 class ChatReader(StreamReader):
     """Reads chat completion chunks; runs of plain text are counted, not parsed."""
 
+    def __init__(self, provider: str) -> None:
+        super().__init__(provider)
+        self._mould: Mould | None = None
+
     def feed(self, data: bytes) -> list[StreamEvent]:
         """See ``StreamReader.feed``."""
         whole = self._splitter.take(data)
-        run = plain_run(whole)
+        run = None if self._mould is None else self._mould.run(whole)
+        if run is None and (run := plain_run(whole)) is not None:
+            self._mould = Mould.of(run.raw)
         events = [run] if run is not None else []
         rest = whole[len(run.raw) :] if run is not None else whole
         return events + self._events(split_events(rest)) if rest else events

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from mini_llm.answer import StreamEvent
 from mini_llm.surfaces.base import StreamReader
 from mini_llm.surfaces.chat import ChatReader
-from mini_llm.surfaces.runs import plain_run
+from mini_llm.surfaces.runs import Mould, plain_run
 
 NASTY = (
     "",
@@ -126,3 +126,47 @@ def test_what_ends_an_answer_stands_alone() -> None:
 )
 def test_what_may_be_more_than_text_is_no_run(whole: bytes) -> None:
     assert plain_run(whole) is None
+
+
+@given(
+    texts=st.lists(st.one_of(st.text(max_size=8), st.sampled_from(NASTY)), min_size=1, max_size=8),
+    after=st.lists(CHUNKS, max_size=3),
+)
+def test_chunks_of_one_shape_mean_what_parsing_says(texts: list[str], after: list[bytes]) -> None:
+    mould = Mould.of(text("first"))
+    assert mould is not None
+    run = mould.run(b"".join([*map(text, texts), *after]))
+    if run is not None:
+        assert meaning([run]) == meaning(read(OneByOne("p"), run.raw, []))
+
+
+def test_every_read_after_the_first_is_compared_with_one_shape() -> None:
+    mould = Mould.of(chunk({"role": "assistant", "content": ""}) + text("The"))
+    words, end = text(" quick") + text("") + text(" fox\n"), chunk({}, "stop")
+    run = mould.run(words + end) if mould else None
+    assert run is not None
+    assert (run.raw, run.pieces) == (words, 2)
+
+
+@pytest.mark.parametrize(
+    "whole",
+    [
+        text('a "word"'),
+        text("a\\"),
+        text("a").replace(b"a", b"a\n"),
+        text("a")[:-9],
+        chunk({}, "stop"),
+        chunk({"content": "x", "refusal": "y"}),
+    ],
+)
+def test_what_does_not_fit_the_shape_is_looked_at_longer(whole: bytes) -> None:
+    mould = Mould.of(text("The"))
+    assert mould is not None
+    assert mould.run(whole) is None
+
+
+@pytest.mark.parametrize(
+    "delta", [{"reasoning_content": "x"}, {"content": "x", "refusal": "y"}, {"content": "x\\"}]
+)
+def test_a_shape_has_one_plain_content(delta: dict[str, str]) -> None:
+    assert Mould.of(chunk(delta)) is None
