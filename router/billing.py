@@ -13,11 +13,10 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Final
 
-from eth_hash.auto import keccak
-
 from mini_llm.deployment import HOUSE_PARTNER, Deployment
 from mini_llm.price import Usage
 from mini_llm.routing.plan import Attempt
+from mini_llm.wallet.keccak import keccak
 from mini_llm.wallet.limits import BPS, MAX_AMOUNT_BASE
 from router.auth import Principal
 from router.config import Settings

@@ -10,11 +10,12 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from functools import lru_cache
+from operator import attrgetter
 from typing import Any, Final, cast
 
-from eth_hash.auto import keccak
 from eth_utils.address import is_checksum_formatted_address, is_hex_address, to_checksum_address
 
+from mini_llm.wallet.keccak import keccak
 from mini_llm.wallet.signature import recover_address, sign_digest
 
 RECEIPT_TYPES: Final[Mapping[str, tuple[tuple[str, str], ...]]] = {
@@ -80,7 +81,7 @@ def _hash_text(text: str) -> bytes:
 
 @dataclass(frozen=True)
 class ReceiptDomain:
-    """Where receipts are valid: one settlement contract on one chain.
+    """Where receipts are valid: one settlement contract on one chain (an EIP-712 domain).
 
     Args:
         chain_id: EIP-155 chain id.
@@ -88,8 +89,6 @@ class ReceiptDomain:
 
     Raises:
         InvalidReceipt: if the address is none, or its checksum is wrong.
-
-    Source: EIP-712, domain separator.
     """
 
     chain_id: int
@@ -166,25 +165,23 @@ class Receipt:
     prompt_hash: bytes
 
     def __post_init__(self) -> None:
-        for name, field, kind in _MEMBERS:
-            _check_range(field, kind, getattr(self, name))
+        for value, (_, field, kind) in zip(_values(self), _MEMBERS, strict=True):
+            if type(value) is not int or not 0 <= value < _LIMITS.get(kind, 0):
+                _check_range(field, kind, value)
 
     def digest(self, domain: ReceiptDomain) -> bytes:
         """The 32-byte EIP-712 digest that the router signs."""
         words = [_RECEIPT_TYPE_HASH]
-        for name, _, kind in _MEMBERS:
-            value = getattr(self, name)
-            if kind == "bytes32":
-                words.append(value)
-            elif kind == "string":
-                words.append(_hash_text(value))
-            else:
+        for value in _values(self):
+            if isinstance(value, int):
                 words.append(value.to_bytes(_WORD, "big"))
+            else:
+                words.append(value if isinstance(value, bytes) else _hash_text(value))
         return keccak(b"\x19\x01" + domain.separator + keccak(b"".join(words)))
 
     def message(self) -> dict[str, str | int | bytes]:
         """The `message` of the EIP-712 typed data, by the names of its type."""
-        return {field: getattr(self, name) for name, field, _ in _MEMBERS}
+        return {field: value for value, (_, field, _) in zip(_values(self), _MEMBERS, strict=True)}
 
 
 _MEMBERS: Final = tuple(
@@ -192,6 +189,9 @@ _MEMBERS: Final = tuple(
     for member, (field, kind) in zip(fields(Receipt), RECEIPT_TYPES["Receipt"], strict=True)
 )
 """(attribute, EIP-712 name, EIP-712 type) of each member, in signing order."""
+_values: Final = attrgetter(*(name for name, _, _ in _MEMBERS))
+_LIMITS: Final = {"uint64": 1 << 64, "uint256": 1 << 256}
+"""What the values of an integer type are below."""
 
 
 def _check_range(field: str, kind: str, value: object) -> None:
@@ -203,7 +203,7 @@ def _check_range(field: str, kind: str, value: object) -> None:
             raise InvalidReceipt(field, "not 32 bytes")
     elif not isinstance(value, int) or isinstance(value, bool):
         raise InvalidReceipt(field, "not an integer")
-    elif not 0 <= value < 1 << int(kind.removeprefix("uint")):
+    elif not 0 <= value < _LIMITS[kind]:
         raise InvalidReceipt(field, f"{value} is no {kind}")
 
 

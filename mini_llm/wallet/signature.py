@@ -6,8 +6,9 @@ from functools import lru_cache
 from typing import Final
 
 import coincurve
-from eth_hash.auto import keccak
 from eth_utils.address import to_checksum_address
+
+from mini_llm.wallet.keccak import keccak
 
 SIGNATURE_BYTES: Final = 65
 
