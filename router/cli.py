@@ -106,6 +106,14 @@ def serve(
     VIBES_HSTS_S            Strict-Transport-Security for so long [default: off]
 
     \b
+    People (all optional, see docs/gateway/keys.md):
+    VIBES_PUBLIC_URL         where users reach the router; without it no wallet signs in
+    VIBES_RPC_URL            a node that is asked about contract wallets
+    VIBES_MASTER_KEY         seals users' provider keys and session keys, as file:/etc/vibes/master.keys
+    VIBES_SESSION_S          how long a session lasts [default: 604800]
+    VIBES_PRIVATE_ENDPOINTS  yes: users may name endpoints in this network [default: no]
+
+    \b
     Looking on (--admin-port 8403 opens /metrics and /admin/v1 on this machine only):
     VIBES_ADMIN_KEYS_FILE         operators' names and hashed keys; see `vibes-router admin-key --help`
     OTEL_EXPORTER_OTLP_ENDPOINT   receiver of traces, as http://127.0.0.1:4318 [default: no traces]
