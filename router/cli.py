@@ -110,7 +110,6 @@ def serve(
     VIBES_PUBLIC_URL         where users reach the router; without it no wallet signs in
     VIBES_RPC_URL            a node that is asked about contract wallets
     VIBES_MASTER_KEY         seals users' provider keys and session keys, as file:/etc/vibes/master.keys
-    VIBES_SESSION_S          how long a session lasts [default: 604800]
     VIBES_PRIVATE_ENDPOINTS  yes: users may name endpoints in this network [default: no]
 
     \b
