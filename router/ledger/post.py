@@ -115,7 +115,6 @@ class Entries:
     def close(self, number: int, state: str, reason: str | None = None) -> None:
         """Moves a pending entry to its final state."""
         self._closed.append((number, state, reason))
-        self._leases.pop(number, None)
 
     def renew(self, number: int, until_s: int) -> None:
         """Moves the end of a pending entry's lease."""
@@ -126,10 +125,10 @@ class Entries:
         bulk.insert(ENTRY, _ENTRY_COLUMNS, self._opened)
 
     def write_closed(self, bulk: Bulk) -> None:
-        """Inserts the postings, then closes their entries, which are held to balance."""
+        """Moves the leases and inserts the postings, then closes entries, which are held to balance."""
+        bulk.update(ENTRY, ("number", "lease_until_s"), list(self._leases.items()))
         bulk.insert(POSTING, _POSTING_COLUMNS, self._postings)
         bulk.update(ENTRY, ("number", "state", "reason"), self._closed)
-        bulk.update(ENTRY, ("number", "lease_until_s"), list(self._leases.items()))
 
 
 def open_entry(

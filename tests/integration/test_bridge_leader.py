@@ -200,4 +200,4 @@ def test_a_store_in_postgresql_settles_until_its_lock_is_lost(operator: Operator
     assert len(open_store(postgres_uri).batches()) == 1
     with operator.pipeline(settings) as pipeline:
         assert pipeline.settle_once() is not None
-    operator.assert_books_match_chain()
+    operator.assert_books_match_chain(settings)

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Connection, Engine, select
 from support.books import LEASE_S, NOW_S, SIGNER, TERMS, facts, funded, reservation
@@ -138,6 +138,7 @@ def outcome_of(
 
 
 @settings(max_examples=40, deadline=None)
+@example("sqlite", [("renew", 0), ("release", 0, False)], [2], False)
 @given(
     dialect=st.sampled_from(("sqlite",) * 7 + ("postgresql",)),
     steps=st.lists(step, min_size=2, max_size=14),

@@ -112,12 +112,12 @@ class Operator:
         """One paid call."""
         return self.finish_call(self.open_call(wallet, charge_base), charge_base, partner_id)
 
-    def assert_books_match_chain(self) -> None:
+    def assert_books_match_chain(self, settings: BridgeSettings | None = None) -> None:
         """The books balance, custody is what the token contract says, and ledger = chain + unsettled."""
         assert self.ledger.read(book_errors) == []
         balances = self.ledger.read(trial_balance).balances
         assert -balances["custody"] == self.stack.custody_base()
-        assert reconcile(self.settings).differences == ()
+        assert reconcile(settings or self.settings).differences == ()
 
 
 @contextmanager

@@ -258,7 +258,7 @@ def test_made_up_answers(lied_to: World, liar: Liar, path: str) -> None:
 
         attack()
     if path != "/v1/responses":  # asked for in its own format, which these are not
-        assert seen.count(200) > EXAMPLES // 10  # enough of them came through to be metered
+        assert seen.count(200) > EXAMPLES // 20  # enough of them came through to be metered
     assert_sound(lied_to, user)
 
 

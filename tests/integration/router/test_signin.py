@@ -85,17 +85,18 @@ def test_a_wallet_without_an_account_sees_how_to_deposit_and_cannot_call(town: T
         ({"uri": "https://router.test"}, "URI"),
         ({"uri": "http://router.test@evil.test/"}, "URI"),
         ({"chain_id": 1}, "chain 1"),
-        ({"issued_at": stamp(minutes=12)}, "too long ago"),
-        ({"issued_at": stamp(minutes=-3)}, "future"),
-        ({"expiration_time": stamp(minutes=2)}, "expired"),
-        ({"not_before": stamp(minutes=-3)}, "not valid yet"),
+        ({"issued_at": {"minutes": 12}}, "too long ago"),
+        ({"issued_at": {"minutes": -3}}, "future"),
+        ({"expiration_time": {"minutes": 2}}, "expired"),
+        ({"not_before": {"minutes": -3}}, "not valid yet"),
         ({"nonce": "abcdefgh12345678"}, "not issued"),
     ],
 )
 def test_a_message_for_another_place_or_time_is_refused(
     town: Town, changes: dict[str, Any], word: str
 ) -> None:
-    text = message(WALLET.address, **({"nonce": fresh_nonce(town)} | changes))
+    timed = {name: stamp(**ago) if isinstance(ago, dict) else ago for name, ago in changes.items()}
+    text = message(WALLET.address, **({"nonce": fresh_nonce(town)} | timed))
     refused = post(town, text, signed(WALLET, text))
     assert refused.status_code == 401
     assert word in refused.json()["error"]["message"]
