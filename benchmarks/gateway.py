@@ -76,12 +76,12 @@ def measured(target: dict[str, str], connections: list[int], seconds: float) -> 
     ]
 
 
-def ratios(report: dict[str, Any]) -> dict[str, list[float]]:
-    """Requests a second, as a part of each peer's in the same test."""
+def ratios(report: dict[str, Any]) -> dict[str, list[float | None]]:
+    """Requests a second, as a part of each peer's in the same test; None where it refused them."""
     own = report["vibes"]
     return {
         name: [
-            round(mine["per_s"] / max(theirs["per_s"], 1e-9), 4)
+            None if theirs["refused"] else round(mine["per_s"] / max(theirs["per_s"], 1e-9), 4)
             for mine, theirs in zip(own, rows, strict=True)
         ]
         for name, rows in report.items()
@@ -118,6 +118,8 @@ def mock() -> Iterator[None]:
     command = ["taskset", "-c", CLIENT_CORE, sys.executable, str(HERE / "gateway_mock.py"), str(MOCK_PORT)]
     with subprocess.Popen(command) as process:
         time.sleep(1)
+        if process.poll() is not None:
+            raise SystemExit(f"the mock did not start: is port {MOCK_PORT} in use?")
         try:
             yield
         finally:

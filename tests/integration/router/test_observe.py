@@ -75,7 +75,8 @@ def test_calls_tokens_and_charges_are_counted(watched: Watched) -> None:
         assert now - was == more, (name, labels)
     assert watched.metric("vibes_ready") == 1
     assert watched.metric("vibes_ledger_commit_seconds_count") > 0
-    assert watched.metric("vibes_ledger_group_size_sum") >= watched.metric("vibes_ledger_group_size_count")
+    groups = watched.metric("vibes_ledger_group_size_count")  # first: more may come between the two looks
+    assert watched.metric("vibes_ledger_group_size_sum") >= groups
 
 
 def test_labels_come_from_the_configuration_only(watched: Watched) -> None:
