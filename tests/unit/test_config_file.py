@@ -34,6 +34,9 @@ provider = "up"
 model = "b"
 provider = "up"
 """
+FREE = TOML.replace(
+    'provider = "up"', 'provider = "up"\nprompt_usd_per_mtok = "0"\ncompletion_usd_per_mtok = "0"'
+)
 keys = st.text(min_size=1, max_size=5)
 documents = st.dictionaries(
     keys,
@@ -149,7 +152,9 @@ to = "up/z"
 steps = [{percent = 1}]
 """
     bad = TOML.replace('provider = "up"\n\n', 'provider = "upp"\npartner = 3\n\n') + more
-    assert errors(write(tmp_path, bad)) == [
+    *told, no_price = errors(write(tmp_path, bad))
+    assert no_price.startswith("router.toml:10: deployments.1.model: no price is named")
+    assert told == [
         "router.toml:6: deployments.0.provider: 'upp' is not configured; there is: up",
         "router.toml:17: routes.a.groups.0.0: 'up/a' is no deployment; there is: upp/a, up/b",
         "router.toml:18: routes.a.groups.1.0: 'up/x' is no deployment; there is: upp/a, up/b",
@@ -171,7 +176,7 @@ def test_secrets_come_from_environment_and_files(tmp_path: Path) -> None:
     (tmp_path / "secret").write_text("from file\n")
     provider = f'api_key = "${{A}}-${{file:{tmp_path}/secret}}"\nbase_url = "http://up/v1"'
     config = load_router_config(
-        write(tmp_path, TOML.replace('base_url = "http://up/v1"', provider)), {"A": "from environment"}
+        write(tmp_path, FREE.replace('base_url = "http://up/v1"', provider)), {"A": "from environment"}
     )
     key = config.providers["up"].api_key
     assert key is not None
