@@ -19,6 +19,7 @@ from mini_llm.routing.plan import Attempt
 from mini_llm.wallet.keccak import keccak
 from mini_llm.wallet.limits import BPS, MAX_AMOUNT_BASE
 from router.auth import Principal
+from router.beside import beside
 from router.config import RouterConfig, Settings
 from router.config_money import Policy
 from router.errors import BadIdempotencyKey
@@ -243,13 +244,8 @@ class Billing:
     async def kept(self) -> AsyncIterator[None]:
         """Renews the leases of live calls and expires lapsed ones of dead workers, until the block ends."""
         await self._sweep()
-        keeper = asyncio.create_task(self._keep())
-        try:
-            async with self.offers.kept():
-                yield
-        finally:
-            keeper.cancel()
-            await asyncio.gather(keeper, return_exceptions=True)
+        async with beside(self._keep()), self.offers.kept():
+            yield
 
     async def _keep(self) -> None:
         while True:

@@ -12,6 +12,7 @@ from hashlib import blake2b
 from typing import Final
 
 from mini_llm.auto.predictor import Prediction
+from router.beside import beside
 from router.config import RouterConfig
 from router.ledger import learning_steps, mirror
 from router.ledger.learning_steps import Evidence
@@ -71,12 +72,8 @@ class Follower:
     @asynccontextmanager
     async def kept(self) -> AsyncIterator[None]:
         """Keeps what is believed fresh until the block ends."""
-        keeper = asyncio.create_task(self._keep())
-        try:
+        async with beside(self._keep()):
             yield
-        finally:
-            keeper.cancel()
-            await asyncio.gather(keeper, return_exceptions=True)
 
     async def _keep(self) -> None:
         while True:

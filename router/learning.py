@@ -25,6 +25,7 @@ from mini_llm.routing.decision import Decision
 from mini_llm.routing.mirroring import Drawn
 from mini_llm.routing.plan import Outcome
 from mini_llm.surfaces.base import Surface
+from router.beside import beside
 from router.config import RouterConfig, Settings
 from router.ledger import learning_steps, mirror
 from router.ledger.learning_steps import DrawnFacts
@@ -126,12 +127,10 @@ class Mirror:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[Mirror]:
         """Writes until the block ends, and then once more."""
-        keeper = asyncio.create_task(self._keep())
         try:
-            yield self
+            async with beside(self._keep()):
+                yield self
         finally:
-            keeper.cancel()
-            await asyncio.gather(keeper, return_exceptions=True)
             await self._flush()
 
     async def _keep(self) -> None:

@@ -19,6 +19,7 @@ from sqlalchemy import Connection
 
 from mini_llm.deployment import HOUSE_PARTNER, Deployment
 from mini_llm.wallet.limits import BPS
+from router.beside import beside
 from router.config import RouterConfig
 from router.config_money import Tier, usd_base
 from router.ledger import tiers
@@ -101,12 +102,8 @@ class Offers:
     async def kept(self) -> AsyncIterator[None]:
         """Keeps tiers and grants up to date until the block ends."""
         await self.renew()
-        keeper = asyncio.create_task(self._keep())
-        try:
+        async with beside(self._keep()):
             yield
-        finally:
-            keeper.cancel()
-            await asyncio.gather(keeper, return_exceptions=True)
 
     async def renew(self) -> None:
         """Grants sign-up credit, reckons tiers if it is time, and reads what is in force now."""

@@ -13,6 +13,7 @@ from typing import Final
 from mini_llm.config import RoutingConfig
 from mini_llm.errors import ConfigError
 from mini_llm.routing.catalog import Catalog
+from router.beside import beside
 from router.config import RouterConfig, Settings, check_economics, load_router_config
 
 POLL_S: Final = 2.0
@@ -54,12 +55,10 @@ class Reload:
         # Only the main thread of a process gets signals; elsewhere looking at the file has to do.
         with suppress(ValueError, RuntimeError, NotImplementedError):
             loop.add_signal_handler(signal.SIGHUP, self._wanted.set)
-        watcher = asyncio.create_task(self._watch())
         try:
-            yield
+            async with beside(self._watch()):
+                yield
         finally:
-            watcher.cancel()
-            await asyncio.gather(watcher, return_exceptions=True)
             with suppress(ValueError, RuntimeError, NotImplementedError):
                 loop.remove_signal_handler(signal.SIGHUP)
 

@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from functools import partial
 from typing import Final
 
+from router.beside import beside
 from router.config import RouterConfig
 from router.ledger import reward_epochs
 from router.ledger.reward_epochs import Excluded, Reckoned
@@ -68,12 +69,8 @@ class EpochKeeper:
     @asynccontextmanager
     async def kept(self) -> AsyncIterator[None]:
         """Looks after the epochs until the block ends."""
-        keeper = asyncio.create_task(self._keep())
-        try:
+        async with beside(self._keep()):
             yield
-        finally:
-            keeper.cancel()
-            await asyncio.gather(keeper, return_exceptions=True)
 
     async def _keep(self) -> None:
         while True:

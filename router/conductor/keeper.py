@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager
 from typing import Final
 
 from mini_llm.routing.catalog import Catalog
+from router.beside import beside
 from router.conductor.loop import Conductor
 from router.conductor.replay import as_row
 from router.config import RouterConfig
@@ -56,12 +57,8 @@ class ConductorKeeper:
     @asynccontextmanager
     async def kept(self) -> AsyncIterator[None]:
         """Conducts until the block ends."""
-        keeper = asyncio.create_task(self._keep())
-        try:
+        async with beside(self._keep()):
             yield
-        finally:
-            keeper.cancel()
-            await asyncio.gather(keeper, return_exceptions=True)
 
     async def _keep(self) -> None:
         while True:

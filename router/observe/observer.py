@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
+from router.beside import beside
 from router.observe.logs import CallLog, describe
 from router.observe.metrics import Metrics
 from router.observe.record import CallRecord
@@ -58,12 +59,10 @@ class Observer:
         """Writes the log while the block runs, and all that is left at its end."""
         loop = asyncio.get_running_loop()
         loop.set_exception_handler(_lost_exception)
-        writing = asyncio.create_task(self._write())
         try:
-            yield
+            async with beside(self._write()):
+                yield
         finally:
-            writing.cancel()
-            await asyncio.gather(writing, return_exceptions=True)
             self.flush()
             if self.tracer is not None:
                 await asyncio.to_thread(self.tracer.close)

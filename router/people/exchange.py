@@ -12,6 +12,7 @@ from typing import Final
 
 from sqlalchemy import Connection, delete, insert, select
 
+from router.beside import beside
 from router.ledger.writer import Ledger
 from router.people.limits import WINDOW_S, Limiter, Use
 from router.people.models import RATE_USE
@@ -34,12 +35,8 @@ class Exchange:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Exchanges until the block ends."""
-        task = asyncio.create_task(self._run())
-        try:
+        async with beside(self._run()):
             yield
-        finally:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
 
     async def once(self) -> None:
         """Tells and asks; a worker without limited keys writes nothing."""

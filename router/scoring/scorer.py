@@ -22,6 +22,7 @@ from typing import Final
 
 from mini_llm.request import Request
 from mini_llm.surfaces.base import Surface
+from router.beside import beside
 from router.config import Settings
 from router.ledger.rewards import Score, store_scores
 from router.ledger.writer import Ledger
@@ -92,12 +93,10 @@ class Scorer:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[Scorer]:
         """Scores until the block ends; then what is scored is written, and the rest forgotten."""
-        keeper = asyncio.create_task(self._keep())
         try:
-            yield self
+            async with beside(self._keep()):
+                yield self
         finally:
-            keeper.cancel()
-            await asyncio.gather(keeper, return_exceptions=True)
             await self._write()
 
     async def _keep(self) -> None:

@@ -20,6 +20,7 @@ import httpx
 
 from mini_llm.errors import ConfigError
 from router.auth import Principal
+from router.beside import beside
 from router.billing import Billing, Ticket
 from router.config import Settings, X402Config
 from router.ledger import payments
@@ -242,12 +243,8 @@ async def open_till(ledger: Ledger, billing: Billing, settings: Settings) -> Asy
         raise ConfigError("x402", "is not configured")
     async with httpx.AsyncClient(trust_env=False) as http:
         till, settler = _till(ledger, billing, settings.domain.chain_id, options, key, http)
-        keeper = asyncio.create_task(settler.keep())
-        try:
+        async with beside(settler.keep()):
             yield till
-        finally:
-            keeper.cancel()
-            await asyncio.gather(keeper, return_exceptions=True)
 
 
 def _till(
