@@ -41,11 +41,11 @@ from measured_chain import (
 
 from bridge.prover import Prover
 from bridge.rollup.batch import Slot, encode_partner_word
-from bridge.rollup.receipts import Leaf, ReceiptsTree
 from bridge.rollup.transition import Authorisation, BatchWitness
 from bridge.workers import new_pool
 from mini_llm.wallet.ceiling import key_commitment, sign_ceiling
 from mini_llm.wallet.receipt import RECEIPT_TYPES, Receipt, ReceiptDomain, SignedReceipt
+from mini_llm.wallet.receipts_tree import Leaf, ReceiptsTree
 from mini_llm.wallet.signature import sign_digest
 from router.receipts import receipt_line
 

@@ -10,11 +10,11 @@ from bridge.choose import Candidate, choose
 from bridge.errors import LedgerBehindChain, ReceiptsMismatch
 from bridge.rewards import Payable
 from bridge.rollup.batch import Slot, encode_partner_word
-from bridge.rollup.receipts import receipts_tree
 from bridge.rollup.transition import UNUSED, AccountState, Authorisation
 from bridge.state import BatchHeader, ChainState, Requests, Terms
 from bridge.tables import Batch, BatchStep
 from mini_llm.wallet.receipt import ReceiptDomain, SignedReceipt
+from mini_llm.wallet.receipts_tree import receipts_tree
 from router.ledger import read
 
 

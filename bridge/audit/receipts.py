@@ -15,8 +15,8 @@ from bridge.audit.export import Spool, check_export, read_line, spool
 from bridge.audit.lines import Entry
 from bridge.audit.replay import Batch
 from bridge.progress import Progress
-from bridge.rollup.receipts import ReceiptsTree
 from mini_llm.wallet.receipt import ReceiptDomain
+from mini_llm.wallet.receipts_tree import ReceiptsTree
 
 
 @dataclass

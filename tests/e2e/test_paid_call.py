@@ -10,8 +10,8 @@ from support.gateway import BIN, router, run
 from support.operator import Operator
 from support.stack import VIBES
 
-from bridge.rollup.receipts import receipts_tree
 from mini_llm.wallet.receipt import ReceiptDomain, SignedReceipt, recover_signer
+from mini_llm.wallet.receipts_tree import receipts_tree
 from router.receipts import decode_receipt
 
 

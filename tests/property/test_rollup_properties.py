@@ -16,7 +16,6 @@ from bridge.rollup.batch import (
     evaluate,
 )
 from bridge.rollup.errors import InvalidTransition, NonCanonicalWord
-from bridge.rollup.receipts import inclusion_proof, receipts_tree, verify_inclusion
 from bridge.rollup.transition import RollupState, leaf
 from bridge.rollup.tree import AccountTree
 from mini_llm.wallet import babyjub, poseidon
@@ -24,6 +23,7 @@ from mini_llm.wallet.babyjub import BASE8, SUBORDER
 from mini_llm.wallet.ceiling import SignedCeiling, sign_ceiling, verify_ceiling
 from mini_llm.wallet.field import P
 from mini_llm.wallet.limits import MAX_AMOUNT_BASE, MAX_BALANCE_BASE, MAX_IDX
+from mini_llm.wallet.receipts_tree import inclusion_proof, receipts_tree, verify_inclusion
 
 elements = st.integers(0, P - 1)
 scalars = st.integers(0, SUBORDER - 1)

@@ -14,9 +14,9 @@ from web3.types import TxReceipt
 
 from bridge.prover import Prover
 from bridge.rollup.batch import Slot, encode_partner_word
-from bridge.rollup.receipts import receipts_tree
 from bridge.rollup.transition import Authorisation, RollupState
 from mini_llm.wallet.receipt import Receipt, ReceiptDomain, SignedReceipt, sign_receipt
+from mini_llm.wallet.receipts_tree import receipts_tree
 from support.leaving import leave
 from support.stack import Stack, Wallet
 

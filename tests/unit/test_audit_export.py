@@ -22,9 +22,9 @@ from bridge.audit.checks import Mismatch, Tally
 from bridge.audit.lines import MAX_COUNTED, MAX_LINE_BYTES
 from bridge.audit.receipts import ReceiptAudit, Receipts
 from bridge.audit.replay import Batch
-from bridge.rollup.receipts import receipts_tree
 from bridge.workers import new_pool
 from mini_llm.wallet.receipt import Receipt, ReceiptDomain, SignedReceipt, sign_receipt
+from mini_llm.wallet.receipts_tree import receipts_tree
 from router.receipts import receipt_line
 
 DOMAIN = ReceiptDomain(31337, "0x" + "12" * 20)

@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from bridge.rollup.receipts import (
+from mini_llm.wallet.limits import MAX_AMOUNT_BASE
+from mini_llm.wallet.receipts_tree import (
     EMPTY_ROOT,
     InclusionProof,
     InvalidReceiptLeaf,
@@ -13,7 +14,6 @@ from bridge.rollup.receipts import (
     receipts_tree,
     verify_inclusion,
 )
-from mini_llm.wallet.limits import MAX_AMOUNT_BASE
 
 LEAVES = [(bytes([i]) * 32, 100 + i) for i in range(1, 6)]
 ROOT, TOTAL = receipts_tree(LEAVES)

@@ -13,8 +13,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from eth_hash.auto import keccak
-
+from mini_llm.wallet.keccak import keccak
 from mini_llm.wallet.limits import MAX_AMOUNT_BASE
 
 EMPTY_ROOT: Final = bytes(32)
