@@ -207,6 +207,12 @@ async def device_script() -> Response:
     return script("device.js")
 
 
+@routes.get("/wallet.js", include_in_schema=False)
+async def wallet_script() -> Response:
+    """What it imports: the wallet of the browser."""
+    return script("wallet.js")
+
+
 async def _asking(request: Request, address: str, user_code: str) -> Asking:
     digest, now = desk_of(request).user_codes.hash(user_code), now_s()
     found = await _ledger(request).submit(

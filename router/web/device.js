@@ -1,5 +1,7 @@
-// The device page: finds a wallet (EIP-6963, else EIP-1193), signs in with it (EIP-4361), shows what a program
-// asks for, and approves or denies it. The session lives in this module only and ends with the decision.
+// The device page: signs in with a wallet, shows what a program asks for, and approves or denies it. The session
+// lives in this module only and ends with the decision.
+
+import { Refused, ask, discover, explain, signIn } from "./wallet.js";
 
 const BASE_PER_VIBES = 1_000_000n;
 const SCOPES = {
@@ -11,21 +13,11 @@ const SCOPES = {
   "keys:read": "list your API keys (never their secrets)",
 };
 
-const router = document.body.dataset.router;
 const at = (id) => document.getElementById(id);
-const wallets = new Map();
 let session = null;
 
-class Refused extends Error {}
-
-async function ask(path, { body, headers = {} } = {}) {
-  const options = { headers: { ...headers }, cache: "no-store", redirect: "error", credentials: "omit" };
-  if (session) options.headers.authorization = `Bearer ${session}`;
-  if (body !== undefined) Object.assign(options, { method: "POST", body: JSON.stringify(body) });
-  const answer = await fetch(path, options);
-  const told = answer.status === 204 ? null : await answer.json();
-  if (!answer.ok) throw new Refused(told?.error?.message ?? `the router answered ${answer.status}`);
-  return told;
+function tell(path, body, headers = {}) {
+  return ask(path, { body, headers: { ...headers, authorization: `Bearer ${session}` }, credentials: "omit" });
 }
 
 function say(text, focus = false) {
@@ -33,40 +25,17 @@ function say(text, focus = false) {
   if (focus) at("status").focus();
 }
 
-function hex(text) {
-  return "0x" + [...new TextEncoder().encode(text)].map((byte) => byte.toString(16).padStart(2, "0")).join("");
-}
-
-function message(address, told) {
-  return [
-    `${told.domain} wants you to sign in with your Ethereum account:`,
-    address,
-    "",
-    "Sign in to decide about the login of a program.",
-    "",
-    `URI: ${told.uri}`,
-    `Version: ${told.version}`,
-    `Chain ID: ${told.chain_id}`,
-    `Nonce: ${told.nonce}`,
-    `Issued At: ${new Date().toISOString()}`,
-  ].join("\n");
-}
-
-async function signIn(provider) {
-  if (location.origin !== router) throw new Refused(`this page belongs to ${router}: open it there`);
-  say("Your wallet asks you to connect …");
-  const [address] = await provider.request({ method: "eth_requestAccounts" });
-  const text = message(address.toLowerCase(), await ask("/v1/signin/nonce"));
-  say("Your wallet asks you to sign a message; this costs nothing …");
-  const signature = await provider.request({ method: "personal_sign", params: [hex(text), address] });
-  session = (await ask("/v1/signin", { body: { message: text, signature } })).token;
+async function open(provider) {
+  say("Your wallet asks you to connect and to sign a message; this costs nothing …");
+  const { message, signature } = await signIn(provider, "Sign in to decide about the login of a program.");
+  session = (await ask("/v1/signin", { body: { message, signature }, credentials: "omit" })).token;
 }
 
 async function begin(provider) {
   if (!at("ask").reportValidity()) return;
-  await signIn(provider);
+  await open(provider);
   try {
-    fill(await ask("/v1/device/show", { body: { user_code: at("code").value } }));
+    fill(await tell("/v1/device/show", { user_code: at("code").value }));
   } catch (error) {
     await signOut();
     throw error;
@@ -101,12 +70,12 @@ function limits() {
 
 async function approve() {
   const body = { user_code: at("code").value, ...limits() };
-  await ask("/v1/device/approve", { body, headers: { "x-vibes-account": at("account").value } });
+  await tell("/v1/device/approve", body, { "x-vibes-account": at("account").value });
   await finish("Approved. Go back to your device; you can close this page.");
 }
 
 async function deny() {
-  await ask("/v1/device/deny", { body: { user_code: at("code").value } });
+  await tell("/v1/device/deny", { user_code: at("code").value });
   await finish("Denied. The program gets no key; you can close this page.");
 }
 
@@ -117,7 +86,7 @@ async function finish(text) {
 }
 
 async function signOut() {
-  await ask("/v1/signout", { body: {} }).catch(() => {});
+  await tell("/v1/signout", {}).catch(() => {});
   session = null;
 }
 
@@ -128,32 +97,19 @@ async function during(action, ...given) {
   try {
     await action(...given);
   } catch (error) {
-    if (error instanceof Refused) say(error.message, true);
-    else if (error?.code === 4001) say("Your wallet says that you refused.", true);
-    else say(`That failed: ${error?.message ?? error}`, true);
+    say(explain(error), true);
   } finally {
     for (const button of buttons) button.disabled = false;
   }
 }
 
-function offer(id, name, provider) {
-  if (wallets.has(id)) return;
-  wallets.set(id, provider);
+function offer({ name, provider }) {
   const button = document.createElement("button");
   button.type = "button";
   button.textContent = `Sign in with ${name}`;
   button.addEventListener("click", () => during(begin, provider));
   at("wallets").append(button);
 }
-
-window.addEventListener("eip6963:announceProvider", ({ detail }) => {
-  offer(detail.info.uuid, detail.info.name, detail.provider);
-});
-window.dispatchEvent(new Event("eip6963:requestProvider"));
-setTimeout(() => {
-  if (wallets.size === 0 && window.ethereum) offer("ethereum", "the wallet of this browser", window.ethereum);
-  if (wallets.size === 0) say("No wallet was found in this browser.");
-}, 300);
 
 at("ask").addEventListener("submit", (event) => {
   event.preventDefault();
@@ -165,3 +121,6 @@ at("decide").addEventListener("submit", (event) => {
 });
 at("deny").addEventListener("click", () => during(deny));
 history.replaceState(null, "", location.pathname); // the code stays out of the history and of bookmarks
+
+const wallets = await discover(offer);
+if (wallets.length === 0) say("No wallet was found in this browser.");

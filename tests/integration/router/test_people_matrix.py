@@ -18,6 +18,7 @@ OPEN = {
     ("POST", "/v1/device/token"),
     ("GET", "/device"),
     ("GET", "/device.js"),
+    ("GET", "/wallet.js"),
 }
 """What needs no credential."""
 WALLET_ONLY = (
