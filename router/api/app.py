@@ -55,6 +55,9 @@ from router.receipts import CHARGE_HEADER, RECEIPT_HEADER, REPLAY_HEADER, REQUES
 from router.reload import Reload
 from router.rewards import EpochKeeper
 from router.scoring.scorer import scoring
+from router.web import static
+from router.web.door import PageCalls
+from router.web.pages import public
 from router.x402 import PAYMENT_HEADERS, taking_payments
 
 
@@ -151,6 +154,9 @@ def create_api(settings: Settings, observer: Observer, drain: Drain) -> FastAPI:
     app.include_router(call_routes())
     for part in (models, looks, account, health, signin, device, keys, teams, byok, feedback):
         app.include_router(part.routes)
+    for pages in (static.routes, public.routes, public.calls):
+        app.include_router(pages)
+    app.add_middleware(PageCalls)
     document.describe(app)
     return app
 

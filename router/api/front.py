@@ -21,13 +21,11 @@ from router.observe.record import CallRecord, enter, new_record
 from router.operating import Operating
 
 HEALTH: Final = frozenset({"/healthz", "/readyz"})
-SECURITY: Final = (
-    (b"x-content-type-options", b"nosniff"),
-    (b"referrer-policy", b"no-referrer"),
-)
+SECURITY: Final = ((b"x-content-type-options", b"nosniff"),)
 UNLESS_SAID: Final = (
     (b"cache-control", b"no-store"),
     (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+    (b"referrer-policy", b"no-referrer"),
 )
 """An answer may have its own of these, such as a page that runs a script."""
 CLOSE: Final = (b"connection", b"close")

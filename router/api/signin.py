@@ -43,6 +43,17 @@ async def nonce(request: Request) -> dict[str, Any]:
 @routes.post("/v1/signin", summary="Sign in with a wallet", openapi_extra=takes(SignIn))
 async def sign_in(request: Request) -> dict[str, Any]:
     """Checks message and signature, uses up the nonce, and opens a session; its token is shown this once."""
+    token, session = await open_session(request)
+    owned = await look(request, lambda connection: sessions.accounts_of(connection, session.address))
+    return {"token": token, **_shown(session), "accounts": list(owned)}
+
+
+async def open_session(request: Request) -> tuple[str, SessionView]:
+    """The session that a signed message in the request's body opens, and its token.
+
+    Raises:
+        BadInput, SignInOff, SignInRefused.
+    """
     desk = desk_of(request)
     place = _place(desk)
     sent = await read_fields(request, SignIn)
@@ -51,14 +62,12 @@ async def sign_in(request: Request) -> dict[str, Any]:
     check_message(message, place, now)
     nonce_expires_s = desk.nonces.check(message.nonce, now)
     await desk.wallets.check(message.address, message.digest, _signature(sent.signature))
-    token, session = await write(
+    return await write(
         request,
         lambda connection: sessions.open_session(
             connection, message.nonce, nonce_expires_s, message.address, now, desk.settings.session_s
         ),
     )
-    owned = await look(request, lambda connection: sessions.accounts_of(connection, message.address))
-    return {"token": token, **_shown(session), "accounts": list(owned)}
 
 
 @routes.get("/v1/signin/deposit", summary="Tell how a wallet opens an account")
@@ -95,7 +104,7 @@ async def list_sessions(request: Request) -> dict[str, Any]:
 async def end_session(request: Request, session_id: str) -> Response:
     """Ends one of the wallet's own sessions."""
     address = await wallet_of(request)
-    await _end(request, address, session_id)
+    await close_session(request, address, session_id)
     return Response(status_code=204)
 
 
@@ -103,11 +112,16 @@ async def end_session(request: Request, session_id: str) -> Response:
 async def sign_out(request: Request) -> Response:
     """The token works no longer."""
     session = (await request.app.state.doors.caller(request.headers.get)).wallet()
-    await _end(request, session.address, session.session_id)
+    await close_session(request, session.address, session.session_id)
     return Response(status_code=204)
 
 
-async def _end(request: Request, address: str, session_id: str) -> None:
+async def close_session(request: Request, address: str, session_id: str) -> None:
+    """Ends a session.
+
+    Raises:
+        NotYours: the wallet has no such session.
+    """
     if not await write(
         request, lambda connection: sessions.revoke_session(connection, address, session_id, now_s())
     ):

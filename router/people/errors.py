@@ -20,6 +20,13 @@ class SignInOff(GatewayError):
         super().__init__("signing in is not set up: the operator sets VIBES_PUBLIC_URL")
 
 
+class ForeignForm(GatewayError):
+    """A form that another site, or no page at all, sent."""
+
+    def __init__(self) -> None:
+        super().__init__("this did not come from a page of this router: open the page here and try again")
+
+
 class ChainUnavailable(GatewayError):
     """A contract wallet cannot be checked now."""
 

@@ -1,0 +1,1 @@
+"""The pages of the public address, a module for each part of the site."""
