@@ -21,7 +21,6 @@ from router.api.admin_access import address_of
 from router.api.bodies import read_body
 from router.api.keys import Limits, limits_of
 from router.api.people import Fields, account_of, caller_of, desk_of, now_s, read_fields, takes
-from router.api.web import page, script
 from router.errors import GatewayError
 from router.ledger.grants import DEFAULT_SCOPES, Grant, Scope
 from router.ledger.writer import Ledger
@@ -190,27 +189,6 @@ async def deny(request: Request) -> Response:
     asking = await _asking(request, address, (await read_fields(request, Decision)).user_code)
     await _decided(request, lambda connection: device.deny(connection, asking, address))
     return Response(status_code=204)
-
-
-@routes.get("/device", summary="The page where a wallet approves a device", include_in_schema=False)
-async def device_page(request: Request, user_code: str = "") -> Response:
-    """HTML; works with any wallet that a browser offers, and tells what to do without one."""
-    place = desk_of(request).place
-    if place is None:
-        raise SignInOff
-    return page("device.html", user_code=user_code[:20], router=place.url, domain=place.domain)
-
-
-@routes.get("/device.js", include_in_schema=False)
-async def device_script() -> Response:
-    """The page's module."""
-    return script("device.js")
-
-
-@routes.get("/wallet.js", include_in_schema=False)
-async def wallet_script() -> Response:
-    """What it imports: the wallet of the browser."""
-    return script("wallet.js")
 
 
 async def _asking(request: Request, address: str, user_code: str) -> Asking:

@@ -12,7 +12,7 @@ import pytest
 
 import router
 
-MODULE = Path(router.__file__).parent / "web" / "wallet.js"
+MODULE = Path(router.__file__).parent / "web" / "static" / "wallet.js"
 ADDRESS = "0xf39fd6e51aad88f6f4ce6ab8827279cfffb92266"
 CHAIN = {"id": 31337, "name": "Anvil", "rpc_url": "http://127.0.0.1:8545"}
 # Answers each method with the next of its answers; the last one stays, and {"throws": …} is thrown.

@@ -10,6 +10,7 @@ from starlette.responses import JSONResponse, Response
 
 from router.api.people import desk_of, now_s
 from router.api.signin import close_session, open_session
+from router.people.errors import SignInOff
 from router.web.door import (
     ACCOUNT_COOKIE,
     COOKIE,
@@ -23,6 +24,7 @@ from router.web.door import (
 )
 from router.web.render import page
 
+_MAX_USER_CODE: Final = 20
 _INSIDE: Final = re.compile(r"/(?![/\\])[A-Za-z0-9/_.\-?=&%]*")
 """A path of this router: what a sign-in goes on to is never another site."""
 
@@ -49,6 +51,16 @@ async def sign_in(request: Request, next: str = "/wallet") -> Response:
         url=None if place is None else place.url,
         chain_id=desk_of(request).contract.chain_id,
     )
+
+
+@routes.get("/device")
+async def device(request: Request, user_code: str = "") -> Response:
+    """Where a wallet approves the login of a program (RFC 8628); tells what to do without one."""
+    place = desk_of(request).place
+    if place is None:
+        raise SignInOff
+    await guest(request)
+    return page(request, "device.html", user_code=user_code[:_MAX_USER_CODE], url=place.url)
 
 
 @calls.post("/signin")

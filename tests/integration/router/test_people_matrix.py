@@ -16,9 +16,6 @@ OPEN = {
     ("POST", "/v1/signin"),
     ("POST", "/v1/device/code"),
     ("POST", "/v1/device/token"),
-    ("GET", "/device"),
-    ("GET", "/device.js"),
-    ("GET", "/wallet.js"),
 }
 """What needs no credential."""
 WALLET_ONLY = (
