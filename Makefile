@@ -1,7 +1,7 @@
 # Everything a newcomer needs is `make demo` and `make test`; `make help` lists the rest.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup circuits demo test lint analyse format bench lock clean
+.PHONY: help setup circuits demo browser test lint analyse format bench lock clean
 .DELETE_ON_ERROR:
 
 # eth-ape needs numpy < 2, which has no build for Python 3.13: take the newest Python that has one.
@@ -40,7 +40,10 @@ circuits: setup ## build the circuits for batches of 40 and 80 slots too (about 
 demo: setup ## deposit, 60 paid calls, two proved batches, payouts and an audit on a local chain (LIVE=1: your own model server)
 	@. hardhat-local/env.sh && LIVE=$(LIVE) $(BIN)/python scripts/demo.py
 
-test: setup ## all tests: forge, unit, property, circuits, integration, end to end
+browser:
+	@scripts/browser.sh
+
+test: browser setup ## all tests: forge, unit, property, circuits, integration, end to end
 	@. hardhat-local/env.sh && $(FORGE) test
 	@. hardhat-local/env.sh && $(FORGE) snapshot --check --match-contract SettlementGasTest
 	@. hardhat-local/env.sh && $(BIN)/python -m pytest -q --numprocesses 2 --dist loadfile $(PYTEST_ARGS)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from httptools import HttpResponseParser
@@ -16,6 +17,10 @@ from support.settling import Scenario, played
 from support.stack import Stack
 
 from mini_llm import http_parser
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+    from support.tabs import Tabs
 
 PARSERS = {"httptools": HttpResponseParser, "h11": http_parser.PlainParser}
 
@@ -71,3 +76,28 @@ def scenario(circuits_dir: Path) -> Iterator[Scenario]:
     """A settled history on a chain of its own; tests that go on settling do so in a `branch`."""
     with running_anvil() as node, played(Stack(node), circuits_dir) as played_out:
         yield played_out
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """A real Chromium, for a module: Playwright's event loop is not to be there for asynchronous tests."""
+    from support.tabs import running_browser
+
+    with running_browser() as running:
+        yield running
+
+
+@pytest.fixture
+def tabs(browser: Browser) -> Iterator[Tabs]:
+    """Opens pages; whatever goes wrong in them unannounced fails the test."""
+    from support.tabs import Tabs
+
+    opened = Tabs(browser)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def page(tabs: Tabs) -> Page:
+    """One such page."""
+    return tabs.open()

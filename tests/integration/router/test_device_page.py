@@ -2,31 +2,17 @@
 
 from __future__ import annotations
 
-import shutil
 import socket
-from collections.abc import Iterator
 from typing import Any
 
 import httpx
 import pytest
-from eth_account.messages import encode_defunct
 from people_world import Person, Town, make_town
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Page, expect
+from support.injected import InjectedWallet
+from support.tabs import Tabs
 
 from router.api.device import GRANT_TYPE
-
-CHROMIUM = shutil.which("chromium")
-ANNOUNCED = """
-const request = ({ method, params }) => window.walletRequest(method, params ?? []);
-window.addEventListener("eip6963:requestProvider", () => {
-  const info = Object.freeze({ uuid: "1", name: "Test Wallet", icon: "data:,", rdns: "test.wallet" });
-  const detail = Object.freeze({ info, provider: { request } });
-  window.dispatchEvent(new CustomEvent("eip6963:announceProvider", { detail }));
-});
-"""
-INJECTED = (
-    "window.ethereum = { request: ({ method, params }) => window.walletRequest(method, params ?? []) };"
-)
 
 
 @pytest.fixture(scope="module")
@@ -42,47 +28,11 @@ def place(new_world: Any, tmp_path_factory: pytest.TempPathFactory) -> Town:
     return make_town(here, tmp_path_factory.mktemp("keys"))
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    if CHROMIUM is None:
-        pytest.skip("no browser here: apt-get install chromium")
-    with sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield running
-        running.close()
-
-
-@pytest.fixture
-def page(browser: Browser) -> Iterator[Page]:
-    """A page that fails the test for whatever its console says is wrong."""
-    context = browser.new_context()
-    opened = context.new_page()
-    opened.set_default_timeout(15_000)
-    problems: list[str] = []
-    opened.on("pageerror", lambda error: problems.append(str(error)))
-    opened.on("console", lambda said: problems.append(said.text) if "Content Security" in said.text else None)
-    yield opened
-    context.close()
-    assert problems == []
-
-
-class Accounted(Person):
-    """A wallet whose owner has an account here and is not signed in."""
-
-    @classmethod
-    def at(cls, place: Town) -> Accounted:
-        person = cls(place.url)
-        person.user = place.world.user(owner=person.address)
-        return person
-
-    def request(self, method: str, params: list[str]) -> Any:
-        """What a wallet answers (EIP-1193)."""
-        if method == "eth_requestAccounts":
-            return [self.address]
-        if method == "personal_sign" and params[1] == self.address:
-            text = bytes.fromhex(params[0].removeprefix("0x"))
-            return "0x" + bytes(self.wallet.sign_message(encode_defunct(text)).signature).hex()
-        raise ValueError(method)
+def newcomer(place: Town, *, injected: bool = False) -> tuple[Person, InjectedWallet]:
+    """Somebody who has an account here and is not signed in, and the wallet in their browser."""
+    person = Person(place.url)
+    person.user = place.world.user(owner=person.address)
+    return person, InjectedWallet(person.wallet, injected=injected, announced=not injected)
 
 
 def begin(place: Town) -> dict[str, Any]:
@@ -98,14 +48,9 @@ def answer(place: Town, begun: dict[str, Any]) -> dict[str, Any]:
     return told
 
 
-def with_wallet(page: Page, person: Accounted, script: str) -> None:
-    page.expose_function("walletRequest", person.request)
-    page.add_init_script(script)
-
-
 def test_a_wallet_approves_by_keyboard_alone(place: Town, page: Page) -> None:
-    person, begun = Accounted.at(place), begin(place)
-    with_wallet(page, person, ANNOUNCED)
+    (person, wallet), begun = newcomer(place), begin(place)
+    wallet.attach(page)
     page.goto(begun["verification_uri_complete"])
     expect(page.get_by_label("Code on your device")).to_have_value(begun["user_code"])
     assert begun["user_code"] not in page.url
@@ -130,8 +75,8 @@ def test_a_wallet_approves_by_keyboard_alone(place: Town, page: Page) -> None:
 
 
 def test_a_wallet_denies(place: Town, page: Page) -> None:
-    person, begun = Accounted.at(place), begin(place)
-    with_wallet(page, person, INJECTED)
+    (_, wallet), begun = newcomer(place, injected=True), begin(place)
+    wallet.attach(page)
     page.goto(begun["verification_uri"])
     page.get_by_label("Code on your device").fill(begun["user_code"].lower())
     page.get_by_role("button", name="Sign in with the wallet of this browser").click()
@@ -140,9 +85,10 @@ def test_a_wallet_denies(place: Town, page: Page) -> None:
     assert answer(place, begun)["error"] == "access_denied"
 
 
-def test_a_wrong_code_is_told(place: Town, page: Page) -> None:
-    person = Accounted.at(place)
-    with_wallet(page, person, INJECTED)
+def test_a_wrong_code_is_told(place: Town, tabs: Tabs, page: Page) -> None:
+    person, wallet = newcomer(place, injected=True)
+    wallet.attach(page)
+    tabs.announce("404 (Not Found)")
     page.goto(f"{place.url.removesuffix('/v1')}/device")
     page.get_by_label("Code on your device").fill("BBBB-BBBB")
     page.get_by_role("button", name="Sign in").click()
@@ -157,10 +103,8 @@ def test_without_a_wallet_the_page_tells_another_way(place: Town, page: Page) ->
     expect(page.get_by_text("mini-llm approve CODE")).to_be_visible()
 
 
-def test_the_page_is_whole_without_scripts(place: Town, browser: Browser) -> None:
-    context = browser.new_context(java_script_enabled=False)
-    page = context.new_page()
+def test_the_page_is_whole_without_scripts(place: Town, tabs: Tabs) -> None:
+    page = tabs.open(java_script_enabled=False)
     page.goto(f"{place.url.removesuffix('/v1')}/device?user_code=BCDF-GHJK")
     assert page.get_by_label("Code on your device").input_value() == "BCDF-GHJK"
     expect(page.get_by_text("mini-llm approve CODE")).to_be_visible()
-    context.close()
