@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Final
 
-from pydantic import Field, SecretStr
+from pydantic import Field
 
 from mini_llm.config import Name, RoutingConfig, Strict
 from mini_llm.config_file import Problem, load_config
@@ -16,12 +16,13 @@ from mini_llm.errors import ConfigError
 from mini_llm.price import parse_usd
 from mini_llm.retail import has_price
 from mini_llm.routing.build import routing_problems
-from mini_llm.wallet.limits import BPS, MAX_AMOUNT_BASE, MAX_IDX
+from mini_llm.wallet.limits import BPS
 from mini_llm.wallet.receipt import InvalidReceipt, ReceiptDomain
 from router.config_conductor import ConductorConfig
 from router.config_learning import RouterAuto
 from router.config_money import DEFAULT_TIERS, Bps, HangUp, Idx, Policy, Promotion, Rewards, Tier
 from router.config_people import PeopleSettings, load_people
+from router.config_relay import Relay, X402Config
 from router.errors import LosesMoney, SplitExceedsCharge, TiersOutOfOrder
 from router.operating import Operating, load_operating
 
@@ -39,44 +40,10 @@ class Partner(Strict):
     """Its own accounts: their calls to it count for no tier."""
 
 
-Address = Annotated[str, Field(pattern=r"^0x[0-9a-fA-F]{40}$")]
-
-
-class X402Config(Strict):
-    """Calls that are paid one by one, without an API key.
-
-    Attributes:
-        pay_to: address that payments go to; of one ledger only.
-        account: ledger account that is charged for such calls, funded by the operator.
-        facilitator_key_file: file with the private key of the wallet that sends payments to the chain.
-        rpc_url: JSON-RPC node of the chain that `VIBES_CHAIN_ID` names.
-        asset, asset_name, asset_version: the token and its EIP-712 name and version.
-        least_base: least payment, base units: settling one costs gas.
-        max_timeout_s: how long a payment's signature should be good.
-        settle_timeout_s: longest wait for the chain before the client is told to come back.
-        confirmations: blocks after which a payment counts as settled, its own included.
-        max_fee_gwei: most to pay for one gas.
-        public_url: address under which clients reach the router, if it is not the one in their requests.
-    """
-
-    pay_to: Address
-    account: Annotated[int, Field(ge=1, le=MAX_IDX)]
-    facilitator_key_file: Path
-    rpc_url: SecretStr
-    asset: Address
-    asset_name: Name = "VIBES"
-    asset_version: Name = "1"
-    least_base: Annotated[int, Field(ge=1, le=MAX_AMOUNT_BASE)] = 10_000
-    max_timeout_s: Annotated[int, Field(ge=10, le=3600)] = 120
-    settle_timeout_s: Annotated[int, Field(ge=1, le=600)] = 30
-    confirmations: Annotated[int, Field(ge=1, le=1000)] = 1
-    max_fee_gwei: Annotated[int, Field(ge=1, le=10**6)] = 500
-    public_url: str | None = None
-
-
 class RouterConfig(RoutingConfig):
     """The configuration file."""
 
+    relay: Relay | None = None
     x402: X402Config | None = None
     auto: RouterAuto = RouterAuto()
 
@@ -115,7 +82,7 @@ class Settings:
         lease_s: how long a reservation outlives its worker.
         operating: limits, drain, hosts, proxies.
         people: sign-in and sealed keys.
-        facilitator_key: 32-byte key of the wallet that sends x402 payments, None if none are taken.
+        relay_key: 32-byte key of the wallet that sends what others signed to the chain, None without one.
     """
 
     config: RouterConfig
@@ -128,7 +95,7 @@ class Settings:
     lease_s: int = DEFAULT_LEASE_S
     operating: Operating = field(default_factory=Operating)
     people: PeopleSettings = field(default_factory=PeopleSettings)
-    facilitator_key: bytes | None = field(default=None, repr=False)
+    relay_key: bytes | None = field(default=None, repr=False)
 
 
 def load_settings(environ: Mapping[str, str]) -> Settings:
@@ -158,7 +125,7 @@ def load_settings(environ: Mapping[str, str]) -> Settings:
         lease_s=_integer(environ, "VIBES_LEASE_S", DEFAULT_LEASE_S),
         operating=load_operating(environ),
         people=load_people(environ),
-        facilitator_key=_facilitator_key(config),
+        relay_key=_relay_key(config),
     )
 
 
@@ -173,6 +140,8 @@ def load_router_config(path: Path, environ: Mapping[str, str]) -> RouterConfig:
     def problems(config: RouterConfig) -> Iterator[Problem]:
         yield from routing_problems(config, config.vibes_per_usd, environ)
         yield from _partner_problems(config)
+        if config.x402 is not None and config.relay is None:
+            yield ("x402",), "payments need a wallet that sends them to the chain: add a block relay"
         yield from price_problems(config)
 
     return load_config(path, RouterConfig, environ, problems)
@@ -266,7 +235,7 @@ def _read_key(name: str, path: Path) -> bytes:
     return key
 
 
-def _facilitator_key(config: RouterConfig) -> bytes | None:
-    if config.x402 is None:
+def _relay_key(config: RouterConfig) -> bytes | None:
+    if config.relay is None:
         return None
-    return _read_key("x402.facilitator_key_file", config.x402.facilitator_key_file)
+    return _read_key("relay.key_file", config.relay.key_file)

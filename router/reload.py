@@ -34,7 +34,7 @@ class Reload:
     routes, rollouts, retries, breakers, timeouts), and so can tiers, promotion, hang-up, rewards, the
     conductor, the fee for own keys, the wholesale share, partners' names and accounts. A call keeps the
     deployments and the offer that it was quoted with. What receipts and the chain rest on is refused until a
-    restart: the rate, the split of a charge, partners' ids and shares, x402.
+    restart: the rate, the split of a charge, partners' ids and shares, relay, x402.
 
     Attributes:
         config: what is in force; it is replaced, never changed.

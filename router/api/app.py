@@ -52,13 +52,14 @@ from router.operating import Operating
 from router.people.byok import OwnKeyTerms
 from router.people.desk import open_desk
 from router.receipts import CHARGE_HEADER, RECEIPT_HEADER, REPLAY_HEADER, REQUEST_ID_HEADER, ROUTE_HEADER
+from router.relay import relaying
 from router.reload import Reload
 from router.rewards import EpochKeeper
 from router.scoring.scorer import scoring
 from router.web import static
 from router.web.door import PageCalls
 from router.web.pages import public
-from router.x402 import PAYMENT_HEADERS, taking_payments
+from router.x402 import PAYMENT_HEADERS, take_payments
 
 
 @dataclass(frozen=True)
@@ -131,13 +132,14 @@ def create_api(settings: Settings, observer: Observer, drain: Drain) -> FastAPI:
                     follower.kept(),
                     conducting.kept(),
                     reload.watching(),
-                    taking_payments(ledger, billing, settings) as till,
+                    relaying(ledger, settings) as settler,
                     scoring(ledger, settings) as scorer,
                     learning(ledger, settings) as mirror,
                 ):
                     calling = Routes(catalog, listener=RouteListener(observer.metrics), mirroring=follower)
                     reload.adopters += [mirror.adopt, follower.adopt]
                     app.state.mirror = mirror
+                    till = take_payments(ledger, billing, settings, settler)
                     app.state.gateway = Gateway(doors, calling, billing, till, scorer, mirror)
                     app.state.looks, app.state.offers = Looks(doors, calling), billing.offers
                     yield

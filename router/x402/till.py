@@ -12,17 +12,11 @@ import asyncio
 import hashlib
 import logging
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Final
 
-import httpx
-
-from mini_llm.errors import ConfigError
 from router.auth import Principal
-from router.beside import beside
 from router.billing import Billing, Ticket
-from router.config import Settings, X402Config
+from router.config_relay import X402Config
 from router.ledger import payments
 from router.ledger.errors import InFlight, LedgerError
 from router.ledger.payment_table import PaymentState
@@ -30,8 +24,10 @@ from router.ledger.payments import Claim, PaymentView
 from router.ledger.reservations import Replay
 from router.ledger.writer import Ledger
 from router.people.limits import Passage
+from router.relay.gas import FeesTooHigh
+from router.relay.node import NodeError
+from router.relay.settler import Settler
 from router.x402 import wire
-from router.x402.eip3009 import Token
 from router.x402.errors import (
     NO_RETRY,
     PaidCallFailed,
@@ -39,10 +35,7 @@ from router.x402.errors import (
     PaymentRequired,
     PaymentsUnavailable,
 )
-from router.x402.gas import FeesTooHigh
-from router.x402.node import Node, NodeError
 from router.x402.purchase import Purchase
-from router.x402.settler import WEI_PER_GWEI, Settler, Terms
 from router.x402.verifier import WRONG_AMOUNT, Verifier, refusal
 from router.x402.wire import Offer, Payment
 
@@ -68,11 +61,10 @@ class Till:
         billing: Billing,
         settler: Settler,
         verifier: Verifier,
-        terms: Terms,
         options: X402Config,
     ) -> None:
         self._ledger, self._billing, self._settler, self._verifier = ledger, billing, settler, verifier
-        self._terms, self._options = terms, options
+        self._options = options
         self.principal = Principal(options.account, KEY_ID)
 
     async def reserve(self, passage: Passage, purchase: Purchase, header: str | None) -> Ticket | Replay:
@@ -126,7 +118,7 @@ class Till:
             raise refusal(offer, None)
         payment = wire.read_payment(header)
         order = payment.authorization
-        payment_id = order.payment_id(self._terms.token)
+        payment_id = order.payment_id(self._settler.token)
         gas, from_block = await self._verified(payment, payment_id, offer)
         request = Claim(
             payment_id=payment_id,
@@ -179,14 +171,14 @@ class Till:
 
     def headers(self, settled: PaymentView) -> dict[str, str]:
         """Headers of an answer that was paid for: no cache may give it to somebody else."""
-        network = self._terms.token.network
+        network = self._settler.token.network
         value = wire.settled_header(network, settled.payer, settled.tx_hash or "", settled.amount_base)
         return {wire.RESPONSE_HEADER: value, "cache-control": "no-store"}
 
     def _offer(self, purchase: Purchase) -> Offer:
         return Offer(
-            token=self._terms.token,
-            pay_to=self._terms.pay_to,
+            token=self._settler.token,
+            pay_to=self._options.pay_to.lower(),
             amount_base=max(purchase.quote.quote_base, self._options.least_base),
             max_timeout_s=self._options.max_timeout_s,
             url=(self._options.public_url or f"http://{purchase.host}").rstrip("/") + purchase.endpoint,
@@ -220,7 +212,7 @@ class Till:
 
     def _pending(self, payment: PaymentView) -> PaymentPending:
         tx_hash = payment.tx_hash or ""
-        value = wire.refused_header(self._terms.token.network, payment.payer, _PENDING, tx_hash)
+        value = wire.refused_header(self._settler.token.network, payment.payer, _PENDING, tx_hash)
         return PaymentPending(tx_hash, NO_RETRY | {wire.RESPONSE_HEADER: value})
 
 
@@ -229,42 +221,9 @@ def client_key(payment_id: str) -> str:
     return f"x402:{payment_id}"
 
 
-@asynccontextmanager
-async def open_till(ledger: Ledger, billing: Billing, settings: Settings) -> AsyncIterator[Till]:
-    """A till that sees payments to the end whose callers are gone, until the block ends.
-
-    It asks the chain nothing before a payment comes, so a node that is away stops nobody else.
-
-    Raises:
-        ConfigError: the settings take no payments.
-    """
-    options, key = settings.config.x402, settings.facilitator_key
-    if options is None or key is None:
-        raise ConfigError("x402", "is not configured")
-    async with httpx.AsyncClient(trust_env=False) as http:
-        till, settler = _till(ledger, billing, settings.domain.chain_id, options, key, http)
-        async with beside(settler.keep()):
-            yield till
-
-
-def _till(
-    ledger: Ledger,
-    billing: Billing,
-    chain_id: int,
-    options: X402Config,
-    key: bytes,
-    http: httpx.AsyncClient,
-) -> tuple[Till, Settler]:
-    node = Node(http, options.rpc_url.get_secret_value())
-    terms = Terms(
-        token=Token(options.asset.lower(), options.asset_name, options.asset_version, chain_id),
-        pay_to=options.pay_to.lower(),
-        confirmations=options.confirmations,
-        max_fee_wei=options.max_fee_gwei * WEI_PER_GWEI,
-    )
-    settler = Settler(ledger, node, terms, key)
-    verifier = Verifier(node, terms.token, settler.address)
-    return Till(ledger, billing, settler, verifier, terms, options), settler
+def open_till(ledger: Ledger, billing: Billing, settler: Settler, options: X402Config) -> Till:
+    """A till whose payments a settler sends."""
+    return Till(ledger, billing, settler, Verifier(settler), options)
 
 
 def _unavailable(error: Exception) -> PaymentsUnavailable:

@@ -5,19 +5,36 @@ from __future__ import annotations
 import time
 from typing import Final
 
+from eth_hash.auto import keccak
+
 from mini_llm.wallet.limits import MAX_AMOUNT_BASE
 from mini_llm.wallet.signature import InvalidSignature, recover_address
-from router.x402 import eip3009, wire
-from router.x402.eip3009 import Authorization, Token
-from router.x402.errors import PaymentRequired, PaymentsUnavailable
-from router.x402.node import Node, NodeRefused
+from router.relay.eip3009 import Authorization, revert_selector
+from router.relay.node import NodeRefused
+from router.relay.settler import Settler, TooMuchGas
+from router.x402 import wire
+from router.x402.errors import PaymentRequired
 from router.x402.wire import Offer, Payment
 
 SETTLE_MARGIN_S: Final = 6
 """An authorisation must be good for at least this much longer, to be mined in time."""
-MAX_GAS: Final = 300_000
-"""Most gas for executing an authorisation: a contract wallet's check runs at the operator's cost."""
 
+BAD_SIGNATURE: Final = "invalid_exact_evm_payload_signature"
+_NONCE_USED: Final = "invalid_exact_evm_nonce_already_used"
+_EXPIRED: Final = "invalid_exact_evm_payload_authorization_valid_before"
+_NOT_YET_VALID: Final = "invalid_exact_evm_payload_authorization_valid_after"
+_POOR: Final = "invalid_exact_evm_insufficient_balance"
+_SIMULATION_FAILED: Final = "invalid_exact_evm_transaction_simulation_failed"
+_REVERTS: Final = {
+    keccak(error)[:4].hex(): reason
+    for error, reason in (
+        (b"InvalidAuthorizationSignature()", BAD_SIGNATURE),
+        (b"AuthorizationUsedOrCanceled(address,bytes32)", _NONCE_USED),
+        (b"AuthorizationExpired(uint256)", _EXPIRED),
+        (b"AuthorizationNotYetValid(uint256)", _NOT_YET_VALID),
+        (b"ERC20InsufficientBalance(address,uint256,uint256)", _POOR),
+    )
+}
 _WRONG_SCHEME: Final = "unsupported_scheme"
 _WRONG_NETWORK: Final = "invalid_network"
 _WRONG_ASSET: Final = "invalid_payment_requirements"
@@ -30,14 +47,11 @@ class Verifier:
     """Checks payments and changes nothing.
 
     Args:
-        node: the chain.
-        token: the asset.
-        sender: address that will execute the authorisation.
+        settler: executes the authorisation later.
     """
 
-    def __init__(self, node: Node, token: Token, sender: str) -> None:
-        self._node, self._token, self._sender = node, token, sender
-        self._checked = False
+    def __init__(self, settler: Settler) -> None:
+        self._settler = settler
 
     async def verify(self, payment: Payment, offer: Offer) -> tuple[int, int]:
         """Gas that executing the authorisation takes, and a block before which it was not executed.
@@ -47,47 +61,29 @@ class Verifier:
 
         Raises:
             PaymentRequired: it is not good.
-            NodeError, PaymentsUnavailable: the chain does not say.
+            NodeError: the chain does not say.
         """
         order = payment.authorization
         if reason := _objection(payment, offer, int(time.time())):
             raise refusal(offer, reason, order.payer)
-        call_data = "0x" + order.call_data().hex()
-        call = {"from": self._sender, "to": offer.token.address, "data": call_data}
         try:
-            await self._check_chain()
             if not await self._may_be_signed(order):
-                raise refusal(offer, eip3009.BAD_SIGNATURE, order.payer)
-            height = await self._node.number("eth_blockNumber")
-            gas = await self._node.number("eth_estimateGas", call)
+                raise refusal(offer, BAD_SIGNATURE, order.payer)
+            return await self._settler.rehearse(offer.token.address, order.call_data())
+        except TooMuchGas:
+            raise refusal(offer, _TOO_DEAR, order.payer) from None
         except NodeRefused as error:
-            raise refusal(offer, eip3009.revert_reason(error.data), order.payer) from None
-        if gas > MAX_GAS:
-            raise refusal(offer, _TOO_DEAR, order.payer)
-        return gas + gas // 4, height
+            reason = _REVERTS.get(revert_selector(error.data), _SIMULATION_FAILED)
+            raise refusal(offer, reason, order.payer) from None
 
     async def _may_be_signed(self, order: Authorization) -> bool:
         """False if the payer is no contract and its key did not sign: cheaper to refuse than to simulate."""
         try:
-            if recover_address(order.digest(self._token), order.signature).lower() == order.payer:
+            if recover_address(order.digest(self._settler.token), order.signature).lower() == order.payer:
                 return True
         except InvalidSignature:
             pass
-        code = await self._node.call("eth_getCode", order.payer, "latest")
-        return code not in ("0x", "", None)
-
-    async def _check_chain(self) -> None:
-        """The node must serve our chain, and the token must sign under the name that we tell clients."""
-        if self._checked:
-            return
-        token = self._token
-        chain_id = await self._node.number("eth_chainId")
-        if chain_id != token.chain_id:
-            raise PaymentsUnavailable(f"the node serves chain {chain_id}, not {token.chain_id}")
-        call = {"to": token.address, "data": eip3009.DOMAIN_SEPARATOR_CALL}
-        if await self._node.call("eth_call", call, "latest") != "0x" + token.domain_separator().hex():
-            raise PaymentsUnavailable(f"no EIP-3009 token of that name and version at {token.address}")
-        self._checked = True
+        return await self._settler.has_code(order.payer)
 
 
 def _objection(payment: Payment, offer: Offer, now_s: int) -> str | None:
@@ -100,8 +96,8 @@ def _objection(payment: Payment, offer: Offer, now_s: int) -> str | None:
         (accepted.pay_to.lower() == order.payee == offer.pay_to, _WRONG_PAYEE),
         (int(accepted.amount) == order.value_base, WRONG_AMOUNT),
         (offer.amount_base <= order.value_base <= MAX_AMOUNT_BASE, WRONG_AMOUNT),
-        (order.valid_after_s < now_s, eip3009.NOT_YET_VALID),
-        (order.valid_before_s >= now_s + SETTLE_MARGIN_S, eip3009.EXPIRED),
+        (order.valid_after_s < now_s, _NOT_YET_VALID),
+        (order.valid_before_s >= now_s + SETTLE_MARGIN_S, _EXPIRED),
     )
     return next((reason for holds, reason in checks if not holds), None)
 

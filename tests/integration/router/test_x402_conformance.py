@@ -91,12 +91,16 @@ PROBE = """
 import asyncio, sys
 from types import SimpleNamespace
 import router.cli
-from router.x402 import taking_payments
+from router.relay import relaying
+from router.x402 import take_payments
 async def main():
-    async with taking_payments(None, None, SimpleNamespace(config=SimpleNamespace(x402=None))) as till:
-        assert till is None
+    settings = SimpleNamespace(config=SimpleNamespace(relay=None, x402=None))
+    async with relaying(None, settings) as settler:
+        assert settler is None
+        assert take_payments(None, None, settings, settler) is None
 asyncio.run(main())
-print([name for name in ("router.x402.till", "eth_account", "web3", "x402") if name in sys.modules])
+unwanted = ("router.x402.till", "router.relay.settler", "eth_account", "web3", "x402")
+print([name for name in unwanted if name in sys.modules])
 """
 
 

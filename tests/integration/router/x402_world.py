@@ -21,6 +21,7 @@ from x402 import x402Client
 from x402.http.clients import x402HttpxClient
 from x402.mechanisms.evm.exact.register import register_exact_evm_client
 
+from router.config_relay import Relay
 from router.ledger import payments
 from router.ledger.payments import PaymentView
 
@@ -196,14 +197,10 @@ def make_shop(folder: Path, upstream: Upstream, stack: Stack, **options: Any) ->
     key_file.write_text("0x" + bytes(facilitator.key).hex())
     pay_to = labelled_account(f"pay to {folder}").address
     account_idx = 900
-    block = {
-        "pay_to": pay_to,
-        "account": account_idx,
-        "facilitator_key_file": str(key_file),
-        "rpc_url": stack.url,
-        "asset": stack.token.address,
-        "settle_timeout_s": 10,
-    }
-    world = make_world(folder, upstream, more={"x402": block | options})
+    relay = {"key_file": str(key_file), "rpc_url": stack.url, "asset": stack.token.address}
+    block: dict[str, Any] = {"pay_to": pay_to, "account": account_idx, "settle_timeout_s": 10}
+    for name, value in options.items():
+        (relay if name in Relay.model_fields else block)[name] = value
+    world = make_world(folder, upstream, more={"relay": relay, "x402": block})
     world.open_user(account_idx, deposit_base=10**12, ceiling_base=10**15)
     return Shop(world, stack, account_idx, pay_to, facilitator)

@@ -1,4 +1,4 @@
-"""The facilitator's transactions: sent once, watched until the chain decides, replaced when they are stuck.
+"""The relay's transactions: sent once, watched until the chain decides, replaced when they are stuck.
 
 What a payment needs next follows from its row alone (`router.ledger.payments`), so any worker can go on where
 another one died. A signed tx is stored before it is broadcast. A payment leaves `sent` only when the wallet's
@@ -22,17 +22,30 @@ from router.ledger import payments
 from router.ledger.payment_table import PaymentState
 from router.ledger.payments import PaymentView, SignedTx
 from router.ledger.writer import Ledger
-from router.x402.eip3009 import Token, moved, used_topics
-from router.x402.gas import Fees, FeesTooHigh, offer
-from router.x402.node import Node, NodeError, NodeRefused
+from router.relay.eip3009 import DOMAIN_SEPARATOR_CALL, Token, moved, used_topics
+from router.relay.gas import Fees, FeesTooHigh, offer
+from router.relay.node import Node, NodeError, NodeRefused
 
 STUCK_S: Final = 45
 """A tx that was not mined for this long is replaced by one that offers more."""
 KEEP_S: Final = 5.0
 """How often a worker looks after payments that nobody waits for."""
 KEEP_LIMIT: Final = 100
-WEI_PER_GWEI: Final = 10**9
+MAX_GAS: Final = 300_000
+"""Most gas for executing an authorisation: a contract wallet's check runs at the operator's cost."""
 _LOG: Final = logging.getLogger(__name__)
+
+
+class WrongChain(NodeError):
+    """The node serves another chain, or the token there is not the one that was configured."""
+
+
+class TooMuchGas(Exception):
+    """Executing an authorisation takes more than `MAX_GAS`."""
+
+    def __init__(self, gas: int) -> None:
+        super().__init__(f"{gas} gas, the limit is {MAX_GAS}")
+        self.gas = gas
 
 
 @dataclass(frozen=True)
@@ -41,7 +54,7 @@ class Terms:
 
     Args:
         token: the asset.
-        pay_to: address that is paid.
+        pay_to: address that payments for calls go to; empty if none are taken.
         confirmations: blocks, the tx's own included, after which a tx counts as final.
         max_fee_wei: most to pay for one gas.
     """
@@ -65,11 +78,42 @@ class Settler:
     def __init__(self, ledger: Ledger, node: Node, terms: Terms, private_key: bytes) -> None:
         self._ledger, self._node, self._terms = ledger, node, terms
         self._wallet: LocalAccount = Account.from_key(private_key)
+        self._checked = False
 
     @property
     def address(self) -> str:
-        """The facilitator's wallet."""
+        """The wallet that sends."""
         return self._wallet.address
+
+    @property
+    def token(self) -> Token:
+        """The asset."""
+        return self._terms.token
+
+    async def rehearse(self, to: str, call_data: bytes) -> tuple[int, int]:
+        """Gas that a call of ours takes, with a margin, and a block before which it was not executed.
+
+        Raises:
+            NodeRefused: it would revert.
+            TooMuchGas: it takes more than the operator pays for.
+            NodeError: the chain does not say.
+        """
+        await self._check_chain()
+        call = {"from": self.address, "to": to, "data": "0x" + call_data.hex()}
+        height = await self._node.number("eth_blockNumber")
+        gas = await self._node.number("eth_estimateGas", call)
+        if gas > MAX_GAS:
+            raise TooMuchGas(gas)
+        return gas + gas // 4, height
+
+    async def has_code(self, address: str) -> bool:
+        """True if there is a contract at an address.
+
+        Raises:
+            NodeError: the node did not say.
+        """
+        await self._check_chain()
+        return await self._node.call("eth_getCode", address, "latest") not in ("0x", "", None)
 
     async def send(self, payment: PaymentView) -> PaymentView:
         """Signs, stores and broadcasts the tx of a claimed payment.
@@ -137,6 +181,19 @@ class Settler:
             except Exception as error:  # a node that is away today must not end the watch for ever
                 _LOG.warning("payments were not looked after: %s", type(error).__name__)
             await asyncio.sleep(KEEP_S)
+
+    async def _check_chain(self) -> None:
+        """The node must serve our chain, and the token must sign under the name that we tell clients."""
+        if self._checked:
+            return
+        token = self._terms.token
+        chain_id = await self._node.number("eth_chainId")
+        if chain_id != token.chain_id:
+            raise WrongChain(f"the node serves chain {chain_id}, not {token.chain_id}")
+        call = {"to": token.address, "data": DOMAIN_SEPARATOR_CALL}
+        if await self._node.call("eth_call", call, "latest") != "0x" + token.domain_separator().hex():
+            raise WrongChain(f"no EIP-3009 token of that name and version at {token.address}")
+        self._checked = True
 
     async def _superseded(self, payment: PaymentView, note: str) -> PaymentView:
         """Our tx moved nothing: either another one executed the authorisation, or it was not executed."""

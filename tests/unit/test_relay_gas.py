@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from router.x402.gas import Fees, FeesTooHigh, offer
-from router.x402.node import Market
+from router.relay.gas import Fees, FeesTooHigh, offer
+from router.relay.node import Market
 
 GWEI = 10**9
 WEI = st.integers(1, 10**13)

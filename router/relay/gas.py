@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from router.x402.node import Market
+from router.relay.node import Market
 
 RAISE_PERCENT: Final = 113
 """A replacement offers at least this much of the old offer; pools refuse less than 110 to 112.5."""

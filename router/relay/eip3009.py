@@ -1,4 +1,4 @@
-"""EIP-3009 on the wire and on chain: the authorisation's digest, its call, its events, its refusals.
+"""EIP-3009 on chain: the authorisation's digest, its call, its events, its refusals.
 
 Source: EIP-3009, EIP-712; contracts/src/base/ERC3009.sol.
 """
@@ -28,24 +28,6 @@ _EOA_SIGNATURE_BYTES: Final = 65
 DOMAIN_SEPARATOR_CALL: Final = "0x" + keccak(b"DOMAIN_SEPARATOR()")[:4].hex()
 AUTHORIZATION_USED: Final = "0x" + keccak(b"AuthorizationUsed(address,bytes32)").hex()
 TRANSFER: Final = "0x" + keccak(b"Transfer(address,address,uint256)").hex()
-
-BAD_SIGNATURE: Final = "invalid_exact_evm_payload_signature"
-NONCE_USED: Final = "invalid_exact_evm_nonce_already_used"
-EXPIRED: Final = "invalid_exact_evm_payload_authorization_valid_before"
-NOT_YET_VALID: Final = "invalid_exact_evm_payload_authorization_valid_after"
-POOR: Final = "invalid_exact_evm_insufficient_balance"
-SIMULATION_FAILED: Final = "invalid_exact_evm_transaction_simulation_failed"
-
-_REVERTS: Final = {
-    keccak(error)[:4].hex(): reason
-    for error, reason in (
-        (b"InvalidAuthorizationSignature()", BAD_SIGNATURE),
-        (b"AuthorizationUsedOrCanceled(address,bytes32)", NONCE_USED),
-        (b"AuthorizationExpired(uint256)", EXPIRED),
-        (b"AuthorizationNotYetValid(uint256)", NOT_YET_VALID),
-        (b"ERC20InsufficientBalance(address,uint256,uint256)", POOR),
-    )
-}
 
 
 @dataclass(frozen=True)
@@ -134,13 +116,11 @@ def canonical_signature(signature: bytes) -> bytes:
     return signature
 
 
-def revert_reason(data: object) -> str:
-    """x402's code for what a node returned of a reverted call; nodes nest the data differently."""
-    while isinstance(data, Mapping):
+def revert_selector(data: object) -> str:
+    """First four bytes, in hex digits, of what a node returned of a reverted call; empty without any."""
+    while isinstance(data, Mapping):  # nodes nest the data differently
         data = data.get("data")
-    if not isinstance(data, str):
-        return SIMULATION_FAILED
-    return _REVERTS.get(data.removeprefix("0x")[:8], SIMULATION_FAILED)
+    return data.removeprefix("0x")[:8] if isinstance(data, str) else ""
 
 
 def used_topics(payer: str, nonce: bytes) -> list[str]:

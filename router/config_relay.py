@@ -1,0 +1,53 @@
+"""The part of the configuration file that is about the chain: who sends what others signed, and what for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, SecretStr
+
+from mini_llm.config import Name, Strict
+from mini_llm.wallet.limits import MAX_AMOUNT_BASE, MAX_IDX
+
+Address = Annotated[str, Field(pattern=r"^0x[0-9a-fA-F]{40}$")]
+
+
+class Relay(Strict):
+    """The operator's wallet that sends to the chain what others signed (EIP-3009), and pays the gas.
+
+    Attributes:
+        key_file: file with its private key; it needs the chain's coin and is used for nothing else.
+        rpc_url: JSON-RPC node of the chain that `VIBES_CHAIN_ID` names.
+        asset, asset_name, asset_version: the token and its EIP-712 name and version.
+        confirmations: blocks after which a transfer counts as settled, its own included.
+        max_fee_gwei: most to pay for one gas.
+    """
+
+    key_file: Path
+    rpc_url: SecretStr
+    asset: Address
+    asset_name: Name = "VIBES"
+    asset_version: Name = "1"
+    confirmations: Annotated[int, Field(ge=1, le=1000)] = 1
+    max_fee_gwei: Annotated[int, Field(ge=1, le=10**6)] = 500
+
+
+class X402Config(Strict):
+    """Calls that are paid one by one, without an API key; `relay` sends their payments.
+
+    Attributes:
+        pay_to: address that payments go to; of one ledger only.
+        account: ledger account that is charged for such calls, funded by the operator.
+        least_base: least payment, base units: settling one costs gas.
+        max_timeout_s: how long a payment's signature should be good.
+        settle_timeout_s: longest wait for the chain before the client is told to come back.
+        public_url: address under which clients reach the router, if it is not the one in their requests.
+    """
+
+    pay_to: Address
+    account: Annotated[int, Field(ge=1, le=MAX_IDX)]
+    least_base: Annotated[int, Field(ge=1, le=MAX_AMOUNT_BASE)] = 10_000
+    max_timeout_s: Annotated[int, Field(ge=10, le=3600)] = 120
+    settle_timeout_s: Annotated[int, Field(ge=1, le=600)] = 30
+    public_url: str | None = None
