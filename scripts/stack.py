@@ -23,6 +23,9 @@ from progress import Reporter
 from upstream import OFFERS, LiveServer, router_config
 from wallet_flow import Contracts
 
+from router.api.admin_door import new_admin_key
+from router.people.vault import new_key_line
+
 ROOT = Path(__file__).resolve().parent.parent
 PROGRAMS = Path(sys.executable).parent
 """Where the virtual environment keeps its commands."""
@@ -72,7 +75,8 @@ class Stack:
 
     Attributes:
         folder: databases, keys and logs of this run.
-        base_url: what an OpenAI client takes as base URL.
+        url: where people find the pages; `base_url` is what an OpenAI client takes.
+        admin_url: the operator's address, admin_key: what opens it.
         environment: the ``VIBES_*`` variables of router and bridge.
     """
 
@@ -82,8 +86,15 @@ class Stack:
     contracts: Contracts
     record: Mapping[str, Any]
     rpc_url: str
-    base_url: str
+    url: str
+    admin_url: str
+    admin_key: str
     environment: Mapping[str, str]
+
+    @property
+    def base_url(self) -> str:
+        """Of the API that clients of OpenAI know."""
+        return f"{self.url}/v1"
 
     def run(self, *command: str | Path) -> str:
         """Runs one of the project's commands as router and bridge would; returns its stdout."""
@@ -117,7 +128,9 @@ def running_stack(reporter: Reporter, live: LiveServer | None = None, port: int 
                 model_urls = {offer.model: _model_url(offer.model, servers, live) for offer in OFFERS}
             with reporter.step("compile and deploy the contracts (ape)"):
                 record = _deploy(processes, rpc_url, keys, folder)
-            environment = _environment(folder, rpc_url, record)
+            ports = (port or free_port(), free_port())
+            environment = _environment(folder, rpc_url, record, ports[0])
+            admin_key = _admit(folder)
             (folder / "router.json").write_text(json.dumps(router_config(model_urls, live), indent=2))
             exports = [f"export {name}={shlex.quote(value)}\n" for name, value in environment.items()]
             (folder / "env.sh").write_text("".join(exports))
@@ -127,10 +140,9 @@ def running_stack(reporter: Reporter, live: LiveServer | None = None, port: int 
                     [PROGRAMS / "vibes", "settle", "--watch", "--interval", str(SETTLE_INTERVAL_S)],
                     environment,
                 )
-                port = port or free_port()
-                base_url = _start_router(processes, port, environment | {"ANSWERERS_API_KEY": answerers_key})
+                urls = _start_router(processes, ports, environment | {"ANSWERERS_API_KEY": answerers_key})
             contracts = Contracts(rpc_url, record)
-            yield Stack(folder, processes, keys, contracts, record, rpc_url, base_url, environment)
+            yield Stack(folder, processes, keys, contracts, record, rpc_url, *urls, admin_key, environment)
         finally:
             with reporter.step("stop everything that was started"):
                 processes.stop()
@@ -159,8 +171,19 @@ def _model_url(model: str, servers: Mapping[str, Child], live: LiveServer | None
     return base_url
 
 
-def _environment(folder: Path, rpc_url: str, record: Mapping[str, Any]) -> dict[str, str]:
+def _admit(folder: Path) -> str:
+    """Makes what seals kept keys, and the operator's key to the admin address; returns the latter."""
+    (folder / "keys" / "master.keys").write_text(new_key_line("demo") + "\n")
+    key, line = new_admin_key("operator")
+    (folder / "keys" / "admin.keys").write_text(line + "\n")
+    return key
+
+
+def _environment(folder: Path, rpc_url: str, record: Mapping[str, Any], port: int) -> dict[str, str]:
     return {
+        "VIBES_PUBLIC_URL": f"http://127.0.0.1:{port}",
+        "VIBES_MASTER_KEY": f"file:{folder / 'keys' / 'master.keys'}",
+        "VIBES_ADMIN_KEYS_FILE": str(folder / "keys" / "admin.keys"),
         "VIBES_CONFIG": str(folder / "router.json"),
         "VIBES_LEDGER_URL": f"sqlite:///{folder / 'ledger.db'}",
         "VIBES_BRIDGE_URL": f"sqlite:///{folder / 'bridge.db'}",
@@ -175,11 +198,15 @@ def _environment(folder: Path, rpc_url: str, record: Mapping[str, Any]) -> dict[
     }
 
 
-def _start_router(processes: Processes, port: int, environment: Mapping[str, str]) -> str:
-    command = (PROGRAMS / "vibes-router", "serve", "--port", str(port))
+def _start_router(
+    processes: Processes, ports: tuple[int, int], environment: Mapping[str, str]
+) -> tuple[str, str]:
+    """Starts the router at two ports; returns its public and its admin URL."""
+    public, admin = map(str, ports)
+    command = (PROGRAMS / "vibes-router", "serve", "--port", public, "--admin-port", admin)
     router = processes.start("router", command, environment)
-    router.wait_http(f"http://127.0.0.1:{port}/healthz")
-    return f"http://127.0.0.1:{port}/v1"
+    router.wait_http(f"http://127.0.0.1:{public}/healthz")
+    return f"http://127.0.0.1:{public}", f"http://127.0.0.1:{admin}"
 
 
 def _deploy(processes: Processes, rpc_url: str, keys: Keys, folder: Path) -> dict[str, Any]:

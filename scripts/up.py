@@ -58,6 +58,9 @@ def describe(stack: Stack, customer: Customer) -> dict[str, object]:
     addresses = {name: stack.record[name] for name in ("settlement", "token", "registry")}
     return {
         "base_url": stack.base_url,
+        "pages": stack.url,
+        "operator_pages": f"{stack.admin_url}/operator",
+        "admin_key": stack.admin_key,
         "api_key": customer.api_key,
         "models": [offer.model for offer in OFFERS],
         "account": customer.wallet.idx,
@@ -76,7 +79,11 @@ def explain(facts: dict[str, object]) -> str:
     names = {
         "base_url": "base URL",
         "api_key": "API key",
+        "pages": "pages",
         "wallet": "wallet",
+        "wallet_key_file": "its key",
+        "operator_pages": "operator's pages",
+        "admin_key": "operator's key",
         "rpc_url": "chain (RPC)",
         "settlement": "Settlement",
         "token": "VibesToken",

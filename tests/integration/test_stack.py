@@ -50,6 +50,10 @@ def test_up_serves_a_paid_call_and_leaves_nothing_behind() -> None:
                 assert int(answer.headers["x-vibes-charge-base"]) > 0
                 offered = {model.id for model in client.models.list()}
                 assert offered == {*facts["models"], "auto", "auto:cheap", "auto:best"}
+            assert "Sign in" in httpx.get(facts["pages"]).text
+            operator = {"authorization": f"Bearer {facts['admin_key']}"}
+            accounts = facts["operator_pages"].replace("/operator", "/admin/v1/accounts")
+            assert httpx.get(accounts, headers=operator).json()["accounts"]
             assert len(processes_in(folder)) >= 2  # bridge and router
             up.send_signal(signal.SIGINT)
             assert up.wait(60) == 0
