@@ -54,7 +54,8 @@ class AutoConfig(Strict):
     urgency: Share = 0.0
     """How much it hurts to wait for a whole answer, from 0 (a job overnight) to 1 (as for a stream)."""
     output_tokens: Tokens = 400
-    """Tokens that an answer is predicted to have, where the request does not allow fewer."""
+    """Tokens that an answer is predicted to have, where the request does not allow fewer, as long as a
+    deployment's own answers do not tell better."""
     fallbacks: Annotated[int, Field(ge=0, le=20)] = 3
     """Models that are there for when the chosen one fails, in the order of their rank. The dearest of them is
     what a call reserves money for."""

@@ -47,7 +47,8 @@ async def complete(
             raise UpstreamProtocolError(provider.name, "its numbers are no JSON") from None
         completion = replace(answer, body=body, usage=usage)
     if completion.usage is not None:
-        candidate.health.used(clock(), completion.usage)
+        cap = deployment.output_cap(request.output_cap)
+        candidate.health.used(clock(), completion.usage, request.choices, cap)
     return completion
 
 
@@ -72,7 +73,7 @@ async def open_stream(
     except BaseException:
         await stream.aclose()
         raise
-    return OpenedStream(candidate, stream, translator, begun, clock)
+    return OpenedStream(candidate, request, stream, translator, begun, clock)
 
 
 class OpenedStream(UpstreamStream):
@@ -85,6 +86,7 @@ class OpenedStream(UpstreamStream):
     def __init__(
         self,
         candidate: Candidate,
+        request: Request,
         stream: UpstreamStream,
         translator: StreamTranslator,
         begun: list[StreamEvent],
@@ -92,6 +94,7 @@ class OpenedStream(UpstreamStream):
     ) -> None:
         self.translator = translator
         self._health, self._clock = candidate.health, clock
+        self._choices, self._cap = request.choices, candidate.deployment.output_cap(request.output_cap)
         self._stream, self._begun = stream, begun
         self.upstream_id = stream.upstream_id
         self._open = True
@@ -111,7 +114,7 @@ class OpenedStream(UpstreamStream):
             finally:
                 self.billed = self._stream.billed
         for event in events:
-            if event.usage is not None:  # the last counts, for the deployment's limit of tokens per minute
+            if event.usage is not None:  # the last counts
                 self._usage = event.usage
         return events
 
@@ -121,7 +124,7 @@ class OpenedStream(UpstreamStream):
             self._open = False
             self._health.in_flight -= 1
             if self._usage is not None:
-                self._health.used(self._clock(), self._usage)
+                self._health.used(self._clock(), self._usage, self._choices, self._cap)
         await self._stream.aclose()
 
 

@@ -249,9 +249,14 @@ def _prompt_tokens(request: Request, texts: Iterable[str]) -> int:
 
 
 def _cost_base(offer: _Offer, request: Request, prompt_tokens: int, output_tokens: int) -> int:
-    """Predicted cost, base units: of the prompt, and of an answer as usual, or as long as it may be."""
-    cap = offer.first.deployment.output_cap(request.output_cap)
-    written = min(output_tokens, cap) if cap is not None else output_tokens
+    """Predicted cost, base units: of the prompt, and of an answer as long as this deployment's usually are,
+    or as long as it may be."""
+    first = offer.first
+    cap, written = (
+        first.deployment.output_cap(request.output_cap),
+        first.health.length.expected(output_tokens),
+    )
+    written = min(written, cap) if cap is not None else written
     return offer.price.cost_base(Usage(prompt_tokens, written * request.choices, estimated=True))
 
 

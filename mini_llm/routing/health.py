@@ -9,6 +9,7 @@ from mini_llm.config_routing import BreakerConfig
 from mini_llm.price import Usage
 from mini_llm.routing.breaker import Breaker
 from mini_llm.routing.latency import Latency
+from mini_llm.routing.lengths import AnswerLength
 from mini_llm.routing.steering import Steering
 from mini_llm.routing.window import Window
 
@@ -47,6 +48,7 @@ class Health:
         breaker: opens when too many calls fail.
         first: latency until the first content of streams.
         whole: latency of whole answers.
+        length: of its answers.
         in_flight: calls that have begun and not ended, streams to their last event.
         wait_until_s: its provider asked for no calls before then.
         drained: the operator wants no new calls to go there.
@@ -67,6 +69,7 @@ class Health:
         "failures",
         "first",
         "in_flight",
+        "length",
         "limited",
         "limits",
         "steering",
@@ -83,6 +86,7 @@ class Health:
     ) -> None:
         self.breaker = Breaker(settings)
         self.first, self.whole = Latency(latency_decay_s), Latency(latency_decay_s)
+        self.length = AnswerLength()
         self.limits = limits
         self.drained = False
         self.steering = Steering()
@@ -162,8 +166,18 @@ class Health:
         """Its provider asked for a pause."""
         self.wait_until_s = max(self.wait_until_s, now_s + seconds)
 
-    def used(self, now_s: float, usage: Usage) -> None:
-        """An answer's tokens, which count towards the limit per minute."""
+    def used(self, now_s: float, usage: Usage, choices: int, cap: int | None) -> None:
+        """An answer's tokens, which count towards the limit per minute and tell how long answers are.
+
+        Args:
+            now_s: when it ended.
+            usage: all of its tokens.
+            choices: answers that it consists of.
+            cap: tokens that each of them was allowed, None for any: one cut short tells nothing.
+        """
+        written = usage.completion_tokens // choices
+        if written and (cap is None or written < cap):
+            self.length.measured(written)
         if self.limits.tpm is not None:
             self._tokens.add(now_s, usage.prompt_tokens + usage.completion_tokens)
 

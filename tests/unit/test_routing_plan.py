@@ -218,7 +218,7 @@ async def test_contract_limits_hold() -> None:
     bench = Bench(config("a", "b", deployment={"rpm": 2, "tpm": 100}))
     for _ in range(2):
         bench.health("a").begin(bench.clock())
-    bench.health("b").used(bench.clock(), Usage(60, 40))
+    bench.health("b").used(bench.clock(), Usage(60, 40), 1, None)
     with pytest.raises(NoneCanServe, match=r"2 requests of this minute.*100 tokens of this minute"):
         await bench.plan()
     bench.clock.now_s += 121
