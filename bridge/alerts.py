@@ -4,11 +4,31 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Set
+from typing import Final
 
 from sqlalchemy import Select, select
 
 from bridge.sessions import Sessions
 from bridge.tables import Alert, AlertRow
+
+ADVICE: Final[Mapping[str, str]] = {
+    "node_unreachable": "Wait, or set another VIBES_RPC_URL.",
+    "node_refused": "Wait, or set another VIBES_RPC_URL.",
+    "lagging": "Is the node in sync?",
+    "queue_old": "Look at the other alerts; a withdrawal also waits for running calls of its account.",
+    "deadline_near": "Settle now: after the deadline anybody can freeze the account.",
+    "batch_stuck": "See its step: sealed waits for the prover, submitted for the chain and its fees.",
+    "fee_limit": "Wait until gas is cheaper, or raise VIBES_MAX_FEE_GWEI and restart.",
+    "low_funds": "Send ether to the operator's account.",
+    "settlement_refused": "The detail has the contract's error; NotOperator: the role was moved.",
+    "prover_failed": "Look at the memory and the workers; it is tried again.",
+    "wrong_key": "Set the right key file or circuits.",
+    "paused": "Deposits and batches wait; withdrawals, freezes, exits and claims go on.",
+    "deficit": "The account is stopped until a deposit covers it.",
+    "batch_taken": "Do two bridges share a store without a lock? It goes on.",
+    "stopped": "Start it again; docs/operations.md explains the error in the detail.",
+}
+"""What to do about each alert that stays open, as docs/operations.md has it."""
 
 Emit = Callable[[Mapping[str, object]], None]
 """Takes an event with `alert` (its code), `state` (opened, cleared or noted), `detail` and `at`."""

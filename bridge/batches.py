@@ -35,6 +35,12 @@ class Batches(Sessions):
         with self._session() as session:
             return [row.to_batch() for row in session.scalars(select(BatchRow).order_by(BatchRow.number))]
 
+    def proved(self, limit: int) -> list[Batch]:
+        """The newest batches that have a proof, newest first."""
+        newest = select(BatchRow).where(BatchRow.prove_ms.is_not(None)).order_by(BatchRow.number.desc())
+        with self._session() as session:
+            return [row.to_batch() for row in session.scalars(newest.limit(limit))]
+
     def batch(self, number: int) -> Batch:
         """One batch by its number. Raises NoResultFound."""
         with self._session() as session:

@@ -131,6 +131,7 @@ def settle(mode: str | None, interval: int, as_json: bool) -> None:
             watch(pipeline, interval, _progress)
         else:
             _print_batch(pipeline.settle_once(), as_json)
+            pipeline.publish(pipeline.status())
 
 
 @main.command(epilog=ENVIRONMENT)

@@ -3,17 +3,46 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
+from functools import cached_property, partial
 from typing import Any, Final
 
 from sqlalchemy import Connection
 
+from bridge.chain.client import ChainClient
+from bridge.errors import ConfigError, RpcRefused, RpcUnavailable
+from bridge.rollup.batch import challenge, evaluate
 from bridge.state import ChainEvent
 from bridge.store import Store
-from router.ledger import Ledger, chain, leaving, reverse
+from mini_llm.wallet.ceiling import settlement_domain
+from router.ledger import BatchFacts, Ledger, chain, leaving, reverse, settled
 from router.ledger.models import Kind
 
-Post = Callable[[Connection, ChainEvent], Any]
+MOST_PRICED: Final = 64
+"""Batches whose gas is asked for at a time; there are more only after a rebuild."""
+
+
+class _Deployment:
+    """What events alone do not say, read from the store when it is needed."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    @cached_property
+    def domain(self) -> int:
+        """First word of every batch."""
+        deployed = self._store.deployment()
+        if deployed is None:
+            raise ConfigError("VIBES_BRIDGE_URL", "names a store that is tied to no contract")
+        return settlement_domain(deployed.chain_id, deployed.settlement)
+
+    @cached_property
+    def verifiers(self) -> dict[int, str]:
+        """Address by batch size."""
+        registered = self._store.events_named("VerifierRegistered")
+        return {event.args["slots"]: event.args["verifier"] for event in registered}
+
+
+Post = Callable[[Connection, ChainEvent, _Deployment], Any]
 """Brings one event into the ledger."""
 
 
@@ -31,31 +60,77 @@ def mirror(store: Store, ledger: Ledger) -> int:
         ledger.run(lambda connection: reverse(connection, happenings))
         store.forget_dropped()
     waiting = store.unmirrored()
+    deployment = _Deployment(store)
     for position, event in waiting:
-        ledger.run(partial(post_event, event))
+        ledger.run(partial(_post_event, deployment, event))
         store.mark_mirrored(position)
     return len(waiting)
 
 
-def post_event(event: ChainEvent, connection: Connection) -> None:
+def catch_up(store: Store, ledger: Ledger) -> int:
+    """Has the ledger keep the batches that an earlier release only posted; returns how many."""
+    kept = ledger.read(settled.kept)
+    if store.mirrored_batch_count() <= kept:
+        return 0
+    deployment = _Deployment(store)
+    missing = [event for event in store.mirrored_batches() if event.args["batchNumber"] > kept]
+    for event in missing:
+        ledger.run(partial(_post_event, deployment, event))
+    return len(missing)
+
+
+def price(client: ChainClient, ledger: Ledger) -> None:
+    """Asks the node what settled batches cost and when; nothing waits for it, so it may be away."""
+    try:
+        for batch in ledger.read(lambda connection: settled.unpriced(connection, MOST_PRICED)):
+            receipt, time_s = client.receipt(batch.tx_hash), client.block_time(batch.block_number)
+            if receipt is None or time_s is None or receipt["blockNumber"] != batch.block_number:
+                return  # a reorganisation, which the next turn sees
+            ledger.run(partial(_price, batch, receipt["gasUsed"], time_s))
+    except (RpcRefused, RpcUnavailable):
+        return
+
+
+def _post_event(deployment: _Deployment, event: ChainEvent, connection: Connection) -> None:
     """The ledger's side of one event; events that move no money and open nothing are left out."""
     if event.name in _LEDGER_SIDE:
         _, post = _LEDGER_SIDE[event.name]
-        post(connection, event)
+        post(connection, event, deployment)
+
+
+def _price(batch: settled.Unpriced, gas_used: int, block_time_s: int, connection: Connection) -> None:
+    settled.price(connection, batch, gas_used, block_time_s)
 
 
 def _of_account(operation: Callable[[Connection, int, Any, str], Any], detail: str) -> Post:
     """An operation on an account and one more argument of the event."""
 
-    def post(connection: Connection, event: ChainEvent) -> None:
+    def post(connection: Connection, event: ChainEvent, _deployment: _Deployment) -> None:
         operation(connection, event.args["idx"], event.args[detail], event.reference)
 
     return post
 
 
-def _settle(connection: Connection, event: ChainEvent) -> None:
-    facts = chain.BatchFacts(
-        number=event.args["batchNumber"], slots=event.slots(), burned_base=event.args["burned"]
+def _settle(connection: Connection, event: ChainEvent, deployment: _Deployment) -> None:
+    args = event.args
+    number, commitment = args["batchNumber"], args["commitment"]
+    words = [deployment.domain, args["oldRoot"], args["newRoot"], *args["words"]]
+    r = challenge(number, words, commitment)
+    facts = BatchFacts(
+        number=number,
+        slots=event.slots(),
+        partners=event.partner_gross(),
+        burned_base=args["burned"],
+        size=args["slots"],
+        verifier=deployment.verifiers.get(args["slots"]),
+        old_root=args["oldRoot"],
+        new_root=args["newRoot"],
+        receipts_root=args["receiptsRoot"],
+        receipts_total_base=args["receiptsTotal"],
+        public_inputs=(commitment, r, evaluate(words, r)),
+        tx_hash=event.tx_hash,
+        log_index=event.log_index,
+        block_number=event.block_number,
     )
     chain.settle_batch(connection, facts, event.reference)
 
@@ -73,17 +148,17 @@ _LEDGER_SIDE: Final[dict[str, tuple[str, Post]]] = {
     "Withdrawn": (Kind.WITHDRAWN, _of_account(chain.withdrawn, "amount")),
     "PartnerClaimed": (
         Kind.PARTNER_CLAIM,
-        lambda c, event: chain.partner_claimed(
+        lambda c, event, _: chain.partner_claimed(
             c, event.args["partnerId"], event.args["amount"], event.reference
         ),
     ),
     "FeeClaimed": (
         Kind.FEE_CLAIM,
-        lambda c, event: chain.fee_claimed(c, event.args["amount"], event.reference),
+        lambda c, event, _: chain.fee_claimed(c, event.args["amount"], event.reference),
     ),
     "TreasuryClaimed": (
         Kind.TREASURY_CLAIM,
-        lambda c, event: chain.treasury_claimed(c, event.args["amount"], event.reference),
+        lambda c, event, _: chain.treasury_claimed(c, event.args["amount"], event.reference),
     ),
 }
 """By event name: what the ledger calls it, and how it gets there."""

@@ -21,17 +21,17 @@ from bridge.errors import (
     FalseLog,
     FalseState,
     FeeLimitReached,
-    RpcRefused,
     RpcUnavailable,
     SettlementTimeout,
 )
 from bridge.forecast import forecast
 from bridge.indexer import Indexer
 from bridge.leader import Leader
-from bridge.mirror import mirror
+from bridge.mirror import catch_up, mirror, price
 from bridge.proofs import Proofs, open_prover
+from bridge.report import publish
 from bridge.state import ChainState
-from bridge.status import Status, chain_facts, status_of
+from bridge.status import Status, present_status
 from bridge.store import open_store
 from bridge.submit import FeePolicy, Submitter
 from bridge.tables import Batch, BatchStep
@@ -100,6 +100,7 @@ class Pipeline:
         engine = open_database(settings.ledger_url)
         opened.callback(engine.dispose)
         self._ledger = opened.enter_context(Ledger(engine))
+        catch_up(self._store, self._ledger)
         self._prover = opened.enter_context(open_prover(settings, self._contract))
         allowed = self._leader.check
         self._proofs = Proofs(self._prover, self._store, settings.prover_workers, allowed, report)
@@ -183,11 +184,11 @@ class Pipeline:
 
     def status(self) -> Status:
         """How things stand, without reading everything anew."""
-        try:
-            facts = chain_facts(self.settings, self._contract, self._store)
-        except (RpcRefused, RpcUnavailable):
-            facts = None
-        return status_of(self.settings, self._store, self._indexer.state, self._ledger, facts)
+        return present_status(self.settings, self._contract, self._store, self._indexer.state, self._ledger)
+
+    def publish(self, status: Status) -> None:
+        """Writes into the ledger how things stand, for the router's operator."""
+        publish(status, self._store, self._ledger)
 
     # -- steps
 
@@ -204,9 +205,9 @@ class Pipeline:
             self._indexer.forget_unmirrored()
             raise
         self._leader.check()
-        mirrored = mirror(self._store, self._ledger)
-        if mirrored:
+        if mirrored := mirror(self._store, self._ledger):
             self._report(f"indexed up to block {self._store.indexed()[0]}: {mirrored} events")
+        price(self._client, self._ledger)
 
     def _square(self) -> ChainState:
         """Closes batches that the chain has, reopens dropped ones; the state after all that are left."""

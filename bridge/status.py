@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 from bridge.chain.client import ChainClient
 from bridge.chain.settlement import SettlementContract
 from bridge.config import BridgeSettings
-from bridge.errors import RpcUnavailable
+from bridge.errors import RpcRefused, RpcUnavailable
 from bridge.leader import current_leader
 from bridge.proving.artifacts import Artifacts, ArtifactsMissing
 from bridge.sessions import require_table
@@ -128,6 +128,21 @@ def read_status(settings: BridgeSettings) -> Status:
         facts = None
     with Ledger(open_database(settings.ledger_url)) as ledger:
         return status_of(settings, store, state, ledger, facts)
+
+
+def present_status(
+    settings: BridgeSettings,
+    contract: SettlementContract,
+    store: Store,
+    state: ChainState,
+    ledger: Ledger,
+) -> Status:
+    """The status from what a running bridge has open; without the node's part if it does not answer."""
+    try:
+        facts = chain_facts(settings, contract, store)
+    except (RpcRefused, RpcUnavailable):
+        facts = None
+    return status_of(settings, store, state, ledger, facts)
 
 
 def chain_facts(settings: BridgeSettings, contract: SettlementContract, store: Store) -> ChainFacts:

@@ -18,6 +18,8 @@ from bridge.sessions import open_engine
 from bridge.state import ChainEvent
 from bridge.tables import Deployment, DroppedRow, EventRow
 
+_MIRRORED_BATCH = (EventRow.name == "BatchSettled", EventRow.mirrored.is_(True))
+
 
 class Store(Batches, AlertRecords):
     """The bridge's database. One instance per process; several threads may use it."""
@@ -118,6 +120,18 @@ class Store(Batches, AlertRecords):
                 select(EventRow).where(EventRow.mirrored.is_(False)).order_by(EventRow.position)
             ).all()
             return [(row.position, row.to_event()) for row in rows]
+
+    def mirrored_batch_count(self) -> int:
+        """How many settled batches the ledger has."""
+        with self._session() as session:
+            return int(session.scalars(select(func.count()).where(*_MIRRORED_BATCH)).one())
+
+    def mirrored_batches(self) -> Iterator[ChainEvent]:
+        """The `BatchSettled` events that the ledger has, in chain order."""
+        with self._session() as session:
+            rows = select(EventRow).where(*_MIRRORED_BATCH).order_by(EventRow.position)
+            for row in session.scalars(rows.execution_options(yield_per=100)):
+                yield row.to_event()
 
     def mark_mirrored(self, position: int) -> None:
         """Notes that the ledger has the event."""

@@ -37,6 +37,9 @@ STOPPED: Final = "stopped"
 HEALTH_S: Final = 10
 """Between two looks at the health rules, seconds."""
 
+PUBLISH_S: Final = 2
+"""The least between two of them when a batch got further: what is published is looked at."""
+
 
 def watch(pipeline: Pipeline, interval_s: int, report: Callable[[str], None]) -> None:
     """Settles for ever: at once while there is work, else every `interval_s` seconds.
@@ -57,10 +60,11 @@ def watch(pipeline: Pipeline, interval_s: int, report: Callable[[str], None]) ->
         except Exception as error:
             pipeline.alerts.open(STOPPED, f"{type(error).__name__}: {error}")
             raise
-        if trouble or time.monotonic() - looked_at >= HEALTH_S:
+        after = pipeline.steps()
+        quiet_s = time.monotonic() - looked_at
+        if trouble or quiet_s >= HEALTH_S or (before != after and quiet_s >= PUBLISH_S):
             check_health(pipeline, trouble)
             looked_at = float("-inf") if trouble else time.monotonic()
-        after = pipeline.steps()
         if trouble or not after:
             time.sleep(interval_s)
         elif before != after:
@@ -73,9 +77,11 @@ def watch(pipeline: Pipeline, interval_s: int, report: Callable[[str], None]) ->
 
 
 def check_health(pipeline: Pipeline, trouble: dict[str, str]) -> None:
-    """Opens an alert for everything that is wrong now, and clears those that are over.
+    """Opens an alert for everything that is wrong now, clears those that are over, and publishes the status.
 
     trouble: detail by code of what just went wrong.
     """
-    found = problems(pipeline.status(), pipeline.settings.health) | trouble
+    status = pipeline.status()
+    found = problems(status, pipeline.settings.health) | trouble
     pipeline.alerts.show(found, managed={*CODES, *WAITED_OUT.values(), STOPPED})
+    pipeline.publish(status)

@@ -3,7 +3,8 @@
 `Ledger` (writer.py) runs operations in group commits. Those on calls (reservations.py, releases.py,
 charges.py) are values that a whole group decides and writes together (calls.py, group.py). All others are
 plain functions of a connection: chain.py for what happens on chain, keys.py for API keys, ceilings.py for
-spending ceilings, read.py and books.py for reading. post.py alone writes entries and postings.
+spending ceilings, settled.py for what the bridge tells; batches.py, read.py and books.py for reading.
+post.py alone writes entries and postings.
 
     engine = open_database("sqlite:///ledger.db")
     with Ledger(engine) as ledger:
@@ -13,6 +14,7 @@ spending ceilings, read.py and books.py for reading. post.py alone writes entrie
 
 from router.db import open_database
 from router.ledger import audit as audit
+from router.ledger import batch_tables as batch_tables
 from router.ledger import call_models as call_models
 from router.ledger import conducted as conducted
 from router.ledger import mirror_tables as mirror_tables
@@ -24,7 +26,6 @@ from router.ledger import reward_tables as reward_tables  # these register the t
 from router.ledger.books import TrialBalance, book_errors, trial_balance
 from router.ledger.ceilings import check_ceiling, store_ceiling
 from router.ledger.chain import (
-    BatchFacts,
     credit_deposit,
     fee_claimed,
     open_account,
@@ -63,6 +64,7 @@ from router.ledger.leaving import announce_cancel, cancel_deposit, exit_account,
 from router.ledger.record import Applied, reverse
 from router.ledger.releases import Release, Renewal, expire_lapsed, renew, void
 from router.ledger.reservations import Budget, Replay, Reservation, Reserved, reserve
+from router.ledger.settled import BatchFacts
 from router.ledger.shares import Terms
 from router.ledger.views import (
     AccountView,

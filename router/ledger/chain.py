@@ -8,9 +8,6 @@ What a reorganisation drops is taken back by `record.reverse`; how accounts leav
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Protocol
 
 from sqlalchemy import Connection, insert
 
@@ -23,41 +20,8 @@ from router.ledger.models import ACCOUNT, Kind, Status
 from router.ledger.post import Leg, check_amount
 from router.ledger.record import Applied, Effect, account_row, begin, finish
 from router.ledger.releases import expire_running
+from router.ledger.settled import BatchFacts, Slot, keep
 from router.ledger.views import AccountView, account_of
-
-
-class SettledSlot(Protocol):
-    """One account's update in a settled batch, amounts in base units (`bridge.rollup.batch.Slot` is one)."""
-
-    @property
-    def idx(self) -> int: ...
-    @property
-    def charge(self) -> int: ...
-    @property
-    def reward(self) -> int: ...
-    @property
-    def deposit(self) -> int: ...
-    @property
-    def withdraw(self) -> int: ...
-    @property
-    def drain(self) -> bool: ...
-    @property
-    def key_commit(self) -> int: ...
-
-
-@dataclass(frozen=True)
-class BatchFacts:
-    """A batch as the chain settled it.
-
-    Args:
-        number: batch number, from 1.
-        slots: the account updates, without padding.
-        burned_base: tokens that the batch burned.
-    """
-
-    number: int
-    slots: Sequence[SettledSlot]
-    burned_base: int
 
 
 def open_account(connection: Connection, idx: int, owner: str, reference: str | None = None) -> None:
@@ -146,23 +110,27 @@ def request_withdrawal(connection: Connection, idx: int, amount_base: int, refer
 def settle_batch(connection: Connection, batch: BatchFacts, reference: str) -> Applied:
     """Applies a confirmed batch: rewards, withdrawals set aside, new keys, and the burn taken from custody.
 
+    It is also kept as it was settled, for people to look at.
+
     Raises:
         UnknownAccount, IdempotencyMismatch.
         LedgerMismatch: if a slot charges more than the ledger posted, serves what nobody requested or is of a
-            frozen account.
+            frozen account, or if the batch before is not known.
     """
     slots = [
         (slot.idx, slot.charge, slot.reward, slot.deposit, slot.withdraw, slot.drain, str(slot.key_commit))
         for slot in batch.slots
     ]
     happening = begin(connection, Kind.BATCH, reference, None, (batch.number, slots, batch.burned_base))
-    if not happening.new:
-        return finish(connection, happening)
     legs: list[Leg] = [(post.BURN, -batch.burned_base), (post.CUSTODY, batch.burned_base)]
-    for slot in batch.slots:
-        legs += [(post.POOL, -slot.reward), (post.withdrawable(slot.idx), slot.withdraw)]
-    effects = [_slot_effect(account_of(account_row(connection, slot.idx)), slot) for slot in batch.slots]
-    return finish(connection, happening, effects, legs)
+    effects: list[Effect] = []
+    if happening.new:
+        for slot in batch.slots:
+            legs += [(post.POOL, -slot.reward), (post.withdrawable(slot.idx), slot.withdraw)]
+        effects += [_slot_effect(account_of(account_row(connection, slot.idx)), slot) for slot in batch.slots]
+    applied = finish(connection, happening, effects, legs)
+    keep(connection, batch, applied.entry_id)  # also one that an earlier release posted and did not keep
+    return applied
 
 
 def withdrawn(connection: Connection, idx: int, amount_base: int, reference: str) -> Applied:
@@ -205,7 +173,7 @@ def _find_or_insert(connection: Connection, idx: int, owner: str) -> AccountView
     return account_of(account_row(connection, idx))
 
 
-def _slot_effect(account: AccountView, slot: SettledSlot) -> Effect:
+def _slot_effect(account: AccountView, slot: Slot) -> Effect:
     """What a slot does to its account, once the ledger agrees that it may."""
     if account.status in (Status.FROZEN, Status.EXITED):
         raise LedgerMismatch(f"state of account {account.idx}", account.status, "settled in a batch")

@@ -18,7 +18,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Row, bindparam, insert, select, update
 
-from router.ledger import post
+from router.ledger import post, settled
 from router.ledger.errors import IdempotencyMismatch, UnknownAccount
 from router.ledger.models import ACCOUNT, ACCOUNT_CHANGE, CEILING, ENTRY, POSTING, Kind
 from router.ledger.post import Leg
@@ -86,8 +86,7 @@ class Effect:
         settled_base: to the settled charges.
         written_off_base: to the charges that can never be settled.
         rewarded_base: to the rewards that batches paid.
-        values: new values of other columns, of those that nothing but the chain changes: owner, status, keys
-            and requests.
+        values: new values of columns that nothing but the chain changes: owner, status, keys and requests.
     """
 
     idx: int
@@ -240,6 +239,7 @@ def _reverse(connection: Connection, entry: Row[Any]) -> None:
         )
     house = [(leg.account, -leg.amount_base) for leg in legs if leg.account not in own]
     finish(connection, Happening(entry_id, Kind.REVERSAL, number), effects, house)
+    settled.drop(connection, entry.number)
 
 
 def _apply(connection: Connection, number: int, effect: Effect) -> list[Leg]:
@@ -274,9 +274,8 @@ def _apply(connection: Connection, number: int, effect: Effect) -> list[Leg]:
 
 
 def _packed(values: Mapping[str, Any]) -> str:
-    return json.dumps(
-        {name: value.hex() if isinstance(value, bytes) else value for name, value in values.items()}
-    )
+    plain = {name: value.hex() if isinstance(value, bytes) else value for name, value in values.items()}
+    return json.dumps(plain)
 
 
 def _unpacked(packed: str) -> dict[str, Any]:

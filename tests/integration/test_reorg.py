@@ -16,7 +16,7 @@ from bridge.errors import FalseState, ReorgDetected, RpcUnavailable
 from bridge.pipeline import Pipeline
 from bridge.state import ChainState
 from bridge.store import open_store
-from router.ledger import AccountClosed, AccountInDeficit, AccountView, book_errors, read
+from router.ledger import AccountClosed, AccountInDeficit, AccountView, batches, book_errors, read
 from router.ledger.models import ENTRY, Kind
 
 
@@ -32,6 +32,12 @@ def reorg_to(operator: Operator, block: int) -> None:
 
 def view(operator: Operator, wallet: Wallet) -> AccountView:
     return operator.ledger.read(lambda connection: read.account_view(connection, wallet.idx))
+
+
+def settled_in(operator: Operator, wallet: Wallet, total_base: int) -> int | None:
+    """The batch of the account's receipt with this running total."""
+    found = operator.ledger.read(lambda c: batches.batch_of_total(c, wallet.idx, total_base))
+    return None if found is None else found.number
 
 
 def reversals(operator: Operator) -> int:
@@ -112,15 +118,18 @@ def test_a_dropped_batch_is_unsettled_in_the_ledger_until_it_is_sent_again(
         followed(pipeline, operator)
         settled = view(operator, alice)
         assert settled.settled_spent_base == 4 * VIBES
+        assert settled_in(operator, alice, 4 * VIBES) == batch.number
         reorg_to(operator, before)
         followed(pipeline, operator)
         assert view(operator, alice) == unsettled
+        assert settled_in(operator, alice, 4 * VIBES) is None
         assert operator.ledger.read(lambda c: read.unsettled(c, {}))[0].posted_total_base == 4 * VIBES
         again = pipeline.settle_once()
         assert again is not None
         assert (again.number, again.words) == (batch.number, batch.words)
         operator.assert_books_match_chain()
         assert view(operator, alice) == settled
+        assert settled_in(operator, alice, 4 * VIBES) == batch.number
         assert pipeline.settle_once() is None
 
 

@@ -22,6 +22,7 @@ from router.ledger import (
     AccountView,
     LedgerError,
     Reserved,
+    batches,
     book_errors,
     post_charge,
     read,
@@ -142,6 +143,7 @@ class World:
 
     def check(self) -> None:
         """The ledger and the surviving chain say the same, and the books balance."""
+        self.check_batches()
         assert book_errors(self.connection) == []
         balances = Counter(trial_balance(self.connection).balances)
         accounts = self.chain.model.accounts
@@ -167,6 +169,29 @@ class World:
         assert balances["loss"] == -sum(account.written_off for account in accounts.values())
         deficits = {view.idx: view.deficit_base for view in read.accounts(self.connection)}
         assert read.deficits(self.connection) == {idx: base for idx, base in deficits.items() if base}
+
+    def check_batches(self) -> None:
+        """What people see of batches is what the surviving chain settled, and each receipt finds its own."""
+        settled = self.chain.model.batches
+        found = batches.batches(self.connection, limit=1_000)
+        assert [one.number for one in reversed(found)] == [one.number for one in settled]
+        spent, paid_by = Counter[int](), dict[tuple[int, int], int]()
+        for batch in settled:
+            slots = batches.slots(self.connection, batch.number)
+            assert [(one.account_idx, one.charge_base) for one in slots] == [
+                (slot.idx, slot.charge) for slot in batch.slots
+            ]
+            for slot in batch.slots:
+                for total_base in range(spent[slot.idx] + 1, spent[slot.idx] + slot.charge + 1):
+                    paid_by[slot.idx, total_base] = batch.number
+                spent[slot.idx] += slot.charge
+        if found:
+            assert found[0].settled_total_base == sum(spent.values())
+            assert found[0].burned_total_base == sum(batch.burned_base for batch in settled)
+        for signed in read.iter_receipts(self.connection):
+            account, total_base = signed.receipt.account, signed.receipt.account_total_base
+            view = batches.batch_of_total(self.connection, account, total_base)
+            assert (None if view is None else view.number) == paid_by.get((account, total_base))
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import SimpleNamespace
 
@@ -14,6 +14,7 @@ from mini_llm.wallet.receipt import ReceiptDomain
 from router.ledger import (
     AccountView,
     AttemptFacts,
+    BatchFacts,
     CallFacts,
     Charge,
     Ledger,
@@ -137,11 +138,34 @@ class Books:
         return self.ledger.read(trial_balance).balances
 
     def settle(self, number: int, *slots: SimpleNamespace, burned_base: int = 0) -> None:
-        batch = chain.BatchFacts(number, slots, burned_base)
+        batch = batch_facts(number, slots, burned_base)
         self.ledger.run(lambda c: chain.settle_batch(c, batch, f"batch-{number}"))
 
     def check(self) -> None:
         assert self.ledger.read(book_errors) == []
+
+
+def batch_facts(
+    number: int, slots: Sequence[SimpleNamespace], burned_base: int = 0, fork: str = "a"
+) -> BatchFacts:
+    """A settled batch whose charges are all partner 1's."""
+    gross_base = sum(one.charge for one in slots)
+    return BatchFacts(
+        number=number,
+        slots=slots,
+        partners=[(1, gross_base)] if gross_base else [],
+        burned_base=burned_base,
+        size=4,
+        verifier=owner(0xFE),
+        old_root=number - 1,
+        new_root=number,
+        receipts_root="0x" + f"{number:064x}",
+        receipts_total_base=gross_base,
+        public_inputs=(number, 2, 3),
+        tx_hash=f"0x{fork}{number:063x}",
+        log_index=number % 3,
+        block_number=100 + number,
+    )
 
 
 def slot(idx: int, **fields: int) -> SimpleNamespace:

@@ -10,9 +10,9 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from router.ledger import chain, leaving, reverse
+from router.ledger import BatchFacts, chain, leaving, reverse
 from router.ledger.models import Kind
-from support.books import owner, session_commit, slot
+from support.books import batch_facts, owner, session_commit, slot
 
 
 @dataclass
@@ -34,11 +34,11 @@ class ModelAccount:
 
 @dataclass
 class Model:
-    """accounts by index; tokens: what the contract holds; batches: settled so far."""
+    """accounts by index; tokens: what the contract holds; batches: settled so far, in their order."""
 
     accounts: dict[int, ModelAccount] = field(default_factory=dict)
     tokens: int = 0
-    batches: int = 0
+    batches: list[BatchFacts] = field(default_factory=list)
 
 
 Post = Callable[[Connection, str], Any]
@@ -201,9 +201,10 @@ class ModelChain:
             if account.status in ("open", "reassigned") and account.key
         ]
         burned = sum(one.charge for one in slots) // 20
+        facts = batch_facts(len(self.model.batches) + 1, slots, burned)
 
         def change(model: Model) -> None:
-            model.batches += 1
+            model.batches.append(facts)
             model.tokens -= burned
             for one in slots:
                 account = model.accounts[one.idx]
@@ -215,7 +216,6 @@ class ModelChain:
                 account.withdrawal = 0 if one.withdraw else account.withdrawal
                 account.in_tree = True
 
-        facts = chain.BatchFacts(self.model.batches + 1, slots, burned)
         self.append(connection, Kind.BATCH, change, lambda c, ref: chain.settle_batch(c, facts, ref))
 
     def _slot(self, idx: int, charge: int, part: int) -> SimpleNamespace:

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
+from support.anvil import ROOT
 
-from bridge.alerts import Alerts
+from bridge.alerts import ADVICE, Alerts
 from bridge.config import HealthLimits
 from bridge.errors import (
     BatchTaken,
@@ -20,13 +21,13 @@ from bridge.errors import (
     SettlementFailed,
     StateMismatch,
 )
-from bridge.health import problems
+from bridge.health import CODES, problems
 from bridge.pipeline import Pipeline
 from bridge.prover import ProverFailed
 from bridge.status import ChainFacts, Keys, OpenBatch, Status
 from bridge.store import Store, open_store
 from bridge.tables import BatchStep
-from bridge.watch import watch
+from bridge.watch import STOPPED, WAITED_OUT, watch
 
 GOOD = Status(
     settlement="0x",
@@ -73,6 +74,9 @@ class Scripted:
 
     def status(self) -> Status:
         return GOOD
+
+    def publish(self, status: Status) -> None:
+        """Nobody reads it."""
 
     def turn(self) -> None:
         if not self._turns:
@@ -122,6 +126,13 @@ def test_an_error_that_shows_a_wrong_node_or_store_ends_it_and_stays_open(run: A
     assert alert.detail.startswith("StateMismatch: batch 1")
     events, store, _ = run(None)  # the next process gets through a turn
     assert [(event["alert"], event["state"]) for event in events] == [("stopped", "cleared")]
+
+
+def test_every_alert_says_what_to_do() -> None:
+    codes = {*CODES, *WAITED_OUT.values(), STOPPED, "fee_limit"}
+    assert set(ADVICE) == codes
+    table = (ROOT / "docs" / "operations.md").read_text().partition("### Alerts")[2]
+    assert [code for code in codes if f"`{code}`" not in table] == []
 
 
 def changed(**fields: Any) -> Status:
