@@ -59,7 +59,7 @@ class SettledBatch(LedgerTable, table=True):
 
 
 class SettledSlot(LedgerTable, table=True):
-    """One account's update in a batch; `spent_base` is what its leaf has spent after it."""
+    """One account's update in a batch; `spent_base` and `balance_base` are what its leaf says after it."""
 
     __tablename__ = "settled_slot"
     __table_args__ = (
@@ -76,6 +76,7 @@ class SettledSlot(LedgerTable, table=True):
     drain: bool
     key_commit: bytes | None = Field(sa_type=LargeBinary)  # the new one, if there is one
     spent_base: int = Field(sa_type=BigInteger)
+    balance_base: int = Field(sa_type=BigInteger)
 
 
 class SettledPartner(LedgerTable, table=True):

@@ -78,6 +78,7 @@ class SlotView:
         drain: True if that emptied the account.
         key_commit: commitment of a new session key, None if it kept its key.
         spent_base: what the account's leaf has spent since ever, after this batch.
+        balance_base: what is left in the leaf, after this batch.
     """
 
     account_idx: int
@@ -88,6 +89,7 @@ class SlotView:
     drain: bool
     key_commit: int | None
     spent_base: int
+    balance_base: int
 
     @property
     def spent_before_base(self) -> int:

@@ -206,6 +206,8 @@ def _batch_values(batch: BatchFacts, before: Row[Any] | None) -> dict[str, Any]:
 
 
 def _slot_values(connection: Connection, batch_number: int, slot: Slot) -> dict[str, Any]:
+    mine = SETTLED_SLOT.c.account_idx == slot.idx
+    gained_base = slot.deposit + slot.reward - slot.charge - slot.withdraw
     return {
         "batch_number": batch_number,
         "account_idx": slot.idx,
@@ -215,13 +217,9 @@ def _slot_values(connection: Connection, batch_number: int, slot: Slot) -> dict[
         "withdraw_base": slot.withdraw,
         "drain": slot.drain,
         "key_commit": _word(slot.key_commit) if slot.key_commit else None,
-        "spent_base": _spent_base(connection, slot.idx) + slot.charge,
+        "spent_base": _last(connection, SETTLED_SLOT.c.spent_base, mine) + slot.charge,
+        "balance_base": _last(connection, SETTLED_SLOT.c.balance_base, mine) + gained_base,
     }
-
-
-def _spent_base(connection: Connection, idx: int) -> int:
-    """What the account's leaf has spent after the last batch that is kept."""
-    return _last(connection, SETTLED_SLOT.c.spent_base, SETTLED_SLOT.c.account_idx == idx)
 
 
 def _gross_total_base(connection: Connection, partner_id: int) -> int:

@@ -16,6 +16,7 @@ from bridge.chain.client import ChainClient
 from bridge.chain.settlement import load_abi
 from bridge.cli import main
 from bridge.errors import RpcUnavailable
+from bridge.rollup.transition import RollupState
 from bridge.store import open_store
 from bridge.watch import check_health
 from router.ledger import batches, settled
@@ -93,6 +94,11 @@ def test_a_batch_is_told_as_the_chain_has_it(operator: Operator, alice: Wallet) 
     )
     assert opening.key_commit is not None
     assert (withdrawing.charge_base, withdrawing.withdraw_base, withdrawing.drain) == (500, VIBES, False)
+    leaf = RollupState(operator.stack.domain)
+    for _, event in open_store(operator.settings.store_url).events_after(0):
+        if event.name == "BatchSettled":
+            leaf.apply(event.slots())
+    assert leaf.accounts[alice.idx].balance == withdrawing.balance_base == 4 * VIBES - 1_235_078 - VIBES
     assert [(one.partner_id, one.gross_base) for one in partners] == [(1, 1_234_567), (2, 11)]
     assert (second.settled_total_base, first.settled_total_base) == (1_235_078, 1_234_578)
     for total_base, number in ((1_234_567, 1), (1_234_578, 1), (1_235_078, 2)):

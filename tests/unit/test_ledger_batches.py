@@ -60,8 +60,8 @@ def test_a_batch_says_all_that_the_chain_settled(books: Books) -> None:
         rewarded_total_base=2,
     )
     assert books.ledger.read(lambda c: batches.slots(c, 2)) == [
-        batches.SlotView(1, 0, 2, 0, 0, False, None, 300),
-        batches.SlotView(2, 50, 0, 100_000, 0, False, session_commit(2), 50),
+        batches.SlotView(1, 0, 2, 0, 0, False, None, 300, 99_702),
+        batches.SlotView(2, 50, 0, 100_000, 0, False, session_commit(2), 50, 99_950),
     ]
     assert books.ledger.read(lambda c: batches.partner_words(c, 3)) == [batches.PartnerView(1, 700, 1_050)]
     assert books.ledger.read(lambda c: batches.batch(c, 4)) is None

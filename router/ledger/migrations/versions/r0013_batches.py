@@ -48,7 +48,7 @@ def upgrade() -> None:
         *big("charge_base", "reward_base", "deposit_base", "withdraw_base"),
         sa.Column("drain", sa.Boolean(), nullable=False),
         sa.Column("key_commit", sa.LargeBinary(), nullable=True),
-        *big("spent_base"),
+        *big("spent_base", "balance_base"),
         sa.ForeignKeyConstraint(["batch_number"], ["settled_batch.number"]),
         sa.PrimaryKeyConstraint("batch_number", "account_idx"),
     )
