@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
@@ -64,6 +64,16 @@ def running_browser() -> Iterator[Browser]:
             yield browser
         finally:
             browser.close()
+
+
+def give_cookies(page: Page, cookies: Mapping[str, str]) -> None:
+    """Puts cookies of this machine's servers, by name, into the browser that a page is in."""
+    page.context.add_cookies(
+        [
+            {"name": name, "value": value, "domain": "127.0.0.1", "path": "/"}
+            for name, value in cookies.items()
+        ]
+    )
 
 
 def visit(page: Page, url: str) -> Visit:

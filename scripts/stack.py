@@ -49,13 +49,18 @@ def save_key(path: Path, account: LocalAccount) -> None:
 
 @dataclass(frozen=True)
 class Keys:
-    """The operator's fresh accounts, each in a file that only its user can read."""
+    """The operator's fresh accounts, each in a file that only its user can read.
+
+    `relayer` sends what the demo's wallets signed, `relay` what the router was handed: two senders of one
+    account would use each other's nonces.
+    """
 
     owner: LocalAccount
     guardian: LocalAccount
     operator: LocalAccount
     receipts: LocalAccount
     relayer: LocalAccount
+    relay: LocalAccount
     treasury: LocalAccount
 
     @classmethod
@@ -131,7 +136,13 @@ def running_stack(reporter: Reporter, live: LiveServer | None = None, port: int 
             ports = (port or free_port(), free_port())
             environment = _environment(folder, rpc_url, record, ports[0])
             admin_key = _admit(folder)
-            (folder / "router.json").write_text(json.dumps(router_config(model_urls, live), indent=2))
+            relay = {
+                "key_file": str(folder / "keys" / "relay.key"),
+                "rpc_url": rpc_url,
+                "asset": record["token"],
+            }
+            config = router_config(model_urls, live) | {"relay": relay}
+            (folder / "router.json").write_text(json.dumps(config, indent=2))
             exports = [f"export {name}={shlex.quote(value)}\n" for name, value in environment.items()]
             (folder / "env.sh").write_text("".join(exports))
             with reporter.step("start the bridge and the router"):
@@ -228,7 +239,7 @@ def _deploy(processes: Processes, rpc_url: str, keys: Keys, folder: Path) -> dic
     circuits.mkdir()
     for name in ("exit", f"batch{BATCH_SIZE}"):
         (circuits / name).symlink_to(ROOT / "build" / "circuits" / name)
-    for account in (keys.owner, keys.operator, keys.relayer):
+    for account in (keys.owner, keys.operator, keys.relayer, keys.relay):
         _give_ether(rpc_url, account.address)
     options: dict[str, str | Path] = {
         "--rpc-url": rpc_url,

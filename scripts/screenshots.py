@@ -1,0 +1,93 @@
+"""Takes the pictures of the pages that the README shows: ``screenshots.py [NAME …]``.
+
+Starts the showcase (two weeks of calls, settled by real proofs) and writes docs/images/NAME.png. They are
+taken with the system's fonts, so they look a little different on each machine.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from browsing import give_cookies, running_browser, visit
+from progress import Reporter
+from showcase import PAGES, Showcase, running_showcase
+from tools import MissingTools
+
+IMAGES: Final = Path(__file__).resolve().parent.parent / "docs" / "images"
+MAX_BYTES: Final = 200_000
+DESK: Final = {"width": 1200, "height": 860}
+PHONE: Final = {"width": 390, "height": 844}
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One picture: its file's name, the page (by its name in the showcase), and how it is looked at."""
+
+    name: str
+    page: str
+    dark: bool = False
+    phone: bool = False
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """For Playwright's new_context."""
+        return {
+            "viewport": PHONE if self.phone else DESK,
+            "device_scale_factor": 2 if self.phone else 1,
+            "color_scheme": "dark" if self.dark else "light",
+        }
+
+
+PICTURES: Final = (Picture("home", "home"),)
+
+
+class TooHeavy(Exception):
+    """A picture has more bytes than a README should load."""
+
+    def __init__(self, path: Path, size_bytes: int) -> None:
+        super().__init__(f"{path} has {size_bytes} bytes, {MAX_BYTES} are the most")
+        self.path, self.size_bytes = path, size_bytes
+
+
+def main() -> None:
+    """Takes all pictures, or those that are named."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("names", nargs="*", help="which; by default all")
+    parser.add_argument("--out", type=Path, default=IMAGES)
+    options = parser.parse_args()
+    wanted = [one for one in PICTURES if not options.names or one.name in options.names]
+    options.out.mkdir(parents=True, exist_ok=True)
+    try:
+        with running_showcase(Reporter()) as shown:
+            take(shown, wanted, options.out)
+    except (MissingTools, TooHeavy) as error:
+        sys.exit(f"screenshots: {error}")
+
+
+def take(shown: Showcase, wanted: list[Picture], folder: Path) -> None:
+    """Takes pictures.
+
+    Raises:
+        TooHeavy: one is no picture for a README.
+    """
+    pages = {one.name: one for one in PAGES}
+    cookies = shown.cookies()
+    with running_browser() as browser:
+        for one in wanted:
+            context = browser.new_context(**one.options)
+            page = context.new_page()
+            give_cookies(page, cookies)
+            visit(page, shown.address(pages[one.page]))
+            path = folder / f"{one.name}.png"
+            page.screenshot(path=path)
+            context.close()
+            if (size_bytes := path.stat().st_size) > MAX_BYTES:
+                raise TooHeavy(path, size_bytes)
+
+
+if __name__ == "__main__":
+    main()
