@@ -8,9 +8,23 @@ from typing import Annotated
 from pydantic import Field, SecretStr
 
 from mini_llm.config import Name, Strict
-from mini_llm.wallet.limits import MAX_AMOUNT_BASE, MAX_IDX
+from mini_llm.wallet.limits import BASE_PER_USD, MAX_AMOUNT_BASE, MAX_IDX
 
 Address = Annotated[str, Field(pattern=r"^0x[0-9a-fA-F]{40}$")]
+
+
+class Deposits(Strict):
+    """Deposits that the relay sends for wallets that have no coin for gas; bounds what that may cost.
+
+    Attributes:
+        least_base: least amount of one, base units; the contract has a least first deposit of its own.
+        wallet_day: most deposits of one wallet in 24 hours, failed ones included.
+        day: most of all wallets together.
+    """
+
+    least_base: Annotated[int, Field(ge=1, le=MAX_AMOUNT_BASE)] = BASE_PER_USD
+    wallet_day: Annotated[int, Field(ge=1, le=1000)] = 5
+    day: Annotated[int, Field(ge=1, le=10**6)] = 200
 
 
 class Relay(Strict):
@@ -22,6 +36,7 @@ class Relay(Strict):
         asset, asset_name, asset_version: the token and its EIP-712 name and version.
         confirmations: blocks after which a transfer counts as settled, its own included.
         max_fee_gwei: most to pay for one gas.
+        deposits: sends deposits too; not without it.
     """
 
     key_file: Path
@@ -31,6 +46,7 @@ class Relay(Strict):
     asset_version: Name = "1"
     confirmations: Annotated[int, Field(ge=1, le=1000)] = 1
     max_fee_gwei: Annotated[int, Field(ge=1, le=10**6)] = 500
+    deposits: Deposits | None = None
 
 
 class X402Config(Strict):

@@ -17,6 +17,7 @@ from mini_llm.routing.routes import Routes
 from router.api import (
     account,
     byok,
+    deposits,
     device,
     document,
     errors,
@@ -52,7 +53,7 @@ from router.operating import Operating
 from router.people.byok import OwnKeyTerms
 from router.people.desk import open_desk
 from router.receipts import CHARGE_HEADER, RECEIPT_HEADER, REPLAY_HEADER, REQUEST_ID_HEADER, ROUTE_HEADER
-from router.relay import relaying
+from router.relay import relay_deposits, relaying
 from router.reload import Reload
 from router.rewards import EpochKeeper
 from router.scoring.scorer import scoring
@@ -139,6 +140,7 @@ def create_api(settings: Settings, observer: Observer, drain: Drain) -> FastAPI:
                     calling = Routes(catalog, listener=RouteListener(observer.metrics), mirroring=follower)
                     reload.adopters += [mirror.adopt, follower.adopt]
                     app.state.mirror = mirror
+                    app.state.deposits = relay_deposits(ledger, settings, settler)
                     till = take_payments(ledger, billing, settings, settler)
                     app.state.gateway = Gateway(doors, calling, billing, till, scorer, mirror)
                     app.state.looks, app.state.offers = Looks(doors, calling), billing.offers
@@ -154,7 +156,7 @@ def create_api(settings: Settings, observer: Observer, drain: Drain) -> FastAPI:
     )
     errors.install(app)
     app.include_router(call_routes())
-    for part in (models, looks, account, health, signin, device, keys, teams, byok, feedback):
+    for part in (models, looks, account, deposits, health, signin, device, keys, teams, byok, feedback):
         app.include_router(part.routes)
     for pages in (static.routes, public.routes, public.calls):
         app.include_router(pages)

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from router.api.answer import INVALID, ErrorAnswer, vibes
 from router.ledger import errors as books
+from router.relay import errors as relay
 from router.x402 import errors as x402
 
 RETRY_AFTER_S: Final = "5"
@@ -41,6 +42,14 @@ ANSWERS: Final[dict[type[Exception], Callable[[Any], ErrorAnswer]]] = {
     x402.MalformedPayment: lambda e: ErrorAnswer(400, INVALID, "malformed_payment", str(e)),
     x402.PaymentsUnavailable: lambda e: ErrorAnswer(
         503, "payments_unavailable", "payments_unavailable", str(e)
+    ),
+    relay.RelayOff: lambda e: ErrorAnswer(404, INVALID, "relay_off", str(e)),
+    relay.RelayUnavailable: lambda e: ErrorAnswer(
+        503, "server_error", "relay_unavailable", str(e), headers={"retry-after": RETRY_AFTER_S}
+    ),
+    relay.DepositRefused: lambda e: ErrorAnswer(422, INVALID, e.code, str(e)),
+    books.TooManyDeposits: lambda e: ErrorAnswer(
+        429, "rate_limit_error", "too_many_deposits", f"{e}. Or deposit from your wallet."
     ),
     books.PaymentMismatch: lambda _: ErrorAnswer(
         422, INVALID, "payment_mismatch", "This payment was made for another call.", headers=x402.NO_RETRY

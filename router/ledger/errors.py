@@ -197,6 +197,15 @@ class PaymentMismatch(LedgerError):
         self.payment_id = payment_id
 
 
+class TooManyDeposits(LedgerError):
+    """The relay sends no more deposits today: of this wallet (`of_wallet`), or of all."""
+
+    def __init__(self, limit: int, of_wallet: bool) -> None:
+        whose = "of one wallet" if of_wallet else "in all"
+        super().__init__(f"{limit} deposits {whose} are sent in 24 hours, no more")
+        self.limit, self.of_wallet = limit, of_wallet
+
+
 class PaymentNotRefundable(LedgerError):
     """Only a settled x402 payment that bought nothing can be paid back."""
 

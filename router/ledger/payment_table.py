@@ -1,4 +1,7 @@
-"""The table of x402 payments; `router.ledger.payments` alone writes it."""
+"""The table of signed transfers that the relay executes: payments of calls (x402), and deposits.
+
+`router.ledger.payments` alone writes it.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,7 @@ class PaymentState:
 
 
 class X402Payment(LedgerTable, table=True):
-    """One payment; see the module's words. `raw_tx` is what was, or is to be, broadcast under `tx_nonce`."""
+    """One transfer; see the module's words. `raw_tx` is what was, or is to be, broadcast under `tx_nonce`."""
 
     __tablename__ = "x402_payment"
     __table_args__ = (
@@ -31,6 +34,7 @@ class X402Payment(LedgerTable, table=True):
         ),
         CheckConstraint("state <> 'settled' OR tx_hash IS NOT NULL", name="x402_payment_settled"),
         Index("x402_payment_by_state", "state", "claimed_s"),
+        Index("x402_payment_deposits", "settlement", "payer", "claimed_s"),
     )
 
     id: str = Field(primary_key=True, max_length=64)  # hash of chain, token, payer and nonce
@@ -53,6 +57,7 @@ class X402Payment(LedgerTable, table=True):
     sent_s: int | None = Field(sa_type=BigInteger)
     settled_s: int | None = Field(sa_type=BigInteger)
     note: str | None  # why a tx did not count, or how it was refunded
+    settlement: str | None = Field(max_length=42)  # the contract that a deposit goes to; none pays for a call
 
 
 PAYMENT: Final = cast(Table, X402Payment.__table__)  # type: ignore[attr-defined]

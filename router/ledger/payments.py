@@ -1,4 +1,6 @@
-"""The register of x402 payments: each is claimed for one call, and good for that call until it is used.
+"""The register of signed transfers (EIP-3009) that the relay executes.
+
+A payment of a call (x402) is claimed for that call, and good for it until it is used:
 
     claimed → sent → settled → (used | refunded)        claimed: verified, bound to endpoint and body
        ↑________|                                       sent: the signed chain tx is stored, then broadcast
@@ -6,6 +8,7 @@
 A chain tx that reverted, or whose nonce another one took, leads back to claimed with a note: no money moved.
 `used` is not stored: a settled payment is used once the ledger has a posted entry under `origin_key`, the
 call's idempotency key. Whatever step a process dies at, the row says what to do next, and never to pay twice.
+A deposit (`router.ledger.deposits`) goes the same way up to `settled`.
 """
 
 from __future__ import annotations
@@ -61,6 +64,7 @@ class Claim:
         gas: limit for it.
         from_block: a block before which it was not executed.
         now_s: unix seconds.
+        settlement: address of the contract that a deposit goes to, lower case; None pays for a call.
     """
 
     payment_id: str
@@ -75,6 +79,7 @@ class Claim:
     gas: int
     from_block: int
     now_s: int
+    settlement: str | None = None
 
 
 @dataclass(frozen=True)
@@ -101,6 +106,7 @@ class PaymentView:
     sent_s: int | None
     settled_s: int | None
     note: str | None
+    settlement: str | None
 
 
 @dataclass(frozen=True)
@@ -120,7 +126,7 @@ Sign = Callable[[int], SignedTx]
 def find_payment(connection: Connection, payment_id: str) -> PaymentView | None:
     """The payment, None if it was never claimed."""
     row = connection.execute(_FIND, {"payment_id": payment_id}).one_or_none()
-    return None if row is None else _view(row)
+    return None if row is None else view(row)
 
 
 def claim(connection: Connection, request: Claim) -> PaymentView:
@@ -205,6 +211,8 @@ def mark_refunded(connection: Connection, payment_id: str, note: str) -> Payment
     payment = find_payment(connection, payment_id)
     if payment is None:
         raise PaymentNotRefundable(payment_id, "unknown")
+    if payment.settlement is not None:
+        raise PaymentNotRefundable(payment_id, "a deposit")
     if payment.state != PaymentState.SETTLED:
         raise PaymentNotRefundable(payment_id, payment.state)
     calls: set[str] = set(connection.execute(_CALLS, {"key": payment.origin_key}).scalars())
@@ -217,11 +225,11 @@ def mark_refunded(connection: Connection, payment_id: str, note: str) -> Payment
 def sent_payments(connection: Connection, limit: int) -> list[PaymentView]:
     """Payments on their way, by nonce: what a keeper has to see to the end."""
     sent = select(PAYMENT).where(PAYMENT.c.state == PaymentState.SENT)
-    return [_view(row) for row in connection.execute(sent.order_by(PAYMENT.c.tx_nonce).limit(limit))]
+    return [view(row) for row in connection.execute(sent.order_by(PAYMENT.c.tx_nonce).limit(limit))]
 
 
 def payments(connection: Connection, unused: bool = False) -> list[tuple[PaymentView, bool]]:
-    """The register with whether each payment was used, oldest first.
+    """The payments of calls with whether each was used, oldest first.
 
     Args:
         connection: a reading transaction.
@@ -229,10 +237,11 @@ def payments(connection: Connection, unused: bool = False) -> list[tuple[Payment
     """
     posted = and_(ENTRY.c.origin_key == PAYMENT.c.origin_key, ENTRY.c.state == State.POSTED)
     used = select(ENTRY.c.number).where(posted).exists()
-    query = select(PAYMENT, used.label("used")).order_by(PAYMENT.c.claimed_s, PAYMENT.c.id)
+    query = select(PAYMENT, used.label("used")).where(PAYMENT.c.settlement.is_(None))
+    query = query.order_by(PAYMENT.c.claimed_s, PAYMENT.c.id)
     if unused:
         query = query.where(PAYMENT.c.state == PaymentState.SETTLED, ~used)
-    return [(_view(row), bool(row.used)) for row in connection.execute(query)]
+    return [(view(row), bool(row.used)) for row in connection.execute(query)]
 
 
 def _same_tx(payment: PaymentView, old: PaymentView) -> bool:
@@ -240,7 +249,7 @@ def _same_tx(payment: PaymentView, old: PaymentView) -> bool:
 
 
 def _known(connection: Connection, payment_id: str) -> PaymentView:
-    return _view(connection.execute(_FIND, {"payment_id": payment_id}).one())
+    return view(connection.execute(_FIND, {"payment_id": payment_id}).one())
 
 
 def _change(connection: Connection, payment_id: str, values: dict[str, Any]) -> PaymentView:
@@ -248,6 +257,7 @@ def _change(connection: Connection, payment_id: str, values: dict[str, Any]) -> 
     return _known(connection, payment_id)
 
 
-def _view(row: Row[Any]) -> PaymentView:
+def view(row: Row[Any]) -> PaymentView:
+    """A row as others see it."""
     fields = row._asdict()
     return PaymentView(**{name: fields[name] for name in PaymentView.__dataclass_fields__})

@@ -18,6 +18,10 @@ _TRANSFER_TYPE: Final = keccak(
     b"TransferWithAuthorization(address from,address to,uint256 value,uint256 validAfter,uint256 validBefore,"
     b"bytes32 nonce)"
 )
+_RECEIVE_TYPE: Final = keccak(
+    b"ReceiveWithAuthorization(address from,address to,uint256 value,uint256 validAfter,uint256 validBefore,"
+    b"bytes32 nonce)"
+)
 _TRANSFER_CALL: Final = keccak(
     b"transferWithAuthorization(address,address,uint256,uint256,uint256,bytes32,bytes)"
 )[:4]
@@ -84,8 +88,12 @@ class Authorization:
     signature: bytes
 
     def digest(self, token: Token) -> bytes:
-        """What the payer signs, 32 bytes."""
+        """What the payer signs so that anyone may execute the order, 32 bytes."""
         return keccak(b"\x19\x01" + token.domain_separator() + keccak(_TRANSFER_TYPE + self._words()))
+
+    def receive_digest(self, token: Token) -> bytes:
+        """What the payer signs so that only the payee, a contract, may execute the order, 32 bytes."""
+        return keccak(b"\x19\x01" + token.domain_separator() + keccak(_RECEIVE_TYPE + self._words()))
 
     def payment_id(self, token: Token) -> str:
         """Name of the payment, 64 hex digits: the token takes one payment per payer and nonce."""
@@ -116,11 +124,14 @@ def canonical_signature(signature: bytes) -> bytes:
     return signature
 
 
-def revert_selector(data: object) -> str:
-    """First four bytes, in hex digits, of what a node returned of a reverted call; empty without any."""
+def revert_data(data: object) -> bytes:
+    """What a reverted call returned, from a node's error; empty without any."""
     while isinstance(data, Mapping):  # nodes nest the data differently
         data = data.get("data")
-    return data.removeprefix("0x")[:8] if isinstance(data, str) else ""
+    try:
+        return bytes.fromhex(data.removeprefix("0x")) if isinstance(data, str) else b""
+    except ValueError:
+        return b""
 
 
 def used_topics(payer: str, nonce: bytes) -> list[str]:

@@ -18,34 +18,25 @@ from eth_account import Account
 from eth_account.signers.local import LocalAccount
 from eth_utils.address import to_checksum_address
 
-from router.ledger import payments
+from router.ledger import deposits, payments
+from router.ledger.deposits import DepositLimits
 from router.ledger.payment_table import PaymentState
-from router.ledger.payments import PaymentView, SignedTx
+from router.ledger.payments import Claim, PaymentView, SignedTx
 from router.ledger.writer import Ledger
-from router.relay.eip3009 import DOMAIN_SEPARATOR_CALL, Token, moved, used_topics
+from router.relay.eip3009 import Token, moved, used_topics
 from router.relay.gas import Fees, FeesTooHigh, offer
 from router.relay.node import Node, NodeError, NodeRefused
+from router.relay.rehearsal import Rehearsal
 
 STUCK_S: Final = 45
 """A tx that was not mined for this long is replaced by one that offers more."""
 KEEP_S: Final = 5.0
 """How often a worker looks after payments that nobody waits for."""
 KEEP_LIMIT: Final = 100
-MAX_GAS: Final = 300_000
-"""Most gas for executing an authorisation: a contract wallet's check runs at the operator's cost."""
+POLL_S: Final = 0.1
+"""How often a waiting call looks at its tx at first; the pause doubles up to `MAX_POLL_S`."""
+MAX_POLL_S: Final = 2.0
 _LOG: Final = logging.getLogger(__name__)
-
-
-class WrongChain(NodeError):
-    """The node serves another chain, or the token there is not the one that was configured."""
-
-
-class TooMuchGas(Exception):
-    """Executing an authorisation takes more than `MAX_GAS`."""
-
-    def __init__(self, gas: int) -> None:
-        super().__init__(f"{gas} gas, the limit is {MAX_GAS}")
-        self.gas = gas
 
 
 @dataclass(frozen=True)
@@ -78,7 +69,7 @@ class Settler:
     def __init__(self, ledger: Ledger, node: Node, terms: Terms, private_key: bytes) -> None:
         self._ledger, self._node, self._terms = ledger, node, terms
         self._wallet: LocalAccount = Account.from_key(private_key)
-        self._checked = False
+        self.rehearsal = Rehearsal(node, terms.token, self._wallet.address)
 
     @property
     def address(self) -> str:
@@ -90,31 +81,6 @@ class Settler:
         """The asset."""
         return self._terms.token
 
-    async def rehearse(self, to: str, call_data: bytes) -> tuple[int, int]:
-        """Gas that a call of ours takes, with a margin, and a block before which it was not executed.
-
-        Raises:
-            NodeRefused: it would revert.
-            TooMuchGas: it takes more than the operator pays for.
-            NodeError: the chain does not say.
-        """
-        await self._check_chain()
-        call = {"from": self.address, "to": to, "data": "0x" + call_data.hex()}
-        height = await self._node.number("eth_blockNumber")
-        gas = await self._node.number("eth_estimateGas", call)
-        if gas > MAX_GAS:
-            raise TooMuchGas(gas)
-        return gas + gas // 4, height
-
-    async def has_code(self, address: str) -> bool:
-        """True if there is a contract at an address.
-
-        Raises:
-            NodeError: the node did not say.
-        """
-        await self._check_chain()
-        return await self._node.call("eth_getCode", address, "latest") not in ("0x", "", None)
-
     async def send(self, payment: PaymentView) -> PaymentView:
         """Signs, stores and broadcasts the tx of a claimed payment.
 
@@ -122,15 +88,43 @@ class Settler:
             NodeError: the node did not say what is needed; nothing was sent.
             FeesTooHigh: nothing was sent.
         """
-        fees = await self._fees()
+        sign = partial(self._sign, payment, await self._fees())
         chain_nonce = await self._spent_nonces()
-        sign = partial(self._sign, payment, fees)
         now_s = int(time.time())
         sent = await self._ledger.submit(
             lambda connection: payments.mark_sent(connection, payment.id, chain_nonce, now_s, sign)
         )
         await self._broadcast(sent)
         return sent
+
+    async def send_deposit(self, deposit: Claim, limits: DepositLimits) -> PaymentView:
+        """Claims, signs, stores and broadcasts the tx of a verified deposit; a known one stays as it is.
+
+        Raises:
+            TooManyDeposits: a limit is reached; nothing was sent.
+            NodeError, FeesTooHigh: nothing was sent.
+        """
+        sign = partial(self._sign, deposit, await self._fees())
+        chain_nonce = await self._spent_nonces()
+        sent = await self._ledger.submit(
+            lambda connection: deposits.take_deposit(connection, deposit, limits, chain_nonce, sign)
+        )
+        await self._broadcast(sent)
+        return sent
+
+    async def settle(self, payment: PaymentView, timeout_s: float) -> PaymentView:
+        """Follows a sent payment until the chain has decided, or for as long as that."""
+        deadline, pause_s = time.monotonic() + timeout_s, POLL_S
+        while payment.state == PaymentState.SENT:
+            try:
+                payment = await self.follow(payment)
+            except NodeError as error:
+                _LOG.warning("payment %s not followed: %s", payment.id, error)
+            if payment.state != PaymentState.SENT or time.monotonic() > deadline:
+                break
+            await asyncio.sleep(pause_s)
+            pause_s = min(2 * pause_s, MAX_POLL_S)
+        return payment
 
     async def follow(self, payment: PaymentView) -> PaymentView:
         """Looks once at what became of a sent payment, and does what that calls for.
@@ -153,7 +147,16 @@ class Settler:
     async def find_executed(self, payment: PaymentView) -> PaymentView | None:
         """The payment, settled if deep enough, by a chain tx that we did not send; None if there is none.
 
-        Anyone who sees an authorisation may send it; the money moves to `pay_to` all the same.
+        Anyone who sees an authorisation may send it; the money moves to where it was signed for all the same.
+
+        Raises:
+            NodeError: the node did not say.
+        """
+        receipt = await self.find_execution(payment)
+        return None if receipt is None else await self._confirm(payment, receipt)
+
+    async def find_execution(self, payment: Claim | PaymentView) -> Any:
+        """Receipt of the chain tx that moved the money of a payment, whoever sent it; None if there is none.
 
         Raises:
             NodeError: the node did not say.
@@ -166,7 +169,7 @@ class Settler:
         for log in await self._node.call("eth_getLogs", query):
             receipt = await self._receipt(log["transactionHash"])
             if receipt is not None and self._paid(payment, receipt):
-                return await self._confirm(payment, receipt)
+                return receipt
         return None
 
     async def keep(self) -> None:
@@ -181,19 +184,6 @@ class Settler:
             except Exception as error:  # a node that is away today must not end the watch for ever
                 _LOG.warning("payments were not looked after: %s", type(error).__name__)
             await asyncio.sleep(KEEP_S)
-
-    async def _check_chain(self) -> None:
-        """The node must serve our chain, and the token must sign under the name that we tell clients."""
-        if self._checked:
-            return
-        token = self._terms.token
-        chain_id = await self._node.number("eth_chainId")
-        if chain_id != token.chain_id:
-            raise WrongChain(f"the node serves chain {chain_id}, not {token.chain_id}")
-        call = {"to": token.address, "data": DOMAIN_SEPARATOR_CALL}
-        if await self._node.call("eth_call", call, "latest") != "0x" + token.domain_separator().hex():
-            raise WrongChain(f"no EIP-3009 token of that name and version at {token.address}")
-        self._checked = True
 
     async def _superseded(self, payment: PaymentView, note: str) -> PaymentView:
         """Our tx moved nothing: either another one executed the authorisation, or it was not executed."""
@@ -245,11 +235,11 @@ class Settler:
             return offer(market, limit_wei)
         return offer(market, limit_wei, Fees(replaced.max_fee_wei, replaced.tip_wei))
 
-    def _sign(self, payment: PaymentView, fees: Fees, nonce: int) -> SignedTx:
+    def _sign(self, payment: Claim | PaymentView, fees: Fees, nonce: int) -> SignedTx:
         fields: dict[str, Any] = {
             "chainId": self._terms.token.chain_id,
             "nonce": nonce,
-            "to": to_checksum_address(self._terms.token.address),
+            "to": to_checksum_address(payment.settlement or self._terms.token.address),
             "value": 0,
             "gas": payment.gas,
             "data": payment.call_data,
@@ -262,12 +252,10 @@ class Settler:
         tx_hash = "0x" + bytes(signed.hash).hex()
         return SignedTx(tx_hash, bytes(signed.raw_transaction), fees.max_fee_wei, fees.tip_wei)
 
-    def _paid(self, payment: PaymentView, receipt: Any) -> bool:
-        terms = self._terms
+    def _paid(self, payment: Claim | PaymentView, receipt: Any) -> bool:
+        token, payee = self._terms.token.address, payment.settlement or self._terms.pay_to
         succeeded = int(receipt["status"], 16) == 1
-        return succeeded and moved(
-            receipt["logs"], terms.token.address, payment.payer, terms.pay_to, payment.amount_base
-        )
+        return succeeded and moved(receipt["logs"], token, payment.payer, payee, payment.amount_base)
 
     async def _receipt(self, tx_hash: str | None) -> Any:
         return await self._node.call("eth_getTransactionReceipt", tx_hash)

@@ -39,9 +39,6 @@ from router.x402.purchase import Purchase
 from router.x402.verifier import WRONG_AMOUNT, Verifier, refusal
 from router.x402.wire import Offer, Payment
 
-POLL_S: Final = 0.1
-"""How often a waiting call looks at its tx at first; the pause doubles up to `MAX_POLL_S`."""
-MAX_POLL_S: Final = 2.0
 KEY_ID: Final = "x402"
 """What stands for an API key's id in calls that a payment pays for."""
 
@@ -147,23 +144,14 @@ class Till:
             PaymentsUnavailable: the chain cannot be asked; nothing was sent.
         """
         payment = await self._find(claimed.id) or claimed
-        deadline, pause_s = time.monotonic() + self._options.settle_timeout_s, POLL_S
         try:
             if payment.state == PaymentState.CLAIMED:
                 payment = await self._settler.send(payment)
         except (NodeError, FeesTooHigh) as error:
             raise _unavailable(error) from None
-        while payment.state == PaymentState.SENT:
-            try:
-                payment = await self._settler.follow(payment)
-            except NodeError as error:
-                _LOG.warning("payment %s not followed: %s", payment.id, error)
-            if payment.state != PaymentState.SENT:
-                break
-            if time.monotonic() > deadline:
-                raise self._pending(payment)
-            await asyncio.sleep(pause_s)
-            pause_s = min(2 * pause_s, MAX_POLL_S)
+        payment = await self._settler.settle(payment, self._options.settle_timeout_s)
+        if payment.state == PaymentState.SENT:
+            raise self._pending(payment)
         if payment.state != PaymentState.SETTLED:
             reason = _REFUNDED if payment.state == PaymentState.REFUNDED else _FAILED
             raise refusal(self._offer(purchase), reason, payment.payer)
@@ -223,7 +211,7 @@ def client_key(payment_id: str) -> str:
 
 def open_till(ledger: Ledger, billing: Billing, settler: Settler, options: X402Config) -> Till:
     """A till whose payments a settler sends."""
-    return Till(ledger, billing, settler, Verifier(settler), options)
+    return Till(ledger, billing, settler, Verifier(settler.rehearsal), options)
 
 
 def _unavailable(error: Exception) -> PaymentsUnavailable:

@@ -8,10 +8,9 @@ from typing import Final
 from eth_hash.auto import keccak
 
 from mini_llm.wallet.limits import MAX_AMOUNT_BASE
-from mini_llm.wallet.signature import InvalidSignature, recover_address
-from router.relay.eip3009 import Authorization, revert_selector
+from router.relay.eip3009 import revert_data
 from router.relay.node import NodeRefused
-from router.relay.settler import Settler, TooMuchGas
+from router.relay.rehearsal import Rehearsal, TooMuchGas
 from router.x402 import wire
 from router.x402.errors import PaymentRequired
 from router.x402.wire import Offer, Payment
@@ -26,7 +25,7 @@ _NOT_YET_VALID: Final = "invalid_exact_evm_payload_authorization_valid_after"
 _POOR: Final = "invalid_exact_evm_insufficient_balance"
 _SIMULATION_FAILED: Final = "invalid_exact_evm_transaction_simulation_failed"
 _REVERTS: Final = {
-    keccak(error)[:4].hex(): reason
+    keccak(error)[:4]: reason
     for error, reason in (
         (b"InvalidAuthorizationSignature()", BAD_SIGNATURE),
         (b"AuthorizationUsedOrCanceled(address,bytes32)", _NONCE_USED),
@@ -47,11 +46,11 @@ class Verifier:
     """Checks payments and changes nothing.
 
     Args:
-        settler: executes the authorisation later.
+        rehearsal: asks the chain.
     """
 
-    def __init__(self, settler: Settler) -> None:
-        self._settler = settler
+    def __init__(self, rehearsal: Rehearsal) -> None:
+        self._rehearsal = rehearsal
 
     async def verify(self, payment: Payment, offer: Offer) -> tuple[int, int]:
         """Gas that executing the authorisation takes, and a block before which it was not executed.
@@ -67,23 +66,15 @@ class Verifier:
         if reason := _objection(payment, offer, int(time.time())):
             raise refusal(offer, reason, order.payer)
         try:
-            if not await self._may_be_signed(order):
+            digest = order.digest(offer.token)
+            if not await self._rehearsal.may_be_signed(order.payer, digest, order.signature):
                 raise refusal(offer, BAD_SIGNATURE, order.payer)
-            return await self._settler.rehearse(offer.token.address, order.call_data())
+            return await self._rehearsal.rehearse(offer.token.address, order.call_data())
         except TooMuchGas:
             raise refusal(offer, _TOO_DEAR, order.payer) from None
         except NodeRefused as error:
-            reason = _REVERTS.get(revert_selector(error.data), _SIMULATION_FAILED)
+            reason = _REVERTS.get(revert_data(error.data)[:4], _SIMULATION_FAILED)
             raise refusal(offer, reason, order.payer) from None
-
-    async def _may_be_signed(self, order: Authorization) -> bool:
-        """False if the payer is no contract and its key did not sign: cheaper to refuse than to simulate."""
-        try:
-            if recover_address(order.digest(self._settler.token), order.signature).lower() == order.payer:
-                return True
-        except InvalidSignature:
-            pass
-        return await self._settler.has_code(order.payer)
 
 
 def _objection(payment: Payment, offer: Offer, now_s: int) -> str | None:

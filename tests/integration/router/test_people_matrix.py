@@ -8,9 +8,9 @@ from people_world import Person, Town
 from router_world import World
 from starlette.routing import Route
 
-from router.api import account, byok, device, keys, models, signin, teams
+from router.api import account, byok, deposits, device, keys, models, signin, teams
 
-PARTS = (account, byok, device, keys, models, signin, teams)
+PARTS = (account, byok, deposits, device, keys, models, signin, teams)
 OPEN = {
     ("GET", "/v1/signin/nonce"),
     ("POST", "/v1/signin"),
@@ -19,7 +19,7 @@ OPEN = {
 }
 """What needs no credential."""
 WALLET_ONLY = (
-    *("/v1/sessions", "/v1/signout", "/v1/signin/deposit", "/v1/teams", "/v1/session-keys"),
+    *("/v1/sessions", "/v1/signout", "/v1/signin/deposit", "/v1/teams", "/v1/session-keys", "/v1/deposits"),
     "/v1/device/",
 )
 SCOPES = {

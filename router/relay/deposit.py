@@ -1,0 +1,68 @@
+"""A deposit as a wallet signs it: one EIP-3009 authorisation that the settlement contract alone may execute.
+
+The authorisation's nonce is a hash of the session key's commitment, so that whoever sends the deposit cannot
+attach another key.
+
+Source: EIP-3009 (`receiveWithAuthorization`), EIP-712; contracts/src/interfaces/ISettlement.sol.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from eth_hash.auto import keccak
+
+from router.relay.eip3009 import Authorization
+
+SIGNATURE_BYTES: Final = 65
+_CALL: Final = keccak(
+    b"depositWithAuthorization(address,uint256,uint256,bytes32,uint256,uint256,uint8,bytes32,bytes32)"
+)[:4]
+_WORD_BYTES: Final = 32
+
+
+@dataclass(frozen=True)
+class DepositOrder:
+    """A signed deposit.
+
+    Args:
+        payer: address that signs, pays and owns the account, lower case.
+        amount_base: base units, below 2^54.
+        key_commit: session key commitment for a first deposit, 0 for a later one.
+        salt: 32 random bytes.
+        valid_after_s, valid_before_s: unix seconds, exclusive.
+        signature: 65 bytes, v 27 or 28.
+    """
+
+    payer: str
+    amount_base: int
+    key_commit: int
+    salt: bytes
+    valid_after_s: int
+    valid_before_s: int
+    signature: bytes
+
+    def authorization(self, settlement: str) -> Authorization:
+        """The order to the token, for the contract at `settlement`."""
+        return Authorization(
+            payer=self.payer,
+            payee=settlement,
+            value_base=self.amount_base,
+            valid_after_s=self.valid_after_s,
+            valid_before_s=self.valid_before_s,
+            nonce=keccak(_word(self.key_commit) + self.salt),
+            signature=self.signature,
+        )
+
+    def call_data(self) -> bytes:
+        """The contract's call that executes the order."""
+        r, s, v = self.signature[:32], self.signature[32:64], self.signature[64]
+        amounts = _word(self.amount_base) + _word(self.key_commit)
+        window = _word(self.valid_after_s) + _word(self.valid_before_s)
+        payer = bytes(12) + bytes.fromhex(self.payer[2:])
+        return _CALL + payer + amounts + self.salt + window + _word(v) + r + s
+
+
+def _word(number: int) -> bytes:
+    return number.to_bytes(_WORD_BYTES, "big")
