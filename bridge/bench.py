@@ -29,7 +29,10 @@ def bench_command() -> None:
 @click.option(
     "--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the split and resamples."
 )
-def routing(data: Path, fraction: float, seed: int) -> None:
+@click.option(
+    "--embeddings", is_flag=True, help="Let --fit look at vectors of the prompts too (extra `embeddings`)."
+)
+def routing(data: Path, fraction: float, seed: int, embeddings: bool) -> None:
     """Measures the router of `model: "auto"` on DATA, and prints JSON.
 
     DATA is a Parquet file with one row per prompt: `prompt` (text), `q_<model>` for two models or more (what
@@ -57,18 +60,23 @@ def routing(data: Path, fraction: float, seed: int) -> None:
       vibes bench routing graded.parquet
       vibes bench routing graded.parquet | jq '.saving_95, .floor_kept'
       vibes bench routing graded.parquet --fit 0.3
+      vibes bench routing graded.parquet --fit 0.3 --embeddings
 
     Needs the extra `routing`: pip install 'vibes-rails[routing]'.
     """
+    if embeddings and not fraction:
+        raise click.UsageError("--embeddings goes with --fit: nothing is learned without it")
     # Imported here, so that the other commands need none of the extra's packages.
     try:
+        from router.bench.embedding import open_embedding
         from router.bench.routing import measure_routing
         from router.bench.table import read_table
     except ModuleNotFoundError as missing:
         raise SystemExit(_told(MissingExtra(missing.name or "the extra"))) from None
     try:
+        embed = open_embedding() if embeddings else None
         with progress_bars() as progress:
-            found = measure_routing(read_table(data), fraction, seed, progress)
+            found = measure_routing(read_table(data), fraction, seed, progress, embed)
     except BenchError as error:
         raise SystemExit(_told(error)) from None
     click.echo(json.dumps(found, indent=2, allow_nan=False))

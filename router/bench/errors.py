@@ -10,11 +10,11 @@ class BenchError(Exception):
 
 
 class MissingExtra(BenchError):
-    """The packages that read the files are not installed."""
+    """Packages that are not always installed are missing."""
 
-    def __init__(self, module: str) -> None:
-        super().__init__(f"this needs {module}: pip install 'vibes-rails[routing]'")
-        self.module = module
+    def __init__(self, module: str, extra: str = "routing") -> None:
+        super().__init__(f"this needs {module}: pip install 'vibes-rails[{extra}]'")
+        self.module, self.extra = module, extra
 
 
 class UnreadableTable(BenchError):

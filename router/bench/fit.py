@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 from zlib import crc32
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mini_llm.auto.features import measure, read
+from mini_llm.auto.features import NAMES, measure, read
 from router.bench.sweep import Floats
 
 PLACES: Final = 1024
@@ -21,6 +21,11 @@ SLOPE_ROWS: Final = 100.0
 """Rows that the shipped predictions are worth: with so many fitted on, both are believed alike."""
 FOLDS: Final = 5
 _FEW: Final = 1e-9
+_WORDS_FROM: Final = len(NAMES)
+_VECTOR_FROM: Final = _WORDS_FROM + PLACES
+
+Embed = Callable[[Sequence[str]], Floats]
+"""Texts as vectors, (n, d)."""
 
 
 def split(prompts: Sequence[str], fraction: float, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -32,8 +37,8 @@ def split(prompts: Sequence[str], fraction: float, seed: int) -> tuple[NDArray[n
     return np.flatnonzero(inside), np.flatnonzero(~inside)
 
 
-def describe(prompts: Sequence[str]) -> Floats:
-    """(n, d): the measures of each prompt and its words, hashed into signed places."""
+def describe(prompts: Sequence[str], embed: Embed | None = None) -> Floats:
+    """(n, d): each prompt's measures, its words, hashed into signed places, and its vector if asked for."""
     rows = np.zeros((len(prompts), PLACES))
     measures = []
     for row, prompt in enumerate(prompts):
@@ -42,20 +47,23 @@ def describe(prompts: Sequence[str]) -> Floats:
         for word in set(text.words):
             code = crc32(word.encode("utf-8", "replace"))
             rows[row, code % PLACES] += 1.0 if code & 0x8000 else -1.0
-    return np.concatenate([np.array(measures), rows], axis=1)
+    vectors = np.empty((len(prompts), 0)) if embed is None else embed(prompts)
+    return np.concatenate([np.array(measures), rows, vectors], axis=1)
 
 
 class Correction:
     """What the shipped predictions of some rows miss, learned and taken out.
 
     Each model's prediction is first put right by a straight line, then by ridge regression of the rest on
-    words (by how rare they are) and measures. Source: Hoerl and Kennard 1970; Jones 1972.
+    words (by how rare they are), measures, and vectors if there are any. Source: Hoerl and Kennard 1970;
+    Jones 1972.
     """
 
     def __init__(self, described: Floats, predicted: Floats, quality: Floats) -> None:
         """Fits; described: (n, d) of `describe`, predicted and quality: (n, m)."""
-        measures, words = described[:, :-PLACES], described[:, -PLACES:]
+        measures, words, vectors = _parts(described)
         self._middle, self._spread = measures.mean(axis=0), measures.std(axis=0) + _FEW
+        self._centre = vectors.mean(axis=0)
         self._rarity = np.log(len(words) / (1 + (words != 0).sum(axis=0)) + 1)
         self._usual, self._level = predicted.mean(axis=0), quality.mean(axis=0)
         moved, rest = predicted - self._usual, quality - self._level
@@ -77,10 +85,9 @@ class Correction:
         return straight
 
     def _inputs(self, described: Floats) -> Floats:
-        measures = np.clip((described[:, :-PLACES] - self._middle) / self._spread, -4, 4) * MEASURES
-        words = described[:, -PLACES:] * self._rarity
-        length = np.maximum(np.linalg.norm(words, axis=1, keepdims=True), _FEW)
-        return np.concatenate([measures, words / length], axis=1)
+        measures, words, vectors = _parts(described)
+        measures = np.clip((measures - self._middle) / self._spread, -4, 4) * MEASURES
+        return np.concatenate([measures, _unit(words * self._rarity), _unit(vectors - self._centre)], axis=1)
 
     def _cross(self, inputs: Floats, predicted: Floats, rest: Floats) -> Floats:
         crossed = self._straight(predicted)
@@ -91,6 +98,21 @@ class Correction:
             slopes = _ridge(square - out.T @ out, product - out.T @ rest[fold == at])
             crossed[fold == at] += out @ slopes
         return crossed
+
+
+def _parts(described: Floats) -> tuple[Floats, Floats, Floats]:
+    """Measures, words and vectors."""
+    return (
+        described[:, :_WORDS_FROM],
+        described[:, _WORDS_FROM:_VECTOR_FROM],
+        described[:, _VECTOR_FROM:],
+    )
+
+
+def _unit(rows: Floats) -> Floats:
+    """Each row at length 1, or 0 where it is nothing."""
+    scaled: Floats = rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), _FEW)
+    return scaled
 
 
 def _ridge(square: Floats, product: Floats) -> Floats:

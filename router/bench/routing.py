@@ -14,7 +14,7 @@ from mini_llm.auto.choice import Option, choose
 from mini_llm.auto.predictor import Predictor
 from mini_llm.auto.priors import ModelFacts, published
 from router.bench.errors import TooFewRows
-from router.bench.fit import Correction, describe, split
+from router.bench.fit import Correction, Embed, describe, split
 from router.bench.floor import RESAMPLES, calibrate, held, kept, margins, resamples
 from router.bench.sweep import Floats, Sweep, ends, figures, saving, sweep
 from router.bench.table import MIN_ROWS, Table
@@ -28,7 +28,9 @@ _TOLD: Final = 64
 _TINY: Final = 1e-300
 
 
-def measure_routing(table: Table, fraction: float, seed: int, progress: Progress) -> dict[str, Any]:
+def measure_routing(
+    table: Table, fraction: float, seed: int, progress: Progress, embed: Embed | None = None
+) -> dict[str, Any]:
     """All figures of a file, as plain JSON.
 
     Args:
@@ -36,6 +38,7 @@ def measure_routing(table: Table, fraction: float, seed: int, progress: Progress
         fraction: of the prompts to fit a correction on; 0 for none. The rest is judged.
         seed: of the split and of all resamples.
         progress: told how far it is.
+        embed: makes vectors of the prompts for the correction, if it should have them.
 
     Raises:
         TooFewRows: a side of the split has fewer than 20 rows.
@@ -52,7 +55,7 @@ def measure_routing(table: Table, fraction: float, seed: int, progress: Progress
     notes = _notes(table)
     floor: dict[str, Any]
     if fraction:
-        described = describe(table.prompts)
+        described = describe(table.prompts, embed)
         correction = Correction(described[fitted], predicted[fitted], table.quality[fitted])
         inside = correction.crossed
         predicted = correction.apply(described, predicted)

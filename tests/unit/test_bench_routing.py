@@ -14,6 +14,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from bridge.cli import main
+from router.bench.embedding import open_embedding
 from router.bench.fit import Correction, describe, split
 from router.bench.floor import calibrate, held, kept, margins
 from router.bench.sweep import Ends, Figures, ends, figures, sweep
@@ -96,6 +97,26 @@ def test_words_that_tell_are_learned() -> None:
     assert found.crossed[1::2, 0].min() > found.crossed[0::2, 0].max()
 
 
+def test_vectors_tell_of_words_that_were_never_seen() -> None:
+    kinds = (
+        ["whale", "dolphin", "shark", "salmon", "tuna", "octopus"],
+        ["truck", "car", "bus", "van", "lorry", "tractor"],
+    )
+    asked = [(kinds[at % 2][at // 2 % 6], at % 2) for at in range(960)]
+    learned = np.array([at for at, (word, _) in enumerate(asked) if kinds[asked[at][1]].index(word) < 4])
+    other = np.setdiff1d(np.arange(len(asked)), learned)
+    prompts = [f"Tell me about the {word}." for word, _ in asked]
+    quality, predicted = np.array([[float(kind), 1.0] for _, kind in asked]), np.full((960, 2), 0.7)
+    gaps = []
+    for embed in (None, open_embedding()):
+        described = describe(prompts, embed)
+        found = Correction(described[learned], predicted[learned], quality[learned])
+        rest = found.apply(described[other], predicted[other])[:, 0]
+        gaps.append(rest[quality[other, 0] == 1].mean() - rest[quality[other, 0] == 0].mean())
+    assert abs(gaps[0]) < 0.1  # by words alone, all of these are alike
+    assert gaps[1] > 0.08
+
+
 def test_noise_is_not_learned() -> None:
     letters = "abcdefghijklmnopqrst"
     prompts = [" ".join("".join(RNG.choice(list(letters), 2)) for _ in range(9)) for _ in range(400)]
@@ -167,6 +188,16 @@ def test_refusals_are_one_line(tmp_path: Path) -> None:
     assert run(str(graded(tmp_path, 2, costs=True, rows=30)), "--fit", "0.5").stderr.endswith("are needed\n")
     assert run(str(tmp_path / "none.parquet")).exit_code == 2
     assert run(str(tmp_path / "graded.parquet"), "--fit", "1").exit_code == 2
+
+
+def test_embeddings_go_with_a_fit(tmp_path: Path) -> None:
+    path = str(graded(tmp_path, 2, costs=True))
+    refused = run(path, "--embeddings")
+    assert (refused.exit_code, refused.stdout) == (2, "")
+    assert "--fit" in refused.stderr
+    with_them, without = (run(path, "--fit", "0.5", *more) for more in (("--embeddings",), ()))
+    assert json.loads(with_them.stdout).keys() == json.loads(without.stdout).keys()
+    assert "Loading" not in with_them.stderr
 
 
 def test_help_teaches() -> None:
