@@ -9,7 +9,7 @@ Leaves are in the order of account index, then account sequence.
 Source: docs/protocol.md (receipts); Settlement.settleBatch (receiptsRoot, receiptsTotal).
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -43,6 +43,14 @@ class InclusionProof:
 
     index: int
     siblings: tuple[Node, ...]
+
+
+@dataclass(frozen=True)
+class Subtree:
+    """The top of ``2^level`` neighbouring leaves."""
+
+    level: int
+    node: Node
 
 
 class ReceiptsTree:
@@ -91,6 +99,32 @@ def receipts_tree(leaves: Iterable[Leaf]) -> Node:
     for leaf in leaves:
         tree.add(leaf)
     return tree.root
+
+
+def tiles(leaves: Iterable[tuple[Leaf, bool]]) -> Iterator[Leaf | Subtree]:
+    """The tree from left to right: the leaves marked True, and as few subtrees as cover all the others.
+
+    This proves all marked leaves together: whoever puts a subtree in its place for the leaves below it has
+    the root and the total. Keeps two nodes per level, however many leaves there are.
+
+    Raises:
+        InvalidReceiptLeaf: a leaf is malformed.
+    """
+    others: list[Subtree] = []
+    for position, (leaf, marked) in enumerate(leaves):
+        if not _is_leaf(leaf):
+            raise InvalidReceiptLeaf(*leaf)
+        if marked:
+            yield from others
+            others.clear()
+            yield leaf
+            continue
+        level, node = 0, _leaf_node(leaf)
+        while position >> level & 1 and others and others[-1].level == level:
+            node = _parent(others.pop().node, node)
+            level += 1
+        others.append(Subtree(level, node))
+    yield from others
 
 
 def inclusion_proof(leaves: Sequence[Leaf], index: int) -> InclusionProof:

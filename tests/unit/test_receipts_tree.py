@@ -1,8 +1,10 @@
 """The receipts' Merkle-sum tree refuses what is not in it; its roots are in tests/golden."""
 
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
+from support.bundles import root_of_tiles
 
 from mini_llm.wallet.limits import MAX_AMOUNT_BASE
 from mini_llm.wallet.receipts_tree import (
@@ -10,8 +12,10 @@ from mini_llm.wallet.receipts_tree import (
     InclusionProof,
     InvalidReceiptLeaf,
     ReceiptsTree,
+    Subtree,
     inclusion_proof,
     receipts_tree,
+    tiles,
     verify_inclusion,
 )
 
@@ -92,3 +96,25 @@ def test_a_tree_grown_leaf_by_leaf_holds_each_of_them(count: int) -> None:
             for position, grown in enumerate(leaves[: at + 1])
         )
     assert tree.root == receipts_tree(leaves)
+
+
+@pytest.mark.parametrize("count", range(14))
+@pytest.mark.parametrize("marked", [0, 1, 0b101, 0b110010011, 0b1111, 2**14 - 1])
+def test_tiles_are_the_marked_leaves_and_as_few_nodes_as_tell_the_rest(count: int, marked: int) -> None:
+    leaves = [(bytes((at,)) * 32, at + 1) for at in range(count)]
+    pieces = list(tiles((leaf, bool(marked >> at & 1)) for at, leaf in enumerate(leaves)))
+    assert root_of_tiles(pieces) == receipts_tree(leaves)
+    assert [one for one in pieces if not isinstance(one, Subtree)] == [
+        leaf for at, leaf in enumerate(leaves) if marked >> at & 1
+    ]
+    position = 0
+    for left, right in pairwise([*pieces, None]):
+        if isinstance(left, Subtree) and isinstance(right, Subtree) and left.level == right.level:
+            assert position >> left.level & 1  # neighbours, but no siblings
+        position += 1 << left.level if isinstance(left, Subtree) else 1
+    assert position == count
+
+
+def test_tiles_refuse_a_malformed_leaf() -> None:
+    with pytest.raises(InvalidReceiptLeaf):
+        list(tiles([(LEAVES[0], True), ((bytes(31), 1), False)]))
