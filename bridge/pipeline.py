@@ -188,7 +188,7 @@ class Pipeline:
 
     def publish(self, status: Status) -> None:
         """Writes into the ledger how things stand, for the router's operator."""
-        publish(status, self._store, self._ledger)
+        publish(status, self._store, self._ledger, self._contract)
 
     # -- steps
 

@@ -7,9 +7,12 @@ from dataclasses import asdict
 from typing import Any, Final
 
 from bridge.alerts import ADVICE
+from bridge.chain.settlement import SettlementContract
+from bridge.errors import RpcRefused, RpcUnavailable
 from bridge.status import Status
 from bridge.store import Store
-from router.ledger import Ledger, settled
+from router.ledger import Ledger, batches, settled
+from router.ledger.partners import PartnerFigures, partners_document
 
 RECENT_PROOFS: Final = 20
 
@@ -27,7 +30,42 @@ def report_of(status: Status, store: Store) -> dict[str, Any]:
     return status.to_dict() | {"alerts": alerts, "proofs": proofs}
 
 
-def publish(status: Status, store: Store, ledger: Ledger) -> None:
-    """Writes the document into the ledger, where the router finds it."""
-    document = report_of(status, store)
+def publish(status: Status, store: Store, ledger: Ledger, contract: SettlementContract) -> None:
+    """Writes the document into the ledger, where the router finds it.
+
+    With it go the `partners` as of the last block read; without the node, those that were told before.
+    """
+    block = status.indexed_block
+    try:
+        partners = partners_document(block, partners_on_chain(contract, block))
+    except (RpcRefused, RpcUnavailable):
+        before = ledger.read(batches.bridge_report)
+        partners = {} if before is None else before.document.get("partners", {})
+    document = report_of(status, store) | {"partners": partners}
     ledger.run(lambda connection: settled.report(connection, document, int(time.time())))
+
+
+def partners_on_chain(contract: SettlementContract, block: int) -> list[PartnerFigures]:
+    """Every partner but the house as of a block: two questions to the node for each.
+
+    Raises:
+        RpcUnavailable, RpcRefused: also if the contracts were not there yet.
+    """
+    figures = []
+    for number, registered in enumerate(contract.registered(block)[1:], start=1):
+        account = contract.struct("partnerAccount", number, block=block)
+        figures.append(
+            PartnerFigures(
+                partner_id=number,
+                name=registered["name"],
+                payout=registered["payout"],
+                active=registered["active"],
+                registered_bps=registered["bps"],
+                bps=account["bps"],
+                gross_base=account["gross"],
+                checkpoint_gross_base=account["checkpointGross"],
+                accrued_base=account["accrued"],
+                paid_base=account["paid"],
+            )
+        )
+    return figures

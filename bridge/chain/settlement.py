@@ -121,6 +121,17 @@ class SettlementContract:
         with self.client.answering("eth_call"):
             return Terms(int(registry.functions.count().call()), pool_bps)
 
+    def registered(self, block: BlockIdentifier) -> list[Mapping[str, Any]]:
+        """Every partner in the registry (IPartnerRegistry.Partner) as of a block, by number, the house first.
+
+        Raises as `view`.
+        """
+        registry = self._registry.functions
+        with self.client.answering("eth_call"):
+            numbers = range(registry.count().call(block_identifier=block))
+            found = [registry.partner(number).call(block_identifier=block) for number in numbers]
+        return [dict(zip(("payout", "bps", "active", "name"), one, strict=True)) for one in found]
+
     def held_base(self, block: BlockIdentifier) -> int:
         """Tokens that the contract holds, base units; raises as `view`."""
         token = self.client.web3.eth.contract(self.view("token"), abi=load_abi("VibesToken"))
