@@ -56,6 +56,22 @@ class UnknownReceipt(GatewayError):
         super().__init__("this account has no receipt with that request id")
 
 
+class UnknownPartner(GatewayError):
+    """No partner with this number is known."""
+
+    def __init__(self, partner_id: int) -> None:
+        super().__init__(f"There is no partner {partner_id}, or the bridge has not told of it yet.")
+        self.partner_id = partner_id
+
+
+class UnknownBundle(GatewayError):
+    """No such batch has settled a charge of the partner."""
+
+    def __init__(self, partner_id: int, number: int) -> None:
+        super().__init__(f"Batch {number} has settled nothing for partner {partner_id}.")
+        self.partner_id, self.number = partner_id, number
+
+
 class WrongAccount(GatewayError):
     """A signed ceiling names another account than the API key's."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -59,7 +60,7 @@ from router.rewards import EpochKeeper
 from router.scoring.scorer import scoring
 from router.web import static
 from router.web.door import PageCalls
-from router.web.pages import public
+from router.web.pages import partners, public
 from router.x402 import PAYMENT_HEADERS, take_payments
 
 
@@ -126,6 +127,7 @@ def create_api(settings: Settings, observer: Observer, drain: Drain) -> FastAPI:
                 reload.adopters.append(conducting.adopt)
                 doors = Doors(ledger, desk.limiter, desk.own_keys)
                 app.state.desk, app.state.doors = desk, doors
+                app.state.bundle_turns = asyncio.Semaphore(1)
                 async with (
                     observer.running(),
                     billing.kept(),
@@ -158,7 +160,7 @@ def create_api(settings: Settings, observer: Observer, drain: Drain) -> FastAPI:
     app.include_router(call_routes())
     for part in (models, looks, account, deposits, health, signin, device, keys, teams, byok, feedback):
         app.include_router(part.routes)
-    for pages in (static.routes, public.routes, public.calls):
+    for pages in (static.routes, public.routes, public.calls, partners.routes):
         app.include_router(pages)
     app.add_middleware(PageCalls)
     document.describe(app)

@@ -77,6 +77,16 @@ def lying_node(url: str, lie: Lie) -> Iterator[str]:
             self.end_headers()
             self.wfile.write(data)
 
+        def do_OPTIONS(self) -> None:
+            """A browser asks before it asks a node of another site."""
+            self.send_response(204)
+            self.end_headers()
+
+        def end_headers(self) -> None:
+            self.send_header("access-control-allow-origin", "*")
+            self.send_header("access-control-allow-headers", "*")
+            super().end_headers()
+
         def log_message(self, *_: object) -> None:
             """Silence."""
 
