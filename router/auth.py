@@ -19,10 +19,11 @@ from mini_llm.routing.plan import Plan
 from router.errors import UnknownApiKey
 from router.ledger.grants import ALL_SCOPES, Grant
 from router.ledger.keys import ApiKeyView, find_api_key
+from router.ledger.pacing import AutoBudget
 from router.ledger.reservations import Budget
 from router.ledger.writer import Ledger
 from router.people import provider_keys, sessions, teams
-from router.people.budgets import key_budgets, team_budgets
+from router.people.budgets import auto_budgets, key_budgets, team_budgets
 from router.people.byok import OwnKeys
 from router.people.errors import ModelNotAllowed, NeedsWallet, NoAccount, NotYours, ScopeMissing
 from router.people.limits import Limiter, Passage, Rates
@@ -55,6 +56,7 @@ class Principal:
         scopes: what it may be used for, of `Scope`.
         models: names and `prefix*` that it may call; None: all.
         budgets: spending limits of the present day and month, which the reservation carries.
+        auto_budgets: what its calls to `auto` are to spend in the same periods.
         rates: limits of requests, tokens and parallel calls.
         user_idx: the caller's own account, if a team's pays.
         provider_keys: the account's own provider keys by provider, sealed.
@@ -67,6 +69,7 @@ class Principal:
     scopes: frozenset[str] = ALL_SCOPES
     models: tuple[str, ...] | None = None
     budgets: tuple[Budget, ...] = ()
+    auto_budgets: tuple[AutoBudget, ...] = ()
     rates: Rates = field(default_factory=Rates)
     user_idx: int | None = None
     provider_keys: Mapping[str, OwnKey] = field(default_factory=dict)
@@ -246,6 +249,7 @@ def _of_key(connection: Connection, key: ApiKeyView, now_s: int) -> Principal | 
         scopes=grant.scopes,
         models=grant.models,
         budgets=key_budgets(key, now_s),
+        auto_budgets=auto_budgets(key, now_s),
         rates=Rates(grant.requests_per_minute, grant.tokens_per_minute, grant.parallel),
         provider_keys=provider_keys.keys_of(connection, key.account_idx),
         grant=grant,

@@ -7,9 +7,9 @@ import hashlib
 import logging
 import secrets
 import time
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from typing import Final
 
@@ -17,23 +17,22 @@ from mini_llm.deployment import HOUSE_PARTNER, Deployment
 from mini_llm.price import Usage
 from mini_llm.routing.plan import Attempt
 from mini_llm.wallet.keccak import keccak
-from mini_llm.wallet.limits import BPS, MAX_AMOUNT_BASE
+from mini_llm.wallet.limits import MAX_AMOUNT_BASE
 from router.auth import Principal
 from router.beside import beside
 from router.config import RouterConfig, Settings
-from router.config_money import Policy
 from router.errors import BadIdempotencyKey
 from router.ledger.charges import CallFacts, Charge, PostedCharge
 from router.ledger.errors import IdempotencyMismatch, InFlight, InsufficientFunds, LedgerError
-from router.ledger.group import AttemptFacts
 from router.ledger.releases import Release, Renewal, expire_lapsed
 from router.ledger.reservations import Replay, Reservation, Reserved
 from router.ledger.shares import Terms
 from router.ledger.views import ReceiptSigner, StoredAnswer
 from router.ledger.writer import Ledger
-from router.metering import Quote
+from router.metering import Quote, attempt_facts, wholesale_base
 from router.observe.record import current
 from router.offers import Offer, Offers
+from router.pacing import Paced, Pacing
 from router.people.custody import Custodian
 from router.people.limits import Passage
 
@@ -56,6 +55,7 @@ class Ticket:
         replayable: the client sent an idempotency key, so the answer is kept.
         prompt_salt: secret of this call.
         prompt_hash: keccak256(salt ‖ body).
+        paced: budgets of `auto` that it counts against.
     """
 
     request_id: str
@@ -65,6 +65,7 @@ class Ticket:
     replayable: bool
     prompt_salt: bytes
     prompt_hash: bytes
+    paced: Paced | None = None
 
 
 class Billing:
@@ -78,12 +79,14 @@ class Billing:
         self._signer = ReceiptSigner(settings.domain, settings.receipt_key)
         self._live: set[str] = set()
         self.offers = Offers(ledger, settings.config)
+        self.pacing = Pacing(ledger, settings.config)
         self.adopt(settings.config)
 
     def adopt(self, config: RouterConfig) -> None:
         """Goes by another configuration from now on; calls that run keep the offer that they were made."""
         self._config, self.drain = config, config.hang_up
         self.offers.adopt(config)
+        self.pacing.adopt(config)
 
     async def reserve(
         self,
@@ -93,10 +96,12 @@ class Billing:
         client_key: str | None,
         body: bytes,
         quote: Quote,
+        paced: Paced | None = None,
     ) -> Ticket | Replay:
         """Reserves what the call can cost, or finds the answer given to the same idempotency key before.
 
-        Promotional credit is asked first, then the account at its tier's price.
+        Promotional credit is asked first, then the account at its tier's price. A call to `auto` is `paced`
+        if it has a budget, which holds like a spending limit.
 
         Raises:
             BadIdempotencyKey: the key is no key.
@@ -106,6 +111,8 @@ class Billing:
             0 < len(client_key) <= MAX_CLIENT_KEY and client_key.isascii() and client_key.isprintable()
         ):
             raise BadIdempotencyKey(MAX_CLIENT_KEY)
+        if paced is not None:
+            principal = replace(principal, budgets=(*principal.budgets, *paced.limits))
         ask = partial(
             Reservation,
             endpoint=endpoint,
@@ -131,6 +138,7 @@ class Billing:
             replayable=client_key is not None,
             prompt_salt=salt,
             prompt_hash=keccak(salt + body),
+            paced=paced,
         )
 
     async def _take_offer(
@@ -201,8 +209,8 @@ class Billing:
             audio_prompt_tokens=usage.audio_prompt_tokens,
             reasoning_tokens=usage.reasoning_tokens,
             audio_completion_tokens=usage.audio_completion_tokens,
-            wholesale_base=_wholesale_base(deployment, usage, policy),
-            attempts=_facts(attempts, policy, usage),
+            wholesale_base=wholesale_base(deployment, usage, policy),
+            attempts=attempt_facts(attempts, policy, usage),
             answer=StoredAnswer(200, content_type, answer) if ticket.replayable else None,
         )
         partner_id = HOUSE_PARTNER if ticket.offer.promotional else deployment.partner_id
@@ -216,6 +224,8 @@ class Billing:
             ticket.passage.leave(usage.prompt_tokens + usage.completion_tokens)
             self._live.discard(ticket.request_id)
         record.charged(usage, charged.charge_base, charged.lost_base)
+        if ticket.paced is not None:
+            self.pacing.charged(ticket.paced, charged.charge_base)
         if charged.lost_base:
             log.warning("call %s lost_base=%d late=%s", ticket.request_id, charged.lost_base, charged.late)
         return charged
@@ -232,7 +242,7 @@ class Billing:
         usage: of the answer that came to nothing, as far as it is known.
         """
         reason = type(why).__name__
-        facts = _facts(attempts, self._config.policy, usage)
+        facts = attempt_facts(attempts, self._config.policy, usage)
         try:
             await self._ledger.void(Release(ticket.request_id, reason, attempts=facts))
         finally:
@@ -244,7 +254,7 @@ class Billing:
     async def kept(self) -> AsyncIterator[None]:
         """Renews the leases of live calls and expires lapsed ones of dead workers, until the block ends."""
         await self._sweep()
-        async with beside(self._keep()), self.offers.kept():
+        async with beside(self._keep()), self.offers.kept(), self.pacing.kept():
             yield
 
     async def _keep(self) -> None:
@@ -275,22 +285,3 @@ class Billing:
 
 
 _terms = lru_cache(Terms)  # few, and each knows its shares by name once it has been used
-
-
-def _facts(
-    attempts: Iterable[Attempt], policy: Policy, usage: Usage | None = None
-) -> tuple[AttemptFacts, ...]:
-    """The tries as the ledger keeps them: what they cost retail, at what the provider bills of it."""
-    return tuple(
-        AttemptFacts(one.deployment, one.outcome, one.ms, _wholesale(one.billed_base(usage), policy))
-        for one in attempts
-    )
-
-
-def _wholesale_base(deployment: Deployment, usage: Usage, policy: Policy) -> int:
-    """What the provider bills for a call: nothing to us for one on the user's own key."""
-    return 0 if deployment.own_key else _wholesale(deployment.price.cost_base(usage), policy)
-
-
-def _wholesale(retail_base: int, policy: Policy) -> int:
-    return min(-(-retail_base * policy.wholesale_bps // BPS), MAX_AMOUNT_BASE)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Final
 
+from mini_llm.auto.purse import Purse
 from mini_llm.deployment import Deployment
 from mini_llm.request import Request
 from mini_llm.routing.asked import QUALITY_HEADER, with_quality
@@ -21,9 +22,15 @@ DEARER: Final = "it may cost more than the one that was paid for"
 
 
 async def plan_call(
-    doors: Doors, routes: Routes, principal: Principal, request: Request, header: Header, lots: bool = False
+    doors: Doors,
+    routes: Routes,
+    principal: Principal,
+    request: Request,
+    header: Header,
+    lots: bool = False,
+    purse: Purse | None = None,
 ) -> Plan:
-    """Who may serve a caller's request, with the caller's own keys; `lots`: see `Routes.plan`.
+    """Who may serve a caller's request, with the caller's own keys; `lots` and `purse`: see `Routes.plan`.
 
     Raises:
         ModelNotAllowed: the key may not call the model that it names.
@@ -33,7 +40,7 @@ async def plan_call(
     account = str(principal.account_idx)
     if routes.chooses(request.model):
         asked = with_quality(request, header(QUALITY_HEADER))
-        plan = await routes.plan(asked, account, _bar(principal, routes), lots)
+        plan = await routes.plan(asked, account, _bar(principal, routes), lots, purse)
     else:
         principal.require_model(request.model)
         plan = await routes.plan(request, account)

@@ -1,13 +1,32 @@
-"""Configuration of mirror learning, a part of `auto` that only the router has."""
+"""Configuration of what only the router's `auto` has: mirror learning, and the operator's budget."""
 
 from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from mini_llm.config_auto import AutoConfig
 from mini_llm.config_base import Strict
+from mini_llm.price import parse_usd
+
+
+def _some(usd: str) -> str:
+    if parse_usd(usd) <= 0:
+        raise ValueError("a budget is above 0")
+    return usd
+
+
+SomeUsd = Annotated[str, AfterValidator(_some)]
+
+
+class OperatorBudget(Strict):
+    """What all calls to `auto` together are to spend, as decimal strings; left out, there is no budget."""
+
+    day_usd: SomeUsd | None = None
+    """In a UTC day."""
+    month_usd: SomeUsd | None = None
+    """In a UTC month."""
 
 
 class Learning(Strict):
@@ -29,6 +48,7 @@ class Learning(Strict):
 
 
 class RouterAuto(AutoConfig):
-    """How a model is chosen, and what is learned from how that went."""
+    """How a model is chosen, what is learned from how that went, and what it may cost in all."""
 
     learning: Learning = Learning()
+    budget: OperatorBudget = OperatorBudget()

@@ -20,7 +20,7 @@ METADATA: Final = _REGISTRY.metadata
 RowNumber: Final = BigInteger().with_variant(Integer, "sqlite")
 """A 64-bit row number that the database counts up (SQLite does so for INTEGER keys only)."""
 
-SCHEMA_REVISION: Final = "0014"
+SCHEMA_REVISION: Final = "0015"
 """The revision of the tables as they are here, the last in `router.ledger.migrations`."""
 
 BUSY_TIMEOUT_MS: Final = 30_000

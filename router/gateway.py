@@ -22,6 +22,7 @@ from router.ledger.grants import Scope
 from router.ledger.reservations import Replay
 from router.metering import quote_call
 from router.observe.record import current
+from router.pacing import Paced
 from router.passing import passed_on
 from router.people.byok import blame_own_key
 from router.people.limits import Passage, prompt_estimate
@@ -121,9 +122,14 @@ class Gateway:
         passage.count(prompt_estimate(request))
         till = self._till if self._till is not None and principal is self._till.principal else None
         # who pays before the call is asked for the price of one model, and must meet that one again
-        plan = await plan_call(self._doors, self._routes, principal, request, call.header, lots=till is None)
+        open_model = till is None and self._routes.chooses(request.model)
+        paced = await self._billing.pacing.of(principal) if open_model else None
+        purse = None if paced is None else paced.purse
+        plan = await plan_call(
+            self._doors, self._routes, principal, request, call.header, lots=till is None, purse=purse
+        )
         request = passed_on(request, call.surface, call.header, plan)
-        ticket, plan = await self._reserve(call, principal, passage, till, body, request, plan)
+        ticket, plan = await self._reserve(call, principal, passage, till, body, request, plan, paced)
         if isinstance(ticket, Replay):
             return replayed(ticket, call.surface, passage.headers)
         attempts: list[Attempt] = []
@@ -166,6 +172,7 @@ class Gateway:
         body: bytes,
         request: Request,
         plan: Plan,
+        paced: Paced | None,
     ) -> tuple[Ticket | Replay, Plan]:
         """Reserves the most that the call can cost, and says who may serve it at that."""
         record = current()
@@ -173,11 +180,13 @@ class Gateway:
         if till is not None:
             return await _reserve_paid(till, call, passage, body, request, no_dearer(plan, request))
         client_key = call.header("idempotency-key")
+        if paced is not None and plan.decision is not None:
+            paced = paced.decided(plan.decision)
         while True:
             quote = quote_call(request, plan.deployments)
             try:
                 ticket = await self._billing.reserve(
-                    principal, passage, call.endpoint, client_key, body, quote
+                    principal, passage, call.endpoint, client_key, body, quote, paced
                 )
             except (InsufficientFunds, BudgetExceeded):
                 if (fewer := cheaper(plan, request)) is None:

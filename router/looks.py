@@ -17,6 +17,7 @@ from router.auth import ACCOUNT_HEADER, Doors, Header, Principal
 from router.choosing import plan_call
 from router.gateway import SCOPES
 from router.ledger.grants import Scope
+from router.pacing import Pacing
 from router.passing import passed_on
 
 
@@ -46,8 +47,8 @@ class Count:
 class Looks:
     """Reads and plans requests as the gateway does, and writes nothing."""
 
-    def __init__(self, doors: Doors, routes: Routes) -> None:
-        self._doors, self._routes = doors, routes
+    def __init__(self, doors: Doors, routes: Routes, pacing: Pacing) -> None:
+        self._doors, self._routes, self._pacing = doors, routes, pacing
 
     async def look(
         self,
@@ -69,7 +70,9 @@ class Looks:
             surface, body = await read()
             principal.require(SCOPES.get(surface.name, Scope.CHAT))
             request = surface.parse(body, model, False)
-            plan = await plan_call(self._doors, self._routes, principal, request, header)
+            paced = await self._pacing.of(principal) if self._routes.chooses(request.model) else None
+            purse = None if paced is None else paced.purse
+            plan = await plan_call(self._doors, self._routes, principal, request, header, purse=purse)
             return Look(principal, passed_on(request, surface, header, plan), plan)
         finally:
             passage.leave()

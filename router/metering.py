@@ -1,4 +1,4 @@
-"""How much a call may cost (the quote) and how much it did use (the meter)."""
+"""How much a call may cost (the quote), how much it did use (the meter), and what its provider bills."""
 
 from __future__ import annotations
 
@@ -11,8 +11,11 @@ from mini_llm.deployment import Deployment
 from mini_llm.metering import StreamCount
 from mini_llm.price import TOKENS_PER_PRICE, Price, Usage
 from mini_llm.request import Request
+from mini_llm.routing.plan import Attempt
 from mini_llm.surfaces.base import Surface
 from mini_llm.wallet.limits import BPS, MAX_AMOUNT_BASE
+from router.config_money import Policy
+from router.ledger.group import AttemptFacts
 
 TEMPLATE_TOKENS: Final = 256
 """Most tokens that a chat template adds to a call: preamble, tool instructions, start of the answer."""
@@ -97,3 +100,22 @@ class StreamMeter(StreamCount):
             else:
                 passed.append(event.raw)
         return b"".join(passed)
+
+
+def attempt_facts(
+    attempts: Iterable[Attempt], policy: Policy, usage: Usage | None = None
+) -> tuple[AttemptFacts, ...]:
+    """The tries as the ledger keeps them: what they cost retail, at what the provider bills of it."""
+    return tuple(
+        AttemptFacts(one.deployment, one.outcome, one.ms, _wholesale(one.billed_base(usage), policy))
+        for one in attempts
+    )
+
+
+def wholesale_base(deployment: Deployment, usage: Usage, policy: Policy) -> int:
+    """What the provider bills for a call: nothing to us for one on the user's own key."""
+    return 0 if deployment.own_key else _wholesale(deployment.price.cost_base(usage), policy)
+
+
+def _wholesale(retail_base: int, policy: Policy) -> int:
+    return min(-(-retail_base * policy.wholesale_bps // BPS), MAX_AMOUNT_BASE)

@@ -91,17 +91,22 @@ def share_of(asked: str | float) -> float:
 
 
 def choose(
-    options: Sequence[Option], asked: str | float = "standard", weights: Weights | None = None
+    options: Sequence[Option],
+    asked: str | float = "standard",
+    weights: Weights | None = None,
+    room_base: int | None = None,
 ) -> Choice:
     """Chooses among options that can all serve a call.
 
     Those that meet the floor come first, by ``quality - weight * cost - weight * latency``; the others
-    follow by quality, so that whoever is asked when the first ones fail is the best of the rest.
+    follow by quality, so that whoever is asked when the first ones fail is the best of the rest. Those that
+    there is no money for come last, the cheapest first, and are not what the floor is measured by.
 
     Args:
         options: one at least.
         asked: see `share_of`.
         weights: what money and time are worth; the usual ones if None.
+        room_base: the most that the call may cost, base units; any amount if None.
 
     Raises:
         InvalidQuality: see `share_of`.
@@ -110,17 +115,20 @@ def choose(
     if not options:
         raise ValueError("there is no option to choose from")
     share, weights = share_of(asked), weights or Weights()
-    best = max(option.quality for option in options)
+    affordable = [one for one in options if room_base is None or one.cost_base <= room_base]
+    best = max(option.quality for option in affordable or options)
     floor = share * best
     dearest_base = max(1, max(option.cost_base for option in options))
 
-    def order(index: int) -> tuple[bool, float, int, int]:
+    def order(index: int) -> tuple[int, float, int, int]:
         option = options[index]
+        if room_base is not None and option.cost_base > room_base:
+            return 2, option.cost_base, 0, index
         if option.quality < floor - _ALIKE:
-            return True, -option.quality, option.cost_base, index
+            return 1, -option.quality, option.cost_base, index
         millionths = option.cost_base * _MILLION // dearest_base
         utility = option.quality - weights.cost * millionths / _MILLION - weights.latency * option.latency_s
-        return False, -utility, option.cost_base, index
+        return 0, -utility, option.cost_base, index
 
     ranked = tuple(sorted(range(len(options)), key=order))
     return Choice(ranked[0], ranked, floor, _reason(options, options[ranked[0]], floor, best))

@@ -148,24 +148,28 @@ class Gate:
 
 
 def gated_choice(
-    options: Sequence[Option], asked: str | float, weights: Weights, decision: GateDecision
+    options: Sequence[Option],
+    asked: str | float,
+    weights: Weights,
+    decision: GateDecision,
+    room_base: int | None = None,
 ) -> Choice:
     """The choice under a decision: with its weight of cost, and a step up if it escalates.
 
     The step goes to the best buy among those that are stronger than the usual choice; there may be none.
-    Whatever the decision, the floor that was asked for holds as in `choose`.
+    Whatever the decision, the floor that was asked for holds, and the money ends, as in `choose`.
 
     Raises:
         InvalidQuality, ValueError: as `choose`.
     """
     weights = replace(weights, cost=weights.cost * decision.cost_weight)
-    usual = choose(options, asked, weights)
+    usual = choose(options, asked, weights, room_base)
     chosen = options[usual.index].quality
     stronger = [option.quality for option in options if option.quality >= chosen + STRONGER]
     if not decision.escalate or not stronger:
         return usual
     best = max(option.quality for option in options)
-    choice = choose(options, min(stronger) / best, weights)
+    choice = choose(options, min(stronger) / best, weights, room_base)
     return replace(choice, reason=f"{choice.reason}; a stronger model is worth its price for this call")
 
 

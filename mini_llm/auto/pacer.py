@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from math import exp
+from math import exp, log
 from typing import Any, Final, Self
 
 from mini_llm.auto.choice import Choice, Option, Weights, choose
@@ -38,6 +38,11 @@ KEPT_PERCENT: Final = 120
 """What is kept for later calls, against what the cheapest option usually costs for them."""
 SMOOTH_PERCENT: Final = 2
 """What the last call counts in the mean cost of the cheapest option."""
+FIRST_GAIN: Final = 0.1
+"""Quality that a call's part of the money has to bring, as long as nobody knows what money brings."""
+BEGINNING: Final = 96
+"""As long as nothing is expected, the first of so many parts of what is left of a period tells nothing of how
+busy it is."""
 _FINE: Final = 10**6
 """Ratios of money are taken in so many parts."""
 
@@ -54,20 +59,23 @@ class Plan:
         budget_base: to spend, base units, above 0.
         begins_s, ends_s: the period, unix seconds.
         expected: how many calls will come in each of equal slices of it, as in the period before. One slice
-        says
-            how many, and leaves open when.
+            says how many, and leaves open when; with none, calls go on coming as they have come.
+        since_s: when the first could come, unix seconds, if that is later than the beginning.
     """
 
     budget_base: int
     begins_s: int
     ends_s: int
-    expected: tuple[int, ...]
+    expected: tuple[int, ...] = ()
+    since_s: int | None = None
 
     def __post_init__(self) -> None:
         if self.budget_base <= 0 or self.ends_s <= self.begins_s:
             raise InvalidPlan("a plan needs money and time")
-        if sum(self.expected) <= 0 or min(self.expected) < 0:
+        if self.expected and (sum(self.expected) <= 0 or min(self.expected) < 0):
             raise InvalidPlan("a plan needs calls to expect")
+        if self.since_s is not None and not self.begins_s <= self.since_s < self.ends_s:
+            raise InvalidPlan("calls come within the period")
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +113,26 @@ class Spent:
         """The state as JSON values."""
         return asdict(self)
 
+    def joined(self, before: Spent, after: Spent) -> Spent:
+        """This state with the calls that led from `before` to `after` elsewhere, while it went on itself.
+
+        Money and calls add up. Prices do not, since both sides have answered the same shortage: each counts
+        as much as it has had calls since they parted.
+        """
+        mine = sum(after.calls) - sum(before.calls)
+        if not mine:
+            return self
+        both = mine + max(0, sum(self.calls) - sum(before.calls))
+        higher = log(after.price / self.price) * mine / both
+        return Spent(
+            self.spent_base + after.spent_base - before.spent_base,
+            min(MOST_PRICE, max(LEAST_PRICE, self.price * exp(higher))),
+            self.cheapest_base + (after.cheapest_base - self.cheapest_base) * mine // both,
+            tuple(
+                one + new - old for one, new, old in zip(self.calls, after.calls, before.calls, strict=True)
+            ),
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Pacer:
@@ -112,6 +140,13 @@ class Pacer:
 
     plan: Plan
     state: Spent = Spent()
+
+    @classmethod
+    def first(cls, plan: Plan, spent_base: int, now_s: float) -> Pacer:
+        """Of a budget that was never paced before: a price to begin with follows from the plan."""
+        pacer = cls(plan, Spent(spent_base))
+        price = exp(log(FIRST_GAIN * pacer.calls_left(now_s)) - log(plan.budget_base))
+        return cls(plan, replace(pacer.state, price=min(MOST_PRICE, max(LEAST_PRICE, price))))
 
     @property
     def left_base(self) -> int:
@@ -126,6 +161,8 @@ class Pacer:
         come at other times, the other where more or fewer come.
         """
         expected, came = sum(self.plan.expected), sum(self.state.calls)
+        if not expected:
+            return self._calls_left_as_before(now_s)
         gone = self._gone(now_s)
         by_count = expected - came
         slices = len(self.plan.expected)
@@ -143,8 +180,21 @@ class Pacer:
 
     def left(self, now_s: float) -> float:
         """Money left for a call over what was planned for one, at most 1: `GateInputs.budget_left`."""
-        planned_base = self.plan.budget_base * self.calls_left(now_s)
-        return min(1.0, _ratio(self.left_base * sum(self.plan.expected), planned_base))
+        calls_left = self.calls_left(now_s)
+        expected = sum(self.plan.expected) or sum(self.state.calls) + calls_left
+        return min(1.0, _ratio(self.left_base * expected, self.plan.budget_base * calls_left))
+
+    def room_base(self, cheapest_base: int, now_s: float) -> int:
+        """The most that a call may cost now, base units: what later calls do not need for their cheapest
+        option, but at least what the cheapest one of this call costs, while there is so much.
+
+        Args:
+            cheapest_base: what that costs.
+            now_s: unix seconds.
+        """
+        usual_base = max(cheapest_base, self.state.cheapest_base)
+        kept_base = usual_base * (self.calls_left(now_s) - 1) * KEPT_PERCENT // 100
+        return min(self.left_base, max(cheapest_base, self.left_base - kept_base))
 
     def choose(self, options: Sequence[Option], now_s: float, floor: float = 0.0) -> Choice | None:
         """The option that is worth most after its price, among those that the budget has room for.
@@ -160,10 +210,7 @@ class Pacer:
         Raises:
             InvalidQuality, ValueError: as `choose`.
         """
-        cheapest_base = min(option.cost_base for option in options)
-        usual_base = max(cheapest_base, self.state.cheapest_base)
-        kept_base = usual_base * (self.calls_left(now_s) - 1) * KEPT_PERCENT // 100
-        room_base = min(self.left_base, max(cheapest_base, self.left_base - kept_base))
+        room_base = self.room_base(min(option.cost_base for option in options), now_s)
         within = [at for at, option in enumerate(options) if option.cost_base <= room_base]
         if not within:
             return None
@@ -199,6 +246,13 @@ class Pacer:
     def next_period(self, plan: Plan) -> Pacer:
         """The next period begins with the price at which this one ended."""
         return Pacer(plan, Spent(price=self.state.price, cheapest_base=self.state.cheapest_base))
+
+    def _calls_left_as_before(self, now_s: float) -> int:
+        """As many as have come, for what is left of the time against what has gone."""
+        plan = self.plan
+        since_s = plan.begins_s if plan.since_s is None else plan.since_s
+        gone_s = max(now_s - since_s, (plan.ends_s - since_s) / BEGINNING)
+        return max(1, int((sum(self.state.calls) + 1) * max(0.0, plan.ends_s - now_s) / gone_s))
 
     def _gone(self, now_s: float) -> float:
         """The share of the period that is over."""

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from statistics import fmean
 from typing import Final
 
-from mini_llm.auto.choice import Option, Weights, choose
-from mini_llm.auto.gate import Gate, GateDecision, GateInputs, gated_choice, shown_to_help
+from mini_llm.auto.choice import Option
+from mini_llm.auto.gate import GateDecision, GateInputs, shown_to_help
 from mini_llm.auto.predictor import Prediction, Predictor
 from mini_llm.auto.priors import ModelFacts, published
+from mini_llm.auto.purse import Purse
 from mini_llm.config_auto import AutoConfig, Level
 from mini_llm.deployment import Deployment
 from mini_llm.errors import BadRequest
@@ -19,17 +20,16 @@ from mini_llm.price import Price, Usage
 from mini_llm.request import Need, Request
 from mini_llm.routing.asked import quality_asked, without_quality
 from mini_llm.routing.catalog import Catalog
-from mini_llm.routing.decision import Decision, Judged
+from mini_llm.routing.decision import Budgeted, Decision, Judged
 from mini_llm.routing.health import Hindrance
 from mini_llm.routing.mirroring import ALIKE, Drawn, Mirroring, mirrored
 from mini_llm.routing.plan import Candidate, Plan
 from mini_llm.routing.planning import Planner, Sieve, none_can_serve
+from mini_llm.routing.terms import Terms
 from mini_llm.surfaces import SURFACES
 from mini_llm.tokens import BYTES_PER_TOKEN
 
 UNPRICED: Final = "nobody knows its price: name it in the configuration"
-COST_ALONE: Final = 1e9
-"""A weight of cost beside which no difference in quality counts."""
 SHUT: Final = "failed too often lately, so that it is only asked when all others fail"
 
 
@@ -80,12 +80,18 @@ class Chooser:
         return Predictor.shipped()
 
     async def plan(
-        self, request: Request, account: str | None, bar: Bar | None, lots: bool = False
+        self,
+        request: Request,
+        account: str | None,
+        bar: Bar | None,
+        lots: bool = False,
+        purse: Purse | None = None,
     ) -> Plan | None:
         """The candidates for a request, the chosen one first; None if none takes part here and all that is
         left is to ask another router for the same.
 
-        They are one group: after a failure the next in rank is asked at once, and again after a pause.
+        They are one group: after a failure the next in rank is asked at once, and again after a pause. A call
+        that leaves its quality open gets as much as the purse pays for, if there is one.
 
         Raises:
             BadRequest: what it asks for is no quality, or it wants vectors.
@@ -97,7 +103,9 @@ class Chooser:
         if Need.EMBEDDINGS in request.needs:
             raise BadRequest("vectors of different models cannot be compared: name the model", "model")
         settings = self._catalog.table.config
-        asked = settings.auto.quality if (said := quality_asked(request)) is None else said
+        said = quality_asked(request)
+        paced = said is None and purse is not None
+        asked = ("cheap" if paced else settings.auto.quality) if said is None else said
         beyond, request = self._catalog.beyond(asked), without_quality(request)
         sieve = Sieve(request, self._clock(), choice=True)
         found = [one for group in self._planner.sift(sieve, groups, account) for one in group]
@@ -114,8 +122,9 @@ class Chooser:
         left_out = {name: one.reason for name, one in hindrances.items()}
         left_out |= {one.deployment.id: SHUT for offer in last for one in offer.members}
         decision, ranked = self._choose(
-            request, settings.auto, asked, offers, sieve.now_s, left_out, account, lots
+            request, settings.auto, asked, offers, sieve.now_s, account, lots, purse, paced
         )
+        decision = replace(decision, left_out=left_out)
         most = settings.auto.fallbacks + 1
         return Plan(
             request.model,
@@ -151,11 +160,12 @@ class Chooser:
         asked: Level | float,
         offers: Sequence[_Offer],
         now_s: float,
-        left_out: Mapping[str, str],
         account: str | None,
         lots: bool,
+        purse: Purse | None,
+        paced: bool,
     ) -> tuple[Decision, list[_Offer]]:
-        """The decision, and the offers in the order of their rank."""
+        """The decision, and the offers in the order of their rank; `paced`: the purse decides."""
         texts = SURFACES[request.surface].prompt_texts(request)
         tokens = _prompt_tokens(request, texts)
         prediction, qualities = self._predict(texts, config, offers)
@@ -168,45 +178,30 @@ class Chooser:
             for offer, latency_s in zip(offers, latencies, strict=True)
         ]  # fmt: skip
         share = self._predictor.share_of_call(prediction, config.share(asked))
-        cost_weight = COST_ALONE if config.cost_weight is None else config.cost_weight
-        weights = Weights(cost_weight, config.latency_weight)
-        choice = choose(options, share, weights)
+        terms = Terms.of(config, options, purse if paced else None)
+        choice = terms.choose(options, share)
+        left = 1.0 if purse is None else purse.left
+        urgency = 1.0 if request.stream else config.urgency
+        answered = [offer.first.health.breaker.answered(now_s) for offer in offers]
+        inputs = GateInputs(prediction.difficulty, prediction.doubt, left, answered[choice.index], urgency)
         gate: GateDecision | None = None
         drawn: Drawn | None = None
-        if config.gate:
-            answered = [offer.first.health.breaker.answered(now_s) for offer in offers]
-            health = answered[choice.index]
-            urgency = 1.0 if request.stream else config.urgency
-            inputs = GateInputs(prediction.difficulty, prediction.doubt, 1.0, health, urgency)
-            if shown_to_help(inputs):
-                said = Gate.shipped().decide(inputs)
-                other = gated_choice(options, share, weights, said)
-                if answered[other.index] > health:  # a stronger one that fails as often is no way out
-                    choice, gate = other, said
+        if config.gate and shown_to_help(inputs):
+            choice, gate = terms.gated(options, share, choice, inputs, answered)
         if self._mirroring is not None and self._mirroring.active and account is not None and gate is None:
             corrected = self._mirroring.correct(prediction, list(qualities))
             better = dict(zip(qualities, corrected.quality, strict=True))
             moved = [replace(one, quality=better[of.model]) for one, of in zip(options, offers, strict=True)]
-            learned = choose(moved, self._predictor.share_of_call(corrected, config.share(asked)), weights)
+            learned = terms.choose(moved, self._predictor.share_of_call(corrected, config.share(asked)))
             names = [offer.model for offer in offers]
             both = (choice, options), (learned, moved)
             choice, options, drawn = mirrored(
                 self._mirroring, account, lots, names, *both, config.fallbacks + 1
             )
-        floor = choice.floor
-        ranked = tuple(
-            Judged(
-                model=offers[at].model,
-                deployments=tuple(one.deployment.id for one in offers[at].members),
-                quality=options[at].quality,
-                cost_base=options[at].cost_base,
-                latency_s=latencies[at],
-                meets=options[at].quality >= floor - ALIKE,
-            )
-            for at in choice.ranked
-        )
-        decision = Decision(asked, floor, prediction.difficulty, prediction.doubt, tokens, ranked,
-                            left_out, choice.reason, gate, prediction.form, drawn)  # fmt: skip
+        ranked = tuple(_judged(offers[at], options[at], latencies[at], choice.floor) for at in choice.ranked)
+        budget = None if purse is None else Budgeted.of(purse, options, paced)
+        decision = Decision(asked, choice.floor, prediction.difficulty, prediction.doubt, tokens, ranked,
+                            {}, choice.reason, gate, prediction.form, drawn, budget)  # fmt: skip
         return decision, [offers[at] for at in choice.ranked]
 
     def _predict(
@@ -230,6 +225,17 @@ class Chooser:
         ]
         prediction = self._predictor.predict(prompt, facts)
         return prediction, dict(zip(cheapest, prediction.quality, strict=True))
+
+
+def _judged(offer: _Offer, option: Option, latency_s: float | None, floor: float) -> Judged:
+    return Judged(
+        model=offer.model,
+        deployments=tuple(one.deployment.id for one in offer.members),
+        quality=option.quality,
+        cost_base=option.cost_base,
+        latency_s=latency_s,
+        meets=option.quality >= floor - ALIKE,
+    )
 
 
 def _known_name(deployment: Deployment) -> str:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import quote
 
 from mini_llm.config_auto import Level
 from mini_llm.wallet.limits import BPS
 
 if TYPE_CHECKING:  # who names the models does not load what choosing them needs
+    from mini_llm.auto.choice import Option
     from mini_llm.auto.gate import GateDecision
+    from mini_llm.auto.purse import Purse
     from mini_llm.routing.mirroring import Drawn
 
 
@@ -37,6 +39,37 @@ class Judged:
 
 
 @dataclass(frozen=True, slots=True)
+class Budgeted:
+    """How budgets stood when a call was chosen for that counts against them.
+
+    Attributes:
+        left: money left over what was planned to be left, 0 to 1.
+        per_vibes: quality that one VIBES more has to bring.
+        room_base: the most that the call may cost, base units.
+        decides: it did so here; else the call said what quality it wants.
+    """
+
+    left: float
+    per_vibes: float
+    room_base: int
+    decides: bool
+
+    @classmethod
+    def of(cls, purse: Purse, options: Sequence[Option], decides: bool) -> Self:
+        """As a purse says."""
+        return cls(purse.left, purse.per_vibes, purse.room_base(options), decides)
+
+    def fields(self) -> dict[str, Any]:
+        """As JSON values; the amount is a decimal string."""
+        return {
+            "left": round(self.left, 4),
+            "quality_per_vibes": float(f"{self.per_vibes:.3g}"),
+            "room_base": str(self.room_base),
+            "decides": self.decides,
+        }
+
+
+@dataclass(frozen=True, slots=True)
 class Decision:
     """A choice among candidates.
 
@@ -52,6 +85,7 @@ class Decision:
         gate: what the gate's rules said, None where they had no say.
         form: of the prompt, "choice" if it offers options, else "open".
         drawn: with what chances the first one was chosen, None if what was learned had no say.
+        budget: what it counts against, None if that is nothing.
     """
 
     asked: Level | float
@@ -65,6 +99,7 @@ class Decision:
     gate: GateDecision | None = None
     form: str = "open"
     drawn: Drawn | None = None
+    budget: Budgeted | None = None
 
     def of(self, deployment: str) -> Judged | None:
         """How a deployment was judged; None if it was no candidate."""
@@ -119,6 +154,7 @@ class Decision:
                 "doubt": round(self.doubt, 4),
             },
             "gate": None if self.gate is None else _gate(self.gate),
+            "budget": None if self.budget is None else self.budget.fields(),
             "candidates": [_judged(one, rate_bps) for one in self.ranked],
             "left_out": [{"deployment": name, "reason": why} for name, why in self.left_out.items()],
         }

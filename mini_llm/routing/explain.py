@@ -38,6 +38,7 @@ def explain(
         "reason": "the request names its model",
         "prompt": None,
         "gate": None,
+        "budget": None,
         "candidates": [candidate_fields(one.model, [one.id]) for one in order],
         "left_out": [
             {"deployment": hop.deployment, "reason": hop.reason} for hop in passed_over(request, members)

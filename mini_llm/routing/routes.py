@@ -23,6 +23,7 @@ from mini_llm.routing.run import Run, Tools
 from mini_llm.surfaces.base import Surface
 
 if TYPE_CHECKING:  # who names the models does not load what choosing them needs
+    from mini_llm.auto.purse import Purse
     from mini_llm.routing.auto import Bar, Chooser
     from mini_llm.routing.mirroring import Mirroring
 
@@ -68,13 +69,18 @@ class Routes:
         return model in NAMES and model not in self.catalog.table.routes
 
     async def plan(
-        self, request: Request, account: str | None = None, bar: Bar | None = None, lots: bool = False
+        self,
+        request: Request,
+        account: str | None = None,
+        bar: Bar | None = None,
+        lots: bool = False,
+        purse: Purse | None = None,
     ) -> Plan:
         """Who may serve a request; sticky rollouts go by the account that calls.
 
         ``bar`` tells whom ``auto`` may not choose for the caller. Where no model takes part in the choice,
         ``auto`` is a name like others, which a wallet's router may know. With ``lots`` another model than the
-        usual one may be drawn, to learn how it does.
+        usual one may be drawn, to learn how it does. ``purse`` is what a call to ``auto`` counts against.
 
         Raises:
             UnknownModel: nobody serves the model.
@@ -84,7 +90,7 @@ class Routes:
         route = self.catalog.table.routes.get(request.model)
         if route is None:
             if request.model in NAMES:
-                plan = await self._chooser.plan(request, account, bar, lots)
+                plan = await self._chooser.plan(request, account, bar, lots, purse)
                 if plan is not None:
                     return plan
             route = await self.catalog.route(request.model)

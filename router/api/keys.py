@@ -17,6 +17,7 @@ from router.ledger.keys import ApiKeyView, NewSecret
 from router.people.budgets import periods
 
 DEFAULT_GRACE_S: Final = 3600
+AMOUNTS: Final = ("day_limit_base", "month_limit_base", "auto_day_base", "auto_month_base")
 
 routes = APIRouter()
 
@@ -27,6 +28,8 @@ class Limits(Fields):
     models: list[str] | None = None
     day_limit_base: str | None = None
     month_limit_base: str | None = None
+    auto_day_base: str | None = None
+    auto_month_base: str | None = None
     requests_per_minute: int | None = None
     tokens_per_minute: int | None = None
     parallel: int | None = None
@@ -129,7 +132,7 @@ def limits_of(sent: Limits) -> dict[str, Any]:
         BadInput: an amount that is none.
     """
     limits = {name: getattr(sent, name) for name in Limits.model_fields if name in sent.model_fields_set}
-    for name in ("day_limit_base", "month_limit_base"):
+    for name in AMOUNTS:
         if name in limits:
             limits[name] = base_of(name, limits[name])
     if limits.get("models") is not None:
@@ -158,6 +161,12 @@ def shown(connection: Connection, key: ApiKeyView) -> dict[str, Any]:
         "day_spent_base": _spent(connection, f"key:{key.key_id}:day:{day}", grant.day_limit_base),
         "month_limit_base": _text(grant.month_limit_base),
         "month_spent_base": _spent(connection, f"key:{key.key_id}:month:{month}", grant.month_limit_base),
+        "auto_day_base": _text(grant.auto_day_base),
+        "auto_day_spent_base": _spent(connection, f"auto:key:{key.key_id}:day:{day}", grant.auto_day_base),
+        "auto_month_base": _text(grant.auto_month_base),
+        "auto_month_spent_base": _spent(
+            connection, f"auto:key:{key.key_id}:month:{month}", grant.auto_month_base
+        ),
         "requests_per_minute": grant.requests_per_minute,
         "tokens_per_minute": grant.tokens_per_minute,
         "parallel": grant.parallel,

@@ -24,6 +24,8 @@ UNLIMIT: Final = {
     "days": "expires_s",
     "day-limit": "day_limit_base",
     "month-limit": "month_limit_base",
+    "auto-day": "auto_day_base",
+    "auto-month": "auto_month_base",
     "requests-per-minute": "requests_per_minute",
     "tokens-per-minute": "tokens_per_minute",
     "parallel": "parallel",
@@ -55,6 +57,13 @@ def limiting(command: Callable[..., None]) -> Callable[..., None]:
                 "--day-limit", "day_limit_base", type=int, help="Most it may spend in a UTC day, base units."
             ),
             click.option("--month-limit", "month_limit_base", type=int, help="The same for a UTC month."),
+            click.option(
+                "--auto-day",
+                "auto_day_base",
+                type=int,
+                help="Budget of its calls to auto for a UTC day, base units: spent where quality gains most.",
+            ),
+            click.option("--auto-month", "auto_month_base", type=int, help="The same for a UTC month."),
             click.option("--requests-per-minute", type=int, help="Calls in any 60 seconds."),
             click.option("--tokens-per-minute", type=int, help="Tokens in any 60 seconds."),
             click.option("--parallel", type=int, help="Calls at one time."),

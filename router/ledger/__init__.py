@@ -20,6 +20,7 @@ from router.ledger import conducted as conducted
 from router.ledger import mirror_tables as mirror_tables
 from router.ledger import models as models
 from router.ledger import offers as offers
+from router.ledger import pacing as pacing
 from router.ledger import payment_table as payment_table
 from router.ledger import probe as probe
 from router.ledger import reward_tables as reward_tables  # these register the tables of open_database

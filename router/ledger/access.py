@@ -31,6 +31,8 @@ class ApiKey(LedgerTable, table=True):
     models: str | None  # JSON list of names and `prefix*`; null: all
     day_limit_base: int | None = Field(sa_type=BigInteger)
     month_limit_base: int | None = Field(sa_type=BigInteger)
+    auto_day_base: int | None = Field(sa_type=BigInteger)
+    auto_month_base: int | None = Field(sa_type=BigInteger)
     requests_per_minute: int | None
     tokens_per_minute: int | None
     parallel: int | None

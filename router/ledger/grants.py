@@ -40,6 +40,9 @@ class Grant:
         models: model names, each exact or ending in `*`.
         day_limit_base: most that its calls may cost in one UTC day, base units.
         month_limit_base: the same for a UTC month.
+        auto_day_base: budget of its calls to `auto` for a UTC day, base units: none is exceeded, and it is
+            spent where quality gains most.
+        auto_month_base: the same for a UTC month.
         requests_per_minute: calls begun in any 60 seconds.
         tokens_per_minute: tokens read and written in any 60 seconds.
         parallel: calls at one time.
@@ -53,6 +56,8 @@ class Grant:
     models: tuple[str, ...] | None = None
     day_limit_base: int | None = None
     month_limit_base: int | None = None
+    auto_day_base: int | None = None
+    auto_month_base: int | None = None
     requests_per_minute: int | None = None
     tokens_per_minute: int | None = None
     parallel: int | None = None
@@ -68,6 +73,8 @@ class Grant:
         for name, least, most in (
             ("day_limit_base", 0, MAX_AMOUNT_BASE),
             ("month_limit_base", 0, MAX_AMOUNT_BASE),
+            ("auto_day_base", 1, MAX_AMOUNT_BASE),
+            ("auto_month_base", 1, MAX_AMOUNT_BASE),
             ("requests_per_minute", 1, MAX_RATE),
             ("tokens_per_minute", 1, MAX_RATE),
             ("parallel", 1, MAX_RATE),

@@ -223,12 +223,13 @@ def _revoke(connection: Connection, *where: Any) -> int:
 
 
 def _view(row: Row[Any]) -> ApiKeyView:
-    limits = ("day_limit_base", "month_limit_base", "requests_per_minute", "tokens_per_minute", "parallel")
+    amounts = ("day_limit_base", "month_limit_base", "auto_day_base", "auto_month_base")
+    rates = ("requests_per_minute", "tokens_per_minute", "parallel")
     grant = Grant(
         scopes=frozenset(row.scopes.split()),
         models=None if row.models is None else tuple(json.loads(row.models)),
         expires_s=row.expires_s,
-        **{name: getattr(row, name) for name in limits},
+        **{name: getattr(row, name) for name in (*amounts, *rates)},
     )
     return ApiKeyView(
         row.key_id, row.account_idx, row.team_id, row.member, row.label, grant, row.created_s, row.revoked_s

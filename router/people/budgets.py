@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 
 from router.ledger.keys import ApiKeyView
+from router.ledger.pacing import AutoBudget
 from router.ledger.reservations import Budget
 from router.people.teams import Membership
 
@@ -21,6 +22,16 @@ def key_budgets(key: ApiKeyView, now_s: int) -> tuple[Budget, ...]:
         (f"key:{key.key_id}:month:{month}", key.grant.month_limit_base),
     )
     return tuple(Budget(code, limit_base) for code, limit_base in wanted if limit_base is not None)
+
+
+def auto_budgets(key: ApiKeyView, now_s: int) -> tuple[AutoBudget, ...]:
+    """What a key's calls to `auto` are to spend."""
+    day, month = periods(now_s)
+    wanted = (
+        (f"auto:key:{key.key_id}:day", day, key.grant.auto_day_base),
+        (f"auto:key:{key.key_id}:month", month, key.grant.auto_month_base),
+    )
+    return tuple(AutoBudget(owner, period, base) for owner, period, base in wanted if base is not None)
 
 
 def team_budgets(team: Membership, member: str, now_s: int) -> tuple[Budget, ...]:

@@ -126,6 +126,47 @@ def test_the_next_period_knows_the_price_and_when_calls_come() -> None:
     assert later.calls_left(DAY_S) == CALLS
 
 
+@given(st.lists(CALL, max_size=12), st.lists(CALL, max_size=12), st.lists(CALL, max_size=12))
+def test_what_two_workers_did_is_joined(before: list[Drawn], here: list[Drawn], there: list[Drawn]) -> None:
+    parted, _ = replay(Pacer(PLAN), before)
+    mine, theirs = (replay(parted, calls)[0].state for calls in (here, there))
+    start = parted.state
+    both = start.joined(start, theirs).joined(start, mine)
+    assert both.spent_base == mine.spent_base + theirs.spent_base - start.spent_base
+    assert sum(both.calls) == sum(mine.calls) + sum(theirs.calls) - sum(start.calls)
+    low, high = sorted((mine.price, theirs.price))
+    if sum(mine.calls) > sum(start.calls) and sum(theirs.calls) > sum(start.calls):
+        assert low * 0.999 <= both.price <= high * 1.001
+    assert start.joined(start, mine).price == pytest.approx(mine.price)
+    assert mine.joined(start, start) == mine
+    assert both.spent_base >= 0
+    assert both.cheapest_base >= 0
+
+
+def test_a_worker_that_had_more_calls_counts_more() -> None:
+    start = Spent()
+    many, few = (
+        replace(start, price=price, calls=(n, *start.calls[1:])) for price, n in ((4e-6, 30), (1e-6, 10))
+    )
+    assert many.joined(start, few).price == pytest.approx(4e-6 * 0.25**0.25)
+    assert few.joined(start, many).price == pytest.approx(1e-6 * 4**0.75)
+
+
+@pytest.mark.parametrize("since", [0.0, 0.5])
+def test_a_first_day_nobody_knew_of_is_paced_by_the_clock(since: float) -> None:
+    begins_s = int(since * DAY_S)
+    calls = [(since + when * (1 - since), *rest) for when, *rest in crowd(3, 3 * CALLS)]
+    start = Pacer(Plan(3_000_000, 0, DAY_S, since_s=begins_s))
+    pacer, refused = replay(start, calls)
+    assert 95 <= 100 * pacer.state.spent_base // 3_000_000 <= 100
+    assert refused == 0
+    assert start.left(begins_s) == 1
+    half, _ = replay(start, calls[: len(calls) // 2])
+    assert half.calls_left((since + 1) / 2 * DAY_S) == pytest.approx(len(calls) / 2, rel=0.1)
+    short = Pacer(start.plan, replace(half.state, spent_base=2_700_000))
+    assert short.left((since + 1) / 2 * DAY_S) == pytest.approx(0.2, abs=0.03)
+
+
 def test_what_is_left_for_the_gate() -> None:
     pacer = Pacer(PLAN)
     assert pacer.left(0) == 1
@@ -146,7 +187,8 @@ def test_a_spent_budget_refuses() -> None:
     [
         {"budget_base": 0},
         {"ends_s": 0},
-        {"expected": ()},
+        {"since_s": DAY_S},
+        {"since_s": -1},
         {"expected": (0,)},
         {"expected": (5, -1)},
     ],

@@ -238,6 +238,43 @@ def test_a_spending_limit_counts_like_the_balance(auto_world: World) -> None:
     assert ask(limited, "auto:cheap").headers["x-vibes-deployment"] == "llama-3.2-1b"
 
 
+def test_a_key_has_a_budget_that_is_spent_where_quality_gains(auto_world: World) -> None:
+    owner = auto_world.user()
+
+    def key(**limits: int) -> User:
+        grant = Grant(**limits)
+        secret = auto_world.ledger.run(lambda c: create_api_key(c, owner.idx, "paced", grant=grant).secret)
+        return User(owner.idx, secret, owner.url, owner.ledger)
+
+    rich, spoken = key(auto_day_base=10**9, auto_month_base=10**10), 3
+    for _ in range(spoken):
+        answer = ask(rich, max_tokens=10)
+    assert answer.headers["x-vibes-deployment"] == "gpt-4o"  # there is money for the best
+    assert answer.headers["x-vibes-route"].startswith('"gpt-4o";asked=cheap')
+    assert "the budget pays for it" in answer.headers["x-vibes-route"]
+    assert ask(rich, "llama-3.2-1b").status_code == 200  # named, so it is none of the budget's calls
+    with rich.http() as http:
+        (mine,) = [one for one in http.get("/keys").json()["data"] if one["auto_month_base"] == str(10**10)]
+    charged = int(mine["auto_day_spent_base"])
+    assert charge_base(WEAK) < charged <= spoken * charge_base(STRONG)
+    assert mine["auto_month_spent_base"] == str(charged)
+
+    poor = key(auto_day_base=40_000)
+    told = explain(poor).json()
+    assert told["chosen"]["deployment"] == "llama-3.2-1b"
+    assert "better ones would take what the budget keeps for later calls" in told["reason"]
+    assert told["budget"]["decides"] is True
+    assert told["budget"]["left"] == 1
+    assert int(told["budget"]["room_base"]) <= 40_000
+    assert explain(poor, vibes_quality="high").json()["budget"]["decides"] is False
+    assert explain(rich, model="gpt-4o").json()["budget"] is None
+    assert explain(owner).json()["budget"] is None
+    refused = ask(poor, "auto:best")
+    error = refused.json()["error"]
+    assert (refused.status_code, error["code"], error["limit_base"]) == (402, "spending_limit", "40000")
+    assert ask(poor).headers["x-vibes-deployment"] == "llama-3.2-1b"
+
+
 def test_the_configuration_is_checked_and_reloaded(auto_world: World) -> None:
     user = auto_world.user()
     put(auto_world, auto={"models": ["gpt-*"], "quality": "best"})
