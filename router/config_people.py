@@ -21,6 +21,7 @@ class PeopleSettings:
         rpc_url: a node of the chain, asked about the signatures of contract wallets only.
         master_key: what seals kept keys, `file:PATH` or `NAME:ARGUMENT` of a plugin; without it none is kept.
         session_s: how long a session lasts, seconds.
+        explorer_url: the chain's block explorer, whose transactions are at `/tx/{hash}`; without it no links.
         private_endpoints: users may name endpoints of their own in this machine's network (a local router).
     """
 
@@ -28,12 +29,13 @@ class PeopleSettings:
     rpc_url: str | None = field(default=None, repr=False)
     master_key: str | None = field(default=None, repr=False)
     session_s: int = DEFAULT_SESSION_S
+    explorer_url: str | None = None
     private_endpoints: bool = False
 
 
 def load_people(environ: Mapping[str, str]) -> PeopleSettings:
-    """Reads `VIBES_PUBLIC_URL`, `VIBES_RPC_URL`, `VIBES_MASTER_KEY`, `VIBES_SESSION_S` and
-    `VIBES_PRIVATE_ENDPOINTS`.
+    """Reads `VIBES_PUBLIC_URL`, `VIBES_RPC_URL`, `VIBES_MASTER_KEY`, `VIBES_SESSION_S`,
+    `VIBES_EXPLORER_URL` and `VIBES_PRIVATE_ENDPOINTS`.
 
     Raises:
         ConfigError: one of them is unusable.
@@ -49,6 +51,7 @@ def load_people(environ: Mapping[str, str]) -> PeopleSettings:
         rpc_url=environ.get("VIBES_RPC_URL") or None,
         master_key=environ.get("VIBES_MASTER_KEY") or None,
         session_s=int(session),
+        explorer_url=_explorer_url(environ.get("VIBES_EXPLORER_URL")),
         private_endpoints=private == "yes",
     )
 
@@ -60,3 +63,12 @@ def _public_url(text: str | None) -> str | None:
     if parts.scheme not in ("http", "https") or not parts.netloc or parts.path or parts.query:
         raise ConfigError("VIBES_PUBLIC_URL", f"{text!r} is not like https://router.example.com")
     return f"{parts.scheme}://{parts.netloc}"
+
+
+def _explorer_url(text: str | None) -> str | None:
+    if not text:
+        return None
+    parts = urlsplit(text)
+    if parts.scheme not in ("http", "https") or not parts.netloc or parts.query or parts.fragment:
+        raise ConfigError("VIBES_EXPLORER_URL", f"{text!r} is not like https://amoy.polygonscan.com")
+    return text.rstrip("/")

@@ -60,7 +60,7 @@ from router.rewards import EpochKeeper
 from router.scoring.scorer import scoring
 from router.web import static
 from router.web.door import PageCalls
-from router.web.pages import partners, public
+from router.web.pages import explorer, partners, public
 from router.x402 import PAYMENT_HEADERS, take_payments
 
 
@@ -160,7 +160,7 @@ def create_api(settings: Settings, observer: Observer, drain: Drain) -> FastAPI:
     app.include_router(call_routes())
     for part in (models, looks, account, deposits, health, signin, device, keys, teams, byok, feedback):
         app.include_router(part.routes)
-    for pages in (static.routes, public.routes, public.calls, partners.routes):
+    for pages in (static.routes, public.routes, public.calls, explorer.routes, partners.routes):
         app.include_router(pages)
     app.add_middleware(PageCalls)
     document.describe(app)

@@ -11,7 +11,7 @@ from mini_llm.wallet.ceiling import SignedCeiling
 from mini_llm.wallet.receipt import SignedReceipt
 from router.ledger.call_models import CALL
 from router.ledger.errors import UnknownAccount
-from router.ledger.models import ACCOUNT, CEILING, ENTRY
+from router.ledger.models import ACCOUNT, CEILING, ENTRY, Status
 from router.ledger.views import AccountView, CallView, Unsettled, account_of, call_of, receipt_of
 
 _EXPORT_CHUNK_ROWS: Final = 1000
@@ -70,6 +70,12 @@ def accounts(connection: Connection, first_idx: int = 0, limit: int | None = Non
     """Accounts from an index on, by index; all of them unless a limit is given."""
     query = select(ACCOUNT).where(ACCOUNT.c.idx >= first_idx).order_by(ACCOUNT.c.idx).limit(limit)
     return [account_of(row) for row in connection.execute(query)]
+
+
+def accounts_of(connection: Connection, owner: str) -> list[int]:
+    """Indices of all accounts that the chain has of a wallet (checksummed address)."""
+    mine = (ACCOUNT.c.owner == owner, ACCOUNT.c.status != Status.DROPPED)
+    return list(connection.execute(select(ACCOUNT.c.idx).where(*mine).order_by(ACCOUNT.c.idx)).scalars())
 
 
 def posted_accounts(connection: Connection) -> dict[int, int]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from fastapi import Request
 from starlette.responses import HTMLResponse, Response
 
+from router.config import Settings
 from router.web.static import asset_url
 from router.web.units import FILTERS
 
@@ -35,11 +36,22 @@ def page(
     body = (
         _templates()
         .get_template(template)
-        .render(values, path=request.url.path, visitor=getattr(request.state, "visitor", None))
+        .render(
+            values,
+            path=request.url.path,
+            visitor=getattr(request.state, "visitor", None),
+            chain_url=_chain_url(request),
+        )
     )
     policy = _POLICY.format(connect="" if connect is None else f" {connect}")
     # with `no-referrer`, forms would not say where they come from (`Origin: null`)
     return HTMLResponse(body, status, {"content-security-policy": policy, "referrer-policy": "same-origin"})
+
+
+def _chain_url(request: Request) -> str | None:
+    """The chain's own explorer; the operator's application has no settings of its own."""
+    settings: Settings | None = getattr(request.app.state, "settings", None)
+    return None if settings is None else settings.people.explorer_url
 
 
 @cache

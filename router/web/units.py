@@ -73,11 +73,16 @@ def short(text: str) -> Markup:
     return Markup('<code class="hex" title="{}">{}</code>').format(text, cut)
 
 
+def word(value: int) -> str:
+    """A field element or a root, as 32 bytes of hex."""
+    return f"0x{value:064x}"
+
+
 def count(number: int) -> str:
     """A whole number, thousands apart."""
     return f"{number:,}"
 
 
 FILTERS: Final[Mapping[str, Callable[..., Any]]] = {
-    one.__name__: one for one in (vibes, money, usd, percent, when, day, span, short, count)
+    one.__name__: one for one in (vibes, money, usd, percent, when, day, span, short, word, count)
 }
