@@ -12,7 +12,7 @@ from router.bench.sweep import Floats, Sweep
 
 RESAMPLES: Final = 1000
 CHUNK: Final = 50
-SURE: Final = 3.5
+SURE: Final = 4.0
 """Standard errors that the mean has to be above the floor on the rows of calibration."""
 
 
