@@ -1,4 +1,4 @@
-"""Opening the ledger's database: all that differs between SQLite and PostgreSQL is in this file.
+"""Opening the ledger's database. What else differs between SQLite and PostgreSQL is in `router.db_sessions`.
 
 The tables register themselves on `METADATA` when `router.ledger` is imported; the guards below are database
 triggers, so the rules hold even for a program that bypasses the ledger's Python.
@@ -7,11 +7,13 @@ triggers, so the rules hold even for a program that bypasses the ledger's Python
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
-from sqlalchemy import BigInteger, Connection, Engine, Integer, create_engine, event, inspect, make_url, text
+from sqlalchemy import BigInteger, Connection, Engine, Integer, create_engine, inspect, make_url, text
 from sqlalchemy.orm import registry
 from sqlmodel import SQLModel
+
+from router.db_sessions import configure_sessions, writing
 
 _REGISTRY: Final = registry()
 METADATA: Final = _REGISTRY.metadata
@@ -23,13 +25,6 @@ RowNumber: Final = BigInteger().with_variant(Integer, "sqlite")
 SCHEMA_REVISION: Final = "0015"
 """The revision of the tables as they are here, the last in `router.ledger.migrations`."""
 
-BUSY_TIMEOUT_MS: Final = 30_000
-"""How long a writer waits for another process's commit, milliseconds."""
-
-_WRITER_LOCK: Final = 0x76696265
-"""PostgreSQL advisory lock that one writing transaction holds at a time, like BEGIN IMMEDIATE in SQLite."""
-
-_WRITER_OPTION: Final = "vibes_writer"
 _VERSIONS: Final = "alembic_version"
 
 
@@ -180,11 +175,7 @@ def connect_database(url: str) -> Engine:
     # errors are logged, and parameters hold answers
     arguments = {"cached_statements": 512} if dialect == "sqlite" else {}
     engine = create_engine(url, hide_parameters=True, connect_args=arguments)
-    if dialect == "sqlite":
-        event.listen(engine, "connect", _configure_sqlite)
-        event.listen(engine, "begin", _begin_sqlite)
-    else:
-        event.listen(engine, "begin", _begin_postgresql)
+    configure_sessions(engine)
     return engine
 
 
@@ -220,48 +211,6 @@ class WrongRevision(ValueError):
             f"{wanted}: stop every router and bridge, make a backup, then run `vibes-router db upgrade`"
         )
         self.found, self.wanted = found, wanted
-
-
-def writing(engine: Engine) -> Engine:
-    """The engine for writes: its transactions run one at a time, across all processes."""
-    if engine.dialect.name == "postgresql":  # what was waited for must be seen, whatever the server's default
-        engine = engine.execution_options(isolation_level="READ COMMITTED")
-    return engine.execution_options(**{_WRITER_OPTION: True})
-
-
-def reading(engine: Engine) -> Engine:
-    """The engine for reads: all statements of a transaction see one snapshot."""
-    if engine.dialect.name == "postgresql":
-        return engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
-    return engine
-
-
-def _configure_sqlite(connection: Any, _record: object) -> None:
-    # the driver's own BEGIN would come late and deferred: _begin_sqlite says when and how instead
-    connection.isolation_level = None
-    for pragma in (
-        f"busy_timeout = {BUSY_TIMEOUT_MS}",
-        "journal_mode = WAL",
-        "synchronous = FULL",
-        "foreign_keys = ON",
-        "recursive_triggers = ON",  # INSERT OR REPLACE then fires the DELETE guards
-        "temp_store = MEMORY",  # what a savepoint keeps of a large commit would go through a file
-    ):
-        connection.execute(f"PRAGMA {pragma}")
-
-
-def _begin_sqlite(connection: Connection) -> None:
-    # a writer takes the write lock first: upgrading a read transaction could fail half-way
-    writer = connection.get_execution_options().get(_WRITER_OPTION)
-    driver: Any = connection.connection.driver_connection
-    driver.execute("BEGIN IMMEDIATE" if writer else "BEGIN")
-
-
-def _begin_postgresql(connection: Connection) -> None:
-    if connection.get_execution_options().get(_WRITER_OPTION):
-        driver: Any = connection.connection.driver_connection
-        with driver.pipeline():  # together with the driver's own BEGIN
-            driver.execute(f"SELECT pg_advisory_xact_lock({_WRITER_LOCK})")
 
 
 def guard_sql(guard: Guard, dialect: str) -> list[str]:

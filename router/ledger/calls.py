@@ -9,6 +9,7 @@ from typing import Any, Generic, TypeVar
 
 from sqlalchemy import Connection
 
+from router.ledger.bulk import Bulk
 from router.ledger.group import Group
 from router.ledger.record import cover
 from router.ledger.sums import Needs, Sums
@@ -53,13 +54,11 @@ def run_calls(
     Raises:
         Exception: the database refused what was decided; nothing of it may be kept, nor may the sums.
     """
-    sums = sums or Sums()
+    sums, bulk = sums or Sums(), Bulk(connection)
     outcomes: list[Outcome] = []
     while waiting := operations[len(outcomes) :]:
-        needs = Needs()
-        for operation in waiting:
-            operation.declare(needs)
-        group = Group(connection, needs, sums)
+        sums.load(bulk, _needs(waiting))
+        group = Group(connection, bulk, sums)
         for operation in waiting:
             outcomes.append(_decide(operation, group))
             if group.released_in_deficit:  # it pays the deficit back before anybody else decides
@@ -69,6 +68,34 @@ def run_calls(
             cover(connection, account_idx, entry_id)
             sums.forget()
     return outcomes
+
+
+def run_calls_alone(
+    connection: Connection, operations: Sequence[CallOperation[Any]], sums: Sums
+) -> list[Outcome] | None:
+    """Runs and commits operations with one statement on PostgreSQL, on copies that it finds still to hold.
+
+    Args:
+        connection: outside any transaction.
+        operations: at least one.
+        sums: copies that earlier groups left.
+
+    Returns:
+        None if that cannot be done: nothing was written, and `run_calls` in a transaction has to do it.
+
+    Raises:
+        Exception: the database refused what was decided, or nobody knows; the copies may not be kept.
+    """
+    bulk = Bulk(connection)
+    known = None if bulk.sqlite else sums.suffice(_needs(operations))
+    if known is None:
+        return None
+    group = Group(connection, bulk, sums)
+    outcomes = [_decide(operation, group) for operation in operations]
+    if group.write_alone(known):
+        return outcomes
+    sums.forget()
+    return None
 
 
 def run_call(connection: Connection, operation: CallOperation[T]) -> T:
@@ -82,6 +109,13 @@ def run_call(connection: Connection, operation: CallOperation[T]) -> T:
         raise outcome.error
     result: T = outcome.result
     return result
+
+
+def _needs(operations: Sequence[CallOperation[Any]]) -> Needs:
+    needs = Needs()
+    for operation in operations:
+        operation.declare(needs)
+    return needs
 
 
 def _decide(operation: CallOperation[Any], group: Group) -> Outcome:

@@ -15,13 +15,13 @@ from typing import Any, Final
 from sqlalchemy import Connection, Table
 
 from router.ledger import post
-from router.ledger.bulk import Bulk, Values
+from router.ledger.bulk import Bulk, Values, Write, Writes, insert, update, upsert
 from router.ledger.call_models import ANSWER, ATTEMPT, BUDGET, BUDGET_USE, CALL
 from router.ledger.errors import UnknownAccount, UnknownEntry
 from router.ledger.models import ACCOUNT, SHARE, Kind, State
 from router.ledger.post import Leg
 from router.ledger.shares import ShareSum, Terms
-from router.ledger.sums import AccountSums, BudgetSums, CallEntry, Needs, Sums
+from router.ledger.sums import AccountSums, BudgetSums, CallEntry, Sums
 from router.ledger.views import StoredAnswer
 
 Columns = dict[str, Any]
@@ -32,9 +32,19 @@ _BUDGET_COLUMNS: Final = tuple(BUDGET.columns.keys())
 _budget_values = attrgetter(*_BUDGET_COLUMNS)
 _SHARE_COLUMNS: Final = tuple(SHARE.columns.keys())
 _share_values = attrgetter(*_SHARE_COLUMNS)
-_KEPT_COLUMNS: Final = {table: tuple(table.columns.keys()) for table in (BUDGET_USE, ANSWER, ATTEMPT)}
+_KEPT: Final = (BUDGET_USE, ANSWER, ATTEMPT)
 _CHANGED_BY_CALLS: Final = ("idx", "balance_base", "reserved_base", "spent_base", "sequence", "last_receipt")
 _changed_by_calls = attrgetter(*_CHANGED_BY_CALLS)
+_WRITES: Final = Writes(
+    "write_calls",
+    post.OPEN,
+    Write(upsert, BUDGET, _BUDGET_COLUMNS),
+    Write(upsert, SHARE, _SHARE_COLUMNS),
+    Write(update, ACCOUNT, _CHANGED_BY_CALLS),
+    Write(insert, CALL, _CALL_COLUMNS),
+    *(Write(insert, table, tuple(table.columns.keys())) for table in _KEPT),
+    *post.CLOSE,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,14 +75,12 @@ class Group:
         released_in_deficit: (account, entry id) of what was released while its account owes money.
     """
 
-    def __init__(self, connection: Connection, needs: Needs, sums: Sums) -> None:
+    def __init__(self, connection: Connection, bulk: Bulk, sums: Sums) -> None:
         self.connection = connection
         self.released_in_deficit: list[tuple[int, str]] = []
-        self._bulk = Bulk(connection)
-        self._sums = sums
-        sums.load(self._bulk, needs)
+        self._bulk, self._sums = bulk, sums
         self._entries = post.Entries()
-        self._rows: dict[Table, list[Values]] = {BUDGET_USE: [], ANSWER: [], ATTEMPT: []}
+        self._rows: dict[Table, list[Values]] = {table: [] for table in _KEPT}
         self._calls: dict[int, Columns] = {}
         self._answers: dict[int, StoredAnswer] = {}
         self._accounts: dict[int, AccountSums] = {}
@@ -192,16 +200,29 @@ class Group:
         Raises:
             Exception: the database refused it; nothing of it may be kept then.
         """
-        bulk = self._bulk
-        with bulk.round_trip():
-            self._entries.write_opened(bulk)
-            bulk.upsert(BUDGET, _BUDGET_COLUMNS, list(map(_budget_values, self._budgets.values())))
-            bulk.upsert(SHARE, _SHARE_COLUMNS, list(map(_share_values, self._shares.values())))
-            bulk.update(ACCOUNT, _CHANGED_BY_CALLS, list(map(_changed_by_calls, self._accounts.values())))
-            bulk.insert(CALL, _CALL_COLUMNS, list(map(_call_values, self._calls.values())))
-            for table, rows in self._rows.items():
-                bulk.insert(table, _KEPT_COLUMNS[table], rows)
-            self._entries.write_closed(bulk)
+        self._sums.wrote(self._bulk.write(_WRITES, self._decided()))
+
+    def write_alone(self, known: int) -> bool:
+        """Writes and commits what was decided, if the database's version is `known`; False if it is not.
+
+        Raises:
+            Exception: as `write`; what then became of it is unknown.
+        """
+        version = self._bulk.write_alone(_WRITES, self._decided(), known)
+        self._sums.wrote(version)
+        return version is not None
+
+    def _decided(self) -> tuple[list[Values], ...]:
+        """Rows for `_WRITES`."""
+        return (
+            self._entries.opened,
+            list(map(_budget_values, self._budgets.values())),
+            list(map(_share_values, self._shares.values())),
+            list(map(_changed_by_calls, self._accounts.values())),
+            list(map(_call_values, self._calls.values())),
+            *self._rows.values(),
+            *self._entries.closed,
+        )
 
     def _release(self, entry: CallEntry, charge_base: int) -> None:
         self._sums.over(entry)

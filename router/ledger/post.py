@@ -7,16 +7,18 @@ Everything that moves money opens an entry, gives it legs that sum to zero, and 
 from __future__ import annotations
 
 import hashlib
-import itertools
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from operator import itemgetter
 from typing import Any, Final
 
-from sqlalchemy import Connection, bindparam, insert, update
+from sqlalchemy import Connection, bindparam
+from sqlalchemy import insert as insert_into
+from sqlalchemy import update as update_of
 
 from mini_llm.wallet.limits import MAX_AMOUNT_BASE
-from router.ledger.bulk import Bulk, Values
+from router.ledger.bulk import Bulk, Values, Write, insert, update
 from router.ledger.errors import AmountOutOfRange, UnbalancedEntry
 from router.ledger.models import ENTRY, POSTING, State
 
@@ -33,10 +35,10 @@ Leg = tuple[str, int]
 _ENTRY_COLUMNS: Final = tuple(ENTRY.columns.keys())
 _POSTING_COLUMNS: Final = tuple(POSTING.columns.keys())
 _entry_values = itemgetter(*_ENTRY_COLUMNS)
-_INSERT_ENTRY: Final = insert(ENTRY)
-_INSERT_POSTINGS: Final = insert(POSTING)
+_INSERT_ENTRY: Final = insert_into(ENTRY)
+_INSERT_POSTINGS: Final = insert_into(POSTING)
 _CLOSE_ENTRY: Final = (
-    update(ENTRY)
+    update_of(ENTRY)
     .where(ENTRY.c.number == bindparam("entry_number"))
     .values(state=bindparam("new_state"), reason=bindparam("why"))
 )
@@ -77,17 +79,32 @@ def check_amount(name: str, amount_base: int, minimum_base: int = 1) -> None:
         raise AmountOutOfRange(name, amount_base, minimum_base, MAX_AMOUNT_BASE)
 
 
-def new_numbers(bulk: Bulk, count: int) -> Callable[[], Iterator[int] | None]:
-    """Asks for row numbers for `count` new entries; call the result to get them, None if 0."""
+OPEN: Final = Write(insert, ENTRY, _ENTRY_COLUMNS)
+"""Opens entries; before anything that refers to them."""
+CLOSE: Final = (
+    Write(update, ENTRY, ("number", "lease_until_s")),
+    Write(insert, POSTING, _POSTING_COLUMNS),
+    Write(update, ENTRY, ("number", "state", "reason")),
+)
+"""Moves leases and inserts postings, then closes entries, which are held to balance."""
+
+
+def new_numbers(bulk: Bulk, count: int) -> Callable[[], Sequence[int]]:
+    """Asks for at least `count` row numbers for new entries; call the result to get them.
+
+    They may be used until another writer has written.
+    """
     if not count:
-        return lambda: None
+        return lambda: ()
     if bulk.sqlite:  # as the database counts by itself; the writer's lock is held
         rows = bulk.query("SELECT coalesce(max(number), 0) FROM entry")
-        return lambda: itertools.count(next(iter(rows))[0] + 1)
+        return lambda: range(next(iter(rows))[0] + 1, sys.maxsize)
     rows = bulk.query(
-        "SELECT nextval(pg_get_serial_sequence('entry', 'number')) FROM generate_series(1, %s)", count
+        "SELECT nextval(of_entry.name) FROM pg_get_serial_sequence('entry', 'number') AS of_entry (name),"
+        " generate_series(1, %s)",
+        count,
     )
-    return lambda: (row[0] for row in rows.fetchall())
+    return lambda: [row[0] for row in rows.fetchall()]
 
 
 class Entries:
@@ -120,15 +137,15 @@ class Entries:
         """Moves the end of a pending entry's lease."""
         self._leases[number] = until_s
 
-    def write_opened(self, bulk: Bulk) -> None:
-        """Inserts the entries; before anything that refers to them."""
-        bulk.insert(ENTRY, _ENTRY_COLUMNS, self._opened)
+    @property
+    def opened(self) -> list[Values]:
+        """Rows for `OPEN`."""
+        return self._opened
 
-    def write_closed(self, bulk: Bulk) -> None:
-        """Moves the leases and inserts the postings, then closes entries, which are held to balance."""
-        bulk.update(ENTRY, ("number", "lease_until_s"), list(self._leases.items()))
-        bulk.insert(POSTING, _POSTING_COLUMNS, self._postings)
-        bulk.update(ENTRY, ("number", "state", "reason"), self._closed)
+    @property
+    def closed(self) -> tuple[list[Values], ...]:
+        """Rows for `CLOSE`."""
+        return list(self._leases.items()), self._postings, self._closed
 
 
 def open_entry(

@@ -15,7 +15,8 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection, inspect
 
-from router.db import METADATA, connect_database, is_empty, revision_of, writing
+from router.db import METADATA, connect_database, is_empty, revision_of
+from router.db_sessions import writing
 from router.ledger import models as models  # registers the tables that a database is compared with
 from router.ledger.errors import LedgerError
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from router.ledger import post
 from router.ledger.bulk import Bulk
+from router.ledger.models import State
 from router.ledger.shares import ShareSum
 
 _CALLS: Final = "SELECT number, id, state, account_idx, quote_base, origin_key, attempt, body_hash FROM entry"
@@ -30,6 +31,9 @@ _SHARES: Final = (
     " WHERE code {among}"
 )
 _BUDGETS: Final = "SELECT code, reserved_base, spent_base FROM budget WHERE code {among}"
+
+_NUMBERS_AHEAD: Final = 1024
+"""Row numbers that PostgreSQL is asked for beyond a group's, as long as nobody else writes."""
 
 _MOST_COPIES: Final = 8192
 """Copies of rows that are kept from one group to the next, some 300 bytes each."""
@@ -109,41 +113,76 @@ class Sums:
         self.accounts: dict[int, AccountSums] = {}
         self.shares: dict[str, ShareSum] = {}
         self.budgets: dict[str, BudgetSums] = {}
-        self._numbers: Iterator[int] | None = None
+        self._numbers: Sequence[int] = ()
+        self._used = 0  # of the numbers
         self._over: list[str] = []
-        self._version: int | None = None
+        self._version: int | None = None  # of the database, with these copies
+        self._alone = False  # nobody else wrote between our last two transactions
 
     def forget(self) -> None:
         """Drops all copies."""
         for copies in (self.entries, self.accounts, self.shares, self.budgets):
             copies.clear()
-        self._numbers = None
+        self._numbers, self._used, self._alone = (), 0, False
 
     def new_number(self) -> int:
         """The row number of the next entry."""
-        return next(self._numbers or iter(()))
+        self._used += 1
+        return self._numbers[self._used - 1]
 
     def over(self, entry: CallEntry) -> None:
         """Says that a call has ended."""
         self._over.append(entry.id)
 
+    def suffice(self, needs: Needs) -> int | None:
+        """The version that the database should have, if a group can be decided on the copies alone.
+
+        None if something has to be read first, or another writer is about, so that they hardly still hold.
+        """
+        self._drop_over()
+        self.last = {}
+        entries = [self.entries[entry_id] for entry_id in needs.entry_ids if entry_id in self.entries]
+        if not self._alone or needs.origin_keys or self._lacks_numbers(needs) or self._are_many():
+            return None
+        if len(set(needs.entry_ids)) != len(entries) or any(one.state != State.PENDING for one in entries):
+            return None
+        if any(self._unknown(needs, entries)):
+            return None
+        idxs = needs.accounts.union(entry.account_idx for entry in entries)
+        return None if any(self.accounts[idx].deficit_base for idx in idxs) else self._version
+
+    def wrote(self, version: int | None) -> None:
+        """Says what the database's version is after the group's commit; None if it is what it was."""
+        self._version = version or self._version
+
     def load(self, bulk: Bulk, needs: Needs) -> None:
         """Loads what a group needs and has no copy, in a transaction that keeps other writers out."""
         self._drop_stale(bulk)
         unknown = [entry_id for entry_id in needs.entry_ids if entry_id not in self.entries]
-        opens = 0 if self._numbers else needs.opens
+        opens = needs.opens if self._lacks_numbers(needs) else 0
         self.last = {}
         if unknown or needs.origin_keys or opens:
             self._load_entries(bulk, unknown, needs.origin_keys, opens)
         needed = [self.entries[entry_id] for entry_id in needs.entry_ids if entry_id in self.entries]
-        idxs = needs.accounts.union(entry.account_idx for entry in needed) - self.accounts.keys()
-        shares = needs.shares - self.shares.keys()
-        budgets = needs.budgets.union(*(entry.budgets for entry in needed)) - self.budgets.keys()
-        if idxs or shares or budgets:
-            self._load_sums(bulk, idxs, shares, budgets)
+        missing = self._unknown(needs, needed)
+        if any(missing):
+            self._load_sums(bulk, *missing)
+
+    def _unknown(self, needs: Needs, entries: Iterable[CallEntry]) -> tuple[set[int], set[str], set[str]]:
+        """Accounts, shares and budgets that have no copy."""
+        return (
+            needs.accounts.union(entry.account_idx for entry in entries) - self.accounts.keys(),
+            needs.shares - self.shares.keys(),
+            needs.budgets.union(*(entry.budgets for entry in entries)) - self.budgets.keys(),
+        )
+
+    def _lacks_numbers(self, needs: Needs) -> bool:
+        return needs.opens > len(self._numbers) - self._used
 
     def _load_entries(self, bulk: Bulk, ids: list[str], origin_keys: list[str], opens: int) -> None:
         select, entries = _Select(bulk), self.entries
+        if opens and self._alone:
+            opens += _NUMBERS_AHEAD
         with bulk.round_trip():
             found = select(_BY_ID, ids)
             last = select(_LAST_OF_ORIGIN, origin_keys)
@@ -153,7 +192,8 @@ class Sums:
             self.last = {row[5]: entries.get(row[1]) or CallEntry(*row) for row in last}
             for entry_id, code in uses:
                 entries[entry_id].budgets += (code,)
-            self._numbers = self._numbers or numbers()
+            if opens:
+                self._numbers, self._used = numbers(), 0
 
     def _load_sums(self, bulk: Bulk, idxs: set[int], share_codes: set[str], budget_codes: set[str]) -> None:
         select = _Select(bulk)
@@ -167,13 +207,19 @@ class Sums:
 
     def _drop_stale(self, bulk: Bulk) -> None:
         version = bulk.version()
-        copies = len(self.entries) + len(self.accounts) + len(self.budgets)
-        if version is None or version != self._version or copies > _MOST_COPIES:
+        alone = version is not None and version == self._version
+        if not alone or self._are_many():
             self.forget()
-        self._version = version
+        self._version, self._alone = version, alone
+        self._drop_over()
+
+    def _drop_over(self) -> None:
         for entry_id in self._over:
             self.entries.pop(entry_id, None)
         self._over.clear()
+
+    def _are_many(self) -> bool:
+        return len(self.entries) + len(self.accounts) + len(self.budgets) > _MOST_COPIES
 
 
 class _Select:

@@ -4,6 +4,7 @@ When the writer is idle it runs an operation at once; what arrives during a comm
 in one transaction and in order. Operations on calls that follow each other are decided and written together
 (`calls.run_calls`); any other is a function of a connection and runs in a savepoint of its own. Either way a
 refused operation undoes nothing but itself. A caller gets its answer after the commit that made it durable.
+On PostgreSQL a group of nothing but calls is one statement as long as no other process writes (ADR 0015).
 There is no timer. Several processes may write the same database: their transactions take turns.
 """
 
@@ -18,26 +19,33 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
-from dataclasses import dataclass
 from itertools import groupby
 from queue import Empty, SimpleQueue
-from typing import Any, Final, TypeVar, cast
+from typing import Final, TypeVar
 
 from sqlalchemy import Connection, Engine
 
-from router.db import reading, writing
-from router.ledger.bulk import Bulk
-from router.ledger.calls import CallOperation, run_calls
+from router.db_sessions import reading, writing
+from router.ledger.calls import run_calls_alone
 from router.ledger.charges import Charge, PostedCharge
 from router.ledger.errors import LedgerClosed
+from router.ledger.jobs import (
+    AnyOperation,
+    Job,
+    Operation,
+    deliver_all,
+    is_on_call,
+    operations_of,
+    run_calls_in_savepoint,
+    run_in_savepoint,
+    run_together,
+    tell,
+)
 from router.ledger.releases import Release
 from router.ledger.reservations import Replay, Reservation, Reserved
 from router.ledger.sums import Sums
 
 T = TypeVar("T")
-Operation = Callable[[Connection], T]
-"""Something that reads and writes the ledger in one transaction. It must not wait for anything outside it."""
-AnyOperation = Operation[T] | CallOperation[T]
 
 GROUP_LIMIT: Final = 256
 """Most operations in one commit, so that the first of them does not wait too long."""
@@ -45,22 +53,12 @@ GROUP_LIMIT: Final = 256
 _LOG: Final = logging.getLogger(__name__)
 
 
-@dataclass(slots=True)
-class _Job:
-    operation: AnyOperation[Any]
-    future: Future[Any] | asyncio.Future[Any]
-    loop: asyncio.AbstractEventLoop | None
-    result: Any = None
-    error: BaseException | None = None
+class _Refused(Exception):
+    """Raised out of a transaction whose operations the database refused; `error` says how."""
 
-    def deliver(self) -> None:
-        """Hands the outcome to the caller; runs in the caller's loop if it has one."""
-        if self.future.done():  # the caller was cancelled; what it asked for is done all the same
-            return
-        if self.error is not None:
-            self.future.set_exception(self.error)
-        else:
-            self.future.set_result(self.result)
+    def __init__(self, error: Exception) -> None:
+        super().__init__()
+        self.error = error
 
 
 class Ledger:
@@ -82,7 +80,7 @@ class Ledger:
         self._reading = reading(engine)
         self._connection: Connection | None = None  # the thread's own
         self._sums = Sums()  # the connection's
-        self._queue: SimpleQueue[_Job | None] = SimpleQueue()
+        self._queue: SimpleQueue[Job | None] = SimpleQueue()
         self._closing = threading.Lock()
         self._closed = False
         self._thread = threading.Thread(target=self._work, name="ledger-writer", daemon=True)
@@ -122,7 +120,7 @@ class Ledger:
     def run(self, operation: AnyOperation[T]) -> T:
         """As `submit`, for callers without an event loop; blocks until the commit."""
         future: Future[T] = Future()
-        self._enqueue(_Job(operation, future, None))
+        self._enqueue(Job(operation, future, None))
         return future.result()
 
     def read(self, operation: Operation[T]) -> T:
@@ -152,10 +150,10 @@ class Ledger:
     def _submitted(self, operation: AnyOperation[T]) -> asyncio.Future[T]:
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
-        self._enqueue(_Job(operation, future, loop))
+        self._enqueue(Job(operation, future, loop))
         return future
 
-    def _enqueue(self, job: _Job) -> None:
+    def _enqueue(self, job: Job) -> None:
         with self._closing:
             if self._closed:
                 raise LedgerClosed
@@ -172,9 +170,9 @@ class Ledger:
                 self._deliver(jobs)
         self._disconnect()
 
-    def _next_group(self) -> tuple[list[_Job], bool]:
+    def _next_group(self) -> tuple[list[Job], bool]:
         """Waits for one job and takes what else is there; False once the writer is to stop."""
-        jobs: list[_Job] = []
+        jobs: list[Job] = []
         job = self._queue.get()
         with contextlib.suppress(Empty):
             while job is not None:
@@ -185,24 +183,61 @@ class Ledger:
             return jobs, False
         return jobs, True
 
-    def _commit(self, jobs: list[_Job]) -> None:
+    def _commit(self, jobs: list[Job]) -> None:
         try:
-            with self._begin() as connection:
-                for on_calls, together in groupby(jobs, _is_on_call):
-                    if on_calls:
-                        _run_together(connection, list(together), self._sums)
-                    else:
-                        self._sums.forget()
-                        for job in together:
-                            _run_in_savepoint(connection, job)
+            if all(map(is_on_call, jobs)):
+                self._commit_calls(jobs)
+            else:
+                self._commit_mixed(jobs)
         except BaseException as error:  # the thread must outlive a full disk or a lost connection
             _LOG.exception("ledger commit of %d operations failed", len(jobs))
-            self._sums.forget()
             self._disconnect()
             for job in jobs:
                 job.error = job.error or error
         self.commits += 1
         self.operations += len(jobs)
+
+    def _commit_calls(self, jobs: Sequence[Job]) -> None:
+        """Commits operations on calls together, or each by itself if the database refuses one of them."""
+        if self._commit_alone(jobs):
+            return
+        try:
+            with self._begin() as connection:
+                try:
+                    run_together(connection, jobs, self._sums)
+                except Exception as error:
+                    raise _Refused(error) from error
+        except _Refused as refusal:
+            self._sums.forget()
+            if len(jobs) == 1:
+                jobs[0].error = refusal.error
+            else:  # the others must not suffer for it
+                for job in jobs:
+                    self._commit_calls([job])
+
+    def _commit_alone(self, jobs: Sequence[Job]) -> bool:
+        """Commits operations on calls in one statement, if that can be done."""
+        if self._connection is None:
+            return False
+        try:
+            outcomes = run_calls_alone(self._connection, operations_of(jobs), self._sums)
+        except Exception:  # a transaction will show whether it is refused, or the connection lost
+            self._sums.forget()
+            return False
+        if outcomes is None:
+            return False
+        tell(jobs, outcomes)
+        return True
+
+    def _commit_mixed(self, jobs: Sequence[Job]) -> None:
+        with self._begin() as connection:
+            for on_calls, together in groupby(jobs, is_on_call):
+                if on_calls:
+                    run_calls_in_savepoint(connection, list(together), self._sums)
+                else:
+                    self._sums.forget()
+                    for job in together:
+                        run_in_savepoint(connection, job)
 
     @contextmanager
     def _begin(self) -> Iterator[Connection]:
@@ -222,15 +257,16 @@ class Ledger:
             yield connection
 
     def _disconnect(self) -> None:
-        """Gives up the connection; the next commit opens another."""
+        """Gives up the connection and what was read through it; the next commit opens another."""
+        self._sums.forget()
         connection, self._connection = self._connection, None
         if connection is not None:
             with contextlib.suppress(Exception):  # it may be broken
                 connection.invalidate()
                 connection.close()
 
-    def _deliver(self, jobs: list[_Job]) -> None:
-        by_loop: defaultdict[asyncio.AbstractEventLoop, list[_Job]] = defaultdict(list)
+    def _deliver(self, jobs: list[Job]) -> None:
+        by_loop: defaultdict[asyncio.AbstractEventLoop, list[Job]] = defaultdict(list)
         for job in jobs:
             if job.loop is None:
                 job.deliver()
@@ -238,46 +274,8 @@ class Ledger:
                 by_loop[job.loop].append(job)
         for loop, group in by_loop.items():
             with contextlib.suppress(RuntimeError):  # the loop was closed: nobody waits any more
-                loop.call_soon_threadsafe(_deliver_all, group)
+                loop.call_soon_threadsafe(deliver_all, group)
 
 
 def _nobody(_operations: int, _seconds: float) -> None:
     pass
-
-
-def _deliver_all(jobs: list[_Job]) -> None:
-    for job in jobs:
-        job.deliver()
-
-
-def _is_on_call(job: _Job) -> bool:
-    return isinstance(job.operation, CallOperation)
-
-
-def _run_together(connection: Connection, jobs: Sequence[_Job], sums: Sums) -> None:
-    bulk = Bulk(connection)
-    bulk.query("SAVEPOINT operations")  # ends with the transaction
-    try:
-        outcomes = run_calls(connection, [cast(CallOperation[Any], job.operation) for job in jobs], sums)
-    except Exception as error:
-        sums.forget()
-        bulk.query("ROLLBACK TO SAVEPOINT operations")
-        if len(jobs) == 1:
-            jobs[0].error = error
-        else:  # the database refused one of them: the others must not suffer for it
-            for job in jobs:
-                _run_together(connection, [job], sums)
-        return
-    for job, outcome in zip(jobs, outcomes, strict=True):
-        job.result, job.error = outcome.result, outcome.error
-
-
-def _run_in_savepoint(connection: Connection, job: _Job) -> None:
-    # plain SQL: SQLAlchemy's nested transaction objects cost more than the operation
-    connection.exec_driver_sql("SAVEPOINT operation")
-    try:
-        job.result = job.operation(connection)  # type: ignore[operator]
-    except Exception as error:
-        connection.exec_driver_sql("ROLLBACK TO SAVEPOINT operation")
-        job.error = error
-    connection.exec_driver_sql("RELEASE SAVEPOINT operation")

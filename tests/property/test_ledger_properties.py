@@ -13,7 +13,8 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initial
 from support.books import LEASE_S, NOW_S, SIGNER, TERMS, facts, funded, owner, reservation
 from support.databases import new_database
 
-from router.db import open_database, writing
+from router.db import open_database
+from router.db_sessions import writing
 from router.ledger import (
     EntryClosed,
     InsufficientFunds,

@@ -17,7 +17,8 @@ from support.books import SIGNER, TERMS, facts, reservation
 from support.chain_model import Event, ModelChain
 from support.databases import new_database
 
-from router.db import open_database, writing
+from router.db import open_database
+from router.db_sessions import writing
 from router.ledger import (
     AccountView,
     LedgerError,

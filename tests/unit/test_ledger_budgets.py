@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import update
 from support.books import LEASE_S, NOW_S, Books, new_books, reservation
 
-from router.db import writing
+from router.db_sessions import writing
 from router.ledger import (
     AttemptFacts,
     Budget,

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection
+from sqlalchemy import Connection, event
 from support.books import SIGNER, TERMS, Books, facts, new_books, reservation
 
 from router.ledger import (
@@ -53,6 +53,51 @@ def test_two_writers_take_turns_on_one_account_and_one_partner(books: Books, oth
     assert [signed.receipt.partner_total_base for signed in receipts] == [700 * n for n in range(1, 7)]
     with pytest.raises(InsufficientFunds):
         books.reserve(1, DEPOSIT_BASE - 6 * 700 + 1)
+
+
+def test_a_writer_that_was_alone_for_long_notices_another(books: Books, others: Books) -> None:
+    for _ in range(3):
+        books.call(1, 700)
+    others.ledger.run(lambda c: c.execute(ACCOUNT.update().values(ceiling_base=3_500)))
+    with pytest.raises(InsufficientFunds):
+        books.reserve(1, 1_401)
+    for writer in (books, books, books, others, books, others, others, others, books):
+        writer.call(1, 100)
+    receipts = books.ledger.read(lambda c: list(read.iter_receipts(c)))
+    assert [signed.receipt.account_sequence for signed in receipts] == [*range(1, 13)]
+    assert [signed.receipt.account_total_base for signed in receipts][-1] == 3_000
+
+
+def test_a_refusal_of_a_writer_that_was_alone_is_no_older_than_the_request(
+    books: Books, others: Books
+) -> None:
+    for _ in range(3):
+        books.call(1, 700)
+    held = books.reserve(1, DEPOSIT_BASE - 2_100)
+    others.ledger.run(Release(held.entry_id, "no"))
+    assert books.call(1, DEPOSIT_BASE - 2_100).charge_base == DEPOSIT_BASE - 2_100
+
+
+def test_a_writer_alone_on_postgresql_needs_no_transaction_around_a_statement(
+    books: Books, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for _ in range(3):
+        books.call(1, 700)
+    begun: list[int] = []
+    event.listen(books.ledger.engine, "begin", lambda _: begun.append(1))
+    for _ in range(3):
+        books.call(1, 100)
+    assert len(begun) == (6 if books.ledger.engine.dialect.name == "sqlite" else 0)
+
+
+def test_what_the_database_refuses_of_a_writer_alone_leaves_no_copy(books: Books) -> None:
+    for _ in range(3):
+        books.call(1, 700)
+    held = books.reserve(1, 700)
+    with pytest.raises(Exception, match=r"(?i)null"):
+        books.ledger.run(Charge(held.entry_id, replace(facts(700), provider=None), TERMS, SIGNER))  # type: ignore[arg-type]
+    assert books.post(held.entry_id, 600).charge_base == 600
+    assert books.account(1).reserved_base == 0
 
 
 def test_a_call_that_another_writer_ended_is_over(books: Books, others: Books) -> None:

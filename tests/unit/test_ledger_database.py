@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 from support.books import new_books
 
-from router.db import UnsupportedDatabase, open_database, reading, writing
+from router.db import UnsupportedDatabase, open_database
+from router.db_sessions import reading, writing
 
 OPEN = "import sys; from router.ledger import open_database; open_database(sys.argv[1])"
 

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, insert, update
 from sqlalchemy.exc import DBAPIError
 from support.books import BODY, NOW_S, Books, new_books
 
-from router.db import writing
+from router.db_sessions import writing
 from router.ledger import post
 from router.ledger.call_models import CALL
 from router.ledger.errors import UnbalancedEntry

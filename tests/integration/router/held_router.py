@@ -75,7 +75,7 @@ def hold(step: str, calls: int) -> None:
         Routes.complete, Routes.open_stream = then_held(Routes.complete), then_held(Routes.open_stream)
     elif step == "writing":
         Billing.charge = together(Billing.charge, calls)
-        writer._run_together = uncommitted(writer._run_together)
+        writer.run_together = uncommitted(writer.run_together)
     elif step == "charged":
         Billing.charge = then_held(Billing.charge)
     else:

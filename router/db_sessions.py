@@ -1,0 +1,94 @@
+"""Sessions with the ledger's database: how they are set up, and how their transactions begin."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from sqlalchemy import Connection, Engine, event
+
+BUSY_TIMEOUT_MS: Final = 30_000
+"""How long a writer waits for another process's commit, milliseconds."""
+
+TAKE_WRITER_LOCK: Final = f"pg_advisory_xact_lock({0x76696265})"
+"""PostgreSQL: waits for the lock that one writing transaction holds at a time."""
+
+NEXT_WRITE: Final = "pg_snapshot_xmax(pg_current_snapshot())::text::bigint"
+"""PostgreSQL: one more than the number of the last transaction that wrote anything. Who holds the writer's
+lock and finds what its own last transaction left knows that nobody has written since."""
+
+SESSION_FUNCTIONS: Final[list[str]] = []
+"""Functions that every PostgreSQL session makes for itself, so that they fit this program's tables; a module
+that calls one registers it here, as tables do on `METADATA`."""
+
+_WRITER_OPTION: Final = "vibes_writer"
+_FOUND: Final = "vibes_found"
+
+
+def configure_sessions(engine: Engine) -> None:
+    """Sets up each connection that the engine will make."""
+    if engine.dialect.name == "sqlite":
+        event.listen(engine, "connect", _configure_sqlite)
+        event.listen(engine, "begin", _begin_sqlite)
+    else:
+        event.listen(engine, "connect", _configure_postgresql)
+        event.listen(engine, "begin", _begin_postgresql)
+
+
+def writing(engine: Engine) -> Engine:
+    """The engine for writes: its transactions run one at a time, across all processes."""
+    return engine.execution_options(**{_WRITER_OPTION: True})
+
+
+def reading(engine: Engine) -> Engine:
+    """The engine for reads: all statements of a transaction see one snapshot."""
+    if engine.dialect.name == "postgresql":
+        return engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+    return engine
+
+
+def found_at_begin(connection: Connection) -> int | None:
+    """`NEXT_WRITE` as the connection's last writing transaction found it."""
+    found: int | None = connection.info.get(_FOUND)
+    return found
+
+
+def _configure_sqlite(connection: Any, _record: object) -> None:
+    # the driver's own BEGIN would come late and deferred: _begin_sqlite says when and how instead
+    connection.isolation_level = None
+    for pragma in (
+        f"busy_timeout = {BUSY_TIMEOUT_MS}",
+        "journal_mode = WAL",
+        "synchronous = FULL",
+        "foreign_keys = ON",
+        "recursive_triggers = ON",  # INSERT OR REPLACE then fires the DELETE guards
+        "temp_store = MEMORY",  # what a savepoint keeps of a large commit would go through a file
+    ):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    # a writer takes the write lock first: upgrading a read transaction could fail half-way
+    driver: Any = connection.connection.driver_connection
+    driver.execute("BEGIN IMMEDIATE" if _is_writer(connection) else "BEGIN")
+
+
+def _configure_postgresql(connection: Any, _record: object) -> None:
+    connection.autocommit = True
+    # what a statement waited for must be seen by the next, whatever the server's default
+    connection.execute("SET default_transaction_isolation = 'read committed'")
+    for function in SESSION_FUNCTIONS:
+        connection.execute(function)
+    connection.autocommit = False
+
+
+def _begin_postgresql(connection: Connection) -> None:
+    if _is_writer(connection):
+        driver: Any = connection.connection.driver_connection
+        with driver.pipeline():  # together with the driver's own BEGIN
+            driver.execute(f"SELECT {TAKE_WRITER_LOCK}")
+            found = driver.execute(f"SELECT {NEXT_WRITE}")
+        connection.info[_FOUND] = found.fetchone()[0]
+
+
+def _is_writer(connection: Connection) -> bool:
+    return bool(connection.get_execution_options().get(_WRITER_OPTION))
