@@ -22,7 +22,7 @@ METADATA: Final = _REGISTRY.metadata
 RowNumber: Final = BigInteger().with_variant(Integer, "sqlite")
 """A 64-bit row number that the database counts up (SQLite does so for INTEGER keys only)."""
 
-SCHEMA_REVISION: Final = "0015"
+SCHEMA_REVISION: Final = "0016"
 """The revision of the tables as they are here, the last in `router.ledger.migrations`."""
 
 _VERSIONS: Final = "alembic_version"

@@ -37,6 +37,11 @@ def sign_digest(digest: bytes, private_key: bytes) -> bytes:
     return signature[:64] + bytes((signature[64] + 27,))
 
 
+def signing_address(private_key: bytes) -> str:
+    """The checksum address whose signatures a 32-byte private key makes."""
+    return _checksum_address(_private_key(private_key).public_key.format(compressed=False))
+
+
 def recover_address(digest: bytes, signature: bytes) -> str:
     """The checksum address of the key that signed a 32-byte digest.
 

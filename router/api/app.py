@@ -58,9 +58,7 @@ from router.relay import relay_deposits, relaying
 from router.reload import Reload
 from router.rewards import EpochKeeper
 from router.scoring.scorer import scoring
-from router.web import static
-from router.web.door import PageCalls
-from router.web.pages import explorer, partners, public
+from router.web import site
 from router.x402 import PAYMENT_HEADERS, take_payments
 
 
@@ -160,9 +158,7 @@ def create_api(settings: Settings, observer: Observer, drain: Drain) -> FastAPI:
     app.include_router(call_routes())
     for part in (models, looks, account, deposits, health, signin, device, keys, teams, byok, feedback):
         app.include_router(part.routes)
-    for pages in (static.routes, public.routes, public.calls, explorer.routes, partners.routes):
-        app.include_router(pages)
-    app.add_middleware(PageCalls)
+    site.install(app)
     document.describe(app)
     return app
 

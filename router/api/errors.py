@@ -177,7 +177,7 @@ def install(app: FastAPI) -> None:
     """Registers the answers, and the same shape for what the web framework itself refuses."""
     for kind in ANSWERS:
         app.add_exception_handler(kind, _answer)
-    app.add_exception_handler(HTTPException, _http_refusal)
+    app.add_exception_handler(HTTPException, http_refusal)
     app.add_exception_handler(RequestValidationError, _malformed)
     app.add_exception_handler(Exception, _answer)
 
@@ -186,7 +186,8 @@ def _answer(request: Request, error: Exception) -> Response:
     return told(error).response(surface_of(request.scope))
 
 
-def _http_refusal(request: Request, error: Exception) -> Response:
+def http_refusal(request: Request, error: Exception) -> Response:
+    """The answer to what the web framework refuses, such as an address where nothing is."""
     status = error.status_code if isinstance(error, HTTPException) else 400
     detail = str(getattr(error, "detail", "refused"))
     headers = dict(getattr(error, "headers", None) or {})

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Final
 
 from fastapi import APIRouter, Request
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection
 from starlette.responses import Response
 
 from router import managing
 from router.api.people import Fields, base_of, caller_of, look, now_s, read_fields, takes, write
-from router.auth import ACCOUNT_HEADER
-from router.ledger.call_models import BUDGET
+from router.auth import ACCOUNT_HEADER, Caller
+from router.ledger import read
 from router.ledger.grants import DEFAULT_SCOPES, Grant
 from router.ledger.keys import ApiKeyView, NewSecret
 from router.people.budgets import periods
@@ -62,19 +63,7 @@ async def create_key(request: Request) -> dict[str, Any]:
     """The key is shown this once."""
     caller = await caller_of(request)
     sent = await read_fields(request, NewKey)
-    usual = managing.TEAM_SCOPES if sent.team is not None else DEFAULT_SCOPES
-    scopes = usual if sent.scopes is None else frozenset(sent.scopes)
-    grant = Grant(scopes=scopes, **limits_of(sent))
-    if sent.team is not None:
-        address, team = caller.wallet().address, sent.team
-        made = await write(
-            request, lambda connection: managing.create_team_key(connection, address, team, sent.label, grant)
-        )
-    else:
-        account = caller.principal(request.headers.get(ACCOUNT_HEADER))
-        made = await write(
-            request, lambda connection: managing.create_key(connection, caller, account, sent.label, grant)
-        )
+    made = await write(request, key_maker(caller, request.headers.get(ACCOUNT_HEADER), sent))
     return secret_shown(made)
 
 
@@ -123,6 +112,28 @@ async def revoke_key(request: Request, key_id: str) -> Response:
     caller = await caller_of(request)
     await write(request, lambda connection: managing.revoke_key(connection, caller, key_id))
     return Response(status_code=204)
+
+
+def key_maker(caller: Caller, account: str | None, sent: NewKey) -> Callable[[Connection], NewSecret]:
+    """What makes a key in a writing transaction, as a caller asks for it; see `managing`.
+
+    Args:
+        caller: who asks.
+        account: the wallet's account that pays, None for its first; for a team's key the team's pays.
+        sent: what the key may do.
+
+    Raises:
+        InvalidGrant, BadInput: a limit out of its range.
+        NoAccount, NotYours, NeedsWallet: the caller cannot have it made.
+    """
+    usual = managing.TEAM_SCOPES if sent.team is not None else DEFAULT_SCOPES
+    scopes = usual if sent.scopes is None else frozenset(sent.scopes)
+    grant = Grant(scopes=scopes, **limits_of(sent))
+    if sent.team is not None:
+        address, team = caller.wallet().address, sent.team
+        return lambda connection: managing.create_team_key(connection, address, team, sent.label, grant)
+    payer = caller.principal(account)
+    return lambda connection: managing.create_key(connection, caller, payer, sent.label, grant)
 
 
 def limits_of(sent: Limits) -> dict[str, Any]:
@@ -177,11 +188,8 @@ def shown(connection: Connection, key: ApiKeyView) -> dict[str, Any]:
 
 
 def _spent(connection: Connection, code: str, limit_base: int | None) -> str | None:
-    """What counts against a limit, spent or reserved; None without a limit, whose sums are not kept."""
-    if limit_base is None:
-        return None
-    row = connection.execute(select(BUDGET).where(BUDGET.c.code == code)).one_or_none()
-    return "0" if row is None else str(row.spent_base + row.reserved_base)
+    """What counts against a limit; None without a limit, whose sums are not kept."""
+    return None if limit_base is None else str(read.budget_used_base(connection, code))
 
 
 def _text(amount_base: int | None) -> str | None:

@@ -46,6 +46,7 @@ ANSWERS: Final[dict[type[Exception], Callable[[Any], ErrorAnswer]]] = {
     people.SignInRefused: _refusal(401, "sign_in_refused"),
     people.SignInOff: _refusal(404, "sign_in_off"),
     people.ForeignForm: _refusal(403, "foreign_form", PERMISSION),
+    people.FormUsed: _refusal(409, "form_used"),
     people.ChainUnavailable: _refusal(503, "chain_unavailable", UPSTREAM),
     people.NoAccount: _refusal(403, "no_account", PERMISSION),
     people.NotYours: _refusal(404, "not_found"),

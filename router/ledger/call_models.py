@@ -22,6 +22,7 @@ class Call(LedgerTable, table=True):
         CheckConstraint("(charge_base = 0) = (signature IS NULL)", name="call_receipt"),
         Index("call_account_sequence", "account_idx", "account_sequence", unique=True),
         Index("call_account_total", "account_idx", "account_total_base", unique=True),
+        Index("call_account_time", "account_idx", "time_s", "entry_number"),
         Index("call_partner_sequence", "partner_id", "partner_sequence", unique=True),
     )
 

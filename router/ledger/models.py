@@ -154,6 +154,14 @@ class Entry(LedgerTable, table=True):
             sqlite_where=text("state = 'pending'"),
             postgresql_where=text("state = 'pending'"),
         ),
+        Index(
+            "entry_user",
+            "user_idx",
+            "opened_s",
+            "number",
+            sqlite_where=text("user_idx IS NOT NULL"),
+            postgresql_where=text("user_idx IS NOT NULL"),
+        ),
     )
 
     number: int = Field(sa_column=Column(RowNumber, primary_key=True))

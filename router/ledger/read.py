@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Select, bindparam, func, select
 
 from mini_llm.wallet.ceiling import SignedCeiling
 from mini_llm.wallet.receipt import SignedReceipt
-from router.ledger.call_models import CALL
+from router.ledger.call_models import BUDGET, CALL
 from router.ledger.errors import UnknownAccount
 from router.ledger.models import ACCOUNT, CEILING, ENTRY, Status
 from router.ledger.views import AccountView, CallView, Unsettled, account_of, call_of, receipt_of
@@ -172,6 +172,12 @@ def calls_of(connection: Connection, idx: int, limit: int = 100) -> list[CallVie
 def lost_base(connection: Connection) -> int:
     """What was used and never charged since ever, base units: the operator's loss."""
     return int(connection.execute(select(func.coalesce(func.sum(CALL.c.lost_base), 0))).scalar_one())
+
+
+def budget_used_base(connection: Connection, code: str) -> int:
+    """What counts against a spending limit's period, spent or reserved, base units."""
+    used = select(BUDGET.c.spent_base + BUDGET.c.reserved_base).where(BUDGET.c.code == code)
+    return connection.execute(used).scalar_one_or_none() or 0
 
 
 def written_off_base(connection: Connection) -> int:

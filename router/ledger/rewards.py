@@ -79,6 +79,25 @@ class EpochView:
 
 
 @dataclass(frozen=True, slots=True)
+class AccountReward:
+    """What an account earned in an epoch, base units.
+
+    Attributes:
+        epoch: its number.
+        ended_s: unix seconds.
+        fees_base: the account's charges that count, less refunds.
+        earned_base: its reward when the epoch closed.
+        vested_base: what of it has vested; None while it vests.
+    """
+
+    epoch: int
+    ended_s: int
+    fees_base: int
+    earned_base: int
+    vested_base: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class Score:
     """A call's quality, 0 … 100, and the fingerprint by which near-duplicates are found."""
 
@@ -117,6 +136,25 @@ def reward_view(connection: Connection, idx: int) -> RewardView:
         paid_base=row.rewarded_base,
         referrer_idx=connection.execute(referrer).scalar_one_or_none(),
     )
+
+
+def account_rewards(connection: Connection, idx: int, limit: int = 12) -> list[AccountReward]:
+    """What an account earned in the last epochs that counted something of it, newest first."""
+    amounts = (REWARD.c.fees_base, REWARD.c.earned_base, REWARD.c.vested_base)
+    query: Select[Any] = (
+        select(REWARD.c.epoch, REWARD_EPOCH.c.ended_s, *amounts)
+        .join(REWARD_EPOCH, REWARD_EPOCH.c.number == REWARD.c.epoch)
+        .where(REWARD.c.account_idx == idx, REWARD.c.epoch > BEFORE_REWARDS)
+        .order_by(REWARD.c.epoch.desc())
+        .limit(limit)
+    )
+    return [AccountReward(**row._mapping) for row in connection.execute(query)]
+
+
+def last_epoch_s(connection: Connection) -> int | None:
+    """When the last epoch ended, unix seconds; None if rewards have not begun."""
+    ended_s: int | None = connection.execute(select(func.max(REWARD_EPOCH.c.ended_s))).scalar_one()
+    return ended_s
 
 
 def epochs(connection: Connection, limit: int = 12) -> list[EpochView]:

@@ -27,6 +27,13 @@ class ForeignForm(GatewayError):
         super().__init__("this did not come from a page of this router: open the page here and try again")
 
 
+class FormUsed(GatewayError):
+    """A form whose answer was reloaded, or that was sent twice."""
+
+    def __init__(self) -> None:
+        super().__init__("this form was sent before, and what it asked for was done then, once")
+
+
 class ChainUnavailable(GatewayError):
     """A contract wallet cannot be checked now."""
 

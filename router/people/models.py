@@ -25,7 +25,7 @@ class Role:
 
 
 class UsedNonce(LedgerTable, table=True):
-    """A sign-in nonce that opened a session; kept longer than it is valid, so that it never opens another."""
+    """A sign-in nonce that opened a session, or a form that counts once; kept long after that."""
 
     __tablename__ = "used_nonce"
 
