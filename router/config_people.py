@@ -22,6 +22,8 @@ class PeopleSettings:
         master_key: what seals kept keys, `file:PATH` or `NAME:ARGUMENT` of a plugin; without it none is kept.
         session_s: how long a session lasts, seconds.
         explorer_url: the chain's block explorer, whose transactions are at `/tx/{hash}`; without it no links.
+        chain_name: what pages call the chain; without it, its number.
+        wallet_rpc_url: a public node of the chain, which pages name to wallets that do not know it.
         private_endpoints: users may name endpoints of their own in this machine's network (a local router).
     """
 
@@ -30,12 +32,14 @@ class PeopleSettings:
     master_key: str | None = field(default=None, repr=False)
     session_s: int = DEFAULT_SESSION_S
     explorer_url: str | None = None
+    chain_name: str | None = None
+    wallet_rpc_url: str | None = None
     private_endpoints: bool = False
 
 
 def load_people(environ: Mapping[str, str]) -> PeopleSettings:
     """Reads `VIBES_PUBLIC_URL`, `VIBES_RPC_URL`, `VIBES_MASTER_KEY`, `VIBES_SESSION_S`,
-    `VIBES_EXPLORER_URL` and `VIBES_PRIVATE_ENDPOINTS`.
+    `VIBES_EXPLORER_URL`, `VIBES_CHAIN_NAME`, `VIBES_WALLET_RPC_URL` and `VIBES_PRIVATE_ENDPOINTS`.
 
     Raises:
         ConfigError: one of them is unusable.
@@ -52,6 +56,8 @@ def load_people(environ: Mapping[str, str]) -> PeopleSettings:
         master_key=environ.get("VIBES_MASTER_KEY") or None,
         session_s=int(session),
         explorer_url=_explorer_url(environ.get("VIBES_EXPLORER_URL")),
+        chain_name=environ.get("VIBES_CHAIN_NAME") or None,
+        wallet_rpc_url=environ.get("VIBES_WALLET_RPC_URL") or None,
         private_endpoints=private == "yes",
     )
 

@@ -72,6 +72,7 @@ PAGES: Final = (
     SitePage("home", "/"),
     SitePage("signin", "/signin"),
     SitePage("device", "/device"),
+    SitePage("wallet-money", "/wallet/money"),
 )
 
 

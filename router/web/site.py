@@ -15,6 +15,7 @@ from router.web.pages import (
     public,
     wallet,
     wallet_keys,
+    wallet_money,
     wallet_requests,
     wallet_rewards,
     wallet_team,
@@ -22,7 +23,16 @@ from router.web.pages import (
 )
 
 WALLET: Final = tuple(
-    part.routes for part in (wallet, wallet_usage, wallet_requests, wallet_keys, wallet_rewards, wallet_team)
+    part.routes
+    for part in (
+        wallet,
+        wallet_money,
+        wallet_usage,
+        wallet_requests,
+        wallet_keys,
+        wallet_rewards,
+        wallet_team,
+    )
 )
 """What needs a signed-in wallet."""
 _OPEN: Final = (static.routes, public.routes, public.calls, explorer.routes, partners.routes)

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from eth_account.messages import encode_defunct, encode_typed_data
 from eth_account.signers.local import LocalAccount
+from eth_utils.address import to_checksum_address
 from playwright.sync_api import Page
 
 from support.anvil import Anvil
@@ -204,7 +205,7 @@ class InjectedWallet:
         gas = sent.get("gas") or self._node("eth_estimateGas", [call])
         signed = self.account.sign_transaction(
             {
-                "to": sent["to"],
+                "to": to_checksum_address(sent["to"]),  # wallets take any spelling
                 "data": sent.get("data", "0x"),
                 "value": int(sent.get("value", "0x0"), 16),
                 "gas": int(gas, 16) * 12 // 10,

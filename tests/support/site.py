@@ -111,6 +111,7 @@ def _configure(operator: Operator) -> None:
         "key_file": str(operator.folder / "relay.key"),
         "rpc_url": stack.url,
         "asset": stack.token.address,
+        "deposits": {},
     }
     file.write_text(json.dumps(config))
 

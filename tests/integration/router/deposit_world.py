@@ -20,6 +20,7 @@ from mini_llm.wallet.babyjub import public_key
 from mini_llm.wallet.ceiling import key_commitment
 from router.ledger import payments
 from router.ledger.payments import PaymentView
+from router.people.vault import new_key_line
 
 KEY_COMMIT = key_commitment(public_key(4242))
 LEAST_BASE = VIBES // 2
@@ -143,7 +144,8 @@ class Harbour:
 
 
 def make_harbour(folder: Path, upstream: Upstream, stack: Stack, **options: Any) -> Harbour:
-    """Starts a router whose relay sends deposits; `options` of these, and `rpc_url`."""
+    """Starts a router whose relay sends deposits; `options` of these, `rpc_url`, and `port` for a browser."""
+    port = options.pop("port", 0)
     wallet = stack.funded(f"relay {folder}")
     key_file = folder / "relay.key"
     key_file.write_text("0x" + bytes(wallet.key).hex())
@@ -153,5 +155,13 @@ def make_harbour(folder: Path, upstream: Upstream, stack: Stack, **options: Any)
         "asset": stack.token.address,
         "deposits": {"least_base": LEAST_BASE, "wallet_day": 3} | options,
     }
-    settings = {"VIBES_SETTLEMENT": stack.settlement.address, "VIBES_PUBLIC_URL": PUBLIC_URL}
-    return Harbour(make_world(folder, upstream, more={"relay": relay}, **settings), stack, wallet)
+    (folder / "master.keys").write_text(new_key_line("first") + "\n")
+    settings = {
+        "VIBES_SETTLEMENT": stack.settlement.address,
+        "VIBES_PUBLIC_URL": f"http://127.0.0.1:{port}" if port else PUBLIC_URL,
+        "VIBES_MASTER_KEY": f"file:{folder / 'master.keys'}",
+        "VIBES_CHAIN_NAME": "Testland",
+        "VIBES_WALLET_RPC_URL": stack.url,
+    }
+    world = make_world(folder, upstream, {"relay": relay}, ("--port", str(port)), **settings)
+    return Harbour(world, stack, wallet)
