@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from simulated_lots import Lots
 from simulated_traffic import DAY_S, MODELS, PROVIDERS, Call, Fault, settings
 
 from mini_llm.errors import MiniLLMError, UpstreamRefused, UpstreamTimeout, UpstreamUnreachable
@@ -23,6 +24,7 @@ from mini_llm.price import Usage
 from mini_llm.routing.catalog import Catalog, build_catalog
 from mini_llm.routing.plan import Attempt, Candidate
 from mini_llm.routing.routes import Routes
+from router.conductor.facts import EXPLORATION
 from router.conductor.loop import Conductor
 from router.config_conductor import ConductorConfig
 
@@ -59,7 +61,9 @@ class _Jumping(selectors.SelectSelector):
 
 @dataclass
 class Result:
-    """What became of a day. `costs_base` and `fates` go by the number of the call."""
+    """What became of a day. `costs_base` and `fates` go by the number of the call; `lots_at_s` is when models
+    were drawn by lot, `pauses` when that was paused and resumed.
+    """
 
     fates: list[str] = field(default_factory=list)
     costs_base: list[int] = field(default_factory=list)
@@ -67,6 +71,8 @@ class Result:
     refused: int = 0
     rounds_ms: list[float] = field(default_factory=list)
     rounds_cpu_ms: list[float] = field(default_factory=list)
+    lots_at_s: list[float] = field(default_factory=list)
+    pauses: list[tuple[float, str]] = field(default_factory=list)
 
     @property
     def served(self) -> float:
@@ -83,6 +89,7 @@ class Day:
         balance: of the operator's file.
         conductor: its settings, None for a router without one.
         seed: of chance within routing and the providers.
+        budget_base: the operator's for calls to `auto`, some of which are drawn by lot; None: none are.
     """
 
     def __init__(
@@ -92,6 +99,7 @@ class Day:
         balance: str,
         conductor: ConductorConfig | None,
         seed: int,
+        budget_base: int | None = None,
     ) -> None:
         loop = asyncio.get_running_loop()
         self._clock, self._rng = loop.time, random.Random(seed)  # noqa: S311
@@ -100,8 +108,16 @@ class Day:
         self._prices = sorted((one for one in faults if one.kind == "price change"), key=lambda o: o.from_s)
         self._factors: dict[str, float] = {}
         self.catalog: Catalog = build_catalog(settings(balance, {}), 100, HttpTransport(), clock=loop.time)
-        self._routes = Routes(self.catalog, clock=loop.time, rng=random.Random(seed + 1))  # noqa: S311
-        self._conductor = None if conductor is None else Conductor(self.catalog, conductor, loop.time)
+        self._lots = None if budget_base is None else Lots(budget_base, loop.time, seed)
+        self._routes = Routes(
+            self.catalog,
+            clock=loop.time,
+            rng=random.Random(seed + 1),  # noqa: S311
+            mirroring=self._lots,
+        )
+        self._conductor = None
+        if conductor is not None:
+            self._conductor = Conductor(self.catalog, conductor, loop.time, self._lots)
         self._every_s = conductor.every_s if conductor else DAY_S
         self.result = Result(["lost"] * len(calls), [0] * len(calls))
 
@@ -118,6 +134,7 @@ class Day:
         await asyncio.gather(*running)
         conducting.cancel()
         await asyncio.gather(conducting, return_exceptions=True)
+        self.result.lots_at_s = [] if self._lots is None else self._lots.at_s
         return self.result
 
     async def _conduct(self) -> None:
@@ -130,6 +147,8 @@ class Day:
             for one in decisions:
                 if one.acted:
                     self.result.decisions[f"{one.proposal.role}: {one.proposal.action.value}"] += 1
+                    if one.proposal.deployment == EXPLORATION:
+                        self.result.pauses.append((self._clock(), one.proposal.action.value))
                 else:
                     self.result.refused += 1
             await asyncio.sleep(self._every_s)
@@ -143,7 +162,7 @@ class Day:
     async def _serve(self, number: int, call: Call) -> None:
         began_s, attempts = self._clock(), list[Attempt]()
         try:
-            plan = await self._routes.plan(call.request)
+            plan = await self._routes.plan(call.request, "1", lots=True)
             outcome = await self._routes.attempt(plan, lambda one: self._ask(one, call), attempts)
         except MiniLLMError:
             self.result.fates[number] = "failed"
@@ -159,7 +178,10 @@ class Day:
             served.health.broke_off(self._clock())
             self.result.fates[number] = "broke off"
             return
-        self.result.costs_base[number] = served.deployment.price.cost_base(Usage(400, call.tokens))
+        cost_base = served.deployment.price.cost_base(Usage(400, call.tokens))
+        self.result.costs_base[number] = cost_base
+        if self._lots is not None and plan.decision is not None:
+            self._lots.charged(cost_base)
         if served.deployment.model not in call.good:
             self.result.fates[number] = "below"
         else:

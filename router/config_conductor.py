@@ -57,6 +57,10 @@ class ConductorConfig(Strict):
     """Least time between two changes of a weight, and before a refused proposal is told again."""
     per_hour: Annotated[int, Field(ge=0, le=100_000)] = 120
     """Most changes within an hour, over all deployments."""
+    ahead: Ratio = 0.9
+    """Exploration pauses when less than this part of what was planned is left of the operator's budget..."""
+    pause_s: Duration = 3600.0
+    """... for so long, or until half of what is missing from there is made good."""
     respect_s: Duration = 3600.0
     """How long a deployment is left alone after an operator has undone a decision about it."""
 

@@ -34,7 +34,6 @@ class Follower:
     Attributes:
         percent: of accounts that follow.
         beliefs: what was learned of the models.
-        exploring: whether lots are drawn; others may stop it.
     """
 
     def __init__(self, ledger: Ledger, config: RouterConfig, secret: bytes) -> None:
@@ -42,7 +41,8 @@ class Follower:
         self._ledger = ledger
         self._salt = blake2b(b"accounts that follow", digest_size=32, key=secret).digest()
         self._rng = random.Random()  # noqa: S311 - shares out calls, guards nothing
-        self.percent, self.beliefs, self.exploring = 0, Beliefs({}), True
+        self.percent, self.beliefs = 0, Beliefs({})
+        self._paused_until_s = 0.0  # by the clock that only goes forward
         self.adopt(config)
 
     def adopt(self, config: RouterConfig) -> None:
@@ -54,6 +54,15 @@ class Follower:
         """Whether what was learned has a say."""
         return self._settings.enabled and self._settings.follow
 
+    @property
+    def exploring(self) -> float:
+        """Part of the calls whose model is drawn by lot, if nobody stops it."""
+        return self._settings.explore if self.active else 0.0
+
+    def pause(self, seconds: float) -> None:
+        """Draws no lots for so long from now on; 0 lets it draw again."""
+        self._paused_until_s = time.monotonic() + seconds
+
     def correct(self, prediction: Prediction, models: Sequence[str]) -> Prediction:
         """The prediction with what was learned of the models."""
         return self.beliefs.correct(prediction, models)
@@ -62,7 +71,8 @@ class Follower:
         self, account: str, options: int, shipped: int, learned: int, allowed: Sequence[int]
     ) -> tuple[int, tuple[float, ...]]:
         """See `Mirroring.draw`. The chances are those before it was drawn by lot who follows."""
-        share = self._settings.explore if allowed and self.exploring else 0.0
+        draws = allowed and time.monotonic() >= self._paused_until_s
+        share = self._settings.explore if draws else 0.0
         usual = chances(options, shipped, learned, allowed, share)
         changed = chances(options, learned, learned, allowed, share)
         follower = follows(self._salt, int(account), self.percent)

@@ -99,6 +99,13 @@ class Pacing:
         held = tuple((one, self._known[one].pacer) for one in budgets)
         return Paced(held, Purse(tuple(pacer for _, pacer in held), now_s))
 
+    def operators_left(self) -> float | None:
+        """See `Pacer.left`: of the operator's budget that is shortest; None without one, or without calls
+        that would tell."""
+        now_s = self._clock()
+        own = [one.pacer.left(now_s) for key, one in self._known.items() if key.owner.startswith(OPERATOR)]
+        return min(own, default=None)
+
     def charged(self, call: Paced, charge_base: int) -> None:
         """Moves the prices by what a call cost in the end."""
         for budget, pacer in call.held:  # a long call's budget may have been forgotten meanwhile

@@ -42,6 +42,7 @@ from router.conductor.keeper import ConductorKeeper
 from router.config import Settings
 from router.db import open_database
 from router.drain import Drain
+from router.exploration import Exploration
 from router.following import Follower
 from router.gateway import Gateway
 from router.learning import learning
@@ -121,7 +122,10 @@ def create_api(settings: Settings, observer: Observer, drain: Drain) -> FastAPI:
                 epochs = EpochKeeper(ledger, settings.config)
                 reload.adopters.append(epochs.adopt)
                 follower = Follower(ledger, settings.config, settings.receipt_key)
-                app.state.conducting = conducting = ConductorKeeper(ledger, catalog, settings.config)
+                exploration = Exploration(follower, billing.pacing)
+                app.state.conducting = conducting = ConductorKeeper(
+                    ledger, catalog, settings.config, exploration
+                )
                 reload.adopters.append(conducting.adopt)
                 doors = Doors(ledger, desk.limiter, desk.own_keys)
                 app.state.desk, app.state.doors = desk, doors

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Final
 
-from router.conductor.facts import AWAY, Action, Facts, Proposal
+from router.conductor import exploring
+from router.conductor.facts import AWAY, EXPLORATION, Action, Facts, Proposal, Spending
 from router.conductor.roles import ROLES, carried, safe, votes
 from router.config_conductor import ConductorConfig
 
 HOUR_S: Final = 3600.0
-RELIEF: Final = frozenset({Action.CLOSE, Action.RETURN})
+RELIEF: Final = frozenset({Action.CLOSE, Action.RETURN, Action.RESUME})
 """Actions that only take decisions back: no limit holds them up."""
 
 
@@ -24,7 +26,7 @@ class Decision:
         proposal: who asked for what.
         chair: the role whose turn it was to be heard first.
         against: what each role had against it, None for a vote in favour.
-        group: what was known of the model's deployments, the steering as it was included.
+        group: what was known of the model's deployments, the steering as it was included; or of spending.
         made_s: when, seconds of routing's clock.
         acted: it was carried out; else it was refused, or the mode is `advise`.
         follows: it is the end of a rest that was voted on.
@@ -33,7 +35,7 @@ class Decision:
     proposal: Proposal
     chair: str
     against: Mapping[str, str | None]
-    group: tuple[Facts, ...]
+    group: tuple[Facts, ...] | tuple[Spending]
     made_s: float
     acted: bool
     follows: bool = False
@@ -52,10 +54,10 @@ class Decision:
 
 @dataclass(slots=True)
 class Standing:
-    """The decisions that are in force for one deployment.
+    """The decisions that are in force for one deployment, or for exploration.
 
     Attributes:
-        away: a rest, or an opened breaker.
+        away: a rest, an opened breaker, or a pause.
         share: of its weight.
     """
 
@@ -96,12 +98,15 @@ class Council:
             free=facts.free and now_s >= self._left_alone.get(facts.deployment, now_s),
         )
 
-    def decide(self, now_s: float, groups: Sequence[Sequence[Facts]]) -> list[Decision]:
+    def decide(
+        self, now_s: float, groups: Sequence[Sequence[Facts]], spending: Spending | None = None
+    ) -> list[Decision]:
         """One round: the roles are heard one after the other, another one first each time.
 
         Args:
             now_s: seconds of routing's clock.
             groups: what is known of each model's deployments.
+            spending: how money stands, None if nothing is known or no budget has to be held.
 
         Returns: what was decided, refused proposals included; one change for each model at most.
         """
@@ -111,18 +116,46 @@ class Council:
         for facts in groups:
             group = tuple(self.known(one, now_s) for one in facts)
             proposals = [one for role in order for one in role.propose(group, self.settings)]
-            for proposal in proposals:
-                if not safe(proposal, group) or self._held_up(proposal, now_s):
-                    continue
-                against = votes(proposal, group, self.settings)
-                acted = carried(against) and self.settings.mode == "act"
-                decision = Decision(proposal, order[0].name, against, group, now_s, acted)
-                if acted:
-                    self._enact(decision)
-                    made.append(decision)
-                    break
-                if self._news(proposal, now_s):
-                    made.append(decision)
+            safely = [one for one in proposals if safe(one, group)]
+            vote = partial(votes, group=group, settings=self.settings)
+            made += self._settle(safely, vote, order[0].name, group, now_s)
+        if spending is not None:
+            made += self._on_exploration(now_s, order[0].name, spending)
+        return made
+
+    def _on_exploration(self, now_s: float, chair: str, spending: Spending) -> list[Decision]:
+        stands = self.standing.get(EXPLORATION, Standing())
+        known = replace(
+            spending,
+            paused=stands.away is not None,
+            away=sum(one.away is not None for name, one in self.standing.items() if name != EXPLORATION),
+            free=EXPLORATION not in self.settings.hands_off
+            and now_s >= self._left_alone.get(EXPLORATION, now_s),
+        )
+        vote = partial(exploring.votes, known=known, settings=self.settings)
+        return self._settle(exploring.proposals(known, self.settings), vote, chair, (known,), now_s)
+
+    def _settle(
+        self,
+        proposals: Iterable[Proposal],
+        vote: Callable[[Proposal], Mapping[str, str | None]],
+        chair: str,
+        known: tuple[Facts, ...] | tuple[Spending],
+        now_s: float,
+    ) -> list[Decision]:
+        """Votes until one is carried out; refused ones are told once in a while."""
+        made: list[Decision] = []
+        for proposal in proposals:
+            if self._held_up(proposal, now_s):
+                continue
+            against = vote(proposal)
+            acted = carried(against) and self.settings.mode == "act"
+            decision = Decision(proposal, chair, against, known, now_s, acted)
+            if acted:
+                self._enact(decision)
+                return [*made, decision]
+            if self._news(proposal, now_s):
+                made.append(decision)
         return made
 
     def undo(self, deployment: str, now_s: float) -> Standing | None:
@@ -137,6 +170,9 @@ class Council:
     def _expire(self, now_s: float, groups: Sequence[Sequence[Facts]]) -> list[Decision]:
         """Ends what has had its time. Who comes back from a rest gets a small part of the calls at first."""
         made = []
+        pause = self.standing.get(EXPLORATION, Standing())
+        if pause.away is not None and now_s >= pause.away.ends_s(self.settings):
+            pause.away = None
         for group in groups:
             for one in group:
                 stands = self.standing.get(one.deployment)
@@ -165,6 +201,8 @@ class Council:
         if proposal.action in AWAY:
             stands.away = decision
             self._away.setdefault(proposal.deployment, deque(maxlen=64)).append(now_s)
+        elif proposal.action is Action.PAUSE:
+            stands.away = decision
         elif proposal.action in RELIEF:
             stands.away = None
         else:

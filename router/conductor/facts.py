@@ -1,4 +1,4 @@
-"""What the roles decide on: figures of each deployment, and what a change would come to."""
+"""What the roles decide on: figures of each deployment and of spending, and what a change would come to."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from typing import Final
 
 from router.config_conductor import ConductorConfig
 
+EXPLORATION: Final = "auto:exploration"
+"""What stands for exploration where decisions name a deployment."""
 PROMPT_SHARE: Final = 3
 """Prices are compared for so many prompt tokens to one of the answer."""
 THOUSAND: Final = 1000
@@ -17,7 +19,7 @@ _DOUBT: Final = 5
 
 
 class Action(Enum):
-    """What can be done to a deployment."""
+    """What can be done to a deployment, or to exploration."""
 
     OPEN = "open"
     """Its breaker opens for a while; then calls find out whether it works again."""
@@ -29,6 +31,10 @@ class Action(Enum):
     """A rest ends before its time."""
     SHARE = "share"
     """Its weight is multiplied."""
+    PAUSE = "pause"
+    """No model is drawn by lot for a while."""
+    RESUME = "resume"
+    """A pause ends before its time."""
 
 
 AWAY: Final = frozenset({Action.OPEN, Action.REST})
@@ -105,13 +111,36 @@ class Facts:
 
 
 @dataclass(frozen=True, slots=True)
+class Spending:
+    """How money stands, for whether to explore.
+
+    Attributes:
+        left: money left over what was planned to be left, of the operator's budget that is shortest, 0 to 1.
+        explore: part of the calls whose model is drawn by lot.
+        percent: of accounts that follow what was learned.
+        away: deployments that decisions keep away.
+        paused: a decision stops exploration now.
+        free: no operator's word stands against a change.
+        deployment: in whose place it is in the log.
+    """
+
+    left: float
+    explore: float
+    percent: int = 0
+    away: int = 0
+    paused: bool = False
+    free: bool = True
+    deployment: str = EXPLORATION
+
+
+@dataclass(frozen=True, slots=True)
 class Proposal:
     """A change that a role asks for.
 
     Attributes:
         role: who asks.
         action: what to do.
-        deployment: to whom.
+        deployment: to whom; `EXPLORATION` for that.
         amount: the share, or for how many seconds; 0 where neither says anything.
         reason: in words.
     """

@@ -13,7 +13,7 @@ from typing import Final
 
 from mini_llm.routing.catalog import Catalog
 from router.beside import beside
-from router.conductor.loop import Conductor
+from router.conductor.loop import Conductor, Exploring
 from router.conductor.replay import as_row
 from router.config import RouterConfig
 from router.ledger import conducted
@@ -32,8 +32,10 @@ class ConductorKeeper:
         conductor: None while it is off.
     """
 
-    def __init__(self, ledger: Ledger, catalog: Catalog, config: RouterConfig) -> None:
-        self._ledger, self._catalog = ledger, catalog
+    def __init__(
+        self, ledger: Ledger, catalog: Catalog, config: RouterConfig, exploring: Exploring | None = None
+    ) -> None:
+        self._ledger, self._catalog, self._exploring = ledger, catalog, exploring
         self._worker = f"{socket.gethostname()}:{os.getpid()}"
         self._seen = 0
         self.conductor: Conductor | None = None
@@ -47,7 +49,8 @@ class ConductorKeeper:
         if running is not None:
             running.release()
         self._seen = 0
-        self.conductor = None if settings.mode == "off" else Conductor(self._catalog, settings)
+        off = settings.mode == "off"
+        self.conductor = None if off else Conductor(self._catalog, settings, exploring=self._exploring)
 
     def hands_off(self, deployment: str) -> None:
         """An operator has changed a deployment: it is left alone for a while."""

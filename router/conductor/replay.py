@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
+from router.conductor import exploring
 from router.conductor.council import Decision
-from router.conductor.facts import Action, Facts, Proposal
+from router.conductor.facts import EXPLORATION, Action, Facts, Proposal, Spending
 from router.conductor.roles import ROLES, carried, safe, votes
 from router.config_conductor import ConductorConfig
 
@@ -41,17 +42,23 @@ def gone_over(row: Mapping[str, Any]) -> str | None:
     """
     detail = row["detail"]
     settings = ConductorConfig.model_validate(detail["settings"])
-    group = tuple(Facts(**one) for one in detail["group"])
     proposal = Proposal(
         row["role"], Action(row["action"]), row["deployment"], detail["amount"], row["reason"]
     )
     if detail["follows"]:  # the end of a rest, whose decision has a row of its own
         return None
-    proposed = [one for role in ROLES if role.name == proposal.role for one in role.propose(group, settings)]
+    if proposal.deployment == EXPLORATION:
+        spending = Spending(**detail["group"][0])
+        proposed = list(exploring.proposals(spending, settings))
+        against, allowed = exploring.votes(proposal, spending, settings), True
+    else:
+        group = tuple(Facts(**one) for one in detail["group"])
+        role = next(one for one in ROLES if one.name == row["role"])
+        proposed = list(role.propose(group, settings))
+        against, allowed = votes(proposal, group, settings), safe(proposal, group)
     if proposal not in proposed:
         return f"{proposal.role} would not propose it"
-    against = votes(proposal, group, settings)
     if dict(against) != detail["against"]:
         return f"the votes would be {dict(against)}"
-    acted = safe(proposal, group) and carried(against) and settings.mode == "act"
+    acted = allowed and carried(against) and settings.mode == "act"
     return None if acted == row["acted"] else f"it would {'' if acted else 'not '}be carried out"

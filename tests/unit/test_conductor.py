@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 from support.conducting import ACT, facts
 
-from router.conductor.council import Council, Decision
-from router.conductor.facts import Action, Facts, Proposal
-from router.conductor.roles import ROLES, safe, votes
+from router.conductor import exploring
+from router.conductor.council import Council, Decision, Standing
+from router.conductor.facts import EXPLORATION, Action, Facts, Proposal, Spending
+from router.conductor.roles import ROLES, carried, safe, votes
 
 PEER = facts("b")
 
@@ -195,3 +196,48 @@ def test_votes_can_be_gone_over_again() -> None:
     (decision,) = decided(facts("a", failures=30.0), facts("b", price_base=2000))
     again = replace(decision.proposal)
     assert votes(again, decision.group, ACT) == decision.against
+
+
+def explored(council: Council, left: float, now_s: float = 0.0, **known: Any) -> list[Decision]:
+    return council.decide(now_s, [], Spending(left, 0.02, **known))
+
+
+def test_exploration_pauses_and_comes_back() -> None:
+    council = Council(ACT)
+    assert explored(council, 0.95) == []
+    (pause,) = explored(council, 0.7)
+    assert (pause.proposal.role, pause.proposal.action) == ("cost", Action.PAUSE)
+    assert pause.proposal.reason == "30% less money is left than was planned"
+    assert council.standing[EXPLORATION].away == pause
+    assert explored(council, 0.5, 60.0) == []  # it stands
+    assert explored(council, 0.92, 120.0) == []  # better, but not enough
+    (resumed,) = explored(council, 0.96, 180.0)
+    assert (resumed.proposal.role, resumed.proposal.action) == ("quality", Action.RESUME)
+    assert council.standing[EXPLORATION].away is None
+    explored(council, 0.7, 240.0)
+    (again,) = explored(council, 0.7, 240.0 + ACT.pause_s)  # it ended by itself, and there is still reason
+    assert again.made_s == 240.0 + ACT.pause_s
+
+
+def test_what_roles_have_against_changes_of_exploration() -> None:
+    council = Council(ACT)
+    (pause,) = explored(council, 0.7, percent=25)
+    assert pause.acted
+    assert [name for name, words in pause.against.items() if words] == ["quality"]
+    council.standing["a"] = Standing(away=pause)
+    (resumed,) = explored(council, 0.99, 60.0)
+    assert [name for name, words in resumed.against.items() if words] == ["health"]
+    resume = Proposal("quality", Action.RESUME, EXPLORATION, 0.0, "a whim")
+    against = exploring.votes(resume, Spending(0.8, 0.02, away=1), ACT)
+    assert not carried(against)
+
+
+def test_exploration_is_left_alone_after_an_operator_has_spoken() -> None:
+    council = Council(ACT)
+    explored(council, 0.7)
+    assert council.undo(EXPLORATION, 10.0) is not None
+    assert explored(council, 0.7, 20.0) == []
+    assert explored(council, 0.7, 10.0 + ACT.respect_s)
+    assert explored(Council(ACT.model_copy(update={"hands_off": (EXPLORATION,)})), 0.7) == []
+    nothing = Council(ACT).decide(0.0, [], Spending(0.1, 0.0))
+    assert nothing == []  # no lots are drawn anyway

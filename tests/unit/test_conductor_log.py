@@ -13,6 +13,7 @@ from support.routing import Bench, config
 
 import router.cli as cli
 from router.conductor.council import Council
+from router.conductor.facts import Spending
 from router.conductor.keeper import ConductorKeeper
 from router.conductor.loop import Conductor
 from router.conductor.replay import as_row, gone_over
@@ -167,3 +168,40 @@ def test_replay_tells_what_would_come_out_differently() -> None:
     assert gone_over(row | {"reason": "a whim"}) == "health would not propose it"
     other = row["detail"] | {"against": {"cost": None}}
     assert "the votes would be" in str(gone_over(row | {"detail": other}))
+
+
+class Lots:
+    """Draws lots for money that runs short, and notes for how long it is told to pause."""
+
+    def __init__(self) -> None:
+        self.left, self.paused_s = 0.5, 0.0
+
+    def spending(self) -> Spending:
+        return Spending(self.left, 0.02)
+
+    def pause(self, seconds: float) -> None:
+        self.paused_s = seconds
+
+
+async def test_a_pause_of_exploration_is_written_replayed_and_undone(ledger: Ledger) -> None:
+    world, lots = Conducted(ledger), Lots()
+    world.conductor = world.keeper.conductor = Conductor(world.bench.catalog, ACT, world.bench.clock, lots)
+    await world.round()
+    assert lots.paused_s == 4 * ACT.every_s  # and again in each round, as long as it stands
+    (row,) = world.rows()
+    assert (row["role"], row["action"], row["deployment"]) == ("cost", "pause", "auto:exploration")
+    assert gone_over(row) is None
+    changed = row | {"detail": row["detail"] | {"group": [row["detail"]["group"][0] | {"left": 0.95}]}}
+    assert gone_over(changed) == "cost would not propose it"
+    await world.round()
+    assert len(world.rows()) == 1
+    assert CliRunner().invoke(cli.main, ["conductor", "replay"]).exit_code == 0
+    undone = CliRunner().invoke(cli.main, ["conductor", "undo", str(row["number"])])
+    assert "auto:exploration is as it is configured again" in undone.output
+    await world.round()
+    assert lots.paused_s == 0
+    await world.round()
+    assert [one["action"] for one in world.rows()] == [
+        "undo",
+        "pause",
+    ]  # the operator's word holds

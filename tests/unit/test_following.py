@@ -89,7 +89,7 @@ def test_chances_are_those_with_which_models_are_asked(books: Books) -> None:
         asked[at] += 1
     assert chances == pytest.approx((0.74, 0.26, 0.0))
     assert [one / calls for one in asked] == pytest.approx(chances, abs=0.01)
-    follower.exploring = False
+    follower.pause(60.0)
     assert follower.draw("1", 3, 0, 1, [0, 1])[1] == (0.75, 0.25, 0.0)
 
 

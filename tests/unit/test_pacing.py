@@ -157,6 +157,7 @@ async def test_workers_learn_of_each_other(books: Books) -> None:
     assert found.purse.pacers[0].state.spent_base == spent > 0
     await other.pacing.tell()
     await other.pacing.tell()  # nobody has called since, so it is forgotten
+    assert not other.pacing._known
     again = await other.pacing.of(other.doors.principal)
     assert again is not None
     assert again.purse.pacers[0].state == found.purse.pacers[0].state
@@ -223,9 +224,14 @@ async def test_the_operator_has_a_budget_of_its_own(books: Books) -> None:
         ("auto:operator:day:2026-11-21", 10_000_000),
         ("auto:operator:month:2026-11", 100_000_000),
     ]
+    assert worker.pacing.operators_left() == 1
     charged_base = int(answer.headers["x-vibes-charge-base"])
     assert spent_base(worker.ledger, "auto:operator:month:2026-11") == charged_base > 0
     worker.close()
+    free = Worker(url_of(books), Clock(), config())
+    await free.call(BUDGET_A, PROMPTS[0])
+    assert free.pacing.operators_left() is None
+    free.close()
     poor = Worker(url_of(books), Clock(), config(budget={"day_usd": "0.000001"}))
     assert await poor.call(None, PROMPTS[0]) is None
     poor.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -58,3 +59,41 @@ def test_day_without_faults_needs_nobody_away() -> None:
     loop.close()
     assert result.served > 0.99
     assert not any("rest" in kind or "open" in kind for kind in result.decisions)
+
+
+def explored(budget_base: int, settings: ConductorConfig = ACT) -> Result:
+    """A day whose calls come in its first half, faster than a budget of so much was meant for or not."""
+
+    async def live() -> Result:
+        calls = await drawn_calls(1500, (1.0,) * 12 + (0.05,) * 12, random.Random(6))
+        return await Day(calls, [], "weighted", settings, 6, budget_base).run()
+
+    loop = JumpingLoop()
+    try:
+        return loop.run_until_complete(live())
+    finally:
+        loop.close()
+
+
+def test_exploration_pauses_while_spending_runs_ahead() -> None:
+    rich, short = explored(10**12), explored(250_000_000)
+    assert rich.pauses == []
+    assert rich.lots_at_s
+    assert short.pauses[0][1] == "pause"
+    assert short.pauses[-1][1] == "resume"  # the second half of the day was quiet
+    assert short.decisions["cost: pause"] > 0
+    assert short.decisions["quality: resume"] > 0
+    paused = [
+        (from_s, to_s)
+        for (from_s, what), (to_s, _) in pairwise([*short.pauses, (86_400.0, "end")])
+        if what == "pause"
+    ]
+    assert not [at_s for at_s in short.lots_at_s if any(a + 1 < at_s < min(b, a + 3600) for a, b in paused)]
+    assert len(short.lots_at_s) < len(rich.lots_at_s)
+
+
+def test_who_only_advises_pauses_nothing() -> None:
+    advised = explored(40_000_000, ConductorConfig(mode="advise"))
+    assert advised.pauses == []
+    assert advised.refused > 0
+    assert advised.lots_at_s
