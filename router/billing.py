@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
-import secrets
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -21,6 +20,7 @@ from mini_llm.wallet.limits import MAX_AMOUNT_BASE
 from router.auth import Principal
 from router.beside import beside
 from router.config import RouterConfig, Settings
+from router.entropy import random_bytes
 from router.errors import BadIdempotencyKey
 from router.ledger.charges import CallFacts, Charge, PostedCharge
 from router.ledger.errors import IdempotencyMismatch, InFlight, InsufficientFunds, LedgerError
@@ -129,7 +129,7 @@ class Billing:
         if isinstance(held, Replay):
             return held
         self._live.add(held.entry_id)
-        salt = secrets.token_bytes(SALT_BYTES)
+        salt = random_bytes(SALT_BYTES)
         return Ticket(
             request_id=held.entry_id,
             account_idx=principal.account_idx,

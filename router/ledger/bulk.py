@@ -101,11 +101,13 @@ class Bulk:
         return self._call(writes, rows, None) if any(rows) else None
 
     def write_alone(self, writes: Writes, rows: Sequence[Sequence[Values]], known: int) -> int | None:
-        """Runs and commits the statements on PostgreSQL, outside any transaction, if the version is `known`.
+        """Runs and commits the statements, outside any transaction, if the version is `known`.
 
         Returns:
             The version that they leave, None if it was another: then nothing was written.
         """
+        if self.sqlite:
+            return self._write_alone_sqlite(writes, rows, known)
         self._driver.autocommit = True
         try:
             return self._call(writes, rows, known)
@@ -121,6 +123,18 @@ class Bulk:
         )
         version: int | None = self._driver.execute(writes.call, (known, *given)).fetchone()[0]
         return version
+
+    def _write_alone_sqlite(self, writes: Writes, rows: Sequence[Sequence[Values]], known: int) -> int | None:
+        self._driver.execute("BEGIN IMMEDIATE")
+        try:
+            if self.version() != known:
+                return None
+            self.write(writes, rows)
+            self._driver.execute("COMMIT")
+            return known
+        finally:
+            if self._driver.in_transaction:
+                self._driver.execute("ROLLBACK")
 
     def _write_sqlite(self, write: Write, rows: Sequence[Values]) -> None:
         if write.spell is update and len(rows) == 1:  # half the time of a join with one row

@@ -73,7 +73,7 @@ def run_calls(
 def run_calls_alone(
     connection: Connection, operations: Sequence[CallOperation[Any]], sums: Sums
 ) -> list[Outcome] | None:
-    """Runs and commits operations with one statement on PostgreSQL, on copies that it finds still to hold.
+    """Runs and commits operations on copies alone if they still hold; with PostgreSQL in one statement.
 
     Args:
         connection: outside any transaction.
@@ -87,7 +87,7 @@ def run_calls_alone(
         Exception: the database refused what was decided, or nobody knows; the copies may not be kept.
     """
     bulk = Bulk(connection)
-    known = None if bulk.sqlite else sums.suffice(_needs(operations))
+    known = sums.suffice(_needs(operations))
     if known is None:
         return None
     group = Group(connection, bulk, sums)

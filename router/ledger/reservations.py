@@ -11,7 +11,6 @@ charge is the operator's loss: the user's money was released and may be spent.
 
 from __future__ import annotations
 
-import secrets
 import time
 from dataclasses import dataclass
 from functools import cached_property
@@ -20,6 +19,7 @@ from typing import Final
 from sqlalchemy import Connection
 
 from mini_llm.wallet.receipt import SignedReceipt
+from router.entropy import random_bytes
 from router.ledger import post
 from router.ledger.calls import CallOperation, run_call
 from router.ledger.errors import (
@@ -207,4 +207,4 @@ def _replay(group: Group, entry: CallEntry) -> Replay:
 def _new_id() -> str:
     """A random id that begins with the clock: calls made together are neighbours in the index of ids."""
     clock = (time.time_ns() // 1_000_000).to_bytes(_CLOCK_BYTES, "big")
-    return (clock + secrets.token_bytes(_ID_BYTES - _CLOCK_BYTES)).hex()
+    return (clock + random_bytes(_ID_BYTES - _CLOCK_BYTES)).hex()

@@ -4,7 +4,8 @@ When the writer is idle it runs an operation at once; what arrives during a comm
 in one transaction and in order. Operations on calls that follow each other are decided and written together
 (`calls.run_calls`); any other is a function of a connection and runs in a savepoint of its own. Either way a
 refused operation undoes nothing but itself. A caller gets its answer after the commit that made it durable.
-On PostgreSQL a group of nothing but calls is one statement as long as no other process writes (ADR 0015).
+As long as no other process writes, a group of nothing but calls is decided before its transaction, which then
+is a single statement with PostgreSQL (ADR 0015).
 There is no timer. Several processes may write the same database: their transactions take turns.
 """
 
@@ -216,7 +217,7 @@ class Ledger:
                     self._commit_calls([job])
 
     def _commit_alone(self, jobs: Sequence[Job]) -> bool:
-        """Commits operations on calls in one statement, if that can be done."""
+        """Commits operations on calls as they are decided on the copies alone, if that can be done."""
         if self._connection is None:
             return False
         try:

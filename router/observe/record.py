@@ -7,7 +7,6 @@ write to it and read the ids to pass on without each function in between naming 
 from __future__ import annotations
 
 import re
-import secrets
 import time
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -15,6 +14,7 @@ from typing import Any, Final, NamedTuple
 
 from mini_llm.price import Usage
 from mini_llm.routing.plan import Attempt
+from router.entropy import random_bytes
 
 REQUEST_ID: Final = "x-request-id"
 TRACEPARENT: Final = "traceparent"
@@ -145,6 +145,6 @@ def new_record(request_id: bytes | None, traceparent: bytes | None) -> CallRecor
     name = request_id.decode("latin-1") if request_id else ""
     trace = traceparent.decode("latin-1") if traceparent else ""
     return CallRecord(
-        request_id=name if _WELL_FORMED.fullmatch(name) else secrets.token_hex(16),
+        request_id=name if _WELL_FORMED.fullmatch(name) else random_bytes(16).hex(),
         traceparent=trace if _TRACEPARENT.fullmatch(trace) else None,
     )

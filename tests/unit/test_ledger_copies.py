@@ -78,16 +78,14 @@ def test_a_refusal_of_a_writer_that_was_alone_is_no_older_than_the_request(
     assert books.call(1, DEPOSIT_BASE - 2_100).charge_base == DEPOSIT_BASE - 2_100
 
 
-def test_a_writer_alone_on_postgresql_needs_no_transaction_around_a_statement(
-    books: Books, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_writer_alone_decides_before_its_transaction(books: Books, monkeypatch: pytest.MonkeyPatch) -> None:
     for _ in range(3):
         books.call(1, 700)
     begun: list[int] = []
     event.listen(books.ledger.engine, "begin", lambda _: begun.append(1))
     for _ in range(3):
         books.call(1, 100)
-    assert len(begun) == (6 if books.ledger.engine.dialect.name == "sqlite" else 0)
+    assert not begun
 
 
 def test_what_the_database_refuses_of_a_writer_alone_leaves_no_copy(books: Books) -> None:
