@@ -73,6 +73,9 @@ PAGES: Final = (
     SitePage("signin", "/signin"),
     SitePage("device", "/device"),
     SitePage("wallet-money", "/wallet/money"),
+    SitePage("explorer", "/explorer"),
+    SitePage("batch", "/explorer/batches/1"),
+    SitePage("account", "/explorer/accounts/1"),
 )
 
 
