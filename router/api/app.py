@@ -118,9 +118,8 @@ def create_api(settings: Settings, observer: Observer, drain: Drain) -> FastAPI:
                 settings.people, settings.domain, settings.receipt_key, ledger, http, terms
             ) as desk:
                 billing = Billing(ledger, settings, desk.custodian)
-                reload.adopters.append(billing.adopt)
                 epochs = EpochKeeper(ledger, settings.config)
-                reload.adopters.append(epochs.adopt)
+                reload.adopters += [billing.adopt, epochs.adopt]
                 follower = Follower(ledger, settings.config, settings.receipt_key)
                 exploration = Exploration(follower, billing.pacing)
                 app.state.conducting = conducting = ConductorKeeper(
