@@ -76,7 +76,7 @@ def make_customer(stack: Stack, wallet: Wallet, ceiling_base: int) -> Customer:
 def _api_key(stack: Stack, idx: int) -> str:
     """Asks for an API key until the ledger knows the account, which takes the deposit's confirmation."""
     deadline = time.monotonic() + CREDIT_S
-    command = ("vibes-router", "keys", "create", "--account", str(idx), "--json")
+    command = ("vibes-router", "keys", "create", "--account", str(idx), "--label", "demo", "--json")
     while True:
         try:
             answer = stack.run(*command)

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from browsing import give_cookies, running_browser, visit
+from playwright.sync_api import Page
 from progress import Reporter
 from showcase import PAGES, Showcase, running_showcase
 from tools import MissingTools
@@ -25,12 +27,19 @@ PHONE: Final = {"width": 390, "height": 844}
 
 @dataclass(frozen=True)
 class Picture:
-    """One picture: its file's name, the page (by its name in the showcase), and how it is looked at."""
+    """One picture.
+
+    Attributes:
+        name: of its file.
+        page: name of the page in the showcase.
+        before: what a visitor does on the page first.
+    """
 
     name: str
     page: str
     dark: bool = False
     phone: bool = False
+    before: Callable[[Page, Showcase], None] | None = None
 
     @property
     def options(self) -> dict[str, Any]:
@@ -42,7 +51,21 @@ class Picture:
         }
 
 
-PICTURES: Final = (Picture("home", "home"),)
+def verify(page: Page, shown: Showcase) -> None:
+    """Has the browser check a partner's figures against the chain."""
+    page.get_by_label("Address of the node").fill(shown.stack.rpc_url)
+    page.get_by_role("button", name="Verify all figures").click()
+    page.get_by_text("checks hold").wait_for()
+    page.get_by_role("heading", name="Verify in your browser").scroll_into_view_if_needed()
+
+
+PICTURES: Final = (
+    Picture("wallet", "wallet"),
+    Picture("usage", "usage"),
+    Picture("batch", "batch"),
+    Picture("partner", "partner", before=verify),
+    Picture("phone", "wallet", phone=True, dark=True),
+)
 
 
 class TooHeavy(Exception):
@@ -82,6 +105,8 @@ def take(shown: Showcase, wanted: list[Picture], folder: Path) -> None:
             page = context.new_page()
             give_cookies(page, cookies)
             visit(page, shown.address(pages[one.page]))
+            if one.before:
+                one.before(page, shown)
             path = folder / f"{one.name}.png"
             page.screenshot(path=path)
             context.close()

@@ -17,6 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Final
 
 import httpx
@@ -35,6 +36,7 @@ from mini_llm.wallet.limits import BASE_PER_VIBES
 from mini_llm.wallet.receipt import ReceiptDomain
 from router.ledger import (
     CallFacts,
+    Grant,
     Ledger,
     ReceiptSigner,
     Reservation,
@@ -52,7 +54,8 @@ CALLS_A_DAY: Final = 24
 DEPOSIT_BASE: Final = 400 * BASE_PER_VIBES
 CEILING_BASE: Final = 350 * BASE_PER_VIBES
 WITHDRAWAL_BASE: Final = 40 * BASE_PER_VIBES
-KEYS: Final = ("laptop", "nightly tests", "support bot")
+KEYS: Final = {"laptop": 25 * BASE_PER_VIBES, "nightly tests": 40 * BASE_PER_VIBES, "support bot": None}
+"""API keys of each customer, and how much they may spend in a day; live calls use the first."""
 POLICY_BPS: Final = (1500, 500, 1000)
 """Fee, burned part and reward pool, as the demo's configuration has them."""
 HOURS: Final = (1, 0, 0, 0, 0, 1, 2, 4, 9, 12, 12, 11, 8, 10, 12, 12, 10, 8, 6, 5, 5, 4, 3, 2)
@@ -72,11 +75,22 @@ PAGES: Final = (
     SitePage("home", "/"),
     SitePage("signin", "/signin"),
     SitePage("device", "/device"),
-    SitePage("wallet-money", "/wallet/money"),
+    SitePage("wallet", "/wallet"),
+    SitePage("money", "/wallet/money"),
+    SitePage("keys", "/wallet/keys"),
+    SitePage("usage", "/wallet/usage"),
+    SitePage("requests", "/wallet/requests"),
+    SitePage("request", "/wallet/requests/{request}"),
+    SitePage("rewards", "/wallet/rewards"),
+    SitePage("teams", "/wallet/team"),
     SitePage("explorer", "/explorer"),
-    SitePage("batch", "/explorer/batches/1"),
+    SitePage("batch", "/explorer/batches/2"),
     SitePage("account", "/explorer/accounts/1"),
+    SitePage("search", "/explorer/search?q=nothing"),
+    SitePage("partners", "/partners"),
+    SitePage("partner", "/partners/1"),
 )
+"""All pages; `{request}` stands for the id of a settled call of the first customer."""
 
 
 @dataclass
@@ -87,6 +101,7 @@ class Showcase:
         customers: the first is the one whose pages are shown.
         key_ids: of the API keys that each of them made.
         charged_base: all that was charged so far, base units.
+        request_id: of one call of the first customer.
     """
 
     stack: Stack
@@ -94,13 +109,15 @@ class Showcase:
     customers: list[Customer]
     key_ids: list[list[str]]
     charged_base: int = 0
+    request_id: str = ""
 
     def address(self, page: SitePage) -> str:
         """A page's URL."""
-        return (self.stack.admin_url if page.admin else self.stack.url) + page.path
+        place = self.stack.admin_url if page.admin else self.stack.url
+        return place + page.path.format(request=self.request_id)
 
     def cookies(self) -> dict[str, str]:
-        """What a browser has after the first customer and the operator have signed in."""
+        """What a browser has after the first customer has signed in."""
         return {"vibes_session": sign_in(self.stack.url, self.customers[0].wallet)}
 
     def live_through(self, days: Sequence[int], rng: random.Random) -> None:
@@ -115,8 +132,9 @@ class Showcase:
         totals = self.stack.contracts.settlement.functions.totals()
         wait(self.stack, "the calls to be settled", lambda: totals.call()[0] >= self.charged_base)
 
-    def ask(self, questions: list[str]) -> list[Answer]:
+    def ask(self, count: int) -> list[Answer]:
         """Real calls of all customers, through the openai client."""
+        texts: list[str] = json.loads(QUESTIONS.read_text(encoding="utf-8"))[:count]
         asked = [
             Question(
                 self.customers[number % len(self.customers)],
@@ -125,7 +143,7 @@ class Showcase:
                 number % 3 == 1,
                 None,
             )
-            for number, text in enumerate(questions)
+            for number, text in enumerate(texts)
         ]
         with ThreadPoolExecutor(1) as thread:  # a browser's event loop may run in this one
             answers = thread.submit(asyncio.run, ask_all(asked, lambda: None)).result()
@@ -151,7 +169,7 @@ class Showcase:
         )
         facts = CallFacts(
             provider=offer.partner,
-            deployment=offer.model,
+            deployment=f"{offer.partner}/{offer.model}",
             model=offer.model,
             prompt_tokens=usage.prompt_tokens,
             completion_tokens=usage.completion_tokens,
@@ -173,6 +191,8 @@ class Showcase:
         if not isinstance(opened, Reserved):
             raise RuntimeError("a call without a key of its own cannot be a repetition")
         post_charge(connection, opened.entry_id, facts, terms, signer)
+        if number == 0 and not self.request_id:
+            self.request_id = opened.entry_id
         return charge_base
 
 
@@ -197,7 +217,6 @@ def running_showcase(reporter: Reporter, batches: int = 4) -> Iterator[Showcase]
         MissingTools, ChildFailed, DemoFailed: as the demo does.
     """
     rng = random.Random(7)  # noqa: S311
-    questions: list[str] = json.loads(QUESTIONS.read_text(encoding="utf-8"))
     days = range(DAYS, -1, -1)
     with running_stack(reporter) as stack, _ledger(stack) as ledger:
         with reporter.step("three wallets deposit, and make API keys"):
@@ -214,7 +233,7 @@ def running_showcase(reporter: Reporter, batches: int = 4) -> Iterator[Showcase]
             claim = stack.contracts.settlement.functions.claimPartner(1)
             stack.contracts.send(stack.keys.relayer, claim)
             shown.live_through(days[DAYS:], rng)
-            shown.ask(questions[:12])
+            shown.ask(12)
         yield shown
 
 
@@ -251,11 +270,13 @@ def _ledger(stack: Stack) -> Iterator[Ledger]:
 def _open(stack: Stack, ledger: Ledger) -> Showcase:
     wallets = [open_account(stack, DEPOSIT_BASE) for _ in range(3)]
     customers = [make_customer(stack, wallet, CEILING_BASE) for wallet in wallets]
-    key_ids = [
-        [
-            ledger.run(lambda connection: create_api_key(connection, idx, label)).key_id  # noqa: B023
-            for label in KEYS
+    key_ids = []
+    for customer in customers:
+        make = partial(create_api_key, idx=customer.wallet.idx)
+        keys = [
+            ledger.run(partial(make, label=label, grant=Grant(day_limit_base=limit_base)))
+            for label, limit_base in KEYS.items()
         ]
-        for idx in (wallet.idx for wallet in wallets)
-    ]
+        customer.api_key = keys[0].secret
+        key_ids.append([key.key_id for key in keys])
     return Showcase(stack, ledger, customers, key_ids)

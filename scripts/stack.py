@@ -140,6 +140,7 @@ def running_stack(reporter: Reporter, live: LiveServer | None = None, port: int 
                 "key_file": str(folder / "keys" / "relay.key"),
                 "rpc_url": rpc_url,
                 "asset": record["token"],
+                "deposits": {},
             }
             config = router_config(model_urls, live) | {"relay": relay}
             (folder / "router.json").write_text(json.dumps(config, indent=2))

@@ -16,6 +16,8 @@ from support.tabs import browsing
 MAX_BYTES = 150_000
 PHONE = {"width": 360, "height": 740}
 DESKTOP = {"width": 1280, "height": 800}
+STOPS_PER_CONTROL = 4
+"""A date has a stop for day, month and year each, and for its calendar; what scrolls is a stop too."""
 GRAVE = frozenset({"serious", "critical"})
 AXE = ROOT / "hardhat-local" / "node_modules" / "axe-core" / "axe.min.js"
 _RUN_AXE = """async () => (await axe.run(document, { resultTypes: ["violations"] })).violations
@@ -90,12 +92,14 @@ def unreachable(page: Page) -> Iterator[str]:
     """Controls that the Tab key does not reach, or that do not show that they have the focus."""
     controls: list[str] = page.evaluate(_CONTROLS)
     reached: set[int] = set()
-    for _ in range(len(controls) + 5):  # what scrolls is a stop too
+    for _ in range(STOPS_PER_CONTROL * (len(controls) + 1)):
         page.keyboard.press("Tab")
         index, seen = page.evaluate(_FOCUSED)
         if index >= 0 and index not in reached and not seen:
             yield f"shows no focus: {controls[index]}"
         reached.add(index)
+        if reached >= set(range(len(controls))):
+            return
     yield from (f"not reached by Tab: {one}" for index, one in enumerate(controls) if index not in reached)
 
 
