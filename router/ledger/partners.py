@@ -41,6 +41,11 @@ class PartnerFigures:
     paid_base: int
 
     @property
+    def shown_bps(self) -> int:
+        """The share that its calls earn: the registry's until the first batch takes that over."""
+        return self.bps if self.gross_base else self.registered_bps
+
+    @property
     def earned_base(self) -> int:
         """Its share of all that was settled, rounded down as the contract does it."""
         return earned_base(self.gross_base, self.checkpoint_gross_base, self.accrued_base, self.bps)

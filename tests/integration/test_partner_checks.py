@@ -19,7 +19,7 @@ CHECK = """
   const { verifyAccount, verifyBatch } = await load("verify.js");
   const amounts = (told) => Object.fromEntries(
     Object.entries(told).map(([name, value]) => [name, NAMES.includes(name) ? BigInt(value) : value]));
-  const NAMES = ["gross", "paid", "claimable"];
+  const NAMES = ["gross", "bps", "paid", "claimable"];
   async function* lines(all) { yield* all; }
   const settlement = new Settlement(httpNode(given.rpc), given.settlement);
   const checks = given.bundle
@@ -85,7 +85,7 @@ def batches(scenario: Scenario, partner: int) -> list[Given]:
 def given_account(scenario: Scenario, partner: int = PARTNER) -> Given:
     """What the page says about a partner."""
     stack, functions = scenario.stack, scenario.stack.settlement.functions
-    gross_base, _, _, paid_base, _ = functions.partnerAccount(partner).call()
+    gross_base, _, _, paid_base, bps = functions.partnerAccount(partner).call()
     return {
         "rpc": stack.url,
         "settlement": stack.settlement.address,
@@ -94,6 +94,7 @@ def given_account(scenario: Scenario, partner: int = PARTNER) -> Given:
             "partner": partner,
             "block": stack.web3.eth.block_number,
             "gross": str(gross_base),
+            "bps": str(bps),
             "paid": str(paid_base),
             "claimable": str(functions.partnerClaimable(partner).call()),
             "payout": stack.payouts[partner - 1].address,
@@ -173,6 +174,7 @@ def test_a_bundle_or_a_page_that_lies_is_named(
         (told("gross", "1"), "The page's gross is the contract's"),
         (told("paid", "1"), "The page's paid sum is the contract's"),
         (told("claimable", "2"), "The page's claimable sum is the contract's"),
+        (told("bps", "3000"), "The page's share is the contract's"),
         (told("payout", "0x" + "33" * 20), "The page's payout address is the registry's"),
         (lambda given: given["batches"][0].update(gross="7"), "Batch 1 credits the partner"),
         (

@@ -15,6 +15,7 @@ const told = {
   partner: Number(given.partner),
   block: Number(given.block),
   gross: BigInt(given.gross),
+  bps: BigInt(given.bps),
   paid: BigInt(given.paid),
   claimable: BigInt(given.claimable),
   payout: given.payout,

@@ -26,8 +26,8 @@ export async function* verifyBatch(settlement, told, lines) {
 /**
  * Checks a partner's account: all its batches, the share of each, what was paid and what can be claimed.
  * @param {import("./settlement.js").Settlement} settlement
- * @param {{chain: number, partner: number, block: number, gross: bigint, paid: bigint, claimable: bigint,
- *   payout: string}} told by the page, as of a block
+ * @param {{chain: number, partner: number, block: number, gross: bigint, bps: bigint, paid: bigint, claimable: bigint,
+ *   payout: string}} told by the page, as of a block; until something is settled the share is the registry's
  * @param {Array<{batch: number, transaction: string, block: number, log: number, gross: bigint}>} batches of the
  *   partner, in order
  * @returns {AsyncGenerator<Check>}
@@ -84,6 +84,8 @@ async function* accountChecks(settlement, told, batches) {
   yield check("The page's paid sum is the contract's", told.paid, account.paid);
   yield check("The page's claimable sum is the contract's", told.claimable, claimable);
   const terms = await settlement.terms(told.partner, told.block);
+  const bps = account.gross ? account.bps : terms.bps;
+  yield check("The page's share is the contract's", percent(told.bps), percent(bps));
   yield check("The page's payout address is the registry's", lower(told.payout), terms.payout);
 }
 
