@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -128,7 +127,6 @@ def create_api(settings: Settings, observer: Observer, drain: Drain) -> FastAPI:
                 reload.adopters.append(conducting.adopt)
                 doors = Doors(ledger, desk.limiter, desk.own_keys)
                 app.state.desk, app.state.doors = desk, doors
-                app.state.bundle_turns = asyncio.Semaphore(1)
                 async with (
                     observer.running(),
                     billing.kept(),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Final
 
 from fastapi import FastAPI
@@ -40,6 +41,7 @@ _OPEN: Final = (static.routes, public.routes, public.calls, explorer.routes, par
 
 def install(app: FastAPI) -> None:
     """Adds the pages, what their scripts need, and a page for where nothing is."""
+    app.state.download_turns = asyncio.Semaphore(1)
     for pages in (*_OPEN, *WALLET):
         app.include_router(pages)
     app.add_middleware(PageCalls)

@@ -126,7 +126,7 @@ def _batch_line(batch: BatchView, credited: PartnerView) -> bytes:
 
 def _download(request: Request, pieces: Iterator[bytes], name: str) -> Response:
     headers = {"content-disposition": f'attachment; filename="{name}"'}
-    turns: asyncio.Semaphore = request.app.state.bundle_turns
+    turns: asyncio.Semaphore = request.app.state.download_turns
     return StreamingResponse(_in_turns(pieces, turns), media_type=bundles.MEDIA_TYPE, headers=headers)
 
 
