@@ -74,6 +74,12 @@ def day_of(text: str) -> int | None:
         return None
 
 
+def day_label(day: int) -> str:
+    """UTC days since 1970 as 21 Nov: below a bar, where the year is plain."""
+    moment = _EPOCH + timedelta(day)
+    return f"{moment.day} {moment:%b}"
+
+
 def day_name(day: int) -> str:
     """UTC days since 1970 as 2026-11-21."""
     return (_EPOCH + timedelta(day)).isoformat()

@@ -6,7 +6,7 @@ import pytest
 
 from router.people.errors import BadInput
 from router.web.door import Form
-from router.web.fields import amount_base, day_name, day_of, end_of_day_s, number
+from router.web.fields import amount_base, day_label, day_name, day_of, end_of_day_s, number
 
 
 def form(text: str) -> Form:
@@ -52,3 +52,4 @@ def test_days() -> None:
             end_of_day_s(form(text), "field")
     assert day_of("2026-11-21") == 20_778
     assert day_name(20_778) == "2026-11-21"
+    assert day_label(20_778) == "21 Nov"

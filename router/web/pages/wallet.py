@@ -23,7 +23,7 @@ from router.ledger.writer import Ledger
 from router.people import custody
 from router.web.charts import Bar, Chart
 from router.web.door import Visitor, page_routes, visitor
-from router.web.fields import day_name
+from router.web.fields import day_label
 from router.web.render import page
 from router.web.settled import settlements
 from router.web.units import vibes
@@ -139,7 +139,7 @@ def _chart(rows: Sequence[Usage], today: int) -> Chart:
         of_day = [row for row in rows if row.day == day]
         own = _charged_base(row for row in of_day if row.source != Source.OTHERS)
         rest = _charged_base(row for row in of_day if row.source == Source.OTHERS)
-        bars.append(Bar(day_name(day), (own, rest) if others else (own,)))
+        bars.append(Bar(day_label(day), (own, rest) if others else (own,)))
     series = ("this account", "promotional credit or a team")
     return Chart(f"Charges of the last {CHART_DAYS} days, VIBES", series if others else series[:1], bars)
 

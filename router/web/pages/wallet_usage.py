@@ -17,7 +17,7 @@ from router.api.people import now_s
 from router.ledger.usage import DAY_S, Source, Usage
 from router.web.charts import SERIES, Bar, Chart
 from router.web.door import page_routes, visitor
-from router.web.fields import day_name
+from router.web.fields import day_label, day_name
 from router.web.pages.wallet import start, usage_of
 from router.web.render import page
 from router.web.savings import compare
@@ -167,7 +167,7 @@ def _chart(rows: Sequence[Usage], measure: Measure, first: int, period: int) -> 
         values = [cells[day, model] for model in named]
         if rest:
             values.append(sum(cells[day, model] for model in rest))
-        bars.append(Bar(day_name(day), tuple(values)))
+        bars.append(Bar(day_label(day), tuple(values)))
     return Chart(f"{measure.name}, by day (UTC) and model", (*named, *([_OTHER] if rest else [])), bars)
 
 
