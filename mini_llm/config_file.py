@@ -15,6 +15,7 @@ from mini_llm.config_lines import Place, json_lines, toml_lines
 from mini_llm.errors import ConfigError, ConfigErrors
 
 _REFERENCE = re.compile(r"\$\{(file:|keyring:)?([^{}]*)\}")
+_AT_LINE = re.compile(r"\bline ([0-9]+)")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 MAX_FILE_BYTES = 2**24
 MAX_SECRET_BYTES = 2**16
@@ -41,13 +42,26 @@ def load_config(
         ConfigError: the file cannot be read or is not of its format.
         ConfigErrors: all values and references that do not fit, with their lines.
     """
-    text = _read(path)
+    return parse_config(path, read_text(path), schema, environ, check, written)
+
+
+def parse_config(
+    path: Path,
+    text: str,
+    schema: type[Model],
+    environ: Mapping[str, str],
+    check: Callable[[Model], Iterable[Problem]] | None = None,
+    written: Callable[[Any], Iterable[Problem]] | None = None,
+) -> Model:
+    """Like ``load_config``, of a text that is not in the file, or not yet."""
     toml = path.suffix == ".toml"
     try:
         # pydantic's parser bounds nesting by itself; the standard library's rests on a raisable limit
         raw = tomllib.loads(text) if toml else from_json(text, allow_inf_nan=False)
     except ValueError as error:
-        raise ConfigError(str(path), f"is not {'TOML' if toml else 'JSON'}: {error}") from None
+        line = _AT_LINE.search(str(error))
+        problem = f"is not {'TOML' if toml else 'JSON'}: {error}"
+        raise ConfigError(str(path), problem, int(line[1]) if line else None) from None
     if isinstance(raw, dict):
         raw.pop("$schema", None)  # what editors look for
     problems: list[Problem] = [] if written is None else list(written(raw))
@@ -71,7 +85,12 @@ def dotted(place: Place) -> str:
     return ".".join(map(str, place)) or "top level"
 
 
-def _read(path: Path) -> str:
+def read_text(path: Path) -> str:
+    """What a configuration file says.
+
+    Raises:
+        ConfigError: it cannot be read.
+    """
     try:
         with path.open("rb") as file:
             data = file.read(MAX_FILE_BYTES + 1)
@@ -90,8 +109,9 @@ def _located(path: Path, text: str, toml: bool, problems: Iterable[Problem]) -> 
     told = []
     for place, problem in problems:
         near = next((place[:length] for length in range(len(place), 0, -1) if place[:length] in lines), None)
-        where = f"{path}:{lines[near]}" if near else str(path)
-        told.append(ConfigError(f"{where}: {dotted(place)}", problem))
+        line = lines[near] if near else None
+        where = f"{path}:{line}" if line else str(path)
+        told.append(ConfigError(f"{where}: {dotted(place)}", problem, line))
     return ConfigErrors(told)
 
 

@@ -40,18 +40,19 @@ class ConfigError(MiniLLMError):
     Attributes:
         where: file and dotted path of the offending value, such as ``vibes.json: deployments.0.provider``.
         problem: what is wrong with it and, where one is known, what to write instead.
+        line: of the file, from 1; None if it is not known.
     """
 
-    def __init__(self, where: str, problem: str) -> None:
+    def __init__(self, where: str, problem: str, line: int | None = None) -> None:
         super().__init__(f"{where}: {problem}")
-        self.where, self.problem = where, problem
+        self.where, self.problem, self.line = where, problem, line
 
 
 class ConfigErrors(ConfigError):
     """Several things that are wrong with one configuration, told at once; ``errors`` has at least one."""
 
     def __init__(self, errors: Sequence[ConfigError]) -> None:
-        super().__init__(errors[0].where, errors[0].problem)
+        super().__init__(errors[0].where, errors[0].problem, errors[0].line)
         self.errors = tuple(errors)
 
     def __str__(self) -> str:

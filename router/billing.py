@@ -39,6 +39,8 @@ from router.people.limits import Passage
 MAX_CLIENT_KEY: Final = 255
 SALT_BYTES: Final = 32
 RENEWALS_PER_LEASE: Final = 3
+OWN_KEY: Final = "own key"
+"""The tier of calls on the caller's own provider key."""
 
 log = logging.getLogger(__name__)
 
@@ -190,6 +192,7 @@ class Billing:
         config, policy = self._config, self._config.policy
         price = deployment.price.scaled(ticket.offer.rate_bps)
         prompt_price_base, completion_price_base = price.dearest(usage)
+        retail_base = min(deployment.price.cost_base(usage), MAX_AMOUNT_BASE)
         facts = CallFacts(
             provider=deployment.provider,
             deployment=deployment.id,
@@ -210,6 +213,8 @@ class Billing:
             reasoning_tokens=usage.reasoning_tokens,
             audio_completion_tokens=usage.audio_completion_tokens,
             wholesale_base=wholesale_base(deployment, usage, policy),
+            retail_base=retail_base,
+            tier=OWN_KEY if deployment.own_key else ticket.offer.tier,
             attempts=attempt_facts(attempts, policy, usage),
             answer=StoredAnswer(200, content_type, answer) if ticket.replayable else None,
         )

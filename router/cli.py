@@ -122,16 +122,16 @@ def serve(
     VIBES_PRIVATE_ENDPOINTS  yes: users may name endpoints in this network [default: no]
 
     \b
-    Looking on (--admin-port 8403 opens /metrics and /admin/v1 on this machine only):
+    Looking on (--admin-port 8403 opens /operator, /metrics and /admin/v1 on this machine only):
+    VIBES_ADMIN_HOSTS             names by which browsers reach it, as ops.example [default: localhost]
+    VIBES_CONFIG_EDITOR           no: operators' pages show the configuration file and do not change it
     VIBES_ADMIN_KEYS_FILE         operators' names and hashed keys; see `vibes-router admin-key --help`
     OTEL_EXPORTER_OTLP_ENDPOINT   receiver of traces, as http://127.0.0.1:4318 [default: no traces]
 
     \b
     A configuration (prices in USD per million tokens, as strings):
       {"partners": [{"id": 1, "name": "pithy-labs", "bps": 3000}],
-       "providers": {
-         "pithy": {"base_url": "https://api.example.com/v1", "api_key": "${PITHY_API_KEY}"},
-         "home": {"type": "local"}},
+       "providers": {"pithy": {"base_url": "https://api.example.com/v1", "api_key": "${PITHY_API_KEY}"}},
        "deployments": [
          {"model": "pithy-1", "provider": "pithy", "partner": 1,
           "prompt_usd_per_mtok": "0.15", "completion_usd_per_mtok": "0.60",

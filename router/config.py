@@ -10,7 +10,7 @@ from typing import Annotated, Final
 from pydantic import Field
 
 from mini_llm.config import Name, RoutingConfig, Strict
-from mini_llm.config_file import Problem, load_config
+from mini_llm.config_file import Problem, parse_config, read_text
 from mini_llm.deployment import HOUSE_PARTNER, MAX_PARTNER_ID
 from mini_llm.errors import ConfigError
 from mini_llm.price import parse_usd
@@ -129,8 +129,10 @@ def load_settings(environ: Mapping[str, str]) -> Settings:
     )
 
 
-def load_router_config(path: Path, environ: Mapping[str, str]) -> RouterConfig:
+def load_router_config(path: Path, environ: Mapping[str, str], text: str | None = None) -> RouterConfig:
     """Reads the configuration file, JSON or TOML, and looks at how its parts fit together.
+
+    With `text` it reads that, as if it were in the file.
 
     Raises:
         ConfigError: it cannot be read.
@@ -144,7 +146,8 @@ def load_router_config(path: Path, environ: Mapping[str, str]) -> RouterConfig:
             yield ("x402",), "payments need a wallet that sends them to the chain: add a block relay"
         yield from price_problems(config)
 
-    return load_config(path, RouterConfig, environ, problems)
+    text = read_text(path) if text is None else text
+    return parse_config(path, text, RouterConfig, environ, problems)
 
 
 def _partner_problems(config: RouterConfig) -> Iterator[Problem]:

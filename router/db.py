@@ -22,7 +22,7 @@ METADATA: Final = _REGISTRY.metadata
 RowNumber: Final = BigInteger().with_variant(Integer, "sqlite")
 """A 64-bit row number that the database counts up (SQLite does so for INTEGER keys only)."""
 
-SCHEMA_REVISION: Final = "0016"
+SCHEMA_REVISION: Final = "0017"
 """The revision of the tables as they are here, the last in `router.ledger.migrations`."""
 
 _VERSIONS: Final = "alembic_version"
@@ -62,13 +62,7 @@ GUARDS: Final = (
         " OR EXISTS (SELECT 1 FROM entry WHERE entry.number = NEW.number)",
         "an entry opens as pending, once",
     ),
-    Guard(
-        "entry_closes_once",
-        "entry",
-        "UPDATE",
-        "OLD.state <> 'pending'",
-        "a closed entry is immutable",
-    ),
+    Guard("entry_closes_once", "entry", "UPDATE", "OLD.state <> 'pending'", "a closed entry is immutable"),
     Guard(
         "entry_keeps_identity",
         "entry",
@@ -128,6 +122,8 @@ GUARDS: Final = (
     Guard("audit_is_kept", "audit", "DELETE", "1 = 1", "the audit log is never deleted"),
     Guard("conduct_is_immutable", "conduct", "UPDATE", "1 = 1", "the log of decisions is immutable"),
     Guard("conduct_is_kept", "conduct", "DELETE", "1 = 1", "the log of decisions is never deleted"),
+    Guard("switch_is_immutable", "switch", "UPDATE", "1 = 1", "what was switched is immutable"),
+    Guard("switch_is_kept", "switch", "DELETE", "1 = 1", "what was switched is never deleted"),
 )
 """The ledger's rules as triggers."""
 

@@ -15,6 +15,10 @@ log = logging.getLogger(__name__)
 class Drain:
     """The requests that run, and whether new ones are taken.
 
+    Attributes:
+        begun: no new requests are taken.
+        over: none runs any more, and the process ends.
+
     Args:
         limit_s: seconds that running requests get once the drain has begun.
         notice_s: seconds that a drain takes at least, so that load balancers notice.
@@ -25,7 +29,7 @@ class Drain:
         self._running: set[asyncio.Task[object]] = set()
         self._idle = asyncio.Event()
         self._hurry = asyncio.Event()
-        self.begun = False
+        self.begun = self.over = False
 
     def enter(self) -> asyncio.Task[object] | None:
         """Counts the running task as a request; hand the result to `leave`."""
@@ -62,6 +66,7 @@ class Drain:
             hurry.cancel()
             idle.cancel()
         await self.cut()
+        self.over = True
         log.info("drained")
 
     async def cut(self) -> None:

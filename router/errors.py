@@ -124,6 +124,40 @@ class TooManyWrongKeys(GatewayError):
         self.wait_s = wait_s
 
 
+class StoppedByOperator(GatewayError):
+    """An operator has stopped all new calls; `reason` is for operators, not for clients."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__("the operator has stopped new calls for now; nothing was charged. Try again later.")
+        self.reason = reason
+
+
+class FileChanged(GatewayError):
+    """Somebody else has written the file since it was shown."""
+
+    def __init__(self) -> None:
+        super().__init__("the file has changed since you began to edit it: your text is not written")
+
+
+class NotEditable(GatewayError):
+    """The configuration file can not be shown or replaced on a page, for a `reason`."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"the configuration file cannot be edited here: {reason}")
+        self.reason = reason
+
+
+class HoldsSecret(GatewayError):
+    """A secret stands in the file itself; `places` are those, not what stands there."""
+
+    def __init__(self, places: tuple[str, ...]) -> None:
+        super().__init__(
+            f"a secret stands in the text of the configuration ({', '.join(places)}), so it is not shown: "
+            "put it into the environment or a file, and write ${NAME} or ${file:/path} in its place"
+        )
+        self.places = places
+
+
 class NotReady(GatewayError):
     """The router cannot serve now; `reason` is for the operator."""
 

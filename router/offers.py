@@ -31,6 +31,7 @@ from router.ledger.writer import Ledger
 RELOAD_S: Final = 5.0
 RECKON_S: Final = 3600.0
 """How often tiers are reckoned anew."""
+PROMOTION: Final = "promotion"
 _GRANTS: Final = 500
 """Most sign-up credits granted in one go."""
 
@@ -45,12 +46,14 @@ class Offer:
         payer_idx: the account that pays.
         rate_bps: its price, in basis points of the retail price.
         budgets: limits beside those of the caller's key.
+        tier: name of the tier whose price it is, `PROMOTION` if promotional credit pays.
         promotional: promotional credit pays: no partner earns of it.
     """
 
     payer_idx: int
     rate_bps: int = BPS
     budgets: tuple[Budget, ...] = ()
+    tier: str = ""
     promotional: bool = False
 
 
@@ -92,9 +95,9 @@ class Offers:
         if promotion is not None and granted_base and all(map(_may_be_promoted, deployments)):
             rate_bps = next(tier.rate_bps for tier in steps if tier.subsidy is None)
             budget = Budget(tiers.promo_code(account_idx), granted_base)
-            yield Offer(promotion.sponsor, rate_bps, (budget,), promotional=True)
+            yield Offer(promotion.sponsor, rate_bps, (budget,), PROMOTION, promotional=True)
         for tier in steps:
-            yield Offer(account_idx, tier.rate_bps, self._subsidy(tier))
+            yield Offer(account_idx, tier.rate_bps, self._subsidy(tier), tier.name)
             if tier.subsidy is None:
                 return
 

@@ -35,6 +35,8 @@ class Operating:
         proxies: addresses whose `X-Forwarded-For` and `-Proto` are believed; none: nobody's.
         origins: web origins whose pages may call; none: CORS is off.
         hsts_s: `Strict-Transport-Security` for so long; 0: not sent.
+        admin_hosts: names under which browsers reach the operator's pages, beside addresses and localhost.
+        editable: operators may change the configuration file on a page.
         admin_keys: file with the hashes of the operators' keys; None: no admin API.
         otlp_endpoint: base URL of an OTLP/HTTP receiver of traces; None: no traces.
     """
@@ -49,6 +51,8 @@ class Operating:
     proxies: tuple[str, ...] = ()
     origins: tuple[str, ...] = ()
     hsts_s: int = 0
+    admin_hosts: frozenset[str] = frozenset()
+    editable: bool = True
     admin_keys: Path | None = None
     otlp_endpoint: str | None = None
 
@@ -76,9 +80,18 @@ def load_operating(environ: Mapping[str, str]) -> Operating:
             "an exact origin such as https://app.example (no wildcard)",
         ),
         hsts_s=_number(environ, "VIBES_HSTS_S", 0),
+        admin_hosts=frozenset(_words(environ, "VIBES_ADMIN_HOSTS", _HOST, "a host name without a port")),
+        editable=_switch(environ, "VIBES_CONFIG_EDITOR"),
         admin_keys=Path(admin_keys) if admin_keys else None,
         otlp_endpoint=environ.get("OTEL_EXPORTER_OTLP_ENDPOINT") or None,
     )
+
+
+def _switch(environ: Mapping[str, str], name: str) -> bool:
+    text = environ.get(name) or "yes"
+    if text not in ("yes", "no"):
+        raise ConfigError(name, f"{text!r} is neither yes nor no")
+    return text == "yes"
 
 
 def _number(environ: Mapping[str, str], name: str, default: int, least: int = 0) -> int:

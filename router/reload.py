@@ -38,12 +38,14 @@ class Reload:
 
     Attributes:
         config: what is in force; it is replaced, never changed.
+        refused: why the file as it is now is not in force, None if it is.
         adopters: who else is told of a new one, in this order; none of them may refuse it.
     """
 
     def __init__(self, settings: Settings, catalog: Catalog) -> None:
         self._settings, self._catalog = settings, catalog
         self.config = settings.config
+        self.refused: ConfigError | None = None
         self.adopters: list[Callable[[RouterConfig], None]] = []
         self._seen = _stamp(settings.config_path)
         self._wanted = asyncio.Event()
@@ -68,21 +70,30 @@ class Reload:
         Returns: False if it is refused; the log says why, and all stays as it was.
         """
         try:
-            config = await asyncio.to_thread(
-                load_router_config, self._settings.config_path, self._settings.environ
-            )
-            if changed := fixed_changes(self.config, config):
-                raise ConfigError(", ".join(changed), "cannot change while the router runs: restart it")
-            check_economics(config)
+            config = await asyncio.to_thread(self.read)
             self._catalog.adopt(config)
         except ConfigError as error:
             log.error("configuration not reloaded, the old one stays in force: %s", error)
+            self.refused = error
             return False
+        self.refused = None
         self.config = config
         for adopt in self.adopters:
             adopt(config)
         log.info("configuration reloaded: %d deployments", len(config.deployments))
         return True
+
+    def read(self, text: str | None = None) -> RouterConfig:
+        """The file's configuration, or that of a text that may take its place, if it could come into force.
+
+        Raises:
+            ConfigError: it could not.
+        """
+        config = load_router_config(self._settings.config_path, self._settings.environ, text)
+        if changed := fixed_changes(self.config, config):
+            raise ConfigError(", ".join(changed), "cannot change while the router runs: restart it")
+        check_economics(config)
+        return config
 
     async def _watch(self) -> None:
         while True:

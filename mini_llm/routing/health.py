@@ -52,6 +52,7 @@ class Health:
         in_flight: calls that have begun and not ended, streams to their last event.
         wait_until_s: its provider asked for no calls before then.
         drained: the operator wants no new calls to go there.
+        stopped: likewise, whatever drains and undrains it: a switch that is thrown elsewhere.
         steering: what a watcher of all deployments asks for this one.
         calls, failures: since the process began; failures are the deployment's faults only.
         answered, limited: likewise: calls that were answered or began to be, and calls that its provider put
@@ -73,6 +74,7 @@ class Health:
         "limited",
         "limits",
         "steering",
+        "stopped",
         "wait_until_s",
         "waiting",
         "whole",
@@ -88,7 +90,7 @@ class Health:
         self.first, self.whole = Latency(latency_decay_s), Latency(latency_decay_s)
         self.length = AnswerLength()
         self.limits = limits
-        self.drained = False
+        self.drained = self.stopped = False
         self.steering = Steering()
         self.in_flight = self.waiting = self.calls = self.failures = self.answered = self.limited = 0
         self.wait_until_s = 0.0
@@ -101,6 +103,8 @@ class Health:
         asked for, which one may wait for.
         """
         limits = self.limits
+        if self.stopped:
+            return Hindrance("is stopped by the operator", DRAINED_RETRY_S)
         if self.drained:
             return Hindrance("is drained", DRAINED_RETRY_S)
         if limits.max_parallel is not None and self.in_flight >= limits.max_parallel:

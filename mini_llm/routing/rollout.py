@@ -57,12 +57,15 @@ class Rollout:
     Attributes:
         settings: as configured.
         stage: how far it is.
+        held: percent at which an operator holds it, so that it takes no steps; None lets it go on. A rollback
+            counts all the same.
         reason: why it was rolled back.
     """
 
     def __init__(self, model: str, settings: RolloutConfig, now_s: float) -> None:
         self.model, self.settings = model, settings
         self.new: Candidate | None = None
+        self.held: float | None = None
         self._stable: tuple[Candidate, ...] = ()
         self.restart(now_s)
 
@@ -86,7 +89,9 @@ class Rollout:
     @property
     def percent(self) -> float:
         """Part of the traffic that the new deployment gets now."""
-        return 0.0 if self.stage is Stage.ROLLED_BACK else self.settings.steps[self._step].percent
+        if self.stage is Stage.ROLLED_BACK:
+            return 0.0
+        return self.settings.steps[self._step].percent if self.held is None else self.held
 
     def counts(self) -> tuple[int, int, int, int]:
         """Calls and failures of the new deployment, then of the others, since it began."""
@@ -145,7 +150,7 @@ class Rollout:
 
     def _advance(self, now_s: float) -> None:
         step = self.settings.steps[self._step]
-        if self.stage is not Stage.RAMPING or now_s - self._step_s < step.for_s:
+        if self.stage is not Stage.RAMPING or self.held is not None or now_s - self._step_s < step.for_s:
             return
         calls = self.counts()[0]
         if step.percent and calls - self._step_calls < step.min_calls:

@@ -1,4 +1,4 @@
-"""The operator's API and `/metrics`, on an address of their own. Each write is in the audit log."""
+"""The operator's API, pages and `/metrics`, on an address of their own. Each write is in the audit log."""
 
 from __future__ import annotations
 
@@ -16,6 +16,10 @@ from router.api.admin_state import AdminState
 from router.ledger import audit, books, keys, read
 from router.ledger.errors import UnknownKey
 from router.ledger.views import AccountView
+from router.web import static
+from router.web.operator import conductor, editor, live, money, routing, signin
+from router.web.operator.day import DayKeeper
+from router.web.operator.door import Entrance, is_ours
 
 MAX_ROW: Final = 2**63 - 1
 
@@ -38,25 +42,30 @@ class NewKey(BaseModel):
     label: Annotated[str, Field(max_length=keys.MAX_LABEL)] = ""
 
 
-def create_admin(state: AdminState, door: AdminDoor | None) -> FastAPI:
+def create_admin(state: AdminState, door: AdminDoor | None, entrance: Entrance) -> FastAPI:
     """The operator's application.
 
     Args:
         state: the running router.
         door: admits operators; None: there are no keys, so only `/metrics` answers, and only on this machine.
+        entrance: to the pages.
     """
     app = FastAPI(
         title="VIBES router, for its operator", docs_url=None, redoc_url=None, redirect_slashes=False
     )
-    app.state.router, app.state.door = state, door
+    app.state.router, app.state.door, app.state.entrance = state, door, entrance
+    app.state.day, app.state.streams = DayKeeper(state), set()
     errors.install(app)
     app.include_router(routes)
     app.include_router(admin_routing.routes)
     app.include_router(admin_conductor.routes)
+    app.include_router(static.routes)
+    for pages in (signin, live, money, routing, editor, conductor):
+        app.include_router(pages.routes)
 
     @app.get("/metrics", summary="Counters in Prometheus' text format", response_class=Response)
     async def metrics(request: Request) -> Response:
-        if address_of(request) not in LOOPBACK:
+        if address_of(request) not in LOOPBACK or not is_ours(request, entrance.hosts):
             admitted(request)
         from router.observe import exposition
 

@@ -47,14 +47,23 @@ async def conductor(
 async def undo(request: Request, operator: Operator, undoing: Undoing) -> dict[str, Any]:
     """What stands for its deployment ends within a round in every worker, and the deployment is left alone
     for `respect_s`. A decision that changed nothing or is undone already is 409."""
-    what = act(operator, "conductor.undo", f"decision:{undoing.number}")
+    return {"deployment": await take_back(request, operator, undoing.number, undoing.reason)}
 
-    def take_back(connection: Connection) -> str:
-        deployment = conducted.undo(connection, undoing.number, operator, undoing.reason)
+
+async def take_back(request: Request, operator: str, number: int, reason: str) -> str:
+    """Undoes a decision, with a row in the audit log; returns its deployment.
+
+    Raises:
+        NothingToUndo: it changed nothing, or is undone already.
+    """
+    what = act(operator, "conductor.undo", f"decision:{number}")
+
+    def write(connection: Connection) -> str:
+        deployment = conducted.undo(connection, number, operator, reason)
         audit.record(connection, what, {"undone": False}, {"undone": True, "deployment": deployment})
         return deployment
 
-    return {"deployment": await state_of(request).ledger.submit(take_back)}
+    return await state_of(request).ledger.submit(write)
 
 
 def _shown(stands: Standing) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import logging
 import re
 import secrets
 import time
@@ -21,6 +22,8 @@ WINDOW_S: Final = 60
 MAX_ADDRESSES: Final = 10_000
 MAX_KEY_LENGTH: Final = 256
 _LINE: Final = re.compile(r"([A-Za-z0-9._@-]{1,64})\s+([0-9a-f]{64})")
+
+log = logging.getLogger(__name__)
 
 
 def new_admin_key(name: str) -> tuple[str, str]:
@@ -52,11 +55,43 @@ def read_admin_keys(path: Path) -> dict[str, str]:
     return keys
 
 
+class KeysFile:
+    """The keys file as it is now: who is taken out of it is out with the next request.
+
+    Raises:
+        ConfigError: it is unusable at the start. Later such a file admits nobody.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._stamp = self._stat()
+        self._keys = read_admin_keys(path)
+
+    def keys(self) -> Mapping[str, str]:
+        """Hashes of the keys by the operators' names."""
+        stamp = self._stat()
+        if stamp != self._stamp:
+            self._stamp = stamp
+            try:
+                self._keys = read_admin_keys(self._path)
+            except ConfigError as error:
+                log.error("no operator is admitted: %s", error)
+                self._keys = {}
+        return self._keys
+
+    def _stat(self) -> tuple[int, int, int] | None:
+        try:
+            found = self._path.stat()
+        except OSError:
+            return None
+        return found.st_mtime_ns, found.st_size, found.st_ino
+
+
 class AdminDoor:
     """Tells operators by their keys."""
 
-    def __init__(self, keys: Mapping[str, str]) -> None:
-        self._keys = dict(keys)
+    def __init__(self, file: KeysFile) -> None:
+        self._file = file
         self._failures: dict[str, tuple[int, float]] = {}
 
     def admit(self, authorization: str | None, address: str) -> str:
@@ -66,17 +101,29 @@ class AdminDoor:
             UnknownAdminKey: it is nobody's.
             TooManyWrongKeys: the address has to wait.
         """
-        self._check_failures(address)
         scheme, _, key = (authorization or "").partition(" ")
+        return self.admit_key(key if scheme.lower() == "bearer" else "", address)
+
+    def admit_key(self, key: str, address: str) -> str:
+        """The name of the operator whose key this is.
+
+        Raises:
+            UnknownAdminKey, TooManyWrongKeys.
+        """
+        self._check_failures(address)
         digest = _digest(key.strip()[:MAX_KEY_LENGTH])
         found = None
-        for name, known in self._keys.items():  # all of them, each in constant time
+        for name, known in self._file.keys().items():  # all of them, each in constant time
             if hmac.compare_digest(known, digest):
                 found = name
-        if found is None or scheme.lower() != "bearer":
+        if found is None:
             self._failed(address)
             raise UnknownAdminKey
         return found
+
+    def digest_of(self, name: str) -> str | None:
+        """The hash of an operator's key, None once it is taken out of the file."""
+        return self._file.keys().get(name)
 
     def _check_failures(self, address: str) -> None:
         count, since_s = self._failures.get(address, (0, 0.0))

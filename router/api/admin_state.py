@@ -11,10 +11,14 @@ from mini_llm.routing.breaker import State
 from mini_llm.routing.catalog import Catalog
 from router.api.health import Readiness
 from router.conductor.keeper import ConductorKeeper
+from router.config import Settings
+from router.drain import Drain
 from router.ledger.writer import Ledger
 from router.observe.gauges import Gauges
 from router.observe.observer import Observer
+from router.observe.pulse import PulseKeeper
 from router.reload import Reload
+from router.switching import SwitchKeeper
 
 BREAKERS: Final = {State.CLOSED: 0, State.HALF_OPEN: 1, State.OPEN: 2}
 """A breaker's state as a number."""
@@ -51,6 +55,36 @@ class AdminState:
         return reload
 
     @property
+    def switching(self) -> SwitchKeeper:
+        """What operators have switched off."""
+        switching: SwitchKeeper = self.opened.switching
+        return switching
+
+    @property
+    def pulse(self) -> PulseKeeper:
+        """What happened within the last minute."""
+        pulse: PulseKeeper = self.opened.pulse
+        return pulse
+
+    @property
+    def settings(self) -> Settings:
+        """What the router was told at its start."""
+        settings: Settings = self.opened.settings
+        return settings
+
+    @property
+    def drain(self) -> Drain:
+        """Whether the router stops."""
+        drain: Drain = self.opened.drain
+        return drain
+
+    @property
+    def readiness(self) -> Readiness:
+        """Whether the router takes calls."""
+        readiness: Readiness = self.opened.readiness
+        return readiness
+
+    @property
     def conducting(self) -> ConductorKeeper:
         """The conductor."""
         conducting: ConductorKeeper = self.opened.conducting
@@ -58,8 +92,7 @@ class AdminState:
 
     async def gauges(self) -> Gauges:
         """What is read at this moment."""
-        readiness: Readiness = self.opened.readiness
-        problem = await readiness.problem()
+        problem = await self.readiness.problem()
         breakers = {
             name: BREAKERS[one.health.breaker.state] for name, one in self.catalog.table.candidates.items()
         }

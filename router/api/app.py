@@ -30,7 +30,7 @@ from router.api import (
     teams,
 )
 from router.api.admin import create_admin
-from router.api.admin_door import AdminDoor, read_admin_keys
+from router.api.admin_door import AdminDoor, KeysFile
 from router.api.admin_state import AdminState
 from router.api.calls import Calls, call_routes
 from router.api.front import Front
@@ -49,6 +49,7 @@ from router.ledger.writer import Ledger
 from router.looks import Looks
 from router.observe.observer import Observer
 from router.observe.outgoing import TellingTransport
+from router.observe.pulse import PulseKeeper
 from router.observe.routing import RouteListener
 from router.operating import Operating
 from router.people.byok import OwnKeyTerms
@@ -58,7 +59,10 @@ from router.relay import relay_deposits, relaying
 from router.reload import Reload
 from router.rewards import EpochKeeper
 from router.scoring.scorer import scoring
+from router.switching import SwitchKeeper
 from router.web import site
+from router.web.operator.door import Entrance
+from router.web.operator.seal import Seals
 from router.x402 import PAYMENT_HEADERS, take_payments
 
 
@@ -68,7 +72,7 @@ class Apps:
 
     Attributes:
         public: for clients.
-        admin: for the operator: `/admin/v1/…` and `/metrics`.
+        admin: for the operator: `/operator…`, `/admin/v1/…` and `/metrics`.
     """
 
     public: ASGIApp
@@ -84,8 +88,10 @@ def create_apps(settings: Settings, observer: Observer, drain: Drain) -> Apps:
     operating = settings.operating
     api = create_api(settings, observer, drain)
     keys = operating.admin_keys
-    door = AdminDoor(read_admin_keys(keys)) if keys is not None else None
-    admin = create_admin(AdminState(api.state, observer), door)
+    door = AdminDoor(KeysFile(keys)) if keys is not None else None
+    seals = None if door is None else Seals(door, settings.receipt_key)
+    entrance = Entrance(seals, operating.admin_hosts)
+    admin = create_admin(AdminState(api.state, observer), door, entrance)
     return Apps(
         public=with_cors(Front(Calls(api, api.state), observer, drain, operating), operating),
         # of its own: an operator's looks are neither counted as traffic nor refused while the router drains
@@ -107,11 +113,10 @@ def create_api(settings: Settings, observer: Observer, drain: Drain) -> FastAPI:
         def terms() -> OwnKeyTerms:
             return OwnKeyTerms(reload.config.providers, reload.config.policy.byok_fee_bps)
 
-        app.state.settings, app.state.ledger = settings, ledger
-        app.state.catalog = catalog
+        app.state.settings, app.state.ledger, app.state.catalog = settings, ledger, catalog
         app.state.reload = reload = Reload(settings, catalog)
-        app.state.readiness = Readiness(drain, ledger)
-        app.state.started_s = int(time.time())
+        app.state.readiness, app.state.started_s = Readiness(drain, ledger), int(time.time())
+        app.state.drain, app.state.pulse = drain, PulseKeeper(observer.metrics)
         try:
             async with open_desk(
                 settings.people, settings.domain, settings.receipt_key, ledger, http, terms
@@ -120,18 +125,21 @@ def create_api(settings: Settings, observer: Observer, drain: Drain) -> FastAPI:
                 epochs = EpochKeeper(ledger, settings.config)
                 reload.adopters += [billing.adopt, epochs.adopt]
                 follower = Follower(ledger, settings.config, settings.receipt_key)
+                app.state.switching = switching = SwitchKeeper(ledger, catalog)
                 exploration = Exploration(follower, billing.pacing)
                 app.state.conducting = conducting = ConductorKeeper(
                     ledger, catalog, settings.config, exploration
                 )
-                reload.adopters.append(conducting.adopt)
+                reload.adopters += [switching.adopt, conducting.adopt]
                 doors = Doors(ledger, desk.limiter, desk.own_keys)
                 app.state.desk, app.state.doors = desk, doors
                 async with (
                     observer.running(),
+                    app.state.pulse.kept(),
                     billing.kept(),
                     epochs.kept(),
                     follower.kept(),
+                    switching.kept(),
                     conducting.kept(),
                     reload.watching(),
                     relaying(ledger, settings) as settler,
@@ -155,13 +163,18 @@ def create_api(settings: Settings, observer: Observer, drain: Drain) -> FastAPI:
     app = FastAPI(
         title="VIBES router", lifespan=lifespan, docs_url=None, redoc_url=None, redirect_slashes=False
     )
+    _install(app)
+    return app
+
+
+def _install(app: FastAPI) -> None:
+    """Everything that answers."""
     errors.install(app)
     app.include_router(call_routes())
     for part in (models, looks, account, deposits, health, signin, device, keys, teams, byok, feedback):
         app.include_router(part.routes)
     site.install(app)
     document.describe(app)
-    return app
 
 
 def with_cors(app: ASGIApp, operating: Operating) -> ASGIApp:

@@ -45,6 +45,7 @@ class Calls:
 
 async def serve(state: State, path: CallPath, scope: Scope, receive: Receive, send: Send) -> None:
     """Answers one call; raises what refuses it before anything was sent."""
+    state.switching.require_open()
     gateway: Gateway = state.gateway
     called: str = scope["path"]
     header = partial(_header, dict(scope["headers"]))

@@ -33,6 +33,8 @@ CLIENT_CLOSED: Final = 499
 """nginx's status for a request whose client is gone; nobody receives it."""
 RETRY_AFTER_S: Final = "1"
 """What a client whose first call with a key still runs is told to wait."""
+STOPPED_RETRY_S: Final = "30"
+"""When to come back to a router that an operator has stopped."""
 _CLIENTS_FAULT: Final = frozenset({400, 413, 415, 422})
 _UNVERSIONED: Final = frozenset({"/chat/completions", "/responses", "/embeddings", "/models", "/messages"})
 """Where a client calls whose base_url lacks the version."""
@@ -104,9 +106,15 @@ ANSWERS: Final[dict[type[Exception], Callable[[Any], ErrorAnswer]]] = _SPECIAL |
     own.Draining: lambda e: ErrorAnswer(
         503, "server_error", "shutting_down", str(e), headers={"retry-after": RETRY_AFTER_S}
     ),
+    own.StoppedByOperator: lambda e: ErrorAnswer(
+        503, "server_error", "stopped_by_operator", str(e), headers={"retry-after": STOPPED_RETRY_S}
+    ),
     own.NotReady: lambda e: ErrorAnswer(
         503, "server_error", "not_ready", str(e), headers={"retry-after": RETRY_AFTER_S}
     ),
+    own.FileChanged: lambda e: ErrorAnswer(409, INVALID, "file_changed", str(e)),
+    own.HoldsSecret: lambda e: ErrorAnswer(403, INVALID, "holds_secret", str(e)),
+    own.NotEditable: lambda e: ErrorAnswer(403, INVALID, "not_editable", str(e)),
     own.TooManyHeaders: lambda e: ErrorAnswer(431, INVALID, "too_many_headers", str(e)),
     own.EncodedBody: lambda e: ErrorAnswer(415, INVALID, "encoded_body", str(e)),
     own.UnknownHost: lambda e: ErrorAnswer(421, INVALID, "unknown_host", str(e)),

@@ -23,7 +23,8 @@ from router.ledger import offers as offers
 from router.ledger import pacing as pacing
 from router.ledger import payment_table as payment_table
 from router.ledger import probe as probe
-from router.ledger import reward_tables as reward_tables  # these register the tables of open_database
+from router.ledger import reward_tables as reward_tables
+from router.ledger import switches as switches  # these register the tables of open_database
 from router.ledger import usage_tables as usage_tables
 from router.ledger.books import TrialBalance, book_errors, trial_balance
 from router.ledger.ceilings import check_ceiling, store_ceiling

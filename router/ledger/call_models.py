@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from sqlalchemy import BigInteger, CheckConstraint, Column, Index, LargeBinary
+from sqlalchemy import BigInteger, CheckConstraint, Column, Index, LargeBinary, text
 from sqlmodel import Field
 
 from router.db import LedgerTable
@@ -23,6 +23,7 @@ class Call(LedgerTable, table=True):
         Index("call_account_sequence", "account_idx", "account_sequence", unique=True),
         Index("call_account_total", "account_idx", "account_total_base", unique=True),
         Index("call_account_time", "account_idx", "time_s", "entry_number"),
+        Index("call_time", "time_s"),
         Index("call_partner_sequence", "partner_id", "partner_sequence", unique=True),
     )
 
@@ -46,6 +47,8 @@ class Call(LedgerTable, table=True):
     charge_base: int = Field(sa_type=BigInteger)
     lost_base: int = Field(sa_type=BigInteger)  # used but not charged: the operator's loss
     wholesale_base: int = Field(default=0, sa_type=BigInteger)  # what the provider bills for it
+    retail_base: int = Field(default=0, sa_type=BigInteger)  # before the tier's rate; 0 of calls of before
+    tier: str = ""  # whose price it was; empty of calls of before
     time_s: int = Field(sa_type=BigInteger)
     prompt_salt: bytes = Field(sa_type=LargeBinary)
     prompt_hash: bytes = Field(sa_type=LargeBinary)
@@ -92,7 +95,16 @@ class BudgetUse(LedgerTable, table=True):
 class Attempt(LedgerTable, table=True):
     """One try of a call at a deployment; `cost_base` is what the operator may owe its provider for it."""
 
-    __table_args__ = (CheckConstraint("cost_base >= 0", name="attempt_cost"), {"sqlite_with_rowid": False})
+    __table_args__ = (
+        CheckConstraint("cost_base >= 0", name="attempt_cost"),
+        Index(
+            "attempt_billed",
+            "entry_number",
+            sqlite_where=text("cost_base > 0"),
+            postgresql_where=text("cost_base > 0"),
+        ),
+        {"sqlite_with_rowid": False},
+    )
 
     entry_number: int = Field(sa_column=entry_number_column())
     position: int = Field(sa_column=Column(BigInteger, primary_key=True, autoincrement=False))

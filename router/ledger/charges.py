@@ -55,6 +55,8 @@ class CallFacts:
         reasoning_tokens: the part of `completion_tokens` that the model thought in.
         audio_completion_tokens: the part of them that was sound.
         wholesale_base: what the provider bills for the call.
+        retail_base: price of the usage before what the caller's tier takes off, base units.
+        tier: whose price it was, in a word.
         attempts: the tries that the call took, in order.
         answer: kept for replays if the client sent an idempotency key, dropped otherwise.
     """
@@ -78,6 +80,8 @@ class CallFacts:
     reasoning_tokens: int = 0
     audio_completion_tokens: int = 0
     wholesale_base: int = 0
+    retail_base: int = 0
+    tier: str = ""
     attempts: tuple[AttemptFacts, ...] = ()
     answer: StoredAnswer | None = None
 

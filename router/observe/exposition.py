@@ -40,6 +40,7 @@ def _families(metrics: Metrics, gauges: Gauges) -> Iterator[Metric]:
     yield _counter("vibes_calls", "Paid calls by outcome: ok, or the error's code.", metrics.outcomes)
     yield _counter("vibes_upstream_attempts", "Tries at providers by outcome.", metrics.attempts)
     yield _counter("vibes_further_attempts", "Retries, fallbacks and hedges.", metrics.further)
+    yield _counter("vibes_fallbacks", "Calls that went elsewhere after a provider failed.", metrics.fallbacks)
     yield _counter("vibes_breaker_opened", "How often breakers opened.", metrics.opened)
     yield _counter("vibes_tokens", "Tokens of charged calls.", metrics.tokens)
     yield _counter("vibes_charged_base", "Charges in base units of VIBES.", metrics.charged_base)

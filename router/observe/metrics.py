@@ -75,6 +75,7 @@ class Metrics:
         attempts: tries at providers, by deployment.
         further: tries after a call's first one: a retry at the same deployment, a fallback to another, or a
             hedge, the second of two that were asked at one time.
+        fallbacks: calls that went on to another deployment after this provider had failed.
         opened: how often a breaker opened, by deployment.
         tokens: tokens of charged calls, by model and kind.
         charged_base, lost_base: money in base units, by model.
@@ -90,6 +91,7 @@ class Metrics:
         self.outcomes = Counter("surface", "outcome")
         self.attempts = Counter("deployment", "provider", "outcome")
         self.further = Counter("model", "kind")
+        self.fallbacks = Counter("provider")
         self.opened = Counter("deployment")
         self.tokens = Counter("model", "kind")
         self.charged_base = Counter("model")
@@ -135,15 +137,17 @@ class Metrics:
         return {**sums, "in_flight": self.in_flight, "streams": self.streams}
 
     def _count_failed(self, record: CallRecord, model: str) -> None:
-        asked = [attempt.deployment for attempt in record.failed if attempt.outcome != OVERTAKEN]
+        asked = [(one.deployment, one.provider) for one in record.failed if one.outcome != OVERTAKEN]
         for attempt in record.failed:
             self.attempts.add((attempt.deployment, attempt.provider, attempt.outcome))
             if attempt.outcome == OVERTAKEN:
                 self.further.add((model, "hedge"))
         if record.deployment is not None:
-            asked.append(record.deployment)
+            asked.append((record.deployment, record.provider or ""))
         for before, after in pairwise(asked):
             self.further.add((model, "retry" if after == before else "fallback"))
+            if after != before:
+                self.fallbacks.add((before[1],))
 
     def _count_money(self, record: CallRecord, model: str) -> None:
         if record.reserve_ns:

@@ -180,7 +180,17 @@ async def read_form(request: Request) -> Form:
         BodyTooLarge.
     """
     require_own(request)
-    raw = await read_body(request.scope, request.receive, MAX_FORM_BYTES)
+    return await parse_form(request, MAX_FORM_BYTES)
+
+
+async def parse_form(request: Request, limit_bytes: int) -> Form:
+    """A form, whoever sent it.
+
+    Raises:
+        BadInput: it is no form.
+        BodyTooLarge.
+    """
+    raw = await read_body(request.scope, request.receive, limit_bytes)
     try:
         pairs = parse_qsl(
             raw.decode(), keep_blank_values=True, errors="strict", max_num_fields=MAX_FORM_FIELDS

@@ -17,7 +17,7 @@ from router.config_money import DEFAULT_TIERS, Policy, Subsidy, Tier
 from router.errors import LosesMoney, TiersOutOfOrder
 from router.ledger import Budget, BudgetExceeded, Replay, Terms, open_account, post_charge, reserve, tiers
 from router.ledger.tiers import NeedsDeposit, Rung
-from router.offers import Offer, Offers
+from router.offers import PROMOTION, Offer, Offers
 
 HOUSE = Deployment("p/m", "m", "p", "m", 0, Price(1_000_000, 3_000_000), 8192, 1024)
 PARTNERS = replace(HOUSE, id="q/m", partner_id=1)
@@ -148,11 +148,11 @@ async def test_promotional_credit_is_spent_first_and_earns_nobody_anything(books
     settings = config(promotion={"sponsor": 9, "signup_usd": "0.05"})
     offers = await offers_of(books, settings)
     promo, own = offers.of(1, [HOUSE])
-    assert promo == Offer(9, BPS, (Budget("promo:1", 5_000_000),), promotional=True)
-    assert own == Offer(1)
+    assert promo == Offer(9, BPS, (Budget("promo:1", 5_000_000),), PROMOTION, promotional=True)
+    assert own == Offer(1, tier="simple")
     assert list(offers.of(1, [HOUSE, PARTNERS])) == [own], "a partner's deployment is not the house's"
     assert next(iter(offers.of(1, [replace(PARTNERS, promotional=True)]))) == promo
-    assert list(offers.of(9, [HOUSE])) == [Offer(9)], "the sponsor sponsors itself nothing"
+    assert list(offers.of(9, [HOUSE])) == [Offer(9, tier="simple")], "the sponsor sponsors itself nothing"
 
     asked = replace(reservation(9, 4_000_000, "k"), budgets=promo.budgets, user_idx=1, origin_idx=1)
     held = books.ledger.run(lambda c: reserve(c, asked))
@@ -194,7 +194,7 @@ async def test_what_was_looked_up_for_a_replaced_configuration_is_not_used(
 
     monkeypatch.setattr("router.offers._in_force", replaced_meanwhile)
     await offers.renew()
-    assert list(offers.of(1, [HOUSE])) == [Offer(1)]
+    assert list(offers.of(1, [HOUSE])) == [Offer(1, tier="simple")]
     monkeypatch.undo()
     margins_base = {1: 10**15}
     monkeypatch.setattr("router.ledger.tiers.margins", lambda *_: margins_base)

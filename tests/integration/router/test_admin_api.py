@@ -15,7 +15,7 @@ from router_world import World
 from sqlalchemy import exc, text
 
 from mini_llm.errors import ConfigError
-from router.api.admin_door import FAILURES, AdminDoor, new_admin_key, read_admin_keys
+from router.api.admin_door import FAILURES, AdminDoor, KeysFile, new_admin_key, read_admin_keys
 from router.errors import TooManyWrongKeys, UnknownAdminKey
 
 
@@ -179,7 +179,7 @@ def test_without_a_keys_file_there_is_no_operator(new_world: Any) -> None:
 def test_guessers_wait(tmp_path: Path) -> None:
     key, line = new_admin_key("bob")
     (tmp_path / "keys").write_text(line)
-    door = AdminDoor(read_admin_keys(tmp_path / "keys"))
+    door = AdminDoor(KeysFile(tmp_path / "keys"))
     assert door.admit(f"Bearer {key}", "10.0.0.1") == "bob"
     for _ in range(FAILURES):
         with pytest.raises(UnknownAdminKey):
@@ -187,6 +187,22 @@ def test_guessers_wait(tmp_path: Path) -> None:
     with pytest.raises(TooManyWrongKeys):
         door.admit(f"Bearer {key}", "10.0.0.1")
     assert door.admit(f"Bearer {key}", "10.0.0.2") == "bob"
+
+
+def test_the_keys_file_counts_as_it_is_now(tmp_path: Path) -> None:
+    file, (key, line), (other, other_line) = tmp_path / "keys", new_admin_key("bob"), new_admin_key("carol")
+    file.write_text(line)
+    door = AdminDoor(KeysFile(file))
+    assert door.admit_key(key, "10.0.0.1") == "bob"
+    file.write_text(f"{other_line}\n# nobody else\n")
+    assert door.admit_key(other, "10.0.0.1") == "carol"
+    assert door.digest_of("bob") is None
+    with pytest.raises(UnknownAdminKey):
+        door.admit_key(key, "10.0.0.1")
+    for broken in ("no hash here at all", None):
+        file.write_text(broken) if broken else file.unlink()
+        with pytest.raises(UnknownAdminKey):
+            door.admit_key(other, "10.0.0.2")
 
 
 def test_a_keys_file_that_holds_a_key_itself_is_refused(tmp_path: Path) -> None:
