@@ -4,9 +4,14 @@ import { keccak256 } from "./keccak.js";
 
 const WORD = 64; // hex digits
 
+/** @returns {string} the hash of an event's signature, its first topic */
+export function topic(signature) {
+  return hex(keccak256(new TextEncoder().encode(signature)));
+}
+
 /** @returns {string} the first four bytes of a call, or of a custom error */
 export function selector(signature) {
-  return hex(keccak256(new TextEncoder().encode(signature))).slice(0, 10);
+  return topic(signature).slice(0, 10);
 }
 
 /** @returns {string} calldata of a call whose arguments are all one word: addresses, numbers, 32 bytes */

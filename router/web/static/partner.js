@@ -1,6 +1,7 @@
 // A partner's page: checks its figures through a node that the visitor chooses, and claims with the payout wallet.
 
-import { Settlement, callData, httpNode, selector, walletNode } from "./settlement.js";
+import { callData, selector } from "./abi.js";
+import { Settlement, httpNode, walletNode } from "./settlement.js";
 import { verifyAccount, verifyBatch } from "./verify.js";
 import { Refused, connect, discover, explain, mined, onChain, send, short } from "./wallet.js";
 

@@ -1,8 +1,8 @@
 // The settlement contract as a browser reads it: calls, logs and the calldata of batches, through any JSON-RPC node.
 // docs/protocol.md says what the words mean.
 
-import { keccak256 } from "./keccak.js";
-import { Malformed, hex } from "./receipts_tree.js";
+import { callData, selector, topic, word } from "./abi.js";
+import { Malformed } from "./receipts_tree.js";
 
 const WORD = 64; // hex digits
 const MOST_REQUESTS = 400; // for the logs of a node that gives them in short ranges of blocks only
@@ -169,11 +169,6 @@ export class Settlement {
   }
 }
 
-/** @returns {string} calldata of a call whose arguments are all one word */
-export function callData(signature, values) {
-  return selector(signature) + values.map((value) => word(value).slice(2)).join("");
-}
-
 /**
  * Decodes the calldata of `settleBatch`, laid out as the contract insists on.
  * @param {string} input
@@ -210,26 +205,12 @@ function words(data) {
   return found;
 }
 
-/** @returns {string} a number as a word of 32 bytes */
-export function word(value) {
-  return "0x" + BigInt(value).toString(16).padStart(WORD, "0");
-}
-
 function addressOf(value) {
   return "0x" + value.toString(16).padStart(40, "0");
 }
 
 function quantity(block) {
   return typeof block === "number" ? "0x" + block.toString(16) : block;
-}
-
-function topic(signature) {
-  return hex(keccak256(new TextEncoder().encode(signature)));
-}
-
-/** @returns {string} the first bytes of a call, or of a custom error */
-export function selector(signature) {
-  return topic(signature).slice(0, 10);
 }
 
 function same(one, other) {

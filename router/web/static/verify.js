@@ -1,8 +1,9 @@
 // What can be checked of a partner's figures with nothing but a node: each check says what it is about, and the two
 // values that have to be one. The checks go on after one that fails.
 
+import { word } from "./abi.js";
 import { Malformed, readBundle } from "./receipts_tree.js";
-import { Unreadable, word } from "./settlement.js";
+import { Unreadable } from "./settlement.js";
 
 const BPS = 10_000n;
 const AT_ONCE = 8; // transactions asked for together
