@@ -1,6 +1,6 @@
 """How heavy the pages are and how long a browser takes to load them: ``pages.py``.
 
-Starts the showcase (`scripts/showcase.py`: two weeks of calls, settled by real proofs), opens each page in
+Starts the showcase (`scripts/showcase.py`: a month of calls, settled by real proofs), opens each page in
 headless Chromium, several times, nothing cached, and writes benchmarks/results/pages.json: bytes on the wire,
 requests, and milliseconds until the last answer was there. The router and the bridge run on the same machine.
 """
@@ -19,7 +19,7 @@ from progress import Reporter
 from showcase import PAGES, Showcase, running_showcase
 
 OUTPUT: Final = Path(__file__).resolve().parent / "results" / "pages.json"
-VISITS: Final = 7
+VISITS: Final = 3
 
 
 def main() -> None:
@@ -27,7 +27,7 @@ def main() -> None:
     parser.add_argument("--visits", type=int, default=VISITS, help="of each page, after a first")
     parser.add_argument("--output", type=Path, default=OUTPUT)
     options = parser.parse_args()
-    with running_showcase(Reporter()) as shown:
+    with running_showcase(Reporter(), batches=1) as shown:
         report = {"machine": machine(), "commit": commit(), **measured(shown, options.visits)}
     text = json.dumps(report, indent=1)
     options.output.write_text(text + "\n")

@@ -1,6 +1,6 @@
 """Takes the pictures of the pages that the README shows: ``screenshots.py [NAME …]``.
 
-Starts the showcase (two weeks of calls, settled by real proofs) and writes docs/images/NAME.png. They are
+Starts the showcase (a month of calls, settled by real proofs) and writes docs/images/NAME.png. They are
 taken with the system's fonts, so they look a little different on each machine.
 """
 
@@ -21,7 +21,6 @@ from tools import MissingTools
 
 IMAGES: Final = Path(__file__).resolve().parent.parent / "docs" / "images"
 MAX_BYTES: Final = 200_000
-DESK: Final = {"width": 1200, "height": 860}
 PHONE: Final = {"width": 390, "height": 844}
 
 
@@ -32,6 +31,7 @@ class Picture:
     Attributes:
         name: of its file.
         page: name of the page in the showcase.
+        height: of the picture on a desk, CSS pixels.
         before: what a visitor does on the page first.
     """
 
@@ -39,13 +39,14 @@ class Picture:
     page: str
     dark: bool = False
     phone: bool = False
+    height: int = 860
     before: Callable[[Page, Showcase], None] | None = None
 
     @property
     def options(self) -> dict[str, Any]:
         """For Playwright's new_context."""
         return {
-            "viewport": PHONE if self.phone else DESK,
+            "viewport": PHONE if self.phone else {"width": 1200, "height": self.height},
             "device_scale_factor": 2 if self.phone else 1,
             "color_scheme": "dark" if self.dark else "light",
         }
@@ -60,7 +61,7 @@ def verify(page: Page, shown: Showcase) -> None:
 
 
 PICTURES: Final = (
-    Picture("wallet", "wallet"),
+    Picture("wallet", "wallet", height=1040),
     Picture("usage", "usage"),
     Picture("batch", "batch"),
     Picture("partner", "partner", before=verify),

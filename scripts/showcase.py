@@ -1,8 +1,8 @@
-"""A small operator with two weeks of business, for whoever wants to look at the pages.
+"""A small operator with a month of business, for whoever wants to look at the pages.
 
 Chain, contracts, router, bridge, proofs and receipts are real, and so are the calls of the last minute. The
 days before are written into the ledger as such calls would have been, with times of their own, because nobody
-waits two weeks for a picture; the bridge settles them like all others.
+waits a month for a picture; the bridge settles them like all others.
 """
 
 from __future__ import annotations
@@ -49,8 +49,8 @@ from router.ledger import (
 )
 
 DAY_S: Final = 86_400
-DAYS: Final = 14
-CALLS_A_DAY: Final = 24
+DAYS: Final = 30
+CALLS_A_DAY: Final = 18
 DEPOSIT_BASE: Final = 400 * BASE_PER_VIBES
 CEILING_BASE: Final = 350 * BASE_PER_VIBES
 WITHDRAWAL_BASE: Final = 40 * BASE_PER_VIBES
@@ -207,11 +207,11 @@ def drawn_times(ago: int, rng: random.Random) -> list[int]:
 
 @contextmanager
 def running_showcase(reporter: Reporter, batches: int = 4) -> Iterator[Showcase]:
-    """Starts everything, lives through two weeks, and stops it however the block ends.
+    """Starts everything, lives through a month, and stops it however the block ends.
 
     Args:
         reporter: told about each step.
-        batches: in how many the two weeks are settled, from 1 on.
+        batches: in how many the month is settled, from 1 on.
 
     Raises:
         MissingTools, ChildFailed, DemoFailed: as the demo does.
@@ -224,7 +224,7 @@ def running_showcase(reporter: Reporter, batches: int = 4) -> Iterator[Showcase]
             leaver = shown.customers[1].wallet
             stack.contracts.send_ether(stack.keys.relayer, leaver.account.address, GAS_WEI)
             leaver.request_withdrawal(WITHDRAWAL_BASE)
-        with reporter.step("live through two weeks, and settle them", batches) as done:
+        with reporter.step("live through a month, and settle them", batches) as done:
             for number in range(batches):
                 shown.live_through(days[DAYS * number // batches : DAYS * (number + 1) // batches], rng)
                 shown.settle()

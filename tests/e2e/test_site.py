@@ -1,4 +1,4 @@
-"""Every page of the site, with two weeks of business behind it, is what a page must be."""
+"""Every page of the site, with a month of business behind it, is what a page must be."""
 
 from __future__ import annotations
 
