@@ -9,7 +9,7 @@ from statistics import fmean
 from typing import Final
 
 from mini_llm.auto.choice import Option
-from mini_llm.auto.gate import GateDecision, GateInputs, shown_to_help
+from mini_llm.auto.gate import Gate, GateDecision, GateInputs, shown_to_help
 from mini_llm.auto.predictor import Prediction, Predictor
 from mini_llm.auto.priors import ModelFacts, published
 from mini_llm.auto.purse import Purse
@@ -78,6 +78,10 @@ class Chooser:
     @cached_property
     def _predictor(self) -> Predictor:
         return Predictor.shipped()
+
+    def prepare(self) -> None:
+        """Reads what choosing goes by, so that no call waits for it."""
+        _ = self._predictor, Gate.shipped()
 
     async def plan(
         self,

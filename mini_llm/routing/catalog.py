@@ -101,6 +101,10 @@ class Catalog:
         )
         return {name: replace(widest, id=name, model=name, upstream_model=name) for name in names}
 
+    def chooses(self, candidate: Candidate) -> bool:
+        """It is another router's choice, which goes by the quality that is asked for."""
+        return False
+
     def beyond(self, asked: Level | float) -> tuple[Candidate, ...]:
         """Who is asked for an answer of a quality when none of those could give one."""
         return ()

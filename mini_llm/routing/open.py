@@ -20,7 +20,7 @@ from mini_llm.providers.base import Provider
 from mini_llm.providers.local import UNKNOWN_CONTEXT_TOKENS
 from mini_llm.providers.registry import COMPANIES, NO_ENVIRONMENT, lacks
 from mini_llm.request import NEEDS
-from mini_llm.routing.asked import AUTO, BEST
+from mini_llm.routing.asked import AUTO, BEST, NAMES
 from mini_llm.routing.build import LOCAL, provider_timeouts
 from mini_llm.routing.catalog import Catalog
 from mini_llm.routing.health import Health
@@ -79,6 +79,10 @@ class OpenCatalog(Catalog):
         """Who serves a model, in the order in which they would be asked if all were well."""
         route = self.table.routes.get(model) or self._cached.get(model) or self._route(self._base, (model,))
         return tuple(one for group in route.groups for one in group.members) if route else ()
+
+    def chooses(self, candidate: Candidate) -> bool:
+        """See ``Catalog.chooses``: the wallet's router, unless it is asked for a model."""
+        return candidate.provider is self._wallet and candidate.deployment.model in NAMES
 
     def beyond(self, asked: Level | float) -> tuple[Candidate, ...]:
         """See ``Catalog.beyond``: the wallet's router, which chooses again, for no lower quality."""

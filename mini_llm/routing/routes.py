@@ -64,6 +64,11 @@ class Routes:
 
         return Chooser(self.catalog, self._planner, self._tools.clock, self._price, self._mirroring)
 
+    def prepare(self) -> None:
+        """Loads now what the first call to ``auto`` would wait for, if there is anybody to choose."""
+        if self.catalog.table.choosable:
+            self._chooser.prepare()
+
     def chooses(self, model: str) -> bool:
         """The name leaves the model to us, and is no model's own."""
         return model in NAMES and model not in self.catalog.table.routes
@@ -114,18 +119,20 @@ class Routes:
     ) -> Outcome[Completion]:
         """A whole answer in the caller's format; raises as ``attempt`` does. ``count`` is for providers that
         report no tokens."""
-        clock, request = self._tools.clock, _sent(plan, request)
-        return await self.attempt(plan, lambda one: complete(one, surface, request, count, clock), attempts)
+        clock, sent = self._tools.clock, self._sent(plan, request)
+        return await self.attempt(plan, lambda one: complete(one, surface, sent(one), count, clock), attempts)
 
     async def open_stream(
         self, plan: Plan, surface: Surface, request: Request, attempts: list[Attempt]
     ) -> Outcome[OpenedStream]:
         """A stream whose first content has come; raises as ``attempt`` does."""
-        clock, request = self._tools.clock, _sent(plan, request)
-        return await self.attempt(plan, lambda one: open_stream(one, surface, request, clock), attempts)
+        clock, sent = self._tools.clock, self._sent(plan, request)
+        return await self.attempt(plan, lambda one: open_stream(one, surface, sent(one), clock), attempts)
 
-
-def _sent(plan: Plan, request: Request) -> Request:
-    """The request without the quality that it asks for, unless it goes to a router that chooses by it."""
-    remote = plan.decision is None and plan.model in NAMES
-    return request if remote else without_quality(request)
+    def _sent(self, plan: Plan, request: Request) -> Callable[[Candidate], Request]:
+        """The request as each candidate gets it: without the quality that it asks for, unless that one is a
+        router that chooses by it."""
+        bare = without_quality(request)
+        if plan.decision is not None or bare is request:
+            return lambda _: bare
+        return lambda one: request if self.catalog.chooses(one) else bare

@@ -99,4 +99,6 @@ class AdminState:
         rollouts = {
             (model, one.settings.to): one.percent for model, one in self.catalog.table.rollouts.items()
         }
-        return Gauges(problem is None, self.ledger.waiting, breakers, rollouts)
+        found = {"scores": self.opened.scorer, "outcomes": self.opened.mirror}
+        dropped = {wanted: one.dropped for wanted, one in found.items() if one is not None}
+        return Gauges(problem is None, self.ledger.waiting, dropped, breakers, rollouts)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -127,10 +128,9 @@ def create_api(settings: Settings, observer: Observer, drain: Drain) -> FastAPI:
                 follower = Follower(ledger, settings.config, settings.receipt_key)
                 app.state.switching = switching = SwitchKeeper(ledger, catalog)
                 exploration = Exploration(follower, billing.pacing)
-                app.state.conducting = conducting = ConductorKeeper(
-                    ledger, catalog, settings.config, exploration
-                )
-                reload.adopters += [switching.adopt, conducting.adopt]
+                conducting = ConductorKeeper(ledger, catalog, settings.config, exploration)
+                app.state.conducting = conducting
+                reload.adopters += [switching.adopt, conducting.adopt, follower.adopt]
                 doors = Doors(ledger, desk.limiter, desk.own_keys)
                 app.state.desk, app.state.doors = desk, doors
                 async with (
@@ -147,8 +147,9 @@ def create_api(settings: Settings, observer: Observer, drain: Drain) -> FastAPI:
                     learning(ledger, settings) as mirror,
                 ):
                     calling = Routes(catalog, listener=RouteListener(observer.metrics), mirroring=follower)
-                    reload.adopters += [mirror.adopt, follower.adopt]
-                    app.state.mirror = mirror
+                    await asyncio.to_thread(calling.prepare)
+                    reload.adopters.append(mirror.adopt)
+                    app.state.mirror, app.state.scorer = mirror, scorer
                     app.state.deposits = relay_deposits(ledger, settings, settler)
                     till = take_payments(ledger, billing, settings, settler)
                     app.state.gateway = Gateway(doors, calling, billing, till, scorer, mirror)

@@ -196,7 +196,7 @@ def _models(table: Table, judged: NDArray[np.int64], cost: Floats) -> list[dict[
             "model": model,
             "quality": _short(table.quality[judged, at].mean()),
             "mean_cost": None if table.cost is None else float(cost[judged, at].mean()),
-            "placed_by": "price" if published(model) is None else "published figures",
+            "placed_by": "price" if (known := published(model)) is None else known.source,
         }
         for at, model in enumerate(table.models)
     ]

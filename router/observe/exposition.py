@@ -59,6 +59,12 @@ def _families(metrics: Metrics, gauges: Gauges) -> Iterator[Metric]:
     yield GaugeMetricFamily(
         "vibes_ledger_queue_depth", "Operations waiting for a commit.", gauges.queue_depth
     )
+    dropped = CounterMetricFamily(
+        "vibes_dropped", "Calls that were not looked at: too many, or too long.", labels=("wanted",)
+    )
+    for wanted, calls in gauges.dropped.items():
+        dropped.add_metric((wanted,), calls)
+    yield dropped
     breakers = GaugeMetricFamily(
         "vibes_breaker_state", "0 closed, 1 half open, 2 open.", labels=("deployment",)
     )

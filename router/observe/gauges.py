@@ -14,10 +14,12 @@ class Gauges:
         ready: it takes calls.
         queue_depth: operations that wait for the ledger's writer.
         rollouts: part of a model's calls that goes to a new deployment, percent, by model and deployment.
+        dropped: calls that could not be looked at, by what wanted to: scores or outcomes.
         breakers: state of each deployment's breaker: 0 closed, 1 half open, 2 open.
     """
 
     ready: bool
     queue_depth: int
+    dropped: Mapping[str, int] = field(default_factory=dict)
     breakers: Mapping[str, int] = field(default_factory=dict)
     rollouts: Mapping[tuple[str, str], float] = field(default_factory=dict)

@@ -166,3 +166,13 @@ async def test_a_catalogue_without_a_wallet_has_nobody_beyond() -> None:
         catalog = client.engine.catalog
         assert isinstance(catalog, OpenCatalog)
         assert catalog.beyond("best") == ()
+
+
+async def test_a_model_that_is_called_auto_is_told_of_no_quality() -> None:
+    one, two = ModelServer(), ModelServer()
+    literal = [{"model": "auto", "provider": "one"}]
+    async with model_servers(one, two), app(one, two, deployments=literal) as client:
+        answer = await client.chat("hello", model="auto", vibes_quality="high")
+    assert (answer.deployment, answer.decision) == ("one/auto", None)
+    assert [body["model"] for body in one.asked] == ["auto"]
+    assert "vibes_quality" not in one.asked[0]

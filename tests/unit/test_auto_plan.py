@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 from support.routing import Bench, request
 
+from mini_llm.auto.pacer import SLICES, Pacer, Plan, Spent
+from mini_llm.auto.purse import Purse
 from mini_llm.config import RoutingConfig
 from mini_llm.errors import BadRequest, NoneCanServe, UnknownModel, UpstreamUnreachable
 from mini_llm.routing.asked import with_quality, without_quality
@@ -257,3 +259,56 @@ async def test_the_rules_that_fired_are_told() -> None:
     assert gate["escalate"]
     assert all(rule["if"] and 0 < rule["strength"] <= 1 for rule in gate["rules"])
     assert decision.ranked[0].meets  # what was asked for, which is less
+
+
+async def test_what_choosing_needs_is_read_before_the_first_call() -> None:
+    ready, nobody = bench(), bench(auto={"models": []})
+    ready.routes.prepare()
+    nobody.routes.prepare()
+    assert "_predictor" in vars(ready.routes._chooser)
+    assert "_chooser" not in vars(nobody.routes)
+
+
+def paced(left_base: int, price: float, calls: int = 50) -> Purse:
+    """A budget of a day of a hundred calls, of which half have come at noon."""
+    spent = Spent(10**8 - left_base, price, 20_000, (calls, *(0,) * (SLICES - 1)))
+    return Purse((Pacer(Plan(10**8, 0, 86_400, (100,)), spent),), 43_200.0)
+
+
+@pytest.mark.parametrize(
+    ("purse", "chosen", "why"),
+    [
+        (paced(5 * 10**7, 1e-12), "strong", "the budget pays for it"),
+        (paced(5 * 10**7, 1e-3), "weak", "better ones are not worth their cost"),
+        (paced(1_200_000, 1e-12), "weak", "better ones would take what the budget keeps for later calls"),
+        (paced(0, 1e-12), "weak", "the budget has nothing left for it"),
+    ],
+    ids=["rich", "dear", "kept", "spent"],
+)
+async def test_a_budget_decides_where_the_quality_is_left_open(purse: Purse, chosen: str, why: str) -> None:
+    rig = bench(auto={"gate": False})
+    plan = await rig.routes.plan(request(model="auto"), purse=purse)
+    assert plan.decision is not None
+    assert (plan.deployments[0].id, plan.decision.asked) == (chosen, "cheap")
+    assert plan.decision.reason.endswith(why) or why in plan.decision.reason
+    assert plan.decision.fields()["budget"]["decides"] is True
+    said = await rig.routes.plan(request(model="auto:best"), purse=purse)
+    assert said.deployments[0].id == "strong"
+    assert said.decision is not None
+    assert said.decision.fields()["budget"]["decides"] is False
+
+
+async def test_the_gate_hears_of_a_short_budget() -> None:
+    """Half the calls are to come, and a tenth of the money is left: a price that is too low is put right."""
+    gains = [
+        await bench(auto={"gate": gate}).routes.plan(request(model="auto"), purse=paced(10**7, 2e-6))
+        for gate in (False, True)
+    ]
+    without, heard = (plan.decision for plan in gains)
+    assert without is not None
+    assert heard is not None
+    assert without.budget is not None
+    assert without.budget.left == pytest.approx(0.2)
+    assert heard.gate is not None
+    assert heard.gate.cost_weight > 1
+    assert heard.ranked[0].cost_base < without.ranked[0].cost_base

@@ -130,3 +130,17 @@ def test_curves() -> None:
 
 def test_the_logistic_curve_does_not_overflow() -> None:
     assert [sigmoid(at) for at in (-1e4, 0, 1e4)] == [0, 0.5, 1]
+
+
+@pytest.mark.parametrize(
+    ("model", "source"),
+    [
+        ("gpt-5", "estimates"),
+        ("gpt-4o", "published figures and estimates"),
+        ("llama-3.1-8b", "published figures"),
+    ],
+)
+def test_it_is_told_which_figures_are_estimates(model: str, source: str) -> None:
+    known = published(model)
+    assert known is not None
+    assert known.source == source

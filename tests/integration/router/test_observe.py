@@ -15,6 +15,10 @@ from router_upstream import PROMPT_TOKENS, WORDS
 from router_world import COMPLETION_BASE, PROMPT_BASE, World, read_when
 from support.otlp import Receiver, attributes, receiving
 
+from router.observe import exposition
+from router.observe.gauges import Gauges
+from router.observe.metrics import Metrics
+
 CHARGE_BASE = PROMPT_TOKENS * PROMPT_BASE + len(WORDS) * COMPLETION_BASE
 
 
@@ -221,3 +225,11 @@ def test_no_secret_gets_into_logs_traces_metrics_or_the_ledger(watched: Watched)
     ):
         assert words.encode() not in everything, words
     assert "Traceback" not in log
+
+
+def test_calls_that_nobody_looked_at_are_counted(watched: Watched) -> None:
+    text = httpx.get(watched.world.router.admin_url + "/metrics").text
+    assert 'vibes_dropped_total{wanted="outcomes"} 0.0' in text
+    assert 'wanted="scores"' not in text  # this router scores nothing
+    told = exposition.render(Metrics(), Gauges(True, 0, {"scores": 3})).decode()
+    assert 'vibes_dropped_total{wanted="scores"} 3.0' in told
