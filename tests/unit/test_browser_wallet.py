@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from eth_utils.address import to_checksum_address
 
 import router
 
@@ -37,7 +38,7 @@ def run(script: str, **values: Any) -> Any:
     node = shutil.which("node")
     if node is None:
         pytest.skip("no node here")
-    names = "Refused, ask, connect, discover, explain, mined, onChain, send, signIn, signTyped"
+    names = "Refused, ask, checksummed, connect, discover, explain, mined, onChain, send, signIn, signTyped"
     source = (
         f"import {{ {names} }} from {json.dumps(MODULE.as_uri())};\n"
         f"const given = {json.dumps(values)};\n{WALLET}{script}"
@@ -167,7 +168,8 @@ def test_a_sign_in_says_what_the_router_told_and_only_on_its_own_page() -> None:
     here, there, asked = run(script, address=ADDRESS)
     message = here["done"]["message"]
     assert message.startswith(
-        f"router.test wants you to sign in with your Ethereum account:\n{ADDRESS}\n\nSign in here."
+        "router.test wants you to sign in with your Ethereum account:\n"
+        f"{to_checksum_address(ADDRESS)}\n\nSign in here."
     )
     assert "\nURI: http://router.test\nVersion: 1\nChain ID: 5\nNonce: n0nce1234\nIssued At: 20" in message
     assert bytes.fromhex(asked[1][1][0][2:]).decode() == message
@@ -185,3 +187,9 @@ def test_the_router_answers_in_words_or_is_out_of_reach() -> None:
     refused, silent = run(script)
     assert refused == {"failed": "the router's words"}
     assert "The router cannot be reached" in silent["failed"]
+
+
+def test_an_address_gets_its_checksum() -> None:
+    addresses = [f"0x{number * 0x1234567890ABCDEF1234567890ABCDEF12345:040x}"[:42] for number in range(1, 40)]
+    told = run("console.log(JSON.stringify(given.addresses.map(checksummed)));", addresses=addresses)
+    assert told == [to_checksum_address(address) for address in addresses]

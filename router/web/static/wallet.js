@@ -1,6 +1,9 @@
 // The wallet of this browser, as every page uses it: found (EIP-6963, else EIP-1193), connected, brought to the right
 // chain, asked to sign and to send; and what goes wrong with wallets and with the router, said in words that help.
 
+import { hex } from "./abi.js";
+import { keccak256 } from "./keccak.js";
+
 /** Something was refused; the message is for a person. */
 export class Refused extends Error {}
 
@@ -137,7 +140,7 @@ export async function signIn(provider, statement = "Sign in to your VIBES accoun
   }
   const message = [
     `${told.domain} wants you to sign in with your Ethereum account:`,
-    address,
+    checksummed(address), // EIP-4361 asks for it, and wallets that know such messages look
     "",
     statement,
     "",
@@ -147,7 +150,7 @@ export async function signIn(provider, statement = "Sign in to your VIBES accoun
     `Nonce: ${told.nonce}`,
     `Issued At: ${new Date().toISOString()}`,
   ].join("\n");
-  const signature = await provider.request({ method: "personal_sign", params: [hex(message), address] });
+  const signature = await provider.request({ method: "personal_sign", params: [hex(utf8(message)), address] });
   return { address, message, signature };
 }
 
@@ -206,6 +209,13 @@ export async function ask(path, { method, body, headers = {}, credentials = "sam
   return told;
 }
 
+/** An address with its checksum (EIP-55). */
+export function checksummed(address) {
+  const plain = address.slice(2).toLowerCase();
+  const hash = hex(keccak256(utf8(plain))).slice(2);
+  return "0x" + [...plain].map((digit, at) => (hash[at] >= "8" ? digit.toUpperCase() : digit)).join("");
+}
+
 /** An address as people compare it. */
 export function short(address) {
   return `${address.slice(0, 6)}…${address.slice(-4)}`;
@@ -238,8 +248,8 @@ async function soon(answer) {
   return Promise.race([answer, late]).finally(() => clearTimeout(timer));
 }
 
-function hex(text) {
-  return "0x" + [...new TextEncoder().encode(text)].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+function utf8(text) {
+  return new TextEncoder().encode(text);
 }
 
 function pause(ms) {
