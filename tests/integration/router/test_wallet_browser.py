@@ -68,7 +68,10 @@ def opened(tabs: Tabs, place: Town, person: Person) -> Page:
 def test_a_page_is_what_a_page_must_be(
     tabs: Tabs, place: Town, person: Person, names: dict[str, str], path: str
 ) -> None:
-    check_page(opened(tabs, place, person), place.url.removesuffix("/v1") + path.format(**names))
+    page = opened(tabs, place, person)
+    check_page(page, place.url.removesuffix("/v1") + path.format(**names))
+    wider = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+    assert page.evaluate(wider) == 0  # nor does anything beside a table that scrolls make the page scroll
 
 
 def test_a_newcomers_page_too(tabs: Tabs, place: Town) -> None:
