@@ -204,6 +204,18 @@ async def test_one_long_word_is_not_refused() -> None:
     assert await bench.names(messages=[{"role": "user", "content": "x" * 5000}]) == ["a"]
 
 
+async def test_a_stopped_one_is_left_out_whatever_undrains_it() -> None:
+    bench = Bench(config("a", "b"))
+    bench.health("a").stopped = True
+    bench.health("a").drained = False
+    bench.health("a").reset()
+    assert await bench.names() == ["b"]
+    bench.health("b").stopped = True
+    with pytest.raises(NoneCanServe, match="a: is stopped by the operator") as refused:
+        await bench.plan()
+    assert refused.value.retry_after_s == 30.0
+
+
 async def test_drained_and_busy_ones_are_left_out_and_said() -> None:
     bench = Bench(config("a", "b", deployment={"max_parallel": 1}))
     bench.health("a").drained = True

@@ -132,3 +132,19 @@ def test_bound_shrinks_with_evidence() -> None:
     assert upper_bound(0, 0) == 1.0
     assert upper_bound(0, 100) == pytest.approx(0.0515, abs=1e-3)
     assert 0.01 < upper_bound(10, 1000) < 0.022
+
+
+async def test_a_held_rollout_takes_no_steps_and_is_rolled_back_all_the_same() -> None:
+    made = bench([{"percent": 0, "for_s": 10, "min_calls": 1}, {"percent": 100}])
+    rollout = made.catalog.table.rollouts["m"]
+    rollout.held = 100.0
+    made.clock.now_s += 1_000
+    assert (await made.attempt()).result == "new"
+    rollout.held = None
+    assert status(made).percent == 0
+    rollout.held = 100.0
+    made.answers["new"] = [UpstreamRefused("p", 404)]
+    for _ in range(60):
+        await made.attempt()
+    assert status(made).stage is Stage.ROLLED_BACK
+    assert status(made).percent == 0
