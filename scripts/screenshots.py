@@ -21,6 +21,8 @@ from tools import MissingTools
 
 IMAGES: Final = Path(__file__).resolve().parent.parent / "docs" / "images"
 MAX_BYTES: Final = 200_000
+CALLS: Final = 40
+"""How many the operator sees."""
 PHONE: Final = {"width": 390, "height": 844}
 
 
@@ -60,11 +62,18 @@ def verify(page: Page, shown: Showcase) -> None:
     page.get_by_role("heading", name="Verify in your browser").scroll_into_view_if_needed()
 
 
+def work(page: Page, shown: Showcase) -> None:
+    """Waits until customers' calls are among the live figures."""
+    shown.ask(CALLS)
+    page.wait_for_function("document.querySelector('[data-figure=calls]').textContent !== '0.0 /s'")
+
+
 PICTURES: Final = (
     Picture("wallet", "wallet", height=1040),
     Picture("usage", "usage"),
     Picture("batch", "batch"),
     Picture("partner", "partner", before=verify),
+    Picture("operator", "operator", dark=True, before=work),
     Picture("phone", "wallet", phone=True, dark=True),
 )
 

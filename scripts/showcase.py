@@ -89,6 +89,13 @@ PAGES: Final = (
     SitePage("search", "/explorer/search?q=nothing"),
     SitePage("partners", "/partners"),
     SitePage("partner", "/partners/1"),
+    SitePage("operator-signin", "/operator/signin", admin=True),
+    SitePage("operator", "/operator", admin=True),
+    SitePage("operator-money", "/operator/money", admin=True),
+    SitePage("operator-routing", "/operator/routing", admin=True),
+    SitePage("operator-file", "/operator/routing/file", admin=True),
+    SitePage("operator-switch", "/operator/routing/switch?scope=provider&name=pithy-labs&to=0", admin=True),
+    SitePage("operator-conductor", "/operator/conductor", admin=True),
 )
 """All pages; `{request}` stands for the id of a settled call of the first customer."""
 
@@ -117,8 +124,11 @@ class Showcase:
         return place + page.path.format(request=self.request_id)
 
     def cookies(self) -> dict[str, str]:
-        """What a browser has after the first customer has signed in."""
-        return {"vibes_session": sign_in(self.stack.url, self.customers[0].wallet)}
+        """What a browser has after the first customer and the operator have signed in."""
+        entrance, key = f"{self.stack.admin_url}/operator/signin", self.stack.admin_key
+        operator = httpx.post(entrance, data={"key": key}, headers={"origin": self.stack.admin_url})
+        session = sign_in(self.stack.url, self.customers[0].wallet)
+        return {"vibes_session": session, "vibes_operator": operator.cookies["vibes_operator"]}
 
     def live_through(self, days: Sequence[int], rng: random.Random) -> None:
         """Writes the calls of some days, which count back from today, at once: one batch settles them all."""

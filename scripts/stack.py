@@ -138,7 +138,7 @@ def running_stack(reporter: Reporter, live: LiveServer | None = None, port: int 
             admin_key = _admit(folder)
             relay = {
                 "key_file": str(folder / "keys" / "relay.key"),
-                "rpc_url": rpc_url,
+                "rpc_url": "${VIBES_RPC_URL}",  # pages do not show a file with an address that may hold a key
                 "asset": record["token"],
                 "deposits": {},
             }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import openai
@@ -255,3 +256,18 @@ def test_a_partner_verifies_and_claims(site: Site, tabs: Tabs, api_key: str) -> 
     expect(page.locator("#claim-status")).to_contain_text("were paid to")
     assert stack.token.functions.balanceOf(payout.address).call() == claimable_base
     assert (stranger.count("eth_sendTransaction"), payout.count("eth_sendTransaction")) == (0, 1)
+
+
+def test_the_operators_figures_move_under_load(site: Site, tabs: Tabs, api_key: str) -> None:
+    page = tabs.open()
+    page.goto(f"{site.admin_url}/operator")
+    page.get_by_label("Operator’s key").fill(site.admin_key)
+    page.get_by_role("button", name="Sign in").click()
+    calls = page.locator('[data-figure="calls-today"]')
+    before = int(calls.inner_text().replace(",", ""))
+    with ThreadPoolExecutor(4) as customers:
+        under_way = [customers.submit(call, site, api_key) for _ in range(12)]
+        expect(page.locator('[data-figure="calls"]')).not_to_have_text("0.0 /s", timeout=30_000)
+        for one in under_way:
+            one.result()
+    expect(calls).to_have_text(f"{before + 24}", timeout=30_000)
