@@ -80,6 +80,9 @@ def test_one_signature_opens_an_account_and_a_later_one_adds_to_it(harbour: Harb
     terms = listed["relay"]
     assert terms["settlement"] == harbour.stack.settlement.address
     assert terms["least_base"] == str(LEAST_BASE)
+    stranger = harbour.depositor()
+    assert stranger.ask("GET", f"/deposits/{told['deposit']}").status_code == 404
+    assert stranger.ask("GET", "/deposits").json()["data"] == []
 
 
 def test_replays_on_two_routers_are_one_deposit(harbour: Harbour) -> None:
