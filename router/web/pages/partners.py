@@ -127,14 +127,20 @@ def _batch_line(batch: BatchView, credited: PartnerView) -> bytes:
 def _download(request: Request, pieces: Iterator[bytes], name: str) -> Response:
     headers = {"content-disposition": f'attachment; filename="{name}"'}
     turns: asyncio.Semaphore = request.app.state.download_turns
-    return StreamingResponse(_in_turns(pieces, turns), media_type=bundles.MEDIA_TYPE, headers=headers)
+    return StreamingResponse(in_turns(pieces, turns), media_type=bundles.MEDIA_TYPE, headers=headers)
 
 
-async def _in_turns(pieces: Iterator[bytes], turns: asyncio.Semaphore) -> AsyncIterator[bytes]:
-    """One piece is made at a time, whoever wants it: downloads take one processor at most from paid calls."""
+async def in_turns(pieces: Iterator[bytes], turns: asyncio.Semaphore) -> AsyncIterator[bytes]:
+    """One piece is made at a time, whoever wants it: downloads take one processor at most from paid calls.
+
+    A thread cannot be stopped. So a turn ends when its piece is made, even if the reader has hung up: readers
+    that come and go do not fill the threads that paid calls need.
+    """
     while True:
-        async with turns:
-            piece = await asyncio.to_thread(next, pieces, None)
+        await turns.acquire()
+        making = asyncio.create_task(asyncio.to_thread(next, pieces, None))
+        making.add_done_callback(lambda _: turns.release())
+        piece = await asyncio.shield(making)
         if piece is None:
             return
         yield piece
