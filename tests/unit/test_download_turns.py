@@ -39,11 +39,11 @@ async def test_who_hangs_up_keeps_the_turn_until_the_piece_is_made() -> None:
 
 async def test_a_piece_that_cannot_be_made_gives_the_turn_back() -> None:
     def broken() -> Iterator[bytes]:
-        raise OSError
+        raise OSError("gone")
         yield b""
 
     turns = asyncio.Semaphore(1)
-    with pytest.raises(OSError):
+    with pytest.raises(OSError, match="gone"):
         await anext(in_turns(broken(), turns))
     async with turns:
         pass
