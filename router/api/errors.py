@@ -41,6 +41,13 @@ _UNVERSIONED: Final = frozenset({"/chat/completions", "/responses", "/embeddings
 _BUSY: Final = frozenset({429, 503, 529})
 
 
+def _malformed(error: RequestValidationError) -> ErrorAnswer:
+    """A field of the path, query or body that its description does not allow; its value is not repeated."""
+    first = next(iter(error.errors()), {"loc": (), "msg": "malformed"})
+    param = ".".join(str(part) for part in first["loc"][1:]) or None
+    return ErrorAnswer(400, INVALID, "invalid_request", f"{param or 'the body'}: {first['msg']}", param)
+
+
 def _in_deficit(error: books.AccountInDeficit) -> ErrorAnswer:
     return ErrorAnswer(
         402,
@@ -148,6 +155,7 @@ ANSWERS: Final[dict[type[Exception], Callable[[Any], ErrorAnswer]]] = _SPECIAL |
         "The first call with this Idempotency-Key still runs, or its outcome is not known yet.",
         headers={"retry-after": RETRY_AFTER_S},
     ),
+    RequestValidationError: _malformed,
     sdk.BadRequest: lambda e: ErrorAnswer(400, INVALID, "invalid_request", e.message, e.param),
     sdk.UnknownModel: lambda e: ErrorAnswer(404, INVALID, "model_not_found", str(e), "model"),
     sdk.NoneCanServe: _none_can_serve,
@@ -186,7 +194,6 @@ def install(app: FastAPI) -> None:
     for kind in ANSWERS:
         app.add_exception_handler(kind, _answer)
     app.add_exception_handler(HTTPException, http_refusal)
-    app.add_exception_handler(RequestValidationError, _malformed)
     app.add_exception_handler(Exception, _answer)
 
 
@@ -204,16 +211,6 @@ def http_refusal(request: Request, error: Exception) -> Response:
     return ErrorAnswer(status, INVALID, "invalid_request", detail, headers=headers).response(
         surface_of(request.scope)
     )
-
-
-def _malformed(request: Request, error: Exception) -> Response:
-    """A field of the path, query or body that its description does not allow; its value is not repeated."""
-    problems = error.errors() if isinstance(error, RequestValidationError) else ()
-    first = next(iter(problems), {"loc": (), "msg": "malformed"})
-    param = ".".join(str(part) for part in first["loc"][1:]) or None
-    return ErrorAnswer(
-        400, INVALID, "invalid_request", f"{param or 'the body'}: {first['msg']}", param
-    ).response(surface_of(request.scope))
 
 
 def _not_found(path: str) -> str:

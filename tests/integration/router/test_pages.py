@@ -48,6 +48,18 @@ def test_a_page_lets_nothing_run_but_the_routers_own_files(browser: httpx.Client
     assert not re.search(r"<script(?![^>]* src=)", answer.text)
 
 
+@pytest.mark.parametrize(
+    "path",
+    ["/partners/1?before=last", "/partners/first", f"/partners/{'9' * 5000}"],
+    ids=["query", "word", "endless number"],
+)
+def test_an_address_that_says_nothing_is_no_fault_of_the_router(browser: httpx.Client, path: str) -> None:
+    answer = browser.get(path)
+    assert answer.status_code == 400
+    assert "That did not work" in answer.text
+    assert "9" * 100 not in answer.text
+
+
 def test_files_are_kept_under_their_version_only(browser: httpx.Client) -> None:
     page = browser.get("/").text
     found = re.search(r'href="(/static/app\.css\?v=[0-9a-f]{16})"', page)
