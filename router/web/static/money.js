@@ -13,10 +13,10 @@ import {
 } from "./account.js";
 import { EarlierKey, Signer } from "./daily.js";
 import { say, show } from "./money_view.js";
+import { again, relay } from "./relay.js";
 import { commitment, secretOf, typedData } from "./session_key.js";
 import { Refused, ask, connect, discover, explain, mined, onChain, send, signTyped } from "./wallet.js";
 
-const POLL_MS = 3_000;
 const STEP_MS = 5_000;
 const MAX_KEY_NUMBER = 1_000_000;
 const at = (id) => document.getElementById(id);
@@ -58,22 +58,20 @@ async function transact(call, words) {
 async function depositBySignature() {
   const held = await ready();
   const amount = amountOf(at("amount").value);
+  const signed = again(amount, held.now) ?? (await signDeposit(held, amount));
+  say("The router checks and sends it …");
+  await relay(signed, say);
+  await look();
+  deposited(amount);
+}
+
+async function signDeposit(held, amount) {
   checkDeposit(held, amount);
   const commit = await firstKey(held);
   const salt = crypto.getRandomValues(new Uint8Array(32));
   const { typed, sent } = depositOrder(given.relay, owner, amount, commit, held.now, salt);
   say(`Your wallet asks you to sign the deposit of ${vibes(amount)} VIBES; this costs no gas …`);
-  const signature = await signTyped(provider, owner, typed);
-  say("The router checks and sends it …");
-  let told = await ask("/v1/deposits", { body: { ...sent, signature } });
-  while (told.state === "sent") {
-    say(`Sent as ${told.tx_hash}. Waiting for the chain; you can close this page …`);
-    await pause(POLL_MS);
-    told = await ask(`/v1/deposits/${told.deposit}`);
-  }
-  await look();
-  if (told.state !== "settled") throw new Refused("The chain refused the deposit; nothing moved. Sign anew.");
-  deposited(amount);
+  return { ...sent, signature: await signTyped(provider, owner, typed) };
 }
 
 async function depositByApproval() {
@@ -275,10 +273,6 @@ function offer({ name, icon, provider: found }) {
   });
   at("wallets").append(button);
   provider ??= found;
-}
-
-function pause(ms) {
-  return new Promise((resolve) => setTimeout(resolve, ms));
 }
 
 onSubmit("deposit", given.relay ? depositBySignature : depositByApproval);

@@ -6,9 +6,9 @@ const DAY_S = 86_400;
 const HOUR_S = 3_600;
 const at = (id) => document.getElementById(id);
 
-/** Says what goes on, for everybody. */
+/** Says what goes on, for everybody; what stands there already is not said again. */
 export function say(text, focus = false) {
-  at("said").textContent = text;
+  if (at("said").textContent !== text) at("said").textContent = text;
   if (focus) at("said").focus();
 }
 

@@ -7,6 +7,9 @@ import { keccak256 } from "./keccak.js";
 /** Something was refused; the message is for a person. */
 export class Refused extends Error {}
 
+/** No answer of the router came, or that it failed: what it was asked to do may have happened. */
+export class Unanswered extends Refused {}
+
 const ANNOUNCE_MS = 300; // how long wallets have to announce themselves before `window.ethereum` counts
 const ANSWER_MS = 15_000; // in which a wallet answers what it need not ask its owner
 const POLL_MS = 1_000;
@@ -202,11 +205,13 @@ export async function ask(path, { method, body, headers = {}, credentials = "sam
   try {
     answer = await fetch(path, { ...options, cache: "no-store", redirect: "error" });
   } catch {
-    throw new Refused(SILENT);
+    throw new Unanswered(SILENT);
   }
   const told = answer.status === 204 ? null : await answer.json().catch(() => null);
-  if (!answer.ok) throw new Refused(told?.error?.message ?? `The router answered ${answer.status}.`);
-  return told;
+  if (answer.ok && (told !== null || answer.status === 204)) return told;
+  const words = told?.error?.message;
+  if (words && answer.status < 500) throw new Refused(words);
+  throw new Unanswered(words ?? `The router answered ${answer.status}; what it said was lost. Try again.`);
 }
 
 /** An address with its checksum (EIP-55). */

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from deposit_world import Harbour, make_harbour
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 from router_upstream import Upstream
 from router_world import World
 from sqlalchemy import Connection
@@ -158,6 +158,36 @@ def test_a_first_deposit_with_an_own_key_and_no_gas(bay: Bay, tabs: Tabs) -> Non
     page.keyboard.press("Enter")
     said(page, "1.00 VIBES are deposited")
     assert injected.count("eth_signTypedData_v4") == 3  # one signature
+
+
+@pytest.mark.parametrize("lost", ["POST", "GET"])
+def test_who_tries_again_after_a_lost_answer_deposits_once(bay: Bay, tabs: Tabs, lost: str) -> None:
+    wallet, injected = visitor(bay, f"lost {lost}")
+    page = tabs.open(injected)
+    enter(bay, page)
+    left = [lost]
+
+    def lose(route: Route) -> None:
+        if route.request.method not in left:
+            if lost == "GET" and left and route.request.method == "POST":  # as if the chain took its time
+                told = route.fetch()
+                route.fulfill(response=told, json=told.json() | {"state": "sent"})
+                return
+            route.continue_()
+            return
+        left.clear()
+        route.fetch()
+        route.abort()
+
+    page.route("**/v1/deposits**", lose)
+    tabs.announce("ERR_FAILED")
+    page.get_by_label("Amount in VIBES").first.fill("5")
+    press(page, "Deposit with one signature")
+    said(page, "The router cannot be reached")
+    press(page, "Deposit with one signature")
+    said(page, "5.00 VIBES are deposited")
+    assert bay.on_chain(wallet)[1] == 5 * VIBES
+    assert injected.count("eth_signTypedData_v4") == 2  # the key, and one deposit
 
 
 def test_a_first_deposit_with_a_key_that_the_router_holds_and_its_limit(bay: Bay, tabs: Tabs) -> None:
