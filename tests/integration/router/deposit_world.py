@@ -163,5 +163,7 @@ def make_harbour(folder: Path, upstream: Upstream, stack: Stack, **options: Any)
         "VIBES_CHAIN_NAME": "Testland",
         "VIBES_WALLET_RPC_URL": stack.url,
     }
-    world = make_world(folder, upstream, {"relay": relay}, ("--port", str(port)), **settings)
+    # without one of its own, a router that is started again comes back at the same port
+    given = ("--port", str(port)) if port else ()
+    world = make_world(folder, upstream, {"relay": relay}, given, **settings)
     return Harbour(world, stack, wallet)
