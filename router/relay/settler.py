@@ -180,7 +180,7 @@ class Settler:
                     self._ledger.read, lambda connection: payments.sent_payments(connection, KEEP_LIMIT)
                 )
                 for payment in sent:
-                    await self.follow(payment)
+                    await self.settle(payment, timeout_s=0)  # one that cannot be followed holds up no other
             except Exception as error:  # a node that is away today must not end the watch for ever
                 _LOG.warning("payments were not looked after: %s", type(error).__name__)
             await asyncio.sleep(KEEP_S)
