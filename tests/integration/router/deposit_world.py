@@ -102,7 +102,7 @@ class Depositor(Person):
 
     def until(self, deposit_id: str, state: str) -> dict[str, Any]:
         """The deposit once it has this state."""
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 90
         while (told := self.shown(deposit_id)).get("state") != state and time.monotonic() < deadline:
             time.sleep(0.1)
         return told
