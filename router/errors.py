@@ -87,6 +87,13 @@ class Draining(GatewayError):
         super().__init__("this router is stopping: send the request again, to another one or in a moment")
 
 
+class NulCharacter(GatewayError):
+    """An address or a body holds the character NUL, which no database keeps in a text."""
+
+    def __init__(self) -> None:
+        super().__init__("the address or the body holds a NUL character")
+
+
 class TooManyHeaders(GatewayError):
     """The request has more than `limit` headers."""
 

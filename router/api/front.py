@@ -15,7 +15,7 @@ from mini_llm.surfaces.paths import surface_of
 from router.api.answer import ErrorAnswer
 from router.api.errors import told
 from router.drain import Drain
-from router.errors import Draining, EncodedBody, TooManyHeaders, UnknownHost
+from router.errors import Draining, EncodedBody, NulCharacter, TooManyHeaders, UnknownHost
 from router.observe.observer import Observer
 from router.observe.record import CallRecord, enter, new_record
 from router.operating import Operating
@@ -81,6 +81,8 @@ class Front:
         settings = self._settings
         if self._drain.begun and scope["path"] not in HEALTH:
             return Draining()
+        if "\0" in scope["path"] or b"%00" in scope["query_string"]:
+            return NulCharacter()
         if len(scope["headers"]) > settings.max_headers:
             return TooManyHeaders(settings.max_headers)
         if headers.get(b"content-encoding") not in _IDENTITY:

@@ -15,6 +15,7 @@ from sqlalchemy import Connection
 
 from router.api.bodies import read_body
 from router.auth import ACCOUNT_HEADER, Caller, Doors
+from router.errors import NulCharacter
 from router.ledger.errors import UnknownAccount
 from router.ledger.writer import Ledger
 from router.people.desk import Desk
@@ -44,8 +45,11 @@ async def read_fields(request: Request, body: type[Body]) -> Body:
 
     Raises:
         BadInput: it does not fit; what was sent is never repeated, for it may be a secret.
+        NulCharacter.
     """
     raw = await read_body(request.scope, request.receive, MAX_BODY_BYTES)
+    if b"\\u0000" in raw:
+        raise NulCharacter
     try:
         return body.model_validate_json(raw or b"{}")
     except ValidationError as error:

@@ -23,7 +23,7 @@ from router.api.bodies import read_body
 from router.api.errors import told
 from router.api.people import desk_of
 from router.auth import Caller, Doors, Principal
-from router.errors import UnknownApiKey
+from router.errors import NulCharacter, UnknownApiKey
 from router.people.errors import BadInput, ForeignForm, NeedsWallet, SignInOff
 from router.web.render import page
 
@@ -188,9 +188,11 @@ async def parse_form(request: Request, limit_bytes: int) -> Form:
 
     Raises:
         BadInput: it is no form.
-        BodyTooLarge.
+        NulCharacter, BodyTooLarge.
     """
     raw = await read_body(request.scope, request.receive, limit_bytes)
+    if b"%00" in raw or b"\0" in raw:
+        raise NulCharacter
     try:
         pairs = parse_qsl(
             raw.decode(), keep_blank_values=True, errors="strict", max_num_fields=MAX_FORM_FIELDS

@@ -136,8 +136,8 @@ async def read_form(request: Request, limit_bytes: int = MAX_FORM_BYTES) -> Form
         BadInput: it is no form.
         BodyTooLarge.
     """
-    origin = urlsplit(request.headers.get("origin", ""))
-    if origin.scheme not in ("http", "https") or origin.netloc != request.headers.get("host"):
+    host = request.headers.get("host", "")
+    if request.headers.get("origin") not in (f"http://{host}", f"https://{host}"):
         raise ForeignForm
     return await parse_form(request, limit_bytes)
 
@@ -152,10 +152,10 @@ def keep_session(request: Request, response: Response, text: str, max_age_s: int
 
 def is_ours(request: Request, hosts: frozenset[str]) -> bool:
     """The request's Host is one under which nobody else can put a page before it leads here."""
-    name = urlsplit(f"//{request.headers.get('host', '')}").hostname or ""
-    if name == "localhost" or name in hosts:
-        return True
     try:
+        name = urlsplit(f"//{request.headers.get('host', '')}").hostname or ""
+        if name == "localhost" or name in hosts:
+            return True
         ip_address(name)
     except ValueError:
         return False

@@ -20,6 +20,7 @@ from router.web.operator.door import operator_of, operator_page, operator_routes
 
 DEFAULT_DAYS: Final = 7
 MOST_DAYS: Final = 366
+FIRST_DAY, LAST_DAY = date(2000, 1, 1), date(2999, 12, 31)
 PRESETS: Final = ((1, "Today"), (7, "7 days"), (30, "30 days"), (90, "90 days"))
 SHARES: Final = ("Partners", "Protocol fee", "Burned", "Reward pool", "Treasury")
 UNKNOWN_TIER: Final = "not recorded"
@@ -111,9 +112,12 @@ def _day(name: str, text: str) -> date | None:
     if not text:
         return None
     try:
-        return date.fromisoformat(text)
+        day = date.fromisoformat(text)
+        if not FIRST_DAY <= day <= LAST_DAY:
+            raise ValueError
     except ValueError:
         raise BadInput(name, "is a day such as 2026-11-21") from None
+    return day
 
 
 def _start_s(day: date) -> int:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Any, Final
 
 from fastapi import APIRouter, Request
@@ -162,7 +162,7 @@ def _part(percent: str) -> int:
     """A percentage in ten-thousandths."""
     try:
         part = Decimal(percent) * 100
-    except InvalidOperation:
+    except ArithmeticError:
         part = Decimal(-1)
     if not (part.is_finite() and 0 <= part <= WHOLE and part == int(part)):
         raise BadInput("percent", "is 0 to 100, with two digits behind the point at most")

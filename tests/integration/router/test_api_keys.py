@@ -275,3 +275,8 @@ def test_revoking_stops_a_busy_key_within_two_seconds(person: Person) -> None:
     assert before
     assert set(before) == {200}
     assert {status for at, status in seen if at > revoked + 2.5} == {401}
+
+
+def test_a_label_with_a_nul_is_refused(person: Person) -> None:
+    refused = person.ask("POST", "/keys", label="a\0b")
+    assert (refused.status_code, refused.json()["error"]["code"]) == (400, "nul_character")

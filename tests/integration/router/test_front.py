@@ -118,6 +118,13 @@ def test_too_many_or_too_long_headers_are_431(guarded: World) -> None:
     assert raw(guarded, head).startswith(b"HTTP/1.1 431")  # and nobody waits for its end
 
 
+@pytest.mark.parametrize("path", ["/models/a%00b", "/receipts?after_base=%00"])
+def test_a_nul_in_the_address_is_400(world: World, path: str) -> None:
+    with world.user().http() as client:
+        answer = client.get(path)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (400, "nul_character")
+
+
 def test_a_body_that_is_compressed_is_415(world: World) -> None:
     for encoding in ("gzip", "br", "nonsense"):
         with world.user().http() as client:

@@ -105,6 +105,7 @@ def test_forms_of_other_pages_do_not_count(operated: Operated) -> None:
         for origin in (
             {},
             {"origin": "null"},
+            {"origin": "http://["},
             {"origin": "http://127.0.0.1:1"},
             {"origin": f"http://evil.example:{port}"},
         ):
@@ -128,6 +129,7 @@ def test_a_name_that_somebody_else_owns_leads_nowhere(operated: Operated, new_wo
     for path in ("/operator", "/operator/signin", "/operator/live"):
         answer = httpx.get(operated.url + path, headers={"host": f"evil.example:{port}"})
         assert answer.status_code == 421
+    assert httpx.get(operated.url + "/operator/signin", headers={"host": "["}).status_code == 421
     assert httpx.get(f"{operated.url}/metrics").status_code == 200
     rebound = httpx.get(f"{operated.url}/metrics", headers={"host": f"evil.example:{port}"})
     assert rebound.status_code == 401
@@ -240,8 +242,11 @@ def test_money_is_by_tier_and_model_over_a_period(operated: Operated) -> None:
         assert '<td class="number bad-figure">−0.0005</td>' in red[1]  # 8,500 of 10,000 are kept
         empty = client.get("/operator/money?since=2020-01-01&until=2020-01-31")
         assert "No call ended in this time." in empty.text
-        for query in ("since=2020-01-01&until=2026-01-01", "since=2026-02-02&until=2026-02-01", "since=soon"):
-            assert client.get(f"/operator/money?{query}").status_code == 400
+        for query in (
+            *("since=2020-01-01&until=2026-01-01", "since=2026-02-02&until=2026-02-01", "since=soon"),
+            *("since=0001-01-01", "until=0001-01-01", "since=9999-12-31&until=9999-12-31", "since=%00"),
+        ):
+            assert client.get(f"/operator/money?{query}").status_code == 400, query
 
 
 def test_every_page_stays_small(operated: Operated) -> None:

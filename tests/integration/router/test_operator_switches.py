@@ -171,6 +171,8 @@ def test_a_switch_outlives_a_restart(
         pytest.param({"scope": "rollout", "name": "fine", "to": "101"}, id="more-than-all"),
         pytest.param({"scope": "rollout", "name": "fine", "to": "0.001"}, id="too-fine"),
         pytest.param({"scope": "rollout", "name": "fine", "to": "NaN"}, id="no-number"),
+        pytest.param({"scope": "rollout", "name": "fine", "to": "1e999999999"}, id="beyond-numbers"),
+        pytest.param({"scope": "rollout", "name": "fine\0", "to": "1"}, id="nul"),
         pytest.param({"scope": "everything", "name": "", "to": "0", "reason": " "}, id="no-reason"),
     ],
 )
