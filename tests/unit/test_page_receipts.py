@@ -37,8 +37,8 @@ def test_the_hash_is_ethereums() -> None:
     texts = [bytes(at * 7 & 255 for at in range(length)) for length in [*range(300), 407, 408, 409, 4096]]
     script = """
       const { keccak256 } = await load("keccak.js");
-      const { bytes, hex } = await load("receipts_tree.js");
-      return given.map((text) => hex(keccak256(bytes(text))));
+      const { hex, unhex } = await load("abi.js");
+      return given.map((text) => hex(keccak256(unhex(text))));
     """
     assert run_script(script, ["0x" + text.hex() for text in texts]) == [
         "0x" + keccak(text).hex() for text in texts

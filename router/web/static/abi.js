@@ -3,6 +3,7 @@
 import { keccak256 } from "./keccak.js";
 
 const WORD = 64; // hex digits
+const PAIRS = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, "0"));
 
 /** @returns {string} the hash of an event's signature, its first topic */
 export function topic(signature) {
@@ -34,10 +35,14 @@ export function words(data) {
 
 /** @returns {string} bytes as hex digits */
 export function hex(data) {
-  return "0x" + [...data].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+  let digits = "0x";
+  for (const byte of data) digits += PAIRS[byte];
+  return digits;
 }
 
 /** @returns {Uint8Array} hex digits as bytes */
 export function unhex(text) {
-  return Uint8Array.from(text.slice(2).match(/../g) ?? [], (pair) => parseInt(pair, 16));
+  const data = new Uint8Array((text.length - 2) / 2);
+  for (let i = 0; i < data.length; i++) data[i] = parseInt(text.slice(2 * i + 2, 2 * i + 4), 16);
+  return data;
 }

@@ -1,6 +1,7 @@
 // The Merkle-sum tree of a batch's receipts, rebuilt from a partner's proof bundle: the partner's own receipts and the
 // subtrees between them, from left to right. docs/protocol.md says what is hashed and how a bundle is written.
 
+import { hex, unhex } from "./abi.js";
 import { keccak256 } from "./keccak.js";
 
 const DIGEST = /^0x[0-9a-f]{64}$/;
@@ -8,7 +9,6 @@ const AMOUNT = /^(0|[1-9][0-9]{0,19})$/;
 const MAX_CHARGE = 2n ** 54n - 1n;
 const MAX_SUM = 2n ** 64n - 1n;
 const MAX_LEVEL = 40;
-const HEX = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, "0"));
 
 /** Something that came over the network is not of the form that it has to have; the message says what. */
 export class Malformed extends Error {}
@@ -24,7 +24,7 @@ export class ReceiptsTree {
    */
   addLeaf(digest, charge) {
     const data = new Uint8Array(65);
-    data.set(bytes(digest), 1);
+    data.set(unhex(digest), 1);
     setAmount(data, 33, charge);
     this.addSubtree(0, keccak256(data), charge);
   }
@@ -82,27 +82,13 @@ export async function readBundle(lines) {
     } else if (Array.isArray(piece) && piece.length === 3) {
       const level = Number.isInteger(piece[0]) && piece[0] >= 0 && piece[0] <= MAX_LEVEL ? piece[0] : null;
       if (level === null) throw new Malformed(`line ${number} of the bundle has no level`);
-      tree.addSubtree(level, bytes(digest(piece[1], number)), amount(piece[2], MAX_SUM, number));
+      tree.addSubtree(level, unhex(digest(piece[1], number)), amount(piece[2], MAX_SUM, number));
     } else {
       throw new Malformed(`line ${number} of the bundle is neither a receipt nor a subtree`);
     }
   }
   if (head === null) throw new Malformed("the bundle is empty");
   return { head, receipts, gross, ...tree.close() };
-}
-
-/** @returns {string} "0x" and hex digits */
-export function hex(data) {
-  let digits = "0x";
-  for (const byte of data) digits += HEX[byte];
-  return digits;
-}
-
-/** @returns {Uint8Array} what "0x" and hex digits stand for */
-export function bytes(digits) {
-  const data = new Uint8Array((digits.length - 2) / 2);
-  for (let i = 0; i < data.length; i++) data[i] = parseInt(digits.slice(2 * i + 2, 2 * i + 4), 16);
-  return data;
 }
 
 function parent(left, right) {
