@@ -110,7 +110,7 @@ async def visitor(request: Request) -> Visitor:
 
 async def guest(request: Request) -> Visitor | None:
     """The wallet that is signed in, None if none is; the page's head shows it."""
-    token = request.cookies.get(COOKIE)
+    token = request.cookies.get(cookie_name(request, COOKIE))
     if not token:
         return None
     doors: Doors = request.app.state.doors
@@ -120,7 +120,7 @@ async def guest(request: Request) -> Visitor | None:
     except (UnknownApiKey, NeedsWallet):
         return None
     accounts = tuple(caller.accounts)
-    wanted = request.cookies.get(ACCOUNT_COOKIE)
+    wanted = request.cookies.get(cookie_name(request, ACCOUNT_COOKIE))
     chosen = next((idx for idx in accounts if str(idx) == wanted), accounts[0] if accounts else None)
     request.state.visitor = found = Visitor(session.address, caller, chosen)
     return found
@@ -142,7 +142,7 @@ class PageCalls:
             headers = Headers(scope=scope)
             if "cookie" in headers and "authorization" not in headers:
                 request = Request(scope)
-                token = request.cookies.get(COOKIE)
+                token = request.cookies.get(cookie_name(request, COOKIE))
                 if token and (request.method == "GET" or _is_own(request)):
                     bearer = (b"authorization", f"Bearer {token}".encode("latin-1"))
                     scope = {**scope, "headers": [*scope["headers"], bearer]}
@@ -217,11 +217,29 @@ def see(path: str) -> Response:
 
 def set_cookie(request: Request, response: Response, name: str, value: str, max_age_s: int) -> None:
     """Sets a cookie that only this router's pages send, and no script reads; an age of 0 takes it away."""
-    place = desk_of(request).place
-    secure = place is not None and place.url.startswith("https:")
     response.set_cookie(
-        name, value, max_age=max_age_s, path="/", secure=secure, httponly=True, samesite="strict"
+        cookie_name(request, name),
+        value,
+        max_age=max_age_s,
+        path="/",
+        secure=_is_secure(request),
+        httponly=True,
+        samesite="strict",
     )
+
+
+def cookie_name(request: Request, name: str) -> str:
+    """What a cookie of ours is called in the browser: under https so that no other host's page, not even one
+    of a neighbouring subdomain, can put its own in the place of it.
+
+    Source: RFC 6265bis, section 4.1.3.2
+    """
+    return f"__Host-{name}" if _is_secure(request) else name
+
+
+def _is_secure(request: Request) -> bool:
+    place = desk_of(request).place
+    return place is not None and place.url.startswith("https:")
 
 
 def _is_own(request: Request) -> bool:

@@ -29,6 +29,8 @@ SECRETS: Final = (("providers", "*", "api_key"), ("relay", "rpc_url"))
 """Where the schema has secrets; `*` is any name."""
 _FIELD: Final = re.compile(r"""(?:api_key|rpc_url)["']?\s*[:=]\s*["']+([^"'\n]*)""")
 _REFERENCE: Final = re.compile(r"\$\{[^{}]+\}")
+_LOGIN: Final = re.compile(r"""://[^/?#\s"'@]*[^/?#\s"'@:][^/?#\s"'@]*@""")
+"""A user or password within an address."""
 
 
 @dataclass(frozen=True)
@@ -67,14 +69,14 @@ def require_no_secret(path: Path, text: str) -> None:
     try:
         raw = tomllib.loads(text) if path.suffix == ".toml" else from_json(text)
     except ValueError:
-        if any(_is_secret(value) for value in _FIELD.findall(text)):
-            raise HoldsSecret(("a field of one",)) from None
-        return
+        raw = {}
     found = tuple(
         ".".join(place) for pattern in SECRETS for place, value in _values(raw, pattern) if _is_secret(value)
     )
-    if found:
-        raise HoldsSecret(found)
+    # of what cannot be read, and of comments, the letters have to do
+    letters = any(map(_is_secret, _FIELD.findall(text))) or _LOGIN.search(_REFERENCE.sub("", text))
+    if found or letters:
+        raise HoldsSecret(found or ("a line of it",))
 
 
 def faults(error: ConfigError, text: str) -> list[Fault]:

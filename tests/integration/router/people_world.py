@@ -118,7 +118,7 @@ class Town:
 def make_town(new_world: Callable[..., World], folder: Path, **more: Any) -> Town:
     master = folder / "master.keys"
     master.write_text(new_key_line("first") + "\n")
-    world = new_world(VIBES_PUBLIC_URL=PUBLIC_URL, VIBES_MASTER_KEY=f"file:{master}", **more)
+    world = new_world(**{"VIBES_PUBLIC_URL": PUBLIC_URL, "VIBES_MASTER_KEY": f"file:{master}"} | more)
     return Town(world, master)
 
 

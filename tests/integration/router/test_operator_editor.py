@@ -161,6 +161,23 @@ def test_a_literal_secret_is_neither_shown_nor_taken(operated: Operated) -> None
     assert "sk-live" not in operated.world.router.log.read_text()
 
 
+@pytest.mark.parametrize("end", ["", "}"], ids=["readable", "broken"])
+def test_a_login_in_an_address_is_neither_shown_nor_taken(operated: Operated, end: str) -> None:
+    path = file_of(operated)
+    with operated.signed_in() as client:
+        form = shown(client.get("/operator/routing/file"))
+        sent = changed(form, '"http://', '"http://me:hunter2-${UPSTREAM_KEY}@')
+        sent["text"] += end
+        for answer in (client.post("/operator/routing/file/check", data=sent), write(client, sent)):
+            assert (answer.status_code, "hunter2" in answer.text) == (403, False)
+            assert "a secret stands in the text" in answer.text
+        path.write_text(path.read_text().replace('"http://', '"http://me:hunter2@') + end)
+        answer = client.get("/operator/routing/file")
+        assert (answer.status_code, "hunter2" in answer.text) == (403, False)
+    log = read_when(operated.world.router.log, "configuration not reloaded")
+    assert ("configuration not reloaded" in log, "hunter2" in log) == (True, False)
+
+
 def test_the_known_secrets_are_all_that_the_schema_has() -> None:
     _, schema = models_json_schema([(RouterConfig, "validation")])
     secret = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -11,6 +12,7 @@ import pytest
 from people_world import PUBLIC_URL, Person, Town, make_town, message, signed
 
 OWN = {"origin": PUBLIC_URL}
+SAFE_URL = PUBLIC_URL.replace("http:", "https:")
 
 
 @pytest.fixture(scope="module")
@@ -25,10 +27,12 @@ def browser(place: Town) -> Iterator[httpx.Client]:
         yield client
 
 
-def enter(browser: httpx.Client, person: Person, headers: dict[str, str] = OWN) -> httpx.Response:
+def enter(
+    browser: httpx.Client, person: Person, headers: dict[str, str] = OWN, url: str = PUBLIC_URL
+) -> httpx.Response:
     """Signs in as the page's script does."""
     nonce = browser.get("/v1/signin/nonce").json()["nonce"]
-    text = message(person.address, nonce)
+    text = message(person.address, nonce, uri=url)
     return browser.post(
         "/signin", json={"message": text, "signature": signed(person.wallet, text)}, headers=headers
     )
@@ -88,6 +92,29 @@ def test_a_session_lives_in_a_cookie_that_no_script_reads(place: Town, browser: 
     assert "SameSite=strict" in cookie
     assert "Secure" not in cookie  # the public address is plain http
     assert person.address[:8] in browser.get("/").text
+
+
+def test_under_https_no_neighbouring_host_can_set_the_cookies(new_world: Any, tmp_path: Path) -> None:
+    place = make_town(new_world, tmp_path, VIBES_PUBLIC_URL=SAFE_URL)
+    person = Person(place.url)
+    person.user = place.world.user(owner=person.address)
+    with httpx.Client(base_url=place.url.removesuffix("/v1"), timeout=30) as browser:
+        cookie = enter(browser, person, {"origin": SAFE_URL}, SAFE_URL).headers["set-cookie"]
+        name, token = cookie.partition(";")[0].split("=", 1)
+        assert name == "__Host-vibes_session"
+        assert ("Secure" in cookie, "Path=/" in cookie, "Domain" in cookie) == (True, True, False)
+        asked = {"cookie": f"{name}={token}", "origin": SAFE_URL}
+        assert person.address[:8] in browser.get("/", headers=asked).text
+        assert browser.get("/v1/sessions", headers=asked).status_code == 200
+        for planted in ("vibes_session", "__Secure-vibes_session"):
+            forged = {"cookie": f"{planted}={token}"}
+            assert browser.get("/wallet", headers=forged).status_code == 303
+            assert browser.get("/v1/sessions", headers=forged).status_code == 401
+        chosen = browser.post("/wallet/account", data={"account": person.user.idx}, headers=asked)
+        assert chosen.headers["set-cookie"].startswith("__Host-vibes_account=")
+        left = browser.post("/signout", data={}, headers=asked).headers.get_list("set-cookie")
+        assert [one.partition("=")[0] for one in left] == ["__Host-vibes_session", "__Host-vibes_account"]
+        assert all("Max-Age=0" in one for one in left)
 
 
 def test_signing_in_needs_our_own_page(place: Town, browser: httpx.Client) -> None:
