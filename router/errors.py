@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from mini_llm.errors import ConfigError
 
 
@@ -171,6 +173,14 @@ class NotReady(GatewayError):
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
         self.reason = reason
+
+
+class NeedsRestart(ConfigError):
+    """A file changes what holds as long as the router runs; `names` are those settings."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        super().__init__(", ".join(names), "cannot change while the router runs: restart it")
+        self.names = tuple(names)
 
 
 class SplitExceedsCharge(ConfigError):

@@ -15,6 +15,7 @@ from mini_llm.errors import ConfigError
 from mini_llm.routing.catalog import Catalog
 from router.beside import beside
 from router.config import RouterConfig, Settings, check_economics, load_router_config
+from router.errors import NeedsRestart
 
 POLL_S: Final = 2.0
 """The file is looked at this often."""
@@ -87,11 +88,12 @@ class Reload:
         """The file's configuration, or that of a text that may take its place, if it could come into force.
 
         Raises:
+            NeedsRestart: it could after a restart.
             ConfigError: it could not.
         """
         config = load_router_config(self._settings.config_path, self._settings.environ, text)
         if changed := fixed_changes(self.config, config):
-            raise ConfigError(", ".join(changed), "cannot change while the router runs: restart it")
+            raise NeedsRestart(changed)
         check_economics(config)
         return config
 

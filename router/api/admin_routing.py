@@ -17,6 +17,7 @@ from mini_llm.errors import UnknownModel
 from mini_llm.routing.plan import Candidate
 from mini_llm.routing.rollout import Rollout, Stage
 from router.api.admin_access import Operator, act, state_of
+from router.errors import NeedsRestart
 from router.ledger import audit
 
 routes = APIRouter(prefix="/admin/v1")
@@ -95,12 +96,21 @@ async def steer(
 
 
 @routes.post("/config/reload", summary="Read the configuration file again")
-async def reload(request: Request, operator: Operator) -> dict[str, bool]:
-    """As SIGHUP: the file is put into force as a whole, or refused for a reason that the log tells."""
+async def reload(request: Request, operator: Operator) -> dict[str, Any]:
+    """As SIGHUP: the file is put into force as a whole, or refused.
+
+    `refused` says why, `needs_restart` which settings cannot change while the router runs.
+    """
     state = state_of(request)
     what = act(operator, "config.reload", "config")
     await state.ledger.submit(lambda connection: audit.record(connection, what, None, None))
-    return {"reloaded": await state.reload.now()}
+    await state.reload.now()
+    refused = state.reload.refused
+    return {
+        "reloaded": refused is None,
+        "refused": [] if refused is None else str(refused).splitlines(),
+        "needs_restart": refused.names if isinstance(refused, NeedsRestart) else [],
+    }
 
 
 def _shown(candidate: Candidate) -> dict[str, Any]:

@@ -18,6 +18,8 @@ from mini_llm.errors import ConfigError
 from router.api.admin_door import FAILURES, AdminDoor, KeysFile, new_admin_key, read_admin_keys
 from router.errors import TooManyWrongKeys, UnknownAdminKey
 
+IN_FORCE = {"reloaded": True, "refused": [], "needs_restart": []}
+
 
 @dataclass
 class Operated:
@@ -129,13 +131,19 @@ def test_the_configuration_is_read_again(operated: Operated) -> None:
     config["deployments"].append({**config["deployments"][0], "model": "brought-later"})
     with operated.http() as admin:
         file.write_text("{ no JSON")
-        assert admin.post("/config/reload").json() == {"reloaded": False}
+        broken = admin.post("/config/reload").json()
+        assert (broken["reloaded"], broken["needs_restart"]) == (False, [])
+        assert "is not JSON" in broken["refused"][0]
+        file.write_text(json.dumps(config | {"vibes_per_usd": 7, "policy": {"burn_bps": 0}}))
+        refused = admin.post("/config/reload").json()
+        assert refused.pop("refused")[0].startswith("vibes_per_usd, policy.burn_bps: cannot change")
+        assert refused == {"reloaded": False, "needs_restart": ["vibes_per_usd", "policy.burn_bps"]}
         file.write_text(json.dumps(config))
-        assert admin.post("/config/reload").json() == {"reloaded": True}
+        assert admin.post("/config/reload").json() == IN_FORCE
         assert "brought-later" in [one["model"] for one in admin.get("/deployments").json()["deployments"]]
         assert [one["action"] for one in admin.get("/audit?limit=2").json()["acts"]] == ["config.reload"] * 2
         file.write_text(before)
-        assert admin.post("/config/reload").json() == {"reloaded": True}
+        assert admin.post("/config/reload").json() == IN_FORCE
 
 
 def test_what_fails_leaves_no_trace_of_having_been_done(operated: Operated) -> None:
