@@ -20,11 +20,13 @@ class Deposits(Strict):
         least_base: least amount of one, base units; the contract has a least first deposit of its own.
         wallet_day: most deposits of one wallet in 24 hours, failed ones included.
         day: most of all wallets together.
+        kept_percent: part of `day` for wallets that have an account already: newcomers cannot use it up.
     """
 
     least_base: Annotated[int, Field(ge=1, le=MAX_AMOUNT_BASE)] = BASE_PER_USD
     wallet_day: Annotated[int, Field(ge=1, le=1000)] = 5
     day: Annotated[int, Field(ge=1, le=10**6)] = 200
+    kept_percent: Annotated[int, Field(ge=0, le=100)] = 25
 
 
 class Relay(Strict):

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Final
 from fastapi import APIRouter, Request
 from pydantic import Field
 
+from router.api.admin_access import address_of
 from router.api.people import Fields, base_of, desk_of, read_fields, takes, wallet_of
 from router.people.errors import BadInput, NotYours
 from router.relay.deposit import SIGNATURE_BYTES, DepositOrder
@@ -73,6 +74,7 @@ async def send_deposit(request: Request) -> dict[str, Any]:
         valid_before_s=sent.valid_before_s,
         signature=signature,
     )
+    desk_of(request).chain_doorstep.enter(address_of(request))
     return shown(await relay.take(order))
 
 

@@ -60,6 +60,9 @@ ANSWERS: Final[dict[type[Exception], Callable[[Any], ErrorAnswer]]] = {
     people.EndpointRefused: lambda e: ErrorAnswer(400, INVALID, "endpoint_refused", str(e), "base_url"),
     people.OwnKeyRefused: _refusal(403, "provider_key_refused", PERMISSION),
     people.UnknownUserCode: lambda e: ErrorAnswer(404, INVALID, "unknown_user_code", str(e), "user_code"),
+    people.TooOften: lambda e: ErrorAnswer(
+        429, RATE, "too_often", str(e), headers={"retry-after": str(e.wait_s)}
+    ),
     people.TooManyCodes: lambda e: ErrorAnswer(
         429, RATE, "too_many_codes", str(e), headers={"retry-after": str(e.wait_s)}
     ),

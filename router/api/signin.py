@@ -7,12 +7,14 @@ from typing import Any
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
+from router.api.admin_access import address_of
 from router.api.people import Fields, desk_of, look, now_s, read_fields, takes, wallet_of, write
 from router.people import custody, sessions
 from router.people.desk import Desk
 from router.people.errors import BadInput, NotYours, SignInOff
 from router.people.sessions import SessionView
 from router.people.siwe import Place, check_message, read_message
+from router.people.wallets import key_signed
 
 routes = APIRouter()
 
@@ -52,7 +54,7 @@ async def open_session(request: Request) -> tuple[str, SessionView]:
     """The session that a signed message in the request's body opens, and its token.
 
     Raises:
-        BadInput, SignInOff, SignInRefused.
+        BadInput, SignInOff, SignInRefused, TooOften.
     """
     desk = desk_of(request)
     place = _place(desk)
@@ -61,7 +63,10 @@ async def open_session(request: Request) -> tuple[str, SessionView]:
     message = read_message(sent.message)
     check_message(message, place, now)
     nonce_expires_s = desk.nonces.check(message.nonce, now)
-    await desk.wallets.check(message.address, message.digest, _signature(sent.signature))
+    signature = _signature(sent.signature)
+    if not key_signed(message.address, message.digest, signature):
+        desk.chain_doorstep.enter(address_of(request))
+    await desk.wallets.check(message.address, message.digest, signature)
     return await write(
         request,
         lambda connection: sessions.open_session(

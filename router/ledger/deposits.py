@@ -9,9 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from eth_utils.address import to_checksum_address
 from sqlalchemy import Connection, func, select
 
-from router.ledger import payments
+from router.ledger import payments, read
 from router.ledger.errors import TooManyDeposits
 from router.ledger.payment_table import PAYMENT
 from router.ledger.payments import Claim, PaymentView, Sign
@@ -26,10 +27,13 @@ class DepositLimits:
     Args:
         wallet: of one wallet.
         all: of all together.
+        newcomers: as many of all may have been sent when a wallet without an account comes; the rest is for
+            those that have one.
     """
 
     wallet: int
     all: int
+    newcomers: int
 
 
 def take_deposit(
@@ -50,12 +54,23 @@ def take_deposit(
     known = payments.find_payment(connection, request.payment_id)
     if known is not None:
         return known
-    since_s = request.now_s - WINDOW_S
-    for limit, payer in ((limits.wallet, request.payer), (limits.all, None)):
-        if _count(connection, request.settlement, since_s, payer) >= limit:
-            raise TooManyDeposits(limit, of_wallet=payer is not None)
+    require_room(connection, request, limits)
     payments.claim(connection, request)
     return payments.mark_sent(connection, request.payment_id, chain_nonce, request.now_s, sign)
+
+
+def require_room(connection: Connection, request: Claim, limits: DepositLimits) -> None:
+    """Lets a deposit pass that is none too many.
+
+    Raises:
+        TooManyDeposits: a limit is reached.
+    """
+    newcomer = not read.accounts_of(connection, to_checksum_address(request.payer))
+    of_all = limits.newcomers if newcomer else limits.all
+    since_s = request.now_s - WINDOW_S
+    for limit, payer in ((limits.wallet, request.payer), (of_all, None)):
+        if _count(connection, request.settlement, since_s, payer) >= limit:
+            raise TooManyDeposits(limit, of_wallet=payer is not None)
 
 
 def find_deposit(connection: Connection, payer: str, payment_id: str) -> PaymentView | None:

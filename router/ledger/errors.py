@@ -198,11 +198,14 @@ class PaymentMismatch(LedgerError):
 
 
 class TooManyDeposits(LedgerError):
-    """The relay sends no more deposits today: of this wallet (`of_wallet`), or of all."""
+    """The relay sends no more deposits today: of this wallet (`of_wallet`), or of all that `limit` is for."""
 
     def __init__(self, limit: int, of_wallet: bool) -> None:
-        whose = "of one wallet" if of_wallet else "in all"
-        super().__init__(f"{limit} deposits {whose} are sent in 24 hours, no more")
+        super().__init__(
+            f"{limit} deposits of one wallet are sent in 24 hours, no more"
+            if of_wallet
+            else f"{limit} deposits were sent in 24 hours, and for now no more are"
+        )
         self.limit, self.of_wallet = limit, of_wallet
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Final
 
 from mini_llm.http_transport import HttpTransport
 from mini_llm.transport import Transport
@@ -14,7 +15,8 @@ from router.config_people import PeopleSettings
 from router.ledger.writer import Ledger
 from router.people.byok import OwnKeys, OwnKeyTerms
 from router.people.custody import Custodian
-from router.people.device import Doorstep, UserCodes
+from router.people.device import MAX_FROM_ONE, UserCodes
+from router.people.doorstep import Doorstep
 from router.people.endpoints import public
 from router.people.exchange import Exchange
 from router.people.limits import Limiter
@@ -22,6 +24,9 @@ from router.people.sessions import Nonces
 from router.people.siwe import Place
 from router.people.vault import Vault, open_vault
 from router.people.wallets import Wallets
+
+MAX_ASKED: Final = 100
+"""Questions to the chain's node that one network may cause in ten minutes without an API key."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +40,7 @@ class Desk:
         nonces: for signing in.
         user_codes: for logins of devices.
         doorstep: who begins such logins.
+        chain_doorstep: for whom the chain is asked.
         wallets: checks their signatures.
         vault: seals kept keys, None without a master key.
         custodian: signs ceilings with held session keys.
@@ -48,6 +54,7 @@ class Desk:
     nonces: Nonces
     user_codes: UserCodes
     doorstep: Doorstep
+    chain_doorstep: Doorstep
     wallets: Wallets
     vault: Vault | None
     custodian: Custodian
@@ -86,7 +93,8 @@ async def open_desk(
         place=None if settings.public_url is None else Place(settings.public_url, contract.chain_id),
         nonces=Nonces(secret),
         user_codes=UserCodes(secret),
-        doorstep=Doorstep(),
+        doorstep=Doorstep(MAX_FROM_ONE),
+        chain_doorstep=Doorstep(MAX_ASKED),
         wallets=Wallets(chain, settings.rpc_url, contract.chain_id),
         vault=vault,
         custodian=Custodian(ledger, vault, settlement_domain(contract.chain_id, contract.settlement)),

@@ -11,13 +11,10 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
-import math
 import re
 import secrets
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from ipaddress import ip_address, ip_network
 from typing import Any, Final
 
 from sqlalchemy import Connection, Row, bindparam, delete, func, insert, select, update
@@ -36,10 +33,7 @@ KEPT_S: Final = 600
 MAX_OPEN: Final = 10_000
 """Logins at one time: anybody may begin one. One more ends the oldest that no wallet has decided about."""
 MAX_FROM_ONE: Final = 100
-"""Logins that one network may begin within `LIFETIME_S` at a worker; a company may share an address."""
-MAX_NETWORKS: Final = 10_000
-_SITE_BITS: Final = 64
-"""Of an IPv6 address, what tells its network; its owner chooses the rest at will."""
+"""Logins that one network may begin in ten minutes; see `router.people.doorstep`."""
 MAX_MISSES: Final = 10
 """Wrong user codes that a wallet may type within `MISS_WINDOW_S`."""
 MISS_WINDOW_S: Final = 600
@@ -115,37 +109,6 @@ def new_device_code() -> str:
 def hash_device_code(code: str) -> str:
     """sha256, 64 hex digits."""
     return hashlib.sha256(code.encode()).hexdigest()
-
-
-class Doorstep:
-    """Counts the logins that networks begin, so that nobody alone crowds the others out.
-
-    Args:
-        clock: seconds.
-    """
-
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
-        self._begun: dict[str, tuple[int, float]] = {}
-
-    def wait_s(self, address: str) -> int:
-        """Takes a login of this address in and returns 0; else for how many seconds it has to wait."""
-        network, now_s = _network(address), self._clock()
-        count, since_s = self._begun.pop(network, (0, now_s))
-        if now_s - since_s >= LIFETIME_S:
-            count, since_s = 0, now_s
-        if len(self._begun) >= MAX_NETWORKS:
-            del self._begun[next(iter(self._begun))]  # the one that has been quiet for longest
-        self._begun[network] = (min(count + 1, MAX_FROM_ONE), since_s)
-        return 0 if count < MAX_FROM_ONE else math.ceil(since_s + LIFETIME_S - now_s)
-
-
-def _network(address: str) -> str:
-    try:
-        known = ip_address(address)
-    except ValueError:
-        return address
-    return address if known.version == 4 else str(ip_network((known, _SITE_BITS), strict=False))
 
 
 def begin(connection: Connection, device_hash: str, asking: Asking, now_s: int) -> None:

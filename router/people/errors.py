@@ -167,6 +167,14 @@ class UnknownUserCode(GatewayError):
         super().__init__("no login waits for this code: it is mistyped, too old, or was used")
 
 
+class TooOften(GatewayError):
+    """A network asks too often for what costs the router something; `wait_s` seconds until it may again."""
+
+    def __init__(self, wait_s: int) -> None:
+        super().__init__("too many requests of this kind come from your address: try again later")
+        self.wait_s = wait_s
+
+
 class TooManyCodes(GatewayError):
     """The wallet typed too many wrong user codes; ``wait_s`` seconds until it may try again."""
 

@@ -49,7 +49,7 @@ class Wallets:
             raise SignInRefused(f"a signature has at most {MAX_SIGNATURE_BYTES} bytes")
         if signature.endswith(_UNDEPLOYED):
             raise SignInRefused("EIP-6492 signatures are not supported: deploy the contract wallet first")
-        if _key_signed(address, digest, signature):
+        if key_signed(address, digest, signature):
             return
         if self._rpc_url is None:
             raise SignInRefused("the signature is not by the key of this address (contract wallets are off)")
@@ -84,7 +84,8 @@ class Wallets:
         return answer.get("result")
 
 
-def _key_signed(address: str, digest: bytes, signature: bytes) -> bool:
+def key_signed(address: str, digest: bytes, signature: bytes) -> bool:
+    """Whether the address's own key signed; what else a signature may be, only the chain knows."""
     if len(signature) == SIGNATURE_BYTES and signature[-1] in (0, 1):  # some wallets count v from 0
         signature = signature[:-1] + bytes((signature[-1] + 27,))
     try:

@@ -76,7 +76,8 @@ class DepositRelay:
     def __init__(self, ledger: Ledger, settler: Settler, settlement: str, options: Deposits) -> None:
         self._ledger, self._settler, self._settlement = ledger, settler, settlement.lower()
         self.options = options
-        self._limits = DepositLimits(options.wallet_day, options.day)
+        newcomers = options.day - options.day * options.kept_percent // 100
+        self._limits = DepositLimits(options.wallet_day, options.day, newcomers)
 
     @property
     def token(self) -> Token:
@@ -95,6 +96,7 @@ class DepositRelay:
         try:
             known = await self._find(claim)
             if known is None:
+                await self._require_room(claim)  # known without the chain, so it is asked for nothing
                 try:
                     await self._check_signature(order)
                     gas, height = await self._settler.rehearsal.rehearse(self._settlement, claim.call_data)
@@ -150,6 +152,12 @@ class DepositRelay:
         return await asyncio.to_thread(
             self._ledger.read,
             lambda connection: payments.find_payment(connection, claim.payment_id),
+        )
+
+    async def _require_room(self, claim: Claim) -> None:
+        await asyncio.to_thread(
+            self._ledger.read,
+            lambda connection: deposits.require_room(connection, claim, self._limits),
         )
 
     async def _followed(self, claim: Claim, known: PaymentView) -> Relayed:

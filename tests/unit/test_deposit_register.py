@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
+from eth_utils.address import to_checksum_address
 
 from router.db import open_database
-from router.ledger import deposits, payments
+from router.ledger import chain, deposits, payments
 from router.ledger.deposits import WINDOW_S, DepositLimits
 from router.ledger.errors import PaymentNotRefundable, TooManyDeposits
 from router.ledger.payment_table import PaymentState
@@ -17,9 +18,9 @@ from router.ledger.payments import Claim, PaymentView, SignedTx
 from router.ledger.writer import Ledger
 
 NOW_S = 1_800_000_000
-PAYER, OTHER = "0x" + "11" * 20, "0x" + "22" * 20
+PAYER, OTHER = "0x" + "ab" * 20, "0x" + "22" * 20
 SETTLEMENT = "0x" + "33" * 20
-LIMITS = DepositLimits(wallet=2, all=3)
+LIMITS = DepositLimits(wallet=2, all=3, newcomers=3)
 
 
 @pytest.fixture
@@ -102,6 +103,20 @@ def test_limits_count_a_day_and_failed_ones_too(ledger: Ledger) -> None:
         take(ledger, deposit_of(5, OTHER))
     assert (of_all.value.limit, of_all.value.of_wallet) == (3, False)
     assert take(ledger, deposit_of(6, now_s=NOW_S + WINDOW_S)).state == PaymentState.SENT
+
+
+def test_a_part_of_the_day_is_kept_for_wallets_that_have_an_account(ledger: Ledger) -> None:
+    limits = DepositLimits(wallet=2, all=3, newcomers=1)
+    take(ledger, deposit_of(1, OTHER), limits)
+    with pytest.raises(TooManyDeposits) as newcomer:
+        take(ledger, deposit_of(2), limits)
+    assert (newcomer.value.limit, newcomer.value.of_wallet) == (1, False)
+    ledger.run(lambda connection: chain.open_account(connection, 5, to_checksum_address(PAYER)))
+    take(ledger, deposit_of(2), limits)
+    take(ledger, deposit_of(3), limits)
+    with pytest.raises(TooManyDeposits) as known:
+        take(ledger, deposit_of(4), limits)
+    assert known.value.of_wallet
 
 
 def test_a_failed_deposit_is_not_sent_again(ledger: Ledger) -> None:

@@ -11,7 +11,7 @@ from router.ledger import chain
 from router.ledger.grants import DEFAULT_SCOPES, Grant
 from router.ledger.writer import Ledger
 from router.people import device
-from router.people.device import Asking, Doorstep, Handed, UserCodes
+from router.people.device import Asking, Handed, UserCodes
 
 OWNER = "0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266"
 NOW_S = 1_800_000_000
@@ -76,29 +76,6 @@ def test_open_logins_have_a_limit_and_old_ones_are_swept(
         assert ask(3, late) == "invalid_grant"
     finally:
         ledger.close()
-
-
-def test_one_network_cannot_begin_them_all() -> None:
-    now_s = 50.0
-    step = Doorstep(lambda: now_s)
-    for crowd in (["192.0.2.1"], ["2001:db8::1", "2001:db8::ffff:1"]):
-        for number in range(device.MAX_FROM_ONE):
-            assert step.wait_s(crowd[number % len(crowd)]) == 0
-        assert [step.wait_s(address) for address in crowd] == [device.LIFETIME_S] * len(crowd)
-    for other in ("192.0.2.2", "2001:db8:0:1::1", "testclient"):
-        assert step.wait_s(other) == 0
-    now_s += device.LIFETIME_S
-    assert step.wait_s("192.0.2.1") == 0
-
-
-def test_networks_are_counted_in_bounded_room(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(device, "MAX_NETWORKS", 3)
-    monkeypatch.setattr(device, "MAX_FROM_ONE", 1)
-    step = Doorstep(lambda: 0.0)
-    assert [step.wait_s(f"192.0.2.{host}") > 0 for host in (1, 2, 3, 1, 4, 2, 1)] == [
-        *(False, False, False),
-        *(True, False, False, True),
-    ]
 
 
 def test_user_codes_are_hashed_under_the_routers_secret() -> None:

@@ -72,9 +72,9 @@ class Depositor(Person):
             "signature": "0x" + bytes(signed.signature).hex(),
         }
 
-    def deposit(self, order: dict[str, Any], url: str | None = None) -> httpx.Response:
+    def deposit(self, order: dict[str, Any], url: str | None = None, **headers: str) -> httpx.Response:
         bearer = {"authorization": f"Bearer {self.token}"}
-        return httpx.post(f"{url or self.url}/deposits", json=order, headers=bearer, timeout=30)
+        return httpx.post(f"{url or self.url}/deposits", json=order, headers=bearer | headers, timeout=30)
 
     def direct(self, order: dict[str, Any]) -> Any:
         """The contract's call that executes an order, for whoever wants to send it."""
@@ -162,6 +162,7 @@ def make_harbour(folder: Path, upstream: Upstream, stack: Stack, **options: Any)
         "VIBES_MASTER_KEY": f"file:{folder / 'master.keys'}",
         "VIBES_CHAIN_NAME": "Testland",
         "VIBES_WALLET_RPC_URL": stack.url,
+        "VIBES_TRUSTED_PROXIES": "127.0.0.1",
     }
     # without one of its own, a router that is started again comes back at the same port
     given = ("--port", str(port)) if port else ()

@@ -20,6 +20,8 @@ from x402_world import Gate
 
 from mini_llm.wallet.field import P
 from mini_llm.wallet.limits import MAX_AMOUNT_BASE
+from router.people.desk import MAX_ASKED
+from router.people.doorstep import WINDOW_S
 
 HIGH_FEES = {"maxFeePerGas": 10**13, "maxPriorityFeePerGas": 10**12}
 
@@ -318,12 +320,32 @@ def test_a_paused_contract_is_told(harbour: Harbour, stack: Stack) -> None:
         stack.send(stack.guardian, stack.settlement.functions.unpause())
 
 
-def test_a_wallet_has_so_many_a_day(harbour: Harbour) -> None:
+def test_a_wallet_has_so_many_a_day(harbour: Harbour, gate: Gate) -> None:
     person = harbour.depositor()
     orders = [person.order(key_commit=KEY_COMMIT if first else 0) for first in (True, False, False, False)]
-    assert [person.deposit(order).status_code for order in orders] == [200, 200, 200, 429]
+    assert [person.deposit(order).status_code for order in orders[:3]] == [200, 200, 200]
+    before = gate.asked
+    assert person.deposit(orders[3]).json()["error"]["code"] == "too_many_deposits"
+    assert gate.asked == before  # what is too many is known without the chain
     assert person.deposit(orders[0]).json()["state"] == "settled"  # a replay is no new one
     assert person.pending_base() == 30 * VIBES
+
+
+def test_an_address_may_have_the_node_asked_so_often(harbour: Harbour, gate: Gate) -> None:
+    person = harbour.depositor(0)
+    order = person.order() | {"signature": "0x" + "1" * 130}
+    here = {"x-forwarded-for": "203.0.113.7"}
+    codes = {person.deposit(order, **here).json()["error"]["code"] for _ in range(MAX_ASKED)}
+    before = gate.asked
+    refused = person.deposit(order, **here)
+    assert (codes, refused.status_code, refused.json()["error"]["code"]) == (
+        {"bad_signature"},
+        429,
+        "too_often",
+    )
+    assert 0 < int(refused.headers["retry-after"]) <= WINDOW_S
+    assert gate.asked == before
+    assert person.deposit(order, **{"x-forwarded-for": "203.0.113.8"}).status_code == 422
 
 
 def test_a_node_that_is_away_is_told_and_nothing_is_kept(harbour: Harbour, gate: Gate) -> None:

@@ -13,6 +13,8 @@ from eth_account import Account
 from people_world import PUBLIC_URL, Person, Town, make_town, message, signed, stamp
 from support.anvil import Anvil, double
 
+from router.people.desk import MAX_ASKED
+
 WALLET = Account.create("sign-in tests")
 
 
@@ -126,6 +128,22 @@ def test_a_signature_by_another_wallet_or_over_another_text_is_refused(town: Tow
         assert refused.status_code == 401, signature
     assert post(town, text, "zz").status_code == 400
     assert post(town, text, signed(WALLET, text)).status_code == 200  # a failed try does not use it up
+
+
+def test_only_the_chain_knows_whether_a_contract_signed_and_an_address_has_it_asked_so_often(
+    new_world: Any, tmp_path: Path
+) -> None:
+    town = make_town(new_world, tmp_path, VIBES_TRUSTED_PROXIES="127.0.0.1")
+    text = message(WALLET.address, fresh_nonce(town))
+    sent = {"message": text, "signature": "0x" + "11" * 65}
+
+    def status(address: str, **changes: str) -> int:
+        headers = {"x-forwarded-for": address}
+        return httpx.post(f"{town.url}/signin", json=sent | changes, headers=headers).status_code
+
+    assert {status("203.0.113.7") for _ in range(MAX_ASKED)} == {401}
+    assert [status("203.0.113.7"), status("203.0.113.8")] == [429, 401]
+    assert status("203.0.113.7", signature=signed(WALLET, text)) == 200  # a key's signature needs no chain
 
 
 def test_nothing_that_was_sent_comes_back_in_an_error(town: Town) -> None:

@@ -149,16 +149,22 @@ class Shop:
 
 
 class Gate:
-    """A real proxy before the node that lets nothing of one method through while it is shut."""
+    """A real proxy before the node that lets nothing of one method through while it is shut.
+
+    Attributes:
+        asked: how often the node was asked.
+    """
 
     def __init__(self, url: str) -> None:
         self.shut: str | None = None
         self.reached = threading.Event()
+        self.asked = 0
         gate = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["content-length"]))
+                gate.asked += 1
                 if json.loads(body)["method"] == gate.shut:
                     gate.reached.set()
                     return  # the connection ends without an answer
