@@ -41,8 +41,8 @@ def apgr(table: Table, gain: Floats, rows: NDArray[np.int64]) -> float:
     """The area for some rows, ordered by predicted gain of the strong model."""
     predicted = np.column_stack([np.zeros(len(rows)), gain[rows] - gain.min() + 1e-6])
     cost = np.tile(PRICE, (len(rows), 1))
-    swept = sweep(table.quality[rows], cost, predicted, PRICE, Ends(0, 1))
-    found = figures(swept, np.ones((1, len(rows))), calls=True)[0].apgr
+    swept = sweep(table.quality[rows], cost, predicted, cost, Ends(0, 1))
+    found = figures(swept, np.ones((1, len(rows))), swept)[0].apgr
     return round(found or 0.0, 3)
 
 

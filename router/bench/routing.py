@@ -16,6 +16,7 @@ from mini_llm.auto.priors import ModelFacts, published
 from router.bench.errors import TooFewRows
 from router.bench.fit import Correction, Embed, describe, split
 from router.bench.floor import RESAMPLES, calibrate, held, kept, margins, resamples
+from router.bench.foreseen import foreseen_costs
 from router.bench.sweep import Floats, Sweep, ends, figures, saving, sweep
 from router.bench.table import MIN_ROWS, Table
 
@@ -48,10 +49,8 @@ def measure_routing(
         if len(side) < MIN_ROWS:
             raise TooFewRows(table.path, len(side), MIN_ROWS)
     cost = _costs(table)
-    predicted, chosen, ms = _served(table, cost, progress)
-    # Before a call a router knows prices, so the mean cost of each model; what this very call costs it
-    # learns later.
-    price = cost.mean(axis=0) / max(cost.mean(axis=0).max(), _TINY)
+    foreseen = foreseen_costs(table.prompts, cost)
+    predicted, chosen, ms = _served(table, foreseen, progress)
     notes = _notes(table)
     floor: dict[str, Any]
     if fraction:
@@ -60,13 +59,17 @@ def measure_routing(
         inside = correction.crossed
         predicted = correction.apply(described, predicted)
         predicted[fitted] = inside
+    price = foreseen.mean(axis=0)
     between = ends(table.quality[judged], price)
-    swept = sweep(table.quality[judged], cost[judged], predicted[judged], price, between)
+    parts = table.quality[judged], cost[judged], predicted[judged]
+    swept = sweep(*parts, foreseen[judged], between)
+    calls = len(table.models) == 2
+    # Calls of the strong model all count alike, whatever they cost.
+    by_calls = sweep(*parts, np.tile(price, (len(judged), 1)), between) if calls else None
     if fraction:
-        floor = _calibrated(table, cost, predicted, price, (fitted, judged), seed)
+        floor = _calibrated(table, cost, predicted, foreseen, (fitted, judged), seed)
     else:
         floor = _as_served(table.quality[judged], cost[judged], chosen[judged], between.strong, seed)
-    calls = len(table.models) == 2
     return {
         "file": table.path,
         "rows": len(judged),
@@ -76,7 +79,7 @@ def measure_routing(
         "weak": table.models[between.weak],
         "strong": table.models[between.strong],
         "costs_from": table.costs_from,
-        **_figures(swept, calls, table.cost is not None, seed, progress),
+        **_figures(swept, by_calls, table.cost is not None, seed, progress),
         "measured_by": "calls of the strong model"
         if calls
         else "budget between the weak and the strong model",
@@ -97,24 +100,24 @@ def _costs(table: Table) -> Floats:
     return np.tile(1.0 + order, (len(table.prompts), 1))
 
 
-def _served(table: Table, cost: Floats, progress: Progress) -> tuple[Floats, NDArray[np.int64], Floats]:
+def _served(table: Table, foreseen: Floats, progress: Progress) -> tuple[Floats, NDArray[np.int64], Floats]:
     """What the shipped router does: predictions (n, m), choices (n,), and how long it thought (n,).
 
     Times are milliseconds of a processor, so that other work on the machine does not count.
     """
     predictor = Predictor.shipped()
-    price = cost.mean(axis=0)
+    price = foreseen.mean(axis=0)
     facts = [
         ModelFacts(model, float(one), float(one)) for model, one in zip(table.models, price, strict=True)
     ]
-    millionths = [int(one * _MILLION / max(price.max(), _TINY)) for one in price]
+    millionths = (foreseen * (_MILLION / max(price.max(), _TINY))).astype(np.int64).tolist()
     predicted = np.empty(table.quality.shape)
     chosen = np.empty(len(table.prompts), dtype=np.int64)
     ms = np.empty(len(table.prompts))
     for row, prompt in enumerate(table.prompts):
         started = time.thread_time_ns()
         found = predictor.predict(prompt, facts)
-        options = [Option(quality, one) for quality, one in zip(found.quality, millionths, strict=True)]
+        options = [Option(quality, one) for quality, one in zip(found.quality, millionths[row], strict=True)]
         choice = choose(options, predictor.share_of_call(found, FLOOR))
         ms[row] = (time.thread_time_ns() - started) / _MILLION
         predicted[row], chosen[row] = found.quality, choice.index
@@ -140,17 +143,20 @@ def _calibrated(
     table: Table,
     cost: Floats,
     predicted: Floats,
-    price: Floats,
+    foreseen: Floats,
     sides: tuple[NDArray[np.int64], NDArray[np.int64]],
     seed: int,
 ) -> dict[str, Any]:
     """What a thrift gives that was set on the fitted rows, each predicted without itself."""
     fitted, judged = sides
+    price = foreseen.mean(axis=0)
     between = ends(table.quality[fitted], price)
-    inside = sweep(table.quality[fitted], cost[fitted], predicted[fitted], price, between)
-    outside = sweep(
-        table.quality[judged], cost[judged], predicted[judged], price, between, inside.thrift[1:-1]
-    )
+
+    def swept(side: NDArray[np.int64], steps: Floats | None = None) -> Sweep:
+        return sweep(table.quality[side], cost[side], predicted[side], foreseen[side], between, steps)
+
+    inside = swept(fitted)
+    outside = swept(judged, inside.thrift[1:-1])
     above = margins(inside, FLOOR)
     step = int(calibrate(above, inside.cost, len(judged), np.ones((1, len(fitted))))[0])
     strong = ends(table.quality[judged], price).strong
@@ -169,14 +175,16 @@ def _floor(quality: Floats, best: Floats, cost: Floats, dearest: Floats) -> dict
     }
 
 
-def _figures(swept: Sweep, calls: bool, priced: bool, seed: int, progress: Progress) -> dict[str, Any]:
+def _figures(
+    swept: Sweep, by_calls: Sweep | None, priced: bool, seed: int, progress: Progress
+) -> dict[str, Any]:
     """The figures of the rows, and where 95 of 100 resamples of them lie."""
     rows = swept.quality.shape[1]
-    exact = asdict(figures(swept, np.ones((1, rows)), calls)[0])
+    exact = asdict(figures(swept, np.ones((1, rows)), by_calls)[0])
     drawn: dict[str, list[float]] = {name: [] for name in exact}
     done = 0
     for weights in resamples(rows, RESAMPLES, seed):
-        for found in figures(swept, weights, calls):
+        for found in figures(swept, weights, by_calls):
             for name, value in asdict(found).items():
                 if value is not None:
                     drawn[name].append(value)

@@ -1,11 +1,12 @@
 """What a router reaches at every price: quality and cost as its thrift goes from none to all.
 
-With thrift λ a prompt goes to the model of the highest ``predicted quality - λ * cost``. The sweep holds
-what that gives, row by row, so that resamples of the rows cost one matrix product.
+With thrift λ a prompt goes to the model of the highest ``predicted quality - λ * predicted cost``. The sweep
+holds what that gives, row by row, so that resamples of the rows cost one matrix product.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -18,7 +19,6 @@ MOST_STEPS: Final = 1000
 LEAST_STEPS: Final = 250
 CELLS: Final = 8_000_000
 """Steps times rows, beyond which the steps become fewer: 200 MB of memory."""
-_PAIRS: Final = 200_000
 _ALIKE: Final = 1e-9
 _TINY: Final = 1e-300
 _UNIT: Final = np.linspace(0, 1, 201)
@@ -58,20 +58,27 @@ def ends(quality: Floats, price: Floats) -> Ends:
 
 
 def thrifts(predicted: Floats, price: Floats) -> Floats:
-    """Values of thrift at which choices change, evenly spread over the choices."""
-    n, m = predicted.shape
-    steps = min(MOST_STEPS, max(LEAST_STEPS, CELLS // n))
-    rng = np.random.default_rng(0)
-    rows = rng.integers(n, size=_PAIRS)
-    one, other = rng.integers(m, size=(2, _PAIRS))
-    dearer = price[one] > price[other]
-    rows, one, other = rows[dearer], one[dearer], other[dearer]
-    turns = (predicted[rows, one] - predicted[rows, other]) / (price[one] - price[other])
-    turns = turns[turns > 0]
+    """Values of thrift at which choices change, evenly spread over the changes; both (n, m)."""
+    turns = np.concatenate(list(_turns(predicted, price)))
     if not len(turns):
         return np.array([0.0, 1.0])
+    steps = min(MOST_STEPS, max(LEAST_STEPS, CELLS // len(predicted)))
     inner = np.unique(np.quantile(turns, np.linspace(0, 1, steps)))
     return np.concatenate([[0.0], inner, [inner[-1] * 2 + 1]])
+
+
+def _turns(predicted: Floats, price: Floats) -> Iterator[Floats]:
+    """Where rows go on to the next cheaper model as thrift rises, first change by first change."""
+    at = np.argmax(predicted, axis=1)[:, None]
+    for _ in range(predicted.shape[1]):
+        lost = np.take_along_axis(predicted, at, axis=1) - predicted
+        saved = np.take_along_axis(price, at, axis=1) - price
+        turns = np.divide(lost, saved, out=np.full(lost.shape, np.inf), where=saved > 0)
+        at = np.argmin(turns, axis=1)[:, None]
+        turn = np.take_along_axis(turns, at, axis=1)[:, 0]
+        going = np.isfinite(turn)
+        yield turn[going]
+        at, predicted, price = at[going], predicted[going], price[going]
 
 
 def picks(predicted: Floats, price: Floats, thrift: float) -> NDArray[np.int64]:
@@ -93,7 +100,7 @@ def sweep(
     Args:
         quality, cost: (n, m), what each model's answer was worth and cost.
         predicted: (n, m), the router's guess of quality.
-        price: (m,), what an answer of each model costs on average: all that a router knows beforehand.
+        price: (n, m), what a router knows beforehand of the costs, in any unit.
         between: the two models that are compared with.
         steps: values of thrift, rising; those at which choices change if None.
     """
@@ -130,18 +137,28 @@ class Figures:
     saving_90: float
 
 
-def figures(swept: Sweep, weights: Floats, calls: bool) -> list[Figures]:
+def figures(swept: Sweep, weights: Floats, by_calls: Sweep | None = None) -> list[Figures]:
     """The figures of several resamples.
 
     Args:
         swept: see `sweep`.
         weights: (b, n), how often each row is in each resample.
-        calls: measure by calls of the strong model instead of by cost.
+        by_calls: the router with all calls at one price, if the area and the points of the curve are measured
+            by calls of the strong model; by cost if None.
     """
-    total = weights.sum(axis=1)
-    quality, cost, share = (of @ weights.T / total for of in (swept.quality, swept.cost, swept.share))
+
+    def mean(of: Floats) -> Floats:
+        means: Floats = of @ weights.T / weights.sum(axis=1)
+        return means
+
+    quality, cost = mean(swept.quality), mean(swept.cost)
+    if by_calls is None:
+        spent, reached = (cost - cost[-1]) / np.maximum(cost[0] - cost[-1], _TINY), quality
+    else:
+        spent, reached = mean(by_calls.share), mean(by_calls.quality)
     return [
-        _figures(quality[:, at], cost[:, at], share[:, at] if calls else None) for at in range(len(weights))
+        Figures(*_curve(reached[:, at], spent[:, at]), *_savings(quality[:, at], cost[:, at]))
+        for at in range(len(weights))
     ]
 
 
@@ -150,17 +167,20 @@ def saving(cost: float, dearest: float) -> float:
     return 1 - cost / dearest if dearest > 0 else 0.0
 
 
-def _figures(quality: Floats, cost: Floats, share: Floats | None) -> Figures:
-    """The figures of mean quality, mean cost and share of strong calls at each step, (k,) each."""
+def _savings(quality: Floats, cost: Floats) -> Iterator[float]:
+    """At 95 and at 90 % of the strong model, of mean quality and cost at each step, (k,) each."""
+    for part in (0.95, 0.90):
+        enough = cost[quality >= part * quality[0] - _ALIKE]
+        yield saving(float(enough.min()), float(cost[0]))
+
+
+def _curve(quality: Floats, spent: Floats) -> tuple[float | None, float | None, float | None]:
+    """The area, and what recovers 50 and 80 % of the gap, of mean quality and spending at each step, (k,)."""
     strong, weak = quality[0], quality[-1]
-    savings = [
-        saving(float(cost[quality >= part * strong - _ALIKE].min()), float(cost[0])) for part in (0.95, 0.90)
-    ]
     if strong - weak <= _ALIKE:
-        return Figures(None, None, None, *savings)
-    spent = (cost - cost[-1]) / max(cost[0] - cost[-1], _TINY) if share is None else share
+        return None, None, None
     recovered = (quality - weak) / (strong - weak)
     order = np.argsort(spent, kind="stable")
     apgr = float(np.trapz(np.interp(_UNIT, spent[order], recovered[order]), _UNIT))
-    needed = [float(spent[recovered >= part - _ALIKE].min()) for part in (0.5, 0.8)]
-    return Figures(apgr, *needed, *savings)
+    half, most = (float(spent[recovered >= part - _ALIKE].min()) for part in (0.5, 0.8))
+    return apgr, half, most

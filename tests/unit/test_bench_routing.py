@@ -28,8 +28,8 @@ def known(gains: list[int], order: list[float]) -> Figures:
     quality = np.column_stack([1.0 - np.array(gains), np.ones(len(gains))])
     predicted = np.column_stack([np.zeros(len(order)), order])
     cost = np.tile(PRICE, (len(gains), 1))
-    swept = sweep(quality, cost, predicted, PRICE, Ends(0, 1))
-    return figures(swept, np.ones((1, len(gains))), calls=True)[0]
+    swept = sweep(quality, cost, predicted, cost, Ends(0, 1))
+    return figures(swept, np.ones((1, len(gains))), swept)[0]
 
 
 def test_a_perfect_order() -> None:
@@ -74,7 +74,8 @@ def test_a_floor_that_holds_half_the_time() -> None:
 
 def test_margins_are_above_the_strong_models_share() -> None:
     quality = np.array([[0.0, 1.0], [1.0, 1.0]])
-    swept = sweep(quality, np.tile(PRICE, (2, 1)), quality, PRICE, Ends(0, 1))
+    cost = np.tile(PRICE, (2, 1))
+    swept = sweep(quality, cost, quality, cost, Ends(0, 1))
     assert margins(swept, 0.9)[-1].tolist() == pytest.approx([-0.9, 0.1])
 
 
