@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from mini_llm.price import Usage
 
@@ -24,21 +24,18 @@ class Billed:
     receipt: SignedReceipt | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Completion:
+class Completion(NamedTuple):
     """A whole answer.
 
     Attributes:
         body: the JSON in the format of the request's surface, as it came from the provider if it speaks that.
         usage: what the provider counted, None if it did not.
-        text_bytes: UTF-8 length of the generated text.
         upstream_id: the provider's id of the call, for its support.
         billed: what it charged, if it says so.
     """
 
     body: bytes
     usage: Usage | None
-    text_bytes: int
     upstream_id: str | None = None
     billed: Billed | None = None
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 from typing import Final
 
 from mini_llm.answer import Completion, StreamEvent
@@ -89,8 +88,8 @@ class StreamCount:
         if self._seen_bytes > self._kept_bytes:
             written = min(written * self._seen_bytes // self._kept_bytes, MAX_TOKENS)
         if reported is None:
-            return replace(usage, completion_tokens=written)
-        return replace(reported, completion_tokens=max(written, reported.completion_tokens), estimated=True)
+            return usage._replace(completion_tokens=written)
+        return reported._replace(completion_tokens=max(written, reported.completion_tokens), estimated=True)
 
     def _keep(self, raw: bytes) -> None:
         self._seen_bytes += len(raw)

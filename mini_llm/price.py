@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass, fields
 from decimal import Decimal
+from functools import cached_property, lru_cache
+from typing import NamedTuple
 
 from mini_llm.wallet.limits import BASE_PER_VIBES, BPS
 
@@ -19,8 +21,7 @@ MAX_PRICE_BASE_PER_MTOK = 10**14
 _USD = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?")
 
 
-@dataclass(frozen=True, slots=True)
-class Usage:
+class Usage(NamedTuple):
     """Tokens of one call. The two totals include the parts after them.
 
     Attributes:
@@ -58,6 +59,8 @@ class Usage:
         if prompt is None or completion is None:
             return None
         read, written = reported.get("prompt_tokens_details"), reported.get("completion_tokens_details")
+        if not read and not written:
+            return cls(prompt, completion)
         return cls.split(
             prompt,
             completion,
@@ -110,7 +113,7 @@ def part(details: object, name: str) -> int:
     return (plausible(details.get(name)) or 0) if isinstance(details, dict) else 0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Price:
     """What a deployment charges, in base units (10^-6 VIBES) per million tokens.
 
@@ -142,9 +145,9 @@ class Price:
     @property
     def free(self) -> bool:
         """True if no call can cost anything."""
-        return not any(getattr(self, name) for name in self.__slots__)
+        return not any(astuple(self))
 
-    @property
+    @cached_property
     def highest_prompt_base_per_mtok(self) -> int:
         """The dearest kind of token read: what a quote reckons with."""
         return max(
@@ -155,7 +158,7 @@ class Price:
             self.audio_prompt_base_per_mtok or 0,
         )
 
-    @property
+    @cached_property
     def highest_completion_base_per_mtok(self) -> int:
         """The dearest kind of token written."""
         return max(
@@ -166,14 +169,7 @@ class Price:
 
     def scaled(self, bps: int) -> Price:
         """The price times ``bps`` / 10000, each part rounded up to a base unit."""
-        if bps == BPS:
-            return self
-        scaled = {}
-        for name in self.__slots__:
-            price_base_per_mtok = getattr(self, name)
-            if price_base_per_mtok is not None:
-                scaled[name] = -(-price_base_per_mtok * bps // BPS)
-        return Price(**scaled)
+        return self if bps == BPS else _scaled(self, bps)
 
     def dearest(self, usage: Usage) -> tuple[int, int]:
         """Prices of the dearest kinds of token read and written that a usage has: what a receipt names.
@@ -181,6 +177,8 @@ class Price:
         A receipt has one price for tokens read and one for tokens written, and its charge is never more than
         those make of it, whatever parts the tokens had.
         """
+        if not self._beside:
+            return self.prompt_base_per_mtok, self.completion_base_per_mtok
         hour, hour_base_per_mtok = usage.cache_write_1h_tokens, self.cache_write_1h_base_per_mtok
         if hour_base_per_mtok is None:
             hour_base_per_mtok = self.cache_write_base_per_mtok
@@ -205,24 +203,34 @@ class Price:
             usage.prompt_tokens * self.prompt_base_per_mtok
             + usage.completion_tokens * self.completion_base_per_mtok
         )
-        write_base_per_mtok = self.cache_write_base_per_mtok
-        if write_base_per_mtok is None:
-            write_base_per_mtok = self.prompt_base_per_mtok
-        for tokens, price_base_per_mtok, total_base_per_mtok in (
-            (usage.cached_tokens, self.cached_base_per_mtok, self.prompt_base_per_mtok),
-            (usage.cache_write_tokens, self.cache_write_base_per_mtok, self.prompt_base_per_mtok),
-            (usage.cache_write_1h_tokens, self.cache_write_1h_base_per_mtok, write_base_per_mtok),
-            (usage.audio_prompt_tokens, self.audio_prompt_base_per_mtok, self.prompt_base_per_mtok),
-            (usage.reasoning_tokens, self.reasoning_base_per_mtok, self.completion_base_per_mtok),
-            (
-                usage.audio_completion_tokens,
-                self.audio_completion_base_per_mtok,
-                self.completion_base_per_mtok,
-            ),
-        ):
-            if tokens and price_base_per_mtok is not None:
-                exact += tokens * (price_base_per_mtok - total_base_per_mtok)
+        for name, more_base_per_mtok in self._beside:
+            exact += getattr(usage, name) * more_base_per_mtok
         return -(-exact // TOKENS_PER_PRICE)
+
+    @cached_property
+    def _beside(self) -> tuple[tuple[str, int], ...]:
+        """Parts of a usage that have a price of their own, and how much more it is than their total's."""
+        read, written = self.prompt_base_per_mtok, self.completion_base_per_mtok
+        put = read if self.cache_write_base_per_mtok is None else self.cache_write_base_per_mtok
+        parts = (
+            ("cached_tokens", self.cached_base_per_mtok, read),
+            ("cache_write_tokens", self.cache_write_base_per_mtok, read),
+            ("cache_write_1h_tokens", self.cache_write_1h_base_per_mtok, put),
+            ("audio_prompt_tokens", self.audio_prompt_base_per_mtok, read),
+            ("reasoning_tokens", self.reasoning_base_per_mtok, written),
+            ("audio_completion_tokens", self.audio_completion_base_per_mtok, written),
+        )
+        return tuple((name, own - total) for name, own, total in parts if own is not None)
+
+
+@lru_cache(maxsize=4096)
+def _scaled(price: Price, bps: int) -> Price:
+    scaled = {}
+    for part in fields(price):
+        price_base_per_mtok = getattr(price, part.name)
+        if price_base_per_mtok is not None:
+            scaled[part.name] = -(-price_base_per_mtok * bps // BPS)
+    return Price(**scaled)
 
 
 def _dearest(tokens: int, plain_base_per_mtok: int, parts: Iterable[tuple[int, int | None]]) -> int:

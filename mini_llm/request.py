@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any, Final
+from collections.abc import Collection, Mapping
+from typing import Any, Final, NamedTuple
 
 from pydantic_core import from_json, to_json
 
@@ -41,8 +40,7 @@ _TIERS: Final = frozenset({"auto", "default", "flex", "standard", "standard_only
 _MEDIA: Final = frozenset({Need.IMAGES, Need.AUDIO, Need.FILES})
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(NamedTuple):
     """One call in the format of its surface. Fields that nobody here knows pass through untouched.
 
     Attributes:
@@ -77,7 +75,9 @@ class Request:
         return not self.needs & _MEDIA
 
 
-def billed_beside_tokens(fields: Mapping[str, Any], tools: Iterable[object], *names: str) -> bool:
+def billed_beside_tokens(
+    fields: Mapping[str, Any], tools: Collection[object], names: frozenset[str] = frozenset()
+) -> bool:
     """True if a provider that gets the call as it is bills more than its tokens.
 
     Args:
@@ -86,8 +86,9 @@ def billed_beside_tokens(fields: Mapping[str, Any], tools: Iterable[object], *na
         names: fields that ask for such a thing.
     """
     tier = fields.get("service_tier") or fields.get("serviceTier") or "auto"
-    dearer = not isinstance(tier, str) or tier.lower() not in _TIERS
-    return dearer or any(True for _ in tools) or any(fields.get(name) not in (None, False) for name in names)
+    if tools or not isinstance(tier, str) or tier.lower() not in _TIERS:
+        return True
+    return any(fields[name] not in (None, False) for name in fields.keys() & names)
 
 
 def read_object(body: bytes) -> tuple[dict[str, Any], int]:

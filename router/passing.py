@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from typing import Final
 
 from mini_llm.errors import BadRequest
@@ -26,5 +25,5 @@ def passed_on(request: Request, surface: Surface, header: Header, plan: Plan) ->
         if value := header(name):
             if not _SOUND.fullmatch(value):
                 raise BadRequest(f"the header '{name}' must be at most 1024 printable ASCII characters", name)
-            request = replace(request, headers={**(request.headers or {}), name: value})
+            request = request._replace(headers={**(request.headers or {}), name: value})
     return request if plan.deployments[0].own_key else on_shared_key(request)

@@ -179,8 +179,7 @@ def whole_answer(
     }
     if usage is not None:
         answer["usage"] = usage_object(usage)
-    written = sum(text_bytes({**message, "thinking_blocks": None}) for message, _ in choices)
-    return Completion(encode(answer), usage, written)
+    return Completion(encode(answer), usage)
 
 
 def chunk_event(

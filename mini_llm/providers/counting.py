@@ -51,7 +51,7 @@ class Counting:
         """A whole answer with its usage read this way."""
         answer = json_or_none(completion.body)
         usage = self.read(answer) if isinstance(answer, dict) else None
-        return Completion(completion.body, usage, completion.text_bytes, completion.upstream_id)
+        return completion._replace(usage=usage)
 
 
 class CountingReader(ChatReader):

@@ -64,7 +64,7 @@ class GoogleProvider(Provider):
         except UpstreamProtocolError:
             self._endpoint.raise_hidden_error(body)
             raise
-        return Completion(read.body, read.usage, read.text_bytes, upstream_id)
+        return read._replace(upstream_id=upstream_id)
 
     async def open_stream(self, request: Request, deployment: Deployment) -> UpstreamStream:
         """See ``Provider.open_stream``."""
@@ -107,7 +107,7 @@ class GoogleProvider(Provider):
             "model": deployment.upstream_model,
             "usage": {"prompt_tokens": read, "total_tokens": read},
         }
-        return Completion(encode(body), usage and Usage(read, 0), 0, upstream_id)
+        return Completion(encode(body), usage and Usage(read, 0), upstream_id)
 
     def _method(self, deployment: Deployment, method: str) -> str:
         return f"{self._url}/models/{quote(deployment.upstream_model, safe='')}:{method}"

@@ -71,7 +71,7 @@ class OpenAIProvider(Provider):
         except UpstreamProtocolError:
             self._endpoint.raise_hidden_error(answer)
             raise
-        completion = Completion(read.body, read.usage, read.text_bytes, upstream_id)
+        completion = read._replace(upstream_id=upstream_id)
         if self._counting and request.surface == "chat":
             return self._counting.recount(completion)
         return completion

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import replace
 from typing import Final
 
 from mini_llm.auto.choice import InvalidQuality, share_of
@@ -29,7 +28,7 @@ def with_quality(request: Request, header: str | None) -> Request:
     """The request with what its header ``x-vibes-quality`` says, unless the body says it too."""
     if header is None or _said(request) is not None:
         return request
-    return replace(request, fields={**request.fields, QUALITY_FIELD: header})
+    return request._replace(fields={**request.fields, QUALITY_FIELD: header})
 
 
 def quality_asked(request: Request) -> Level | float | None:
@@ -61,7 +60,7 @@ def without_quality(request: Request) -> Request:
     if QUALITY_FIELD not in fields and _CAMEL not in fields:
         return request
     kept = {key: value for key, value in fields.items() if key not in (QUALITY_FIELD, _CAMEL)}
-    return replace(request, fields=kept)
+    return request._replace(fields=kept)
 
 
 def _said(request: Request) -> object:

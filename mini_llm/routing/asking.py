@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 from typing import Final
 
 from pydantic_core import from_json
@@ -45,7 +44,7 @@ async def complete(
             body = surface.from_chat(request, from_json(answer.body), usage)
         except ValueError:
             raise UpstreamProtocolError(provider.name, "its numbers are no JSON") from None
-        completion = replace(answer, body=body, usage=usage)
+        completion = answer._replace(body=body, usage=usage)
     if completion.usage is not None:
         cap = deployment.output_cap(request.output_cap)
         candidate.health.used(clock(), completion.usage, request.choices, cap)

@@ -8,8 +8,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from pydantic_core import from_json
-
 from mini_llm.answer import Completion, StreamEvent
 from mini_llm.errors import BadRequest, ProviderError, UpstreamProtocolError, refusal
 from mini_llm.price import Usage
@@ -26,16 +24,24 @@ from mini_llm.request import (
 )
 from mini_llm.surfaces.base import Dialect, StreamReader, StreamTranslator, Surface, WireError
 from mini_llm.surfaces.runs import Mould
-from mini_llm.surfaces.sse import EventSplitter, event_data
+from mini_llm.surfaces.sse import event_data
+from mini_llm.surfaces.wording import json_events, json_or_none
 
 CAP_FIELDS: Final = ("max_completion_tokens", "max_tokens")
 END_MARK: Final = b"data: [DONE]\n\n"
 _NOT_TEXT: Final = frozenset({"role", "id", "type", "index"})
 _TEXT_PARTS: Final = frozenset({"text", "refusal"})
 _OWN_TOOLS: Final = (None, "function", "custom")
-_BILLED: Final = (
-    *("web_search_options", "search_parameters", "enable_search", "plugins"),
-    *("models", "provider", "preset", "deferred"),
+_ASKS: Final = {
+    **dict.fromkeys(("tools", "functions"), Need.TOOLS),
+    **dict.fromkeys(("reasoning_effort", "reasoning"), Need.REASONING),
+    "logprobs": Need.LOGPROBS,
+    "audio": Need.AUDIO,
+}
+"""Fields that ask for something by holding anything."""
+_BILLED: Final = frozenset(
+    {"web_search_options", "search_parameters", "enable_search", "plugins"}
+    | {"models", "provider", "preset", "deferred"}
 )
 """Searches of OpenAI, xAI, Alibaba and OpenRouter; other models and dearer places that OpenRouter may take
 instead; an answer of xAI that is fetched later, so that this one tells no tokens."""
@@ -57,7 +63,9 @@ class ChatSurface(Surface):
         self, request: Request, upstream_model: str, output_cap: int | None, dialect: Dialect
     ) -> bytes:
         """See ``Surface.upstream_body``."""
-        fields = {name: value for name, value in request.fields.items() if name not in CAP_FIELDS}
+        fields = dict(request.fields)
+        for name in CAP_FIELDS:
+            fields.pop(name, None)
         fields["model"] = upstream_model
         if output_cap is not None:
             fields[dialect.cap_field] = output_cap
@@ -89,11 +97,10 @@ class ChatSurface(Surface):
 
     def read_answer(self, provider: str, body: bytes) -> Completion:
         """See ``Surface.read_answer``."""
-        answer = _json_or_none(body)
+        answer = json_or_none(body)
         if not isinstance(answer, dict) or not isinstance(answer.get("choices"), list):
             raise UpstreamProtocolError(provider, "the body has no 'choices'")
-        texts = [choice.get("message") for choice in answer["choices"] if isinstance(choice, dict)]
-        return Completion(body, Usage.from_openai(answer.get("usage")), text_bytes(texts))
+        return Completion(body, Usage.from_openai(answer.get("usage")))
 
     def reader(self, provider: str) -> StreamReader:
         """See ``Surface.reader``."""
@@ -105,10 +112,8 @@ class ChatSurface(Surface):
 
     def answer_text(self, raw: bytes) -> str:
         """See ``Surface.answer_text``."""
-        splitter = EventSplitter()
-        datas = [event_data(event) for event in (*splitter.feed(raw), splitter.rest())]
-        bodies = [_json_or_none(data) for data in datas if data] or [_json_or_none(raw)]
-        return "".join(text for body in bodies for choice in _choices(body) for text in _generated(choice))
+        choices = [choice for body in json_events(raw) for choice in _choices(body)]
+        return "".join(text for choice in choices for text in _generated(choice))
 
     def error_body(self, error: WireError) -> bytes:
         """See ``Surface.error_body``."""
@@ -138,13 +143,15 @@ def chat_request(fields: Mapping[str, Any], size_bytes: int) -> Request:
     for position, message in enumerate(messages):
         if not isinstance(message, dict) or not isinstance(message.get("role"), str):
             raise BadRequest("each message must be an object with a 'role'", f"messages.{position}")
-        needs.update(_content_needs(message.get("content")))
+        content = message.get("content")
+        if content is not None and not isinstance(content, str):
+            needs.update(_content_needs(content))
         if message.get("audio"):  # spoken in an earlier turn
             needs.add(Need.AUDIO)
     options = fields.get("stream_options")
     if options is not None and not isinstance(options, dict):
         raise BadRequest("'stream_options' must be an object", "stream_options")
-    caps = [integer(fields, name) for name in CAP_FIELDS]
+    caps = [cap for name in CAP_FIELDS if (cap := integer(fields, name)) is not None]
     choices = integer(fields, "n", MAX_CHOICES) or 1
     return Request(
         surface=ChatSurface.name,
@@ -154,9 +161,9 @@ def chat_request(fields: Mapping[str, Any], size_bytes: int) -> Request:
         model=model,
         stream=flag(fields, "stream"),
         choices=choices,
-        output_cap=min((cap for cap in caps if cap is not None), default=None),
-        wants_usage=flag(options or {}, "include_usage"),
-        needs=frozenset(needs.union(_field_needs(fields, choices))),
+        output_cap=min(caps, default=None),
+        wants_usage=options is not None and flag(options, "include_usage"),
+        needs=frozenset(needs | _field_needs(fields, choices)),
     )
 
 
@@ -193,7 +200,7 @@ class ChatReader(StreamReader):
             return StreamEvent(raw)
         if data.strip() == b"[DONE]":
             return StreamEvent(raw, done=True)
-        chunk = _json_or_none(data)
+        chunk = json_or_none(data)
         if not isinstance(chunk, dict):
             raise UpstreamProtocolError(self.provider, "an event of the stream is no JSON object")
         if chunk.get("error") or chunk.get("object") == "error":
@@ -223,30 +230,26 @@ class _AsItIs(StreamTranslator):
         return []
 
 
-def _field_needs(fields: Mapping[str, Any], choices: int) -> Iterator[str]:
-    if fields.get("tools") or fields.get("functions"):
-        yield Need.TOOLS
+def _field_needs(fields: Mapping[str, Any], choices: int) -> set[str]:
+    needs = {_ASKS[name] for name in fields.keys() & _ASKS.keys() if fields[name]}
     shape = fields.get("response_format")
     if isinstance(shape, dict) and shape.get("type") == "json_schema":
-        yield Need.JSON_SCHEMA
-    if fields.get("logprobs"):
-        yield Need.LOGPROBS
-    if fields.get("reasoning_effort") or fields.get("reasoning"):
-        yield Need.REASONING
-    if fields.get("audio") or "audio" in (fields.get("modalities") or ()):
-        yield Need.AUDIO
+        needs.add(Need.JSON_SCHEMA)
+    spoken = fields.get("modalities")
+    if spoken and (not isinstance(spoken, list) or "audio" in spoken):
+        needs.add(Need.AUDIO)
     if choices > 1:
-        yield Need.MANY
+        needs.add(Need.MANY)
     tools = fields.get("tools")
     kinds = [tool.get("type") for tool in tools if isinstance(tool, dict)] if isinstance(tools, list) else []
-    if billed_beside_tokens(fields, (kind for kind in kinds if kind not in _OWN_TOOLS), *_BILLED):
-        yield Need.HOSTED
+    if billed_beside_tokens(fields, [kind for kind in kinds if kind not in _OWN_TOOLS], _BILLED):
+        needs.add(Need.HOSTED)
+    return needs
 
 
 def _content_needs(content: object) -> Iterator[str]:
-    """Needs of one message; a part of a kind that nobody knows may hold anything, so it counts as a file."""
-    if content is None or isinstance(content, str):
-        return
+    """Needs of a message that is not text alone; a part of a kind that nobody knows may hold anything, so it
+    counts as a file."""
     if not isinstance(content, list):
         yield Need.FILES
         return
@@ -291,10 +294,3 @@ def _strings(part: object) -> Iterator[str]:
 def text_bytes(part: object) -> int:
     """UTF-8 length of what a model wrote in a message or delta."""
     return sum(len(text.encode("utf-8", "surrogatepass")) for text in _strings(part))
-
-
-def _json_or_none(data: bytes) -> Any:
-    try:
-        return from_json(data)
-    except ValueError:
-        return None

@@ -69,7 +69,7 @@ class EmbeddingsSurface(Surface):
         usage = Usage.from_openai(answer.get("usage"))
         if usage is not None and usage.completion_tokens:  # vectors are not charged by length
             usage = Usage.split(usage.prompt_tokens, 0, cached_tokens=usage.cached_tokens)
-        return Completion(body, usage, 0)
+        return Completion(body, usage)
 
     def reader(self, provider: str) -> StreamReader:
         """Never asked for: embeddings do not stream."""

@@ -130,9 +130,7 @@ class GeminiSurface(Surface):
         answer = json_or_none(body)
         if not isinstance(answer, dict) or not ("candidates" in answer or "promptFeedback" in answer):
             raise UpstreamProtocolError(provider, "the body has no 'candidates'")
-        said = "".join(map(generated, candidates_of(answer)))
-        text_bytes = len(said.encode("utf-8", "surrogatepass"))
-        return Completion(body, usage_of(answer.get("usageMetadata")), text_bytes)
+        return Completion(body, usage_of(answer.get("usageMetadata")))
 
     def reader(self, provider: str) -> StreamReader:
         """See ``Surface.reader``."""

@@ -113,7 +113,7 @@ def needs_of(fields: Mapping[str, Any], config: Mapping[str, Any]) -> frozenset[
         needs.add(Need.TOOLS)
     tools = fields.get("tools")
     asked = (item for tool in _objects(tools) for item in camel(tool).items())
-    hosted = (name for name, value in asked if name != "functionDeclarations" and value is not None)
+    hosted = [name for name, value in asked if name != "functionDeclarations" and value is not None]
     if billed_beside_tokens(fields, hosted):
         needs.add(Need.HOSTED)
     if fields.get("cachedContent"):

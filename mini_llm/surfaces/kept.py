@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -64,10 +63,10 @@ def on_shared_key(request: Request) -> Request:
             if (place := _reference(fields.get(name))) is not None:
                 raise _refusal(".".join((name, *place)))
     if surface == "responses":
-        return replace(request, fields={**fields, "store": False, **_own_thoughts(fields)})
+        return request._replace(fields={**fields, "store": False, **_own_thoughts(fields)})
     if any(name in fields for name in LEFT_OUT.get(surface, ())):
         kept = {name: value for name, value in fields.items() if name not in LEFT_OUT[surface]}
-        return replace(request, fields=kept)
+        return request._replace(fields=kept)
     return request
 
 

@@ -145,7 +145,7 @@ class MessagesSurface(Surface):
         answer = json_or_none(body)
         if not isinstance(answer, dict) or not isinstance(answer.get("content"), list):
             raise UpstreamProtocolError(provider, "the body has no 'content'")
-        return Completion(body, usage_of(answer.get("usage")), len(generated(answer).encode()))
+        return Completion(body, usage_of(answer.get("usage")))
 
     def reader(self, provider: str) -> StreamReader:
         """See ``Surface.reader``."""

@@ -49,7 +49,9 @@ MEDIUM_BUDGET_TOKENS: Final = 4096
 HIGH_BUDGET_TOKENS: Final = 16384
 _OWN_TOOLS: Final = ("custom", "bash_", "text_editor_", "computer_", "memory_")
 """How kinds of tools begin that the client runs; all others run at Anthropic."""
-_BILLED: Final = ("container", "mcp_servers", "inference_geo", "speed", "fallbacks", "billing_policy")
+_BILLED: Final = frozenset(
+    {"container", "mcp_servers", "inference_geo", "speed", "fallbacks", "billing_policy"}
+)
 _EFFORTS: Final = {"low": "low", "medium": "medium", "high": "high", "xhigh": "xhigh", "max": "xhigh"}
 
 
@@ -90,8 +92,8 @@ def needs_of(fields: Mapping[str, Any]) -> frozenset[str]:
         if not isinstance(tools, list) or any(kind_of(tool, "custom") != "custom" for tool in tools):
             needs.add(Need.FILES)  # what a hosted tool adds to the prompt does not follow from the request
     kinds = [kind_of(tool, "custom") for tool in tools] if isinstance(tools, list) else []
-    hosted = (kind for kind in kinds if not kind.startswith(_OWN_TOOLS))
-    if billed_beside_tokens(fields, hosted, *_BILLED) or _summarises(fields.get("context_management")):
+    hosted = [kind for kind in kinds if not kind.startswith(_OWN_TOOLS)]
+    if billed_beside_tokens(fields, hosted, _BILLED) or _summarises(fields.get("context_management")):
         needs.add(Need.HOSTED)
     if asks_thoughts(fields):
         needs.add(Need.REASONING)

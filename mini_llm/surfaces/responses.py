@@ -79,8 +79,7 @@ class ResponsesSurface(Surface):
         answer = json_or_none(body)
         if not isinstance(answer, dict) or not isinstance(answer.get("output"), list):
             raise UpstreamProtocolError(provider, "the body has no 'output'")
-        text_bytes = len(output.generated(answer).encode("utf-8", "surrogatepass"))
-        return Completion(body, output.usage_of(answer.get("usage")), text_bytes)
+        return Completion(body, output.usage_of(answer.get("usage")))
 
     def reader(self, provider: str) -> StreamReader:
         """See ``Surface.reader``."""

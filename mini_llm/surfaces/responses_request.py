@@ -122,7 +122,7 @@ def needs_of(fields: Mapping[str, Any]) -> frozenset[str]:
     if fields.get("tools"):
         needs.add(Need.TOOLS)
     hosted = [tool for tool in _list(fields.get("tools")) if kind_of(tool) not in ("function", "custom")]
-    if billed_beside_tokens(fields, hosted, "background"):
+    if billed_beside_tokens(fields, hosted, frozenset({"background"})):
         needs.add(Need.HOSTED)
     if hosted or any(fields.get(name) for name in ("previous_response_id", "conversation", "prompt")):
         needs.add(Need.FILES)  # what they add to the prompt does not follow from the request's size

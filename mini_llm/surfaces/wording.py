@@ -247,7 +247,7 @@ def json_events(raw: bytes) -> Iterator[dict[str, Any]]:
 def json_or_none(data: bytes) -> Any:
     """A body as JSON, None if it is none."""
     try:
-        return from_json(data)
+        return from_json(data, cache_strings="keys")  # what a model writes does not come again
     except ValueError:
         return None
 

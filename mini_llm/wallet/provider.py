@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -106,14 +105,14 @@ class WalletProvider(OpenAIProvider):
         try:
             response = await self._send(request, deployment, entry)
             body = await _read(response)
-            completion = SURFACES[request.surface].read_answer(self.name, body)
+            surface = SURFACES[request.surface]
+            completion = surface.read_answer(self.name, body)
             billed = read_billed(response.header(CHARGE_HEADER), response.header(RECEIPT_HEADER))
             if self._guard is not None and entry is not None:
-                await self._check(
-                    request, entry, response, billed, body, completion.text_bytes, completion.usage
-                )
+                text_bytes = len(surface.answer_text(body).encode("utf-8", "surrogatepass"))
+                await self._check(request, entry, response, billed, body, text_bytes, completion.usage)
             upstream_id = response.header(REQUEST_ID_HEADER)
-            return replace(completion, upstream_id=upstream_id, billed=billed)
+            return completion._replace(upstream_id=upstream_id, billed=billed)
         finally:
             self._leave(entry)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import asdict
 from typing import Any, Final
 
 from fastapi import APIRouter, Request
@@ -145,7 +146,7 @@ def _gemini_prompt(body: bytes) -> tuple[Surface, bytes]:
 def _offer(call: Call, deployment: Deployment, rate_bps: int) -> dict[str, Any]:
     """What one deployment would charge at most; a price of null is that of the total it is part of."""
     most, price = most_usage(call, deployment), deployment.price.scaled(rate_bps)
-    prices = {name: getattr(price, name) for name in price.__slots__}
+    prices = asdict(price)
     return {
         "deployment": deployment.id,
         "provider": deployment.provider,

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from mini_llm.errors import BadRequest
-from mini_llm.request import Request
+from mini_llm.request import Need, Request
 from mini_llm.surfaces import CHAT
 from mini_llm.surfaces.base import Dialect
 
@@ -115,3 +115,27 @@ def test_images_are_not_taken_for_text() -> None:
     ]
     assert not parse(messages=image).text_only
     assert parse(messages=text).text_only
+
+
+@pytest.mark.parametrize(
+    ("fields", "needs"),
+    [
+        ({"tools": [{"type": "function"}]}, {Need.TOOLS}),
+        ({"tools": [{"type": "web_search"}]}, {Need.TOOLS, Need.HOSTED}),
+        ({"tools": [], "functions": None, "logprobs": False, "audio": {}}, set()),
+        ({"functions": [{"name": "f"}], "logprobs": True}, {Need.TOOLS, Need.LOGPROBS}),
+        ({"reasoning_effort": "low"}, {Need.REASONING}),
+        ({"reasoning": {"effort": "low"}, "n": 2}, {Need.REASONING, Need.MANY}),
+        ({"audio": {"voice": "a"}}, {Need.AUDIO}),
+        ({"modalities": ["text", "audio"]}, {Need.AUDIO}),
+        ({"modalities": ["text"]}, set()),
+        ({"modalities": None}, set()),
+        ({"modalities": 5}, {Need.AUDIO}),
+        ({"response_format": {"type": "json_schema"}}, {Need.JSON_SCHEMA}),
+        ({"plugins": [{"id": "web"}], "models": None, "deferred": False}, {Need.HOSTED}),
+        ({"service_tier": "priority"}, {Need.HOSTED}),
+        ({"service_tier": "Flex"}, set()),
+    ],
+)
+def test_what_a_deployment_must_be_able_to_do(fields: dict[str, object], needs: set[str]) -> None:
+    assert parse(**fields).needs == needs

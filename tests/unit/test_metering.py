@@ -162,7 +162,7 @@ async def test_text_after_the_last_count_is_counted() -> None:
 
 async def test_whole_answers_that_nobody_counted_are_counted_by_their_text() -> None:
     body = json.dumps({"choices": [{"index": 0, "message": {"role": "assistant", "content": "a b c"}}]})
-    uncounted = Completion(body.encode(), None, 5)
+    uncounted = Completion(body.encode(), None)
     assert await completion_usage(CHAT, chat("two words"), uncounted, PRICED) == Usage(2, 3, estimated=True)
-    counted = Completion(body.encode(), Usage(1, 2), 5)
+    counted = Completion(body.encode(), Usage(1, 2))
     assert await completion_usage(CHAT, chat(), counted, PRICED) == Usage(1, 2)

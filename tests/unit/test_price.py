@@ -40,6 +40,35 @@ def test_charge_is_rounded_up_over_the_whole_call() -> None:
     assert price.cost_base(Usage(500_000, 500_001)) == 2
 
 
+def test_each_part_of_a_usage_costs_what_it_is_priced_at() -> None:
+    m = TOKENS_PER_PRICE
+    price = Price(
+        10 * m,
+        20 * m,
+        cached_base_per_mtok=m,
+        cache_write_base_per_mtok=12 * m,
+        audio_prompt_base_per_mtok=100 * m,
+        reasoning_base_per_mtok=30 * m,
+        audio_completion_base_per_mtok=200 * m,
+        cache_write_1h_base_per_mtok=15 * m,
+    )
+    usage = Usage(
+        1000,
+        500,
+        cached_tokens=100,
+        cache_write_tokens=50,
+        audio_prompt_tokens=10,
+        reasoning_tokens=40,
+        audio_completion_tokens=5,
+        cache_write_1h_tokens=20,
+    )
+    read_base = 840 * 10 + 100 * 1 + 30 * 12 + 20 * 15 + 10 * 100
+    written_base = 455 * 20 + 40 * 30 + 5 * 200
+    assert price.cost_base(usage) == read_base + written_base
+    assert price.dearest(usage) == (100 * m, 200 * m)
+    assert price.scaled(5_000).cost_base(usage) == (read_base + written_base) // 2
+
+
 def test_what_a_cache_keeps_for_an_hour_has_a_price_of_its_own() -> None:
     usage = Usage(100, 0, cached_tokens=10, cache_write_tokens=60, cache_write_1h_tokens=40)
     million = TOKENS_PER_PRICE

@@ -25,7 +25,7 @@ class House(Provider):
 
     async def complete(self, request, deployment):
         body = b'{"choices": [{"index": 0, "message": {"content": "at home"}, "finish_reason": "stop"}]}'
-        return Completion(body, None, 7)
+        return Completion(body, None)
 
     async def open_stream(self, request, deployment):
         raise NotImplementedError
