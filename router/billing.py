@@ -6,17 +6,16 @@ import asyncio
 import hashlib
 import logging
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
-from functools import lru_cache, partial
-from typing import Final
+from dataclasses import replace
+from typing import Final, NamedTuple
 
 from mini_llm.deployment import HOUSE_PARTNER, Deployment
 from mini_llm.price import Usage
 from mini_llm.routing.plan import Attempt
 from mini_llm.wallet.keccak import keccak
-from mini_llm.wallet.limits import MAX_AMOUNT_BASE
+from mini_llm.wallet.limits import BPS, MAX_AMOUNT_BASE
 from router.auth import Principal
 from router.beside import beside
 from router.config import RouterConfig, Settings
@@ -45,8 +44,7 @@ OWN_KEY: Final = "own key"
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Ticket:
+class Ticket(NamedTuple):
     """A call that has its money reserved.
 
     Attributes:
@@ -70,6 +68,14 @@ class Ticket:
     paced: Paced | None = None
 
 
+class _Asked(NamedTuple):
+    """What a reservation says of the call, whoever pays."""
+
+    endpoint: str
+    client_key: str | None
+    body_hash: bytes
+
+
 class Billing:
     """Reserves, charges and releases.
 
@@ -87,6 +93,7 @@ class Billing:
     def adopt(self, config: RouterConfig) -> None:
         """Goes by another configuration from now on; calls that run keep the offer that they were made."""
         self._config, self.drain = config, config.hang_up
+        self._terms: dict[int, Terms] = {}  # by partner; each knows its shares by name once it has been used
         self.offers.adopt(config)
         self.pacing.adopt(config)
 
@@ -115,17 +122,9 @@ class Billing:
             raise BadIdempotencyKey(MAX_CLIENT_KEY)
         if paced is not None:
             principal = replace(principal, budgets=(*principal.budgets, *paced.limits))
-        ask = partial(
-            Reservation,
-            endpoint=endpoint,
-            client_key=client_key,
-            body_hash=hashlib.sha256(body).digest(),
-            lease_s=self._settings.lease_s,
-            now_s=int(time.time()),
-            key_id=principal.key_id,
-        )
+        asked = _Asked(endpoint, client_key, hashlib.sha256(body).digest())
         began_ns = time.perf_counter_ns()
-        offer, held = await self._take_offer(principal, ask, quote)
+        offer, held = await self._take_offer(principal, asked, quote)
         wait_ns = time.perf_counter_ns() - began_ns
         current().reserved(principal.account_idx, principal.key_id, held.entry_id, wait_ns)
         if isinstance(held, Replay):
@@ -144,36 +143,42 @@ class Billing:
         )
 
     async def _take_offer(
-        self, principal: Principal, ask: Callable[..., Reservation], quote: Quote
+        self, principal: Principal, asked: _Asked, quote: Quote
     ) -> tuple[Offer, Reserved | Replay]:
         """Reserves at the first offer that holds; the last one says why not."""
         *better, last = self.offers.of(principal.account_idx, quote.deployments)
         for offer in better:
             try:
-                return offer, await self._hold(principal, ask, offer, quote.at(offer.rate_bps))
+                return offer, await self._hold(principal, asked, offer, quote.at(offer.rate_bps))
             except (InFlight, IdempotencyMismatch):  # the client's key is taken, whoever pays
                 raise
             except LedgerError:
                 continue
-        return last, await self._hold(principal, ask, last, quote.at(last.rate_bps))
+        return last, await self._hold(principal, asked, last, quote.at(last.rate_bps))
 
     async def _hold(
-        self, principal: Principal, ask: Callable[..., Reservation], offer: Offer, quote_base: int
+        self, principal: Principal, asked: _Asked, offer: Offer, quote_base: int
     ) -> Reserved | Replay:
         """Reserves at an offer. The ceiling may be what is missing, and ours to sign: then it is raised."""
-        asked = ask(
+        reservation = Reservation(
             account_idx=offer.payer_idx,
+            endpoint=asked.endpoint,
+            client_key=asked.client_key,
+            body_hash=asked.body_hash,
             quote_base=quote_base,
-            budgets=(*principal.budgets, *offer.budgets),
+            lease_s=self._settings.lease_s,
+            now_s=int(time.time()),
+            budgets=principal.budgets + offer.budgets,
+            key_id=principal.key_id,
             user_idx=principal.account_idx if offer.promotional else principal.user_idx,
             origin_idx=principal.account_idx if offer.promotional else None,
         )
         try:
-            return await self._ledger.reserve(asked)
+            return await self._ledger.reserve(reservation)
         except InsufficientFunds:
-            if not await self._custodian.make_room(asked.account_idx, quote_base):
+            if not await self._custodian.make_room(offer.payer_idx, quote_base):
                 raise
-            return await self._ledger.reserve(asked)
+            return await self._ledger.reserve(reservation)
 
     async def charge(
         self,
@@ -189,10 +194,11 @@ class Billing:
         deployment: who served the call, as it was when the call was planned.
         attempts: who failed before; they cost the user nothing.
         """
-        config, policy = self._config, self._config.policy
-        price = deployment.price.scaled(ticket.offer.rate_bps)
+        config, policy, offer = self._config, self._config.policy, ticket.offer
+        price = deployment.price.scaled(offer.rate_bps)
         prompt_price_base, completion_price_base = price.dearest(usage)
-        retail_base = min(deployment.price.cost_base(usage), MAX_AMOUNT_BASE)
+        retail_base = deployment.price.cost_base(usage)
+        actual_base = retail_base if offer.rate_bps == BPS else price.cost_base(usage)
         facts = CallFacts(
             provider=deployment.provider,
             deployment=deployment.id,
@@ -203,7 +209,7 @@ class Billing:
             prompt_price_base_per_mtok=prompt_price_base,
             completion_price_base_per_mtok=completion_price_base,
             vibes_per_usd=config.vibes_per_usd,
-            actual_base=min(price.cost_base(usage), MAX_AMOUNT_BASE),
+            actual_base=min(actual_base, MAX_AMOUNT_BASE),
             time_s=int(time.time()),
             prompt_salt=ticket.prompt_salt,
             prompt_hash=ticket.prompt_hash,
@@ -212,15 +218,13 @@ class Billing:
             audio_prompt_tokens=usage.audio_prompt_tokens,
             reasoning_tokens=usage.reasoning_tokens,
             audio_completion_tokens=usage.audio_completion_tokens,
-            wholesale_base=wholesale_base(deployment, usage, policy),
-            retail_base=retail_base,
-            tier=OWN_KEY if deployment.own_key else ticket.offer.tier,
+            wholesale_base=0 if deployment.own_key else wholesale_base(retail_base, policy),
+            retail_base=min(retail_base, MAX_AMOUNT_BASE),
+            tier=OWN_KEY if deployment.own_key else offer.tier,
             attempts=attempt_facts(attempts, policy, usage),
             answer=StoredAnswer(200, content_type, answer) if ticket.replayable else None,
         )
-        partner_id = HOUSE_PARTNER if ticket.offer.promotional else deployment.partner_id
-        partner_bps = config.partner_bps(partner_id)
-        terms = _terms(partner_id, partner_bps, policy.fee_bps, policy.burn_bps, policy.pool_bps)
+        terms = self._terms_of(HOUSE_PARTNER if offer.promotional else deployment.partner_id)
         record = current()
         record.answered(deployment.id, deployment.provider, attempts)
         try:
@@ -255,6 +259,14 @@ class Billing:
             self._live.discard(ticket.request_id)
         current().released(reason, attempts)
 
+    def _terms_of(self, partner_id: int) -> Terms:
+        terms = self._terms.get(partner_id)
+        if terms is None:
+            policy, partner_bps = self._config.policy, self._config.partner_bps(partner_id)
+            shares = (partner_bps, policy.fee_bps, policy.burn_bps, policy.pool_bps)
+            terms = self._terms[partner_id] = Terms(partner_id, *shares)
+        return terms
+
     @asynccontextmanager
     async def kept(self) -> AsyncIterator[None]:
         """Renews the leases of live calls and expires lapsed ones of dead workers, until the block ends."""
@@ -287,6 +299,3 @@ class Billing:
         now_s = int(time.time())
         for entry_id in await self._ledger.submit(lambda connection: expire_lapsed(connection, now_s)):
             log.warning("call %s expired: its worker is gone", entry_id)
-
-
-_terms = lru_cache(Terms)  # few, and each knows its shares by name once it has been used

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Coroutine
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from mini_llm.metering import completion_usage
 from mini_llm.request import Request
@@ -43,8 +42,7 @@ NO_CREDENTIALS: Final = frozenset((None, "", "x402", "Bearer x402"))
 """What these headers hold in a call that a payment pays for; official clients cannot leave them out."""
 
 
-@dataclass(frozen=True, slots=True)
-class IncomingCall:
+class IncomingCall(NamedTuple):
     """What the HTTP endpoint hands over.
 
     Attributes:
@@ -67,8 +65,7 @@ class IncomingCall:
     stream: bool | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """A whole answer with the headers that say what it cost."""
 
     body: bytes

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from mini_llm.answer import StreamEvent
 from mini_llm.deployment import Deployment
@@ -23,8 +22,7 @@ MESSAGE_TOKENS: Final = 16
 """Most tokens that it adds to each message: role and separators."""
 
 
-@dataclass(frozen=True, slots=True)
-class Quote:
+class Quote(NamedTuple):
     """The most that a call can cost: what is reserved.
 
     Attributes:
@@ -42,13 +40,20 @@ class Quote:
         return self.quote_base if rate_bps == BPS else _quote_base(self.request, self.deployments, rate_bps)
 
 
+class MostUsage(NamedTuple):
+    """Upper bound of a call's tokens read and written."""
+
+    prompt_tokens: int
+    completion_tokens: int
+
+
 def quote_call(request: Request, deployments: Iterable[Deployment]) -> Quote:
     """Bounds a call before it is sent, whichever of the deployments serves it."""
     those = tuple(deployments)
     return Quote(_quote_base(request, those, BPS), request, those)
 
 
-def most_usage(request: Request, deployment: Deployment) -> Usage:
+def most_usage(request: Request, deployment: Deployment) -> MostUsage:
     """Upper bound of a call's usage.
 
     The prompt has at most as many tokens as the request has bytes (a byte-level tokenizer never makes more)
@@ -60,18 +65,18 @@ def most_usage(request: Request, deployment: Deployment) -> Usage:
         written = request.size_bytes + TEMPLATE_TOKENS + MESSAGE_TOKENS * request.parts
         prompt_tokens = min(written, prompt_tokens)
     cap = deployment.output_cap(request.output_cap) or 0
-    return Usage(prompt_tokens, cap * request.choices, estimated=True)
+    return MostUsage(prompt_tokens, cap * request.choices)
 
 
 def _quote_base(request: Request, deployments: Iterable[Deployment], rate_bps: int) -> int:
-    return max(_most_base(request, one, one.price.scaled(rate_bps)) for one in deployments)
+    return max([_most_base(request, one, one.price.scaled(rate_bps)) for one in deployments])
 
 
 def _most_base(request: Request, deployment: Deployment, price: Price) -> int:
-    most = most_usage(request, deployment)
+    prompt_tokens, completion_tokens = most_usage(request, deployment)
     exact = (
-        most.prompt_tokens * price.highest_prompt_base_per_mtok
-        + most.completion_tokens * price.highest_completion_base_per_mtok
+        prompt_tokens * price.highest_prompt_base_per_mtok
+        + completion_tokens * price.highest_completion_base_per_mtok
     )
     # A call beyond what a slot can carry is beyond every balance too, so the cut changes no decision.
     return min(-(-exact // TOKENS_PER_PRICE), MAX_AMOUNT_BASE)
@@ -107,15 +112,13 @@ def attempt_facts(
 ) -> tuple[AttemptFacts, ...]:
     """The tries as the ledger keeps them: what they cost retail, at what the provider bills of it."""
     return tuple(
-        AttemptFacts(one.deployment, one.outcome, one.ms, _wholesale(one.billed_base(usage), policy))
-        for one in attempts
+        [
+            AttemptFacts(one.deployment, one.outcome, one.ms, wholesale_base(one.billed_base(usage), policy))
+            for one in attempts
+        ]
     )
 
 
-def wholesale_base(deployment: Deployment, usage: Usage, policy: Policy) -> int:
-    """What the provider bills for a call: nothing to us for one on the user's own key."""
-    return 0 if deployment.own_key else _wholesale(deployment.price.cost_base(usage), policy)
-
-
-def _wholesale(retail_base: int, policy: Policy) -> int:
+def wholesale_base(retail_base: int, policy: Policy) -> int:
+    """What a provider bills for what costs so much retail."""
     return min(-(-retail_base * policy.wholesale_bps // BPS), MAX_AMOUNT_BASE)

@@ -10,10 +10,9 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from sqlalchemy import Connection
 
@@ -38,8 +37,7 @@ _GRANTS: Final = 500
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Offer:
+class Offer(NamedTuple):
     """One way in which a call may be paid.
 
     Attributes:
@@ -78,28 +76,28 @@ class Offers:
             tier.name: tuple(reversed(offered[: position + 1])) for position, tier in enumerate(offered)
         }
         self._promoted: dict[int, int] = {}  # another sponsor has not granted it
+        self._own: dict[int, tuple[Offer, ...]] = {}
         self._reckoned = float("-inf")
 
     def tier(self, account_idx: int) -> Tier:
         """The tier of an account."""
         return self._steps(account_idx)[0]
 
-    def of(self, account_idx: int, deployments: Sequence[Deployment]) -> Iterator[Offer]:
+    def of(self, account_idx: int, deployments: Sequence[Deployment]) -> tuple[Offer, ...]:
         """The ways to pay for a call, in the order in which they are tried.
 
         Promotional credit first, on what it may pay for. Then the account's tier, and below a subsidised one
         the next that pays for itself, for when the subsidy is used up.
         """
+        own = self._own.get(account_idx)
+        if own is None:
+            own = self._own[account_idx] = self._of_tiers(account_idx)
         promotion, granted_base = self._config.promotion, self._promoted.get(account_idx, 0)
-        steps = self._steps(account_idx)
         if promotion is not None and granted_base and all(map(_may_be_promoted, deployments)):
-            rate_bps = next(tier.rate_bps for tier in steps if tier.subsidy is None)
             budget = Budget(tiers.promo_code(account_idx), granted_base)
-            yield Offer(promotion.sponsor, rate_bps, (budget,), PROMOTION, promotional=True)
-        for tier in steps:
-            yield Offer(account_idx, tier.rate_bps, self._subsidy(tier), tier.name)
-            if tier.subsidy is None:
-                return
+            rate_bps = own[-1].rate_bps  # of the tier that pays for itself
+            return Offer(promotion.sponsor, rate_bps, (budget,), PROMOTION, promotional=True), *own
+        return own
 
     @asynccontextmanager
     async def kept(self) -> AsyncIterator[None]:
@@ -120,6 +118,7 @@ class Offers:
         )
         if config is self._config:  # else it was replaced meanwhile, and the next look is the new one's
             self._tiers, self._promoted = in_force
+            self._own.clear()
             self._reckoned = reckoned
 
     async def reckon(self, now_s: int) -> None:
@@ -141,6 +140,15 @@ class Offers:
         """The account's tier, then those below it; a tier that is no longer offered is the first."""
         name = self._tiers.get(account_idx, "")
         return self._ladder.get(name) or next(iter(self._ladder.values()))
+
+    def _of_tiers(self, account_idx: int) -> tuple[Offer, ...]:
+        """At the price of the account's tier, and down to the first that pays for itself."""
+        offers = []
+        for tier in self._steps(account_idx):
+            offers.append(Offer(account_idx, tier.rate_bps, self._subsidy(tier), tier.name))
+            if tier.subsidy is None:
+                break
+        return tuple(offers)
 
     def _subsidy(self, tier: Tier) -> tuple[Budget, ...]:
         if tier.subsidy is None:

@@ -30,7 +30,7 @@ ROUTE_HEADER: Final = "x-vibes-route"
 
 def encode_receipt(signed: SignedReceipt) -> str:
     """A signed receipt as base64url of its JSON: fit for a header and a comment line."""
-    return base64.urlsafe_b64encode(receipt_line(signed).encode()).decode()
+    return base64.urlsafe_b64encode(to_json(signed.to_json())).decode()
 
 
 def receipt_line(signed: SignedReceipt) -> str:

@@ -1,10 +1,23 @@
-"""Reading a request's body, no further than its limit."""
+"""Reading a request: its headers once, its body no further than its limit."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
 
 from starlette.types import Receive, Scope
 
 from router.errors import BodyTooLarge, ClientGone
+
+_HEADERS: Final = "vibes.headers"
+
+
+def headers_of(scope: Scope) -> Mapping[bytes, bytes]:
+    """The request's headers by lower-case name: made once, for all that look one up."""
+    headers: dict[bytes, bytes] | None = scope.get(_HEADERS)
+    if headers is None:
+        headers = scope[_HEADERS] = dict(scope["headers"])
+    return headers
 
 
 async def read_body(scope: Scope, receive: Receive, limit_bytes: int) -> bytes:
@@ -14,7 +27,7 @@ async def read_body(scope: Scope, receive: Receive, limit_bytes: int) -> bytes:
         BodyTooLarge: it is longer, or says so.
         ClientGone: the client left before its end.
     """
-    announced = next((value for name, value in scope["headers"] if name == b"content-length"), b"0")
+    announced = headers_of(scope).get(b"content-length", b"0")
     if announced.isdigit() and int(announced) > limit_bytes:
         raise BodyTooLarge(limit_bytes)
     body = bytearray()

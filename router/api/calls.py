@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
-from dataclasses import replace
 from functools import partial
 
 from fastapi import APIRouter, Request
@@ -20,7 +19,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from mini_llm.surfaces import SURFACES
 from mini_llm.surfaces.gemini_embeddings import EMBED_MANY, embeddings_answer, embeddings_request
 from mini_llm.surfaces.paths import CALL_PATHS, CallPath, check_query, find_call
-from router.api.bodies import read_body
+from router.api.bodies import headers_of, read_body
 from router.auth import Header
 from router.errors import ClientGone
 from router.gateway import Answer, Gateway, IncomingCall
@@ -48,7 +47,7 @@ async def serve(state: State, path: CallPath, scope: Scope, receive: Receive, se
     state.switching.require_open()
     gateway: Gateway = state.gateway
     called: str = scope["path"]
-    header = partial(_header, dict(scope["headers"]))
+    header = partial(_header, headers_of(scope))
     read_it = partial(read_body, scope, receive, state.settings.max_body_bytes)
     model = path.model_in(called)
     if model is not None:
@@ -84,7 +83,7 @@ async def _embed_for_google(
 
     answer = await gateway.serve(IncomingCall(SURFACES["embeddings"], called, header, translated, _never))
     if isinstance(answer, Answer):
-        await _send_whole(replace(answer, body=embeddings_answer(answer.body, method == EMBED_MANY)), send)
+        await _send_whole(answer._replace(body=embeddings_answer(answer.body, method == EMBED_MANY)), send)
 
 
 async def _never() -> None:
@@ -95,7 +94,7 @@ async def _never() -> None:
 async def _send_whole(answer: Answer, send: Send) -> None:
     headers = [(name.encode(), value.encode()) for name, value in answer.headers.items()]
     headers.append((b"content-type", answer.content_type.encode()))
-    headers.append((b"content-length", str(len(answer.body)).encode()))
+    headers.append((b"content-length", b"%d" % len(answer.body)))
     await send({"type": "http.response.start", "status": 200, "headers": headers})
     await send({"type": "http.response.body", "body": answer.body})
 

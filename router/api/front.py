@@ -13,6 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mini_llm.surfaces.paths import surface_of
 from router.api.answer import ErrorAnswer
+from router.api.bodies import headers_of
 from router.api.errors import told
 from router.drain import Drain
 from router.errors import Draining, EncodedBody, NulCharacter, TooManyHeaders, UnknownHost
@@ -56,7 +57,7 @@ class Front:
         if scope["type"] != "http":
             await self._other(scope, receive, send)
             return
-        headers = dict(scope["headers"])
+        headers = headers_of(scope)
         record = new_record(headers.get(b"x-request-id"), headers.get(b"traceparent"))
         enter(record)
         self._observer.began(record, scope["method"])
@@ -122,10 +123,13 @@ class _Answer:
             record.status = message["status"]
             if record.stream and record.status == 200:
                 self._observer.streaming(record)
-            own = message.get("headers", ())
-            message["headers"] = [*own, (b"x-request-id", record.request_id.encode()), *self._headers]
-            said = {name for name, _ in own}
-            message["headers"] += (header for header in UNLESS_SAID if header[0] not in said)
+            said = dict(message.get("headers", ()))
+            message["headers"] = [
+                *message.get("headers", ()),
+                (b"x-request-id", record.request_id.encode()),
+                *self._headers,
+                *[header for header in UNLESS_SAID if header[0] not in said],
+            ]
         await self._send(message)
 
     async def refuse(self, answer: ErrorAnswer) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from bisect import bisect_left
 from itertools import pairwise
+from operator import attrgetter
 from typing import Any, Final
 
 from mini_llm.routing.run import OVERTAKEN
@@ -18,14 +19,9 @@ LABEL_LIMIT: Final = 2000
 """Most combinations of labels that one counter keeps."""
 SECONDS: Final = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60, 120, 300)
 GROUPS: Final = (1, 2, 4, 8, 16, 32, 64, 128, 256)
-PARTS: Final = (
-    ("cached", "cached_tokens"),
-    ("cache_write", "cache_write_tokens"),
-    ("reasoning", "reasoning_tokens"),
-    ("audio_prompt", "audio_prompt_tokens"),
-    ("audio_completion", "audio_completion_tokens"),
-)
+PARTS: Final = ("cached", "cache_write", "reasoning", "audio_prompt", "audio_completion")
 """Kinds of tokens that prompt and completion contain."""
+_parts: Final = attrgetter(*(f"{kind}_tokens" for kind in PARTS))
 _NS: Final = 1e-9
 
 Labels = tuple[str, ...]
@@ -162,9 +158,10 @@ class Metrics:
             return
         self.tokens.add((model, "prompt"), usage.prompt_tokens)
         self.tokens.add((model, "completion"), usage.completion_tokens)
-        for kind, name in PARTS:
-            if tokens := getattr(usage, name):
-                self.tokens.add((model, kind), tokens)
+        if any(parts := _parts(usage)):
+            for kind, tokens in zip(PARTS, parts, strict=True):
+                if tokens:
+                    self.tokens.add((model, kind), tokens)
         if record.charge_base:
             self.charged_base.add((model,), record.charge_base)
         if record.lost_base:

@@ -142,9 +142,14 @@ def current() -> CallRecord:
 
 def new_record(request_id: bytes | None, traceparent: bytes | None) -> CallRecord:
     """A record for a request with these headers, as they came."""
-    name = request_id.decode("latin-1") if request_id else ""
-    trace = traceparent.decode("latin-1") if traceparent else ""
+    name = _sound(request_id, _WELL_FORMED) if request_id else None
     return CallRecord(
-        request_id=name if _WELL_FORMED.fullmatch(name) else random_bytes(16).hex(),
-        traceparent=trace if _TRACEPARENT.fullmatch(trace) else None,
+        request_id=name or random_bytes(16).hex(),
+        traceparent=_sound(traceparent, _TRACEPARENT) if traceparent else None,
     )
+
+
+def _sound(header: bytes, form: re.Pattern[str]) -> str | None:
+    """A header's text if it has this form."""
+    text = header.decode("latin-1")
+    return text if form.fullmatch(text) else None

@@ -128,6 +128,7 @@ class Limiter:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._gates: dict[str, _Gate] = {}
+        self._free = Passage(self, None, {})
 
     def second(self) -> int:
         """The clock, in whole seconds."""
@@ -140,7 +141,7 @@ class Limiter:
             RateLimited: one of the limits is reached.
         """
         if key_id is None or not rates.limited:
-            return Passage(self, None, {})
+            return self._free
         gate = self._gates.get(key_id)
         if gate is None:
             gate = self._gates[key_id] = _Gate()
