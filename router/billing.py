@@ -260,8 +260,7 @@ class Billing:
         current().released(reason, attempts)
 
     def _terms_of(self, partner_id: int) -> Terms:
-        terms = self._terms.get(partner_id)
-        if terms is None:
+        if (terms := self._terms.get(partner_id)) is None:
             policy, partner_bps = self._config.policy, self._config.partner_bps(partner_id)
             shares = (partner_bps, policy.fee_bps, policy.burn_bps, policy.pool_bps)
             terms = self._terms[partner_id] = Terms(partner_id, *shares)
