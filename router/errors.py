@@ -104,6 +104,14 @@ class TooManyHeaders(GatewayError):
         self.limit = limit
 
 
+class RepeatedHeader(GatewayError):
+    """A header that says who asks, whom or what came twice."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"the header {name} came more than once")
+        self.name = name
+
+
 class EncodedBody(GatewayError):
     """The body came with a Content-Encoding."""
 

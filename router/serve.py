@@ -20,8 +20,10 @@ from router.operating import Operating
 
 END_OF_HEAD: Final = b"\r\n\r\n"
 NO_BODY: Final = b"\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
-LINGER_BYTES: Final = 64 * 2**20
+LINGER_BYTES: Final = 16 * 2**20
 """Most of a refused request's body that is thrown away before the connection is."""
+MAX_WAITING: Final = 50
+"""Most requests that a client sends on one connection before the one in front of them is answered."""
 CLOSING_S: Final = 2
 """Seconds that connections get to close after the last request has been answered."""
 GARBAGE_OBJECTS: Final = 10_000
@@ -166,7 +168,8 @@ class _WayOut:
 def _guarded(read_s: int, max_header_bytes: int) -> type[asyncio.Protocol]:
     """uvicorn's HTTP protocol that gives a client `read_s` to send a request and bounds its head.
 
-    uvicorn itself waits for ever for the first request of a connection and for the rest of a body.
+    uvicorn itself waits for ever for the first request of a connection and for the rest of a body, keeps
+    whatever comes in the framing and the trailer of a body, and any number of requests that wait.
     """
 
     class Guarded(_Protocol):  # type: ignore[misc]
@@ -189,10 +192,18 @@ def _guarded(read_s: int, max_header_bytes: int) -> type[asyncio.Protocol]:
                 if self._head_bytes > limit_bytes and END_OF_HEAD not in data[:limit_bytes]:
                     self._refuse(b"431 Request Header Fields Too Large")
                     return
+            body_bytes = 0 if before is None else len(before.body)
             super().data_received(data)
             cycle = self.cycle
             if cycle is not before:
                 self._head_bytes = 0
+                if len(self.pipeline) > MAX_WAITING:
+                    self._refuse(b"429 Too Many Requests")
+            elif cycle is not None and not cycle.response_complete:
+                # what comes while no body does is framing, a trailer, or the head of a request that waits
+                self._head_bytes = 0 if len(cycle.body) > body_bytes else self._head_bytes + len(data)
+                if self._head_bytes > max_header_bytes:
+                    self._refuse(b"431 Request Header Fields Too Large")
             if cycle is not None and not cycle.response_complete and not cycle.more_body:
                 self._stop_timer()  # the request is here, whole
             elif self._timer is None:

@@ -50,7 +50,7 @@ class CallPath:
     stream: bool | None = None
 
     def model_in(self, called: str) -> str | None:
-        """The model that a called path names, None if this path names none.
+        """The model that a called path names, perhaps an empty word; None if this path names none.
 
         Raises:
             LookupError: it is another path.
@@ -61,7 +61,7 @@ class CallPath:
                 raise LookupError(called)
             return None
         model = called.removeprefix(before).removesuffix(after)
-        if before + model + after != called or not model:
+        if before + model + after != called:
             raise LookupError(called)
         return model
 

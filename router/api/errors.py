@@ -123,6 +123,7 @@ ANSWERS: Final[dict[type[Exception], Callable[[Any], ErrorAnswer]]] = _SPECIAL |
     own.HoldsSecret: lambda e: ErrorAnswer(403, INVALID, "holds_secret", str(e)),
     own.NotEditable: lambda e: ErrorAnswer(403, INVALID, "not_editable", str(e)),
     own.NulCharacter: lambda e: ErrorAnswer(400, INVALID, "nul_character", str(e)),
+    own.RepeatedHeader: lambda e: ErrorAnswer(400, INVALID, "repeated_header", str(e)),
     own.TooManyHeaders: lambda e: ErrorAnswer(431, INVALID, "too_many_headers", str(e)),
     own.EncodedBody: lambda e: ErrorAnswer(415, INVALID, "encoded_body", str(e)),
     own.UnknownHost: lambda e: ErrorAnswer(421, INVALID, "unknown_host", str(e)),

@@ -16,7 +16,7 @@ from router.api.answer import ErrorAnswer
 from router.api.bodies import headers_of
 from router.api.errors import told
 from router.drain import Drain
-from router.errors import Draining, EncodedBody, NulCharacter, TooManyHeaders, UnknownHost
+from router.errors import Draining, EncodedBody, NulCharacter, RepeatedHeader, TooManyHeaders, UnknownHost
 from router.observe.observer import Observer
 from router.observe.record import CallRecord, enter, new_record
 from router.operating import Operating
@@ -33,6 +33,10 @@ CLOSE: Final = (b"connection", b"close")
 HANG_UP: Final = frozenset({413, 415, 431, 503})
 """After these the rest of the request is not read, or the router is stopping."""
 _IDENTITY: Final = (None, b"", b"identity")
+_ONCE: Final = frozenset(
+    {b"host", b"authorization", b"x-api-key", b"x-goog-api-key", b"idempotency-key", b"x-vibes-account"}
+)
+"""Of two such headers a proxy in front may look at the one, and the router at the other."""
 
 
 class Front:
@@ -86,6 +90,8 @@ class Front:
             return NulCharacter()
         if len(scope["headers"]) > settings.max_headers:
             return TooManyHeaders(settings.max_headers)
+        if len(headers) != len(scope["headers"]) and (name := _repeated(scope)) is not None:
+            return RepeatedHeader(name)
         if headers.get(b"content-encoding") not in _IDENTITY:
             return EncodedBody()
         if settings.hosts and _host(headers.get(b"host", b"")) not in settings.hosts:
@@ -143,6 +149,16 @@ class _Answer:
             headers.append(CLOSE)
         await self.send({"type": "http.response.start", "status": answer.status, "headers": headers})
         await self.send({"type": "http.response.body", "body": body})
+
+
+def _repeated(scope: Scope) -> str | None:
+    """The first header that came again and may not."""
+    seen: set[bytes] = set()
+    for name, _ in scope["headers"]:
+        if name in seen and name in _ONCE:
+            return str(name, "ascii")
+        seen.add(name)
+    return None
 
 
 def _host(header: bytes) -> str:

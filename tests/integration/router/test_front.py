@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import socket
 import time
+from contextlib import suppress
 from typing import Any
 
 import httpx
@@ -116,6 +117,51 @@ def test_too_many_or_too_long_headers_are_431(guarded: World) -> None:
     head = b"GET /v1/account HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Long: " + b"y" * 10_000
     assert raw(guarded, head + b"\r\n\r\n").startswith(b"HTTP/1.1 4")
     assert raw(guarded, head).startswith(b"HTTP/1.1 431")  # and nobody waits for its end
+
+
+CHAT_HEAD = b"POST /v1/chat/completions HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer KEY\r\n"
+CHUNKED = CHAT_HEAD + b"Transfer-Encoding: chunked\r\n\r\n1\r\n{\r\n"
+PIECES = 200
+
+
+@pytest.mark.parametrize(
+    ("begin", "piece"),
+    [
+        pytest.param(CHUNKED + b"0\r\nx: ", b"y" * 1000, id="one-trailer"),
+        pytest.param(CHUNKED + b"1;", b"y" * 1000, id="chunk-extension"),
+        pytest.param(b"", b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n" * 300, id="requests-that-wait"),
+    ],
+)
+def test_what_is_no_body_is_not_kept_without_end(world: World, begin: bytes, piece: bytes) -> None:
+    begin = begin.replace(b"KEY", world.user().api_key.encode())
+    sent = 0
+    with socket.create_connection(("127.0.0.1", world.router.port), timeout=10) as connection:
+        connection.sendall(begin)
+        with suppress(OSError):  # it hung up, and this is still on its way
+            for _ in range(PIECES):
+                connection.sendall(piece)
+                sent += len(piece)
+                time.sleep(0.005)  # so that the router reads it in pieces
+    assert sent < PIECES * len(piece)
+
+
+@pytest.mark.parametrize(
+    "name", ["Host", "Authorization", "x-api-key", "x-goog-api-key", "Idempotency-Key", "x-vibes-account"]
+)
+def test_a_header_that_two_could_read_differently_comes_once(world: World, name: str) -> None:
+    head = f"GET /v1/models HTTP/1.1\r\nConnection: close\r\n{name}: 127.0.0.1\r\n".encode()
+    once, twice = (raw(world, head + more + b"\r\n") for more in (b"", f"{name.upper()}: b\r\n".encode()))
+    assert b"repeated_header" not in once
+    assert twice.startswith(b"HTTP/1.1 400")
+    assert f"the header {name.lower()} came more than once".encode() in twice
+
+
+@pytest.mark.parametrize("method", ["generateContent", "streamGenerateContent?alt=sse", "embedContent", "x"])
+def test_an_address_without_a_model_is_no_fault_of_the_router(world: World, method: str) -> None:
+    with world.user().http() as client:
+        answer = client.post(f"{world.router.url}beta/models/:{method}", json={"contents": []})
+    assert answer.status_code in (400, 404, 405), answer.text
+    assert answer.json()["error"]["message"]
 
 
 @pytest.mark.parametrize("path", ["/models/a%00b", "/receipts?after_base=%00"])
