@@ -6,7 +6,6 @@ A drain lasts until it is undone or the process ends; with several workers each 
 
 from __future__ import annotations
 
-import time
 from dataclasses import asdict
 from typing import Annotated, Any, Literal
 
@@ -78,20 +77,22 @@ async def rollouts(request: Request, _: Operator) -> dict[str, Any]:
 async def steer(
     request: Request, operator: Operator, action: Literal["restart", "roll-back"], named: Rolling
 ) -> dict[str, Any]:
-    """restart: from its first step, with an empty record; roll-back: the new deployment gets no calls."""
+    """restart: from its first step, with an empty record; roll-back: the new deployment gets no calls.
+
+    Both count in all workers.
+    """
     state = state_of(request)
     rollout = state.catalog.table.rollouts.get(named.model)
     if rollout is None:
         raise UnknownModel(named.model, tuple(sorted(state.catalog.table.rollouts)))
-    first = rollout.settings.steps[0].percent
-    after = (Stage.RAMPING, first) if action == "restart" else (Stage.ROLLED_BACK, 0.0)
     what = act(operator, f"rollout.{action}", f"rollout:{named.model}")
-    before = _stage(rollout.stage, rollout.percent)
-    await state.ledger.submit(lambda connection: audit.record(connection, what, before, _stage(*after)))
     if action == "restart":
-        rollout.restart(time.monotonic())  # the clock of routing
-    else:
-        rollout.roll_back(f"by operator {operator}")
+        await state.switching.restart(rollout, what)
+        return _standing(rollout)
+    before, after = _stage(rollout.stage, rollout.percent), _stage(Stage.ROLLED_BACK, 0.0)
+    await state.ledger.submit(lambda connection: audit.record(connection, what, before, after))
+    rollout.roll_back(f"by operator {operator}")
+    await state.switching.look()  # which tells the other workers
     return _standing(rollout)
 
 

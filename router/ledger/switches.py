@@ -1,7 +1,8 @@
 """What operators have switched off, or hold at a part of the calls: an append-only table for all workers.
 
 A switch is a row for a place (everything, a provider, a deployment, a model's rollout); the last row of a
-place counts. A setting is a part of the calls in ten-thousandths: 0 stops it, none lets go of it.
+place counts. A setting is a part of the calls in ten-thousandths: 0 stops it, none lets go of it. A rollout
+that was rolled back, by an operator or by its error rate, is switched off here too.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ EVERYTHING: Final = "everything"
 PROVIDER: Final = "provider"
 DEPLOYMENT: Final = "deployment"
 ROLLOUT: Final = "rollout"
+ROLLBACK: Final = "rollback"
 WHOLE: Final = 10_000
 
 
@@ -50,8 +52,9 @@ class Switch:
         number: of its row.
         at_s: unix seconds.
         actor: the operator.
-        scope: `everything`, `provider`, `deployment` or `rollout`.
-        name: of the provider, of the deployment, or of the rollout's model; empty for everything.
+        scope: `everything`, `provider`, `deployment`, `rollout` or `rollback`.
+        name: of the provider, of the deployment, or of the rollout's model; empty for everything; of a
+            rollback the model and what tells one setting of its rollout from another.
         setting: part of the calls in ten-thousandths; None lets go.
         reason: why, in the operator's words.
     """
@@ -73,11 +76,16 @@ def turn(
     Returns: what it was set to before, None if it was not set.
     """
     before = next((one for one in switched(connection) if (one.scope, one.name) == (scope, name)), None)
-    values = {"actor": act.actor, "scope": scope, "name": name, "setting": setting, "reason": reason}
-    connection.execute(insert(SWITCH), values | {"at_s": int(time.time())})
+    put(connection, act.actor, scope, name, setting, reason)
     told = None if before is None else before.setting
     audit.record(connection, act, {"setting": told}, {"setting": setting, "reason": reason})
     return before
+
+
+def put(connection: Connection, actor: str, scope: str, name: str, setting: int | None, reason: str) -> None:
+    """Sets a switch of which the audit log is told otherwise, or which no operator turned."""
+    values = {"actor": actor, "scope": scope, "name": name, "setting": setting, "reason": reason}
+    connection.execute(insert(SWITCH), values | {"at_s": int(time.time())})
 
 
 def switched(connection: Connection) -> list[Switch]:

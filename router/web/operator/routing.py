@@ -5,7 +5,6 @@ A switch is confirmed on a page of its own, with a reason, and counts in all wor
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
@@ -20,7 +19,7 @@ from mini_llm.routing.rollout import Stage
 from mini_llm.routing.table import Table
 from router.api.admin_access import act, look, state_of
 from router.api.admin_state import AdminState
-from router.ledger import audit, switches
+from router.ledger import switches
 from router.ledger.switches import DEPLOYMENT, EVERYTHING, PROVIDER, ROLLOUT, WHOLE, Switch
 from router.people.errors import BadInput
 from router.web.door import see
@@ -120,17 +119,14 @@ async def switch(request: Request) -> Response:
 
 @routes.post("/routing/rollouts/restart")
 async def restart(request: Request) -> Response:
-    """Starts a rollout again from its first step, in this worker."""
+    """Starts a rollout again from its first step."""
     operator = operator_of(request)
     model = (await read_form(request)).text("model")
     state = state_of(request)
     rollout = state.catalog.table.rollouts.get(model)
     if rollout is None:
         raise UnknownModel(model, tuple(sorted(state.catalog.table.rollouts)))
-    what, before = act(operator, "rollout.restart", f"rollout:{model}"), {"stage": rollout.stage.value}
-    after = {"stage": Stage.RAMPING.value}
-    await state.ledger.submit(lambda connection: audit.record(connection, what, before, after))
-    rollout.restart(time.monotonic())
+    await state.switching.restart(rollout, act(operator, "rollout.restart", f"rollout:{model}"))
     return see(f"{PAGE}#rollouts")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any
 
 import httpx
@@ -160,6 +161,35 @@ def test_a_switch_outlives_a_restart(
         assert status(callers[1]) == 503
         switch(operator, "everything", to="let-go")
         until(callers[1], "east/fine")
+
+
+def test_a_rollback_counts_in_all_workers_and_outlives_them(
+    operated: Operated, workers: tuple[RouterProcess, RouterProcess]
+) -> None:
+    bearer = {"authorization": f"Bearer {operated.key}"}
+
+    def steer(worker: RouterProcess, action: str) -> None:
+        url = f"{worker.admin_url}/admin/v1/rollouts/{action}"
+        assert httpx.post(url, json={"model": "fine"}, headers=bearer).is_success
+
+    def until_stage(worker: RouterProcess, expected: str) -> None:
+        deadline, found = time.monotonic() + SECONDS, ""
+        while found != expected:
+            assert time.monotonic() < deadline, found
+            with suppress(httpx.TransportError):  # a router that was started again has another address soon
+                told = httpx.get(f"{worker.admin_url}/admin/v1/rollouts", headers=bearer)
+                found = told.json()["rollouts"][0]["stage"]
+            time.sleep(0.1)
+
+    steer(workers[0], "roll-back")
+    until_stage(workers[1], "rolled_back")
+    workers[1].stop()
+    workers[1].start()
+    until_stage(workers[1], "rolled_back")
+    with operated.signed_in() as operator:
+        assert "by operator alice" in operator.get("/operator/routing").text
+    steer(workers[1], "restart")
+    until_stage(workers[0], "ramping")
 
 
 @pytest.mark.parametrize(
