@@ -28,16 +28,18 @@ class Connection(asyncio.Protocol):
     """Asks one thing at a time; `ask`, then `next_piece` until it is empty.
 
     Args:
+        keep: takes it back once an answer has been read to its end.
         lost: is told when the connection is gone.
 
     Attributes:
+        keep: as given.
         status: of the answer, once `ask` has returned.
         headers: of the answer, by lower-case name; of several of one name the first.
         heard_s: when something last came or was taken, in the loop's time.
     """
 
-    def __init__(self, lost: Callable[[Connection], None]) -> None:
-        self._lost = lost
+    def __init__(self, keep: Callable[[Connection], None], lost: Callable[[Connection], None]) -> None:
+        self.keep, self._lost = keep, lost
         self._loop = asyncio.get_running_loop()
         self._parser = http_parser.make_parser(self)
         self._transport: asyncio.Transport
@@ -46,7 +48,6 @@ class Connection(asyncio.Protocol):
         self._fires_s = math.inf
         self._waiter: asyncio.Future[None] | None = None
         self._finishing: asyncio.TimerHandle | None = None
-        self._finished: Callable[[Connection], None] | None = None
         self._timeouts = Timeouts()
         self._error: Exception | None = None
         self._pieces: list[bytes] = []
@@ -105,14 +106,9 @@ class Connection(asyncio.Protocol):
             self._transport.resume_reading()
         return piece
 
-    def finish(self, within_s: float, finished: Callable[[Connection], None]) -> None:
-        """Awaits the end of an answer that nobody reads on; hangs up if it does not come in time.
-
-        Args:
-            within_s: until when, seconds from now.
-            finished: is told when the connection can be asked again.
-        """
-        self._finished = finished
+    def finish(self, within_s: float) -> None:
+        """Awaits the end of an answer that nobody reads on, and gives itself back to `keep`; hangs up if the
+        end does not come within so many seconds."""
         self._finishing = self._loop.call_later(within_s, self.drop)
 
     def drop(self) -> None:
@@ -137,11 +133,10 @@ class Connection(asyncio.Protocol):
         if self._loose_bytes > MAX_LOOSE_BYTES:
             self._fail(TransportFailure("the answer's head or framing is too long"))
         self._wake()
-        if self._finished is not None and self.usable:
-            finished, self._finished = self._finished, None
-            if self._finishing is not None:
-                self._finishing.cancel()
-            finished(self)
+        if self._finishing is not None and self.usable:
+            self._finishing.cancel()
+            self._finishing = None
+            self.keep(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """See asyncio."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from base64 import b64encode
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import Executor
 from functools import lru_cache, partial
 from socket import AF_INET, SOCK_STREAM, getaddrinfo
@@ -73,7 +73,7 @@ class HttpTransport(Transport):
         connection = self._take(place.origin, began_s) or await self._connect(place.origin, timeouts)
         try:
             await connection.ask(request, timeouts, began_s)
-            return _Response(connection, partial(self._keep, place.origin))
+            return _Response(connection)
         except BaseException:
             connection.drop()
             raise
@@ -152,7 +152,10 @@ class HttpTransport(Transport):
             self._tls = self._tls or _trusting()
             tls = {"ssl": self._tls, "server_hostname": origin.host}
         _, connection = await asyncio.get_running_loop().create_connection(
-            lambda: Connection(partial(self._lost, origin)), address, origin.port, **tls
+            lambda: Connection(partial(self._keep, origin), partial(self._lost, origin)),
+            address,
+            origin.port,
+            **tls,
         )
         self._open.add(connection)
         return connection
@@ -166,11 +169,10 @@ def _trusting() -> ssl.SSLContext:
 
 
 class _Response(UpstreamResponse):
-    def __init__(self, connection: Connection, keep: Callable[[Connection], None]) -> None:
+    def __init__(self, connection: Connection) -> None:
         self.status = connection.status
         self._headers = connection.headers
         self._connection: Connection | None = connection
-        self._keep = keep
         encoding = (self.header("content-encoding") or "").lower()
         self._inflating = None if encoding in _PLAIN else Inflating(encoding)
 
@@ -178,12 +180,12 @@ class _Response(UpstreamResponse):
         value = self._headers.get(name.encode())
         return None if value is None else value.decode("latin-1").rstrip()
 
-    async def next_piece(self) -> bytes:
+    def next_piece(self) -> Coroutine[Any, Any, bytes]:
         if self._connection is None:
-            return b""
+            return _nothing()
         if self._inflating is not None:
-            return await self._inflating.next_piece(self._connection)
-        return await self._connection.next_piece()
+            return self._inflating.next_piece(self._connection)
+        return self._connection.next_piece()
 
     async def aclose(self) -> None:
         self._leave(finish=False)
@@ -196,11 +198,15 @@ class _Response(UpstreamResponse):
         if connection is None:
             return
         if connection.usable:
-            self._keep(connection)
+            connection.keep(connection)
         elif finish:
-            connection.finish(FINISH_S, self._keep)
+            connection.finish(FINISH_S)
         else:
             connection.drop()
+
+
+async def _nothing() -> bytes:
+    return b""
 
 
 class _Origin(NamedTuple):

@@ -13,12 +13,12 @@ from email.utils import parsedate_to_datetime
 from typing import Any, Final, Literal
 
 from mini_llm.config import ProviderConfig
-from mini_llm.errors import ProviderError, UpstreamProtocolError
+from mini_llm.errors import UpstreamProtocolError
 from mini_llm.http_transport import HttpTransport
 from mini_llm.providers.company import Company, Wiring
 from mini_llm.providers.local import USUAL_SERVERS, LocalProvider
 from mini_llm.providers.registry import find
-from mini_llm.providers.wire import MAX_ANSWER_BYTES, OK, PLAIN_HEADERS, ProviderFailures
+from mini_llm.providers.wire import MAX_ANSWER_BYTES, OK, PLAIN_HEADERS, TRANSPORT_FAILURES, provider_failure
 from mini_llm.surfaces.wording import json_or_none
 from mini_llm.transport import Timeouts, Transport
 
@@ -94,20 +94,20 @@ async def probe_all(configs: Mapping[str, ProviderConfig]) -> list[Probe]:
 async def _probe_company(wiring: Wiring) -> Probe:
     begun = time.monotonic()
     try:
-        with ProviderFailures(wiring.name):
-            response = await wiring.http.send(
-                "GET", f"{wiring.base_url}/models", PLAIN_HEADERS | dict(wiring.headers), None, ASKING
-            )
-            ms = int((time.monotonic() - begun) * 1000)
-            ahead_s = _ahead_s(response.header("date"))
-            try:
-                listed = json_or_none(await response.read(MAX_ANSWER_BYTES))
-            finally:
-                await response.aclose()
-    except UpstreamProtocolError as error:
-        return Probe(wiring.name, "failing", error.problem)
-    except ProviderError as error:
-        return Probe(wiring.name, "unreachable", str(error).partition(f"{wiring.name!r} ")[2])
+        response = await wiring.http.send(
+            "GET", f"{wiring.base_url}/models", PLAIN_HEADERS | dict(wiring.headers), None, ASKING
+        )
+        ms = int((time.monotonic() - begun) * 1000)
+        ahead_s = _ahead_s(response.header("date"))
+        try:
+            listed = json_or_none(await response.read(MAX_ANSWER_BYTES))
+        finally:
+            await response.aclose()
+    except TRANSPORT_FAILURES as error:
+        failure = provider_failure(wiring.name, error)
+        if isinstance(failure, UpstreamProtocolError):
+            return Probe(wiring.name, "failing", failure.problem)
+        return Probe(wiring.name, "unreachable", str(failure).partition(f"{wiring.name!r} ")[2])
     state, detail = _judged(response.status)
     models = _names(listed) if state == "ok" else None
     if state == "ok" and models is None:

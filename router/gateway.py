@@ -173,7 +173,7 @@ class Gateway:
     ) -> tuple[Ticket | Replay, Plan]:
         """Reserves the most that the call can cost, and says who may serve it at that."""
         record = current()
-        record.model, record.stream = plan.deployments[0].model, request.stream
+        record.model, record.stream = plan.first.model, request.stream
         if till is not None:
             return await _reserve_paid(till, call, passage, body, request, no_dearer(plan, request))
         client_key = call.header("idempotency-key")
@@ -189,7 +189,7 @@ class Gateway:
                 if (fewer := cheaper(plan, request)) is None:
                     raise
                 plan = fewer
-                record.model = plan.deployments[0].model
+                record.model = plan.first.model
             else:
                 return ticket, plan
 

@@ -26,4 +26,4 @@ def passed_on(request: Request, surface: Surface, header: Header, plan: Plan) ->
             if not _SOUND.fullmatch(value):
                 raise BadRequest(f"the header '{name}' must be at most 1024 printable ASCII characters", name)
             request = request._replace(headers={**(request.headers or {}), name: value})
-    return request if plan.deployments[0].own_key else on_shared_key(request)
+    return request if plan.first.own_key else on_shared_key(request)

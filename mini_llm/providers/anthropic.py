@@ -78,7 +78,7 @@ class AnthropicProvider(Provider):
         except UpstreamProtocolError:
             self._endpoint.raise_hidden_error(body)
             raise
-        return read._replace(upstream_id=upstream_id)
+        return Completion(read.body, read.usage, upstream_id)
 
     async def open_stream(self, request: Request, deployment: Deployment) -> UpstreamStream:
         """See ``Provider.open_stream``."""

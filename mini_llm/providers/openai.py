@@ -71,7 +71,7 @@ class OpenAIProvider(Provider):
         except UpstreamProtocolError:
             self._endpoint.raise_hidden_error(answer)
             raise
-        completion = read._replace(upstream_id=upstream_id)
+        completion = Completion(read.body, read.usage, upstream_id)
         if self._counting and request.surface == "chat":
             return self._counting.recount(completion)
         return completion

@@ -31,6 +31,8 @@ MAX_ERROR_BYTES: Final = 64 * 2**10
 OK: Final = 200
 SERVER_ERROR: Final = 502
 """Stands for the status of an error that came with status 200 and names no other."""
+TRANSPORT_FAILURES: Final = (TransportTimeout, TransportFailure, AnswerTooLong)
+"""What a transport raises."""
 PLAIN_HEADERS: Final = {"content-type": "application/json", "accept-encoding": "identity"}
 """Streams are cut into events as they arrive, so nobody may compress them."""
 
@@ -49,7 +51,6 @@ class Endpoint:
         id_header: str = "x-request-id",
     ) -> None:
         self.provider = provider
-        self._failures = ProviderFailures(provider)
         self._http, self._timeouts = http, timeouts
         self._headers = PLAIN_HEADERS | dict(headers)
         self._limits, self._id_header = limits, id_header
@@ -120,9 +121,11 @@ class Endpoint:
         Raises:
             ProviderError: it did not.
         """
-        with self._failures:
-            every = {**self._headers, **headers} if headers else self._headers
+        every = {**self._headers, **headers} if headers else self._headers
+        try:
             response = await self._http.send(method, url, every, body, timeouts or self._timeouts)
+        except TRANSPORT_FAILURES as error:
+            raise provider_failure(self.provider, error) from error
         if response.status == OK:
             return response
         try:
@@ -153,10 +156,12 @@ class Endpoint:
 
     async def _read(self, response: UpstreamResponse, limit_bytes: int = MAX_ANSWER_BYTES) -> bytes:
         try:
-            with self._failures:
-                return await response.read(limit_bytes)
-        except UpstreamUnreachable as error:  # it was reached, and may bill for what it did
-            raise UpstreamProtocolError(self.provider, f"it breaks off ({error.reason})") from error
+            return await response.read(limit_bytes)
+        except TRANSPORT_FAILURES as error:
+            failure = provider_failure(self.provider, error)
+            if isinstance(failure, UpstreamUnreachable):  # it was reached, and may bill for what it did
+                failure = UpstreamProtocolError(self.provider, f"it breaks off ({failure.reason})")
+            raise failure from error
         finally:
             await response.aclose()
 
@@ -167,7 +172,7 @@ class WireStream(UpstreamStream):
     def __init__(
         self, provider: str, response: UpstreamResponse, reader: StreamReader, upstream_id: str | None = None
     ) -> None:
-        self._failures, self._response, self._reader = ProviderFailures(provider), response, reader
+        self._provider, self._response, self._reader = provider, response, reader
         self.upstream_id = upstream_id
         self._room_bytes = MAX_ANSWER_BYTES
         self._ended = self._done = False
@@ -177,11 +182,13 @@ class WireStream(UpstreamStream):
         while self._reader.failure is None:
             if self._ended:
                 return []
-            with self._failures:
+            try:
                 data = await self._response.next_piece()
                 self._room_bytes -= len(data)
                 if self._room_bytes < 0:
                     raise AnswerTooLong(MAX_ANSWER_BYTES)
+            except TRANSPORT_FAILURES as error:
+                raise provider_failure(self._provider, error) from error
             self._ended = not data
             if events := self._reader.feed(data) if data else self._reader.end():
                 self._done = events[-1].done
@@ -196,23 +203,14 @@ class WireStream(UpstreamStream):
             await self._response.aclose()
 
 
-class ProviderFailures:
-    """Turns failures of the transport into typed errors. No connection in time counts as unreachable."""
-
-    __slots__ = ("_provider",)
-
-    def __init__(self, provider: str) -> None:
-        self._provider = provider
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
-        if isinstance(error, TransportTimeout):
-            if error.stage == "connect":
-                raise UpstreamUnreachable(self._provider, "no connection in time") from error
-            raise UpstreamTimeout(self._provider, error.seconds) from error
-        if isinstance(error, TransportFailure):
-            raise UpstreamUnreachable(self._provider, error.reason) from error
-        if isinstance(error, AnswerTooLong):
-            raise UpstreamProtocolError(self._provider, f"more than {error.limit_bytes} bytes") from None
+def provider_failure(
+    provider: str, error: TransportTimeout | TransportFailure | AnswerTooLong
+) -> ProviderError:
+    """One of ``TRANSPORT_FAILURES`` as the provider's. No connection in time counts as unreachable."""
+    if isinstance(error, TransportTimeout):
+        if error.stage == "connect":
+            return UpstreamUnreachable(provider, "no connection in time")
+        return UpstreamTimeout(provider, error.seconds)
+    if isinstance(error, AnswerTooLong):
+        return UpstreamProtocolError(provider, f"more than {error.limit_bytes} bytes")
+    return UpstreamUnreachable(provider, error.reason)

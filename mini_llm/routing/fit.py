@@ -18,13 +18,14 @@ def unfit(request: Request, deployment: Deployment, provider: Provider) -> str |
 
     What is not certain is not refused: the provider decides then.
     """
+    native = request.surface in provider.surfaces
     lacking = request.needs - deployment.capabilities
-    if request.surface not in provider.surfaces:
+    if not native:
         lacking -= {Need.HOSTED}  # the translation to chat leaves it out, or refuses it by name
     if lacking:
         return f"does not take {', '.join(sorted(lacking))}"
     embeds = Need.EMBEDDINGS in request.needs
-    if request.surface not in provider.surfaces and (embeds or CHAT.name not in provider.surfaces):
+    if not native and (embeds or CHAT.name not in provider.surfaces):
         return f"does not speak {request.surface}"
     if not embeds and deployment.capabilities == EMBEDS_ONLY:
         return "makes embeddings only"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import deque
 
 FORGET_AFTER = 5
 """A figure that is older than so many times its decay counts as unmeasured: one call finds out anew."""
@@ -13,22 +14,17 @@ RECENT = 64
 class Latency:
     """A mean that forgets: a measurement weighs e times less for each ``decay_s`` seconds of its age."""
 
-    __slots__ = ("_at_s", "_mean_s", "_next", "_recent", "decay_s")
+    __slots__ = ("_at_s", "_mean_s", "_recent", "decay_s")
 
     def __init__(self, decay_s: float) -> None:
         self.decay_s = decay_s
         self._mean_s: float | None = None
         self._at_s = 0.0
-        self._recent: list[float] = []
-        self._next = 0
+        self._recent: deque[float] = deque(maxlen=RECENT)
 
     def measured(self, now_s: float, seconds: float) -> None:
         """Takes a measurement."""
-        if len(self._recent) < RECENT:
-            self._recent.append(seconds)
-        else:
-            self._recent[self._next] = seconds
-            self._next = (self._next + 1) % RECENT
+        self._recent.append(seconds)
         if self._mean_s is None or now_s - self._at_s > FORGET_AFTER * self.decay_s:
             self._mean_s = seconds
         else:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 from mini_llm.config_routing import HedgeConfig, RetryConfig
 from mini_llm.deployment import Deployment
@@ -26,7 +25,7 @@ class Candidate:
     health: Health = field(default_factory=Health)
 
 
-@dataclass  # not frozen, which would double the cost of making one, on every call
+@dataclass(slots=True)  # not frozen, which would double the cost of making one, on every call
 class Plan:
     """Who may serve a call.
 
@@ -48,7 +47,7 @@ class Plan:
     shut: tuple[Candidate, ...] = ()
     decision: Decision | None = None
 
-    @cached_property
+    @property
     def candidates(self) -> tuple[Candidate, ...]:
         """All of them, in order."""
         if len(self.groups) == 1 and not self.shut:
@@ -58,6 +57,11 @@ class Plan:
     def only(self, candidates: Sequence[Candidate]) -> Plan:
         """The same call with other candidates, as one group."""
         return replace(self, groups=(tuple(candidates),), shut=())
+
+    @property
+    def first(self) -> Deployment:
+        """The deployment of the first one."""
+        return self.groups[0][0].deployment
 
     @property
     def deployments(self) -> tuple[Deployment, ...]:
@@ -96,8 +100,7 @@ class Attempt:
         return self.cost_base if self.price is None or usage is None else self.price.cost_base(usage)
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome(Generic[T]):
+class Outcome(NamedTuple, Generic[T]):
     """What a call came to, who served it, who was asked in vain; why these, if the model was left to us."""
 
     result: T

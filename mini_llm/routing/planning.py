@@ -32,7 +32,7 @@ class Planner:
         Raises:
             NoneCanServe: there is none.
         """
-        sieve = Sieve(request, self._clock(), sum(len(group.members) for group in route.groups) > 1)
+        sieve = Sieve(request, self._clock(), route.several)
         ready = tuple([group for group in self.sift(sieve, route.groups, account) if group])
         shut = sieve.shut
         if shut:

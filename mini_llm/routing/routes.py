@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from functools import cached_property
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from mini_llm.answer import Completion
 from mini_llm.deployment import Deployment
@@ -101,9 +101,9 @@ class Routes:
             route = await self.catalog.route(request.model)
         return self._planner.plan(without_quality(request), route, account)
 
-    async def attempt(
+    def attempt(
         self, plan: Plan, call: Callable[[Candidate], Awaitable[T]], attempts: list[Attempt]
-    ) -> Outcome[T]:
+    ) -> Coroutine[Any, Any, Outcome[T]]:
         """Asks one candidate after the other until one serves; each failure is added to ``attempts``.
 
         A group is asked once round, then again after pauses as ``plan.retry`` says, then the next group is.
@@ -112,22 +112,22 @@ class Routes:
             MiniLLMError: all have failed, and this is the last one's error; or the request is at fault.
             NoneCanServe: none could be asked: all are busy, or want a longer pause than the call may make.
         """
-        return await Run(self._tools, plan, call, attempts).to_the_end()
+        return Run(self._tools, plan, call, attempts).to_the_end()
 
-    async def complete(
+    def complete(
         self, plan: Plan, surface: Surface, request: Request, attempts: list[Attempt], count: Count
-    ) -> Outcome[Completion]:
+    ) -> Coroutine[Any, Any, Outcome[Completion]]:
         """A whole answer in the caller's format; raises as ``attempt`` does. ``count`` is for providers that
         report no tokens."""
         clock, sent = self._tools.clock, self._sent(plan, request)
-        return await self.attempt(plan, lambda one: complete(one, surface, sent(one), count, clock), attempts)
+        return self.attempt(plan, lambda one: complete(one, surface, sent(one), count, clock), attempts)
 
-    async def open_stream(
+    def open_stream(
         self, plan: Plan, surface: Surface, request: Request, attempts: list[Attempt]
-    ) -> Outcome[OpenedStream]:
+    ) -> Coroutine[Any, Any, Outcome[OpenedStream]]:
         """A stream whose first content has come; raises as ``attempt`` does."""
         clock, sent = self._tools.clock, self._sent(plan, request)
-        return await self.attempt(plan, lambda one: open_stream(one, surface, sent(one), clock), attempts)
+        return self.attempt(plan, lambda one: open_stream(one, surface, sent(one), clock), attempts)
 
     def _sent(self, plan: Plan, request: Request) -> Callable[[Candidate], Request]:
         """The request as each candidate gets it: without the quality that it asks for, unless that one is a

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Final
 
 from mini_llm.config import DeploymentConfig, RoutingConfig
@@ -29,13 +30,18 @@ class Group:
     rollout: Rollout | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Route:
     """Who serves a model or alias, group after group."""
 
     groups: tuple[Group, ...]
     retry: RetryConfig
     hedge: HedgeConfig | None = None
+
+    @cached_property
+    def several(self) -> bool:
+        """There is more than one candidate."""
+        return sum(len(group.members) for group in self.groups) > 1
 
 
 @dataclass(frozen=True)

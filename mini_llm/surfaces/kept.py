@@ -64,8 +64,8 @@ def on_shared_key(request: Request) -> Request:
                 raise _refusal(".".join((name, *place)))
     if surface == "responses":
         return request._replace(fields={**fields, "store": False, **_own_thoughts(fields)})
-    if any(name in fields for name in LEFT_OUT.get(surface, ())):
-        kept = {name: value for name, value in fields.items() if name not in LEFT_OUT[surface]}
+    if left_out := fields.keys() & LEFT_OUT.get(surface, ()):
+        kept = {name: value for name, value in fields.items() if name not in left_out}
         return request._replace(fields=kept)
     return request
 

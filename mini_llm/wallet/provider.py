@@ -14,7 +14,13 @@ from mini_llm.errors import AnswerLost, UpstreamProtocolError, UpstreamRefused, 
 from mini_llm.price import Usage
 from mini_llm.providers.base import Provider, UpstreamStream
 from mini_llm.providers.openai import EMBEDDING_PATHS, OPENAI_PATHS, OpenAIProvider
-from mini_llm.providers.wire import MAX_ANSWER_BYTES, Endpoint, ProviderFailures, WireStream
+from mini_llm.providers.wire import (
+    MAX_ANSWER_BYTES,
+    TRANSPORT_FAILURES,
+    Endpoint,
+    WireStream,
+    provider_failure,
+)
 from mini_llm.request import Request
 from mini_llm.surfaces import SURFACES
 from mini_llm.transport import Timeouts, Transport, UpstreamResponse
@@ -271,8 +277,11 @@ class WalletStream(UpstreamStream):
 
 async def _read(response: UpstreamResponse) -> bytes:
     try:
-        with _losses(), ProviderFailures(NAME):
-            return await response.read(MAX_ANSWER_BYTES)
+        with _losses():
+            try:
+                return await response.read(MAX_ANSWER_BYTES)
+            except TRANSPORT_FAILURES as error:
+                raise provider_failure(NAME, error) from error
     finally:
         await response.aclose()
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
+from typing import Any
 
 from mini_llm.transport import Timeouts, Transport, UpstreamResponse
 from router.observe.record import current
@@ -14,11 +15,11 @@ class TellingTransport(Transport):
     def __init__(self, inner: Transport) -> None:
         self._inner = inner
 
-    async def send(
+    def send(
         self, method: str, url: str, headers: Mapping[str, str], body: bytes | None, timeouts: Timeouts
-    ) -> UpstreamResponse:
+    ) -> Coroutine[Any, Any, UpstreamResponse]:
         """See `Transport.send`."""
-        return await self._inner.send(method, url, {**headers, **current().outgoing()}, body, timeouts)
+        return self._inner.send(method, url, {**headers, **current().outgoing()}, body, timeouts)
 
     async def aclose(self) -> None:
         """See `Transport.aclose`."""
