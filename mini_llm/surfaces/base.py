@@ -11,7 +11,7 @@ from mini_llm.answer import Completion, StreamEvent
 from mini_llm.errors import ProviderError
 from mini_llm.price import Usage
 from mini_llm.request import Request
-from mini_llm.surfaces.sse import EventSplitter
+from mini_llm.surfaces.sse import EventSplitter, split_events
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,12 +72,12 @@ class StreamReader(ABC):
     def end(self) -> list[StreamEvent]:
         """What is left when the stream ends; some servers leave out the last blank line."""
         rest = self._splitter.rest()
-        return self._events([rest.rstrip() + b"\n\n"]) if rest.strip() else []
+        return self._events(rest.rstrip() + b"\n\n") if rest.strip() else []
 
-    def _events(self, raws: list[bytes]) -> list[StreamEvent]:
+    def _events(self, whole: bytes) -> list[StreamEvent]:
         events: list[StreamEvent] = []
         try:
-            for raw in raws:
+            for raw in split_events(whole):
                 events.append(self.event(raw))
         except ProviderError as error:
             self.failure = error

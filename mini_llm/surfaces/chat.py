@@ -24,7 +24,7 @@ from mini_llm.request import (
 )
 from mini_llm.surfaces.base import Dialect, StreamReader, StreamTranslator, Surface, WireError
 from mini_llm.surfaces.runs import Mould
-from mini_llm.surfaces.sse import event_data
+from mini_llm.surfaces.sse import event_data, event_end
 from mini_llm.surfaces.wording import json_events, json_or_none
 
 CAP_FIELDS: Final = ("max_completion_tokens", "max_tokens")
@@ -174,23 +174,19 @@ class ChatReader(StreamReader):
         super().__init__(provider)
         self._mould: Mould | None = None
 
-    def _events(self, raws: list[bytes]) -> list[StreamEvent]:
+    def _events(self, whole: bytes) -> list[StreamEvent]:
         events: list[StreamEvent] = []
-        done = 0
-        while done < len(raws):
-            mould = self._mould
-            end = mould.run(raws, done) if mould else done
-            if mould and end > done:
-                events.append(mould.event(raws[done:end]))
-                done = end
-                continue
-            try:
-                events.append(event := self.event(raws[done]))
-            except ProviderError as error:
-                self.failure = error
-                break
-            self._mould = Mould.of(event) or mould
-            done += 1
+        end = 0
+        try:
+            while end < len(whole):
+                event = self._mould.run(whole, end) if self._mould else None
+                if event is None:
+                    event = self.event(whole[end : event_end(whole, end)])
+                    self._mould = Mould.of(event) or self._mould
+                events.append(event)
+                end += len(event.raw)
+        except ProviderError as error:
+            self.failure = error
         return events
 
     def event(self, raw: bytes) -> StreamEvent:

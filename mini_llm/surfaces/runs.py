@@ -7,7 +7,6 @@ the same around their text mean the same; whatever does not is parsed.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from typing import Final
 
 from mini_llm.answer import StreamEvent
@@ -36,19 +35,18 @@ class Mould:
         # Where the lengths agree nothing is escaped, and this is the text that was parsed.
         return cls(head + key, quote + tail) if len(text) == event.text_bytes else None
 
-    def run(self, raws: Sequence[bytes], start: int) -> int:
-        """Where the run of chunks of this shape ends that begins at ``start``; there, if none does."""
-        head, tail, stays = self._head, self._tail, _STAYS_A_STRING.fullmatch
+    def run(self, whole: bytes, start: int) -> StreamEvent | None:
+        """The chunks of this shape that follow one another from ``start`` on, as one event; None for none."""
+        head, tail, stays = self._head, self._tail, _STAYS_A_STRING.match
         before, after = len(head), len(tail)
-        for end in range(start, len(raws)):
-            raw = raws[end]
-            fits = raw.startswith(head) and raw.endswith(tail) and stays(raw, before, len(raw) - after)
-            if not fits:
-                return end
-        return len(raws)
-
-    def event(self, run: Sequence[bytes]) -> StreamEvent:
-        """Chunks of this shape as one event."""
-        raw, around = b"".join(run), len(self._head) + len(self._tail)
-        empty = sum(len(one) == around for one in run)
-        return StreamEvent(raw, pieces=len(run) - empty, text_bytes=len(raw) - len(run) * around)
+        end, pieces, written = start, 0, 0
+        while whole.startswith(head, end):
+            begin = end + before
+            text = stays(whole, begin)
+            if text is None or not whole.startswith(tail, quote := text.end()):
+                break
+            if quote > begin:
+                pieces += 1
+                written += quote - begin
+            end = quote + after
+        return StreamEvent(whole[start:end], pieces=pieces, text_bytes=written) if end > start else None

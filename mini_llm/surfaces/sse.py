@@ -6,9 +6,10 @@ Source: https://html.spec.whatwg.org/multipage/server-sent-events.html
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
 _BLANK_LINES = (b"\n\n", b"\r\n\r\n", b"\r\r")
-_BLANK_LINE = re.compile(rb"\r\n\r\n|\n\n|\r\r")
+_CLOSING = re.compile(rb"(?:\r\n\r\n|\n\n|\r\r)[\r\n]*")
 
 
 class EventSplitter:
@@ -17,10 +18,10 @@ class EventSplitter:
     def __init__(self) -> None:
         self._buffer = bytearray()
 
-    def feed(self, data: bytes) -> list[bytes]:
-        """Events completed by ``data``, each with its closing blank line."""
+    def feed(self, data: bytes) -> bytes:
+        """Events completed by ``data``, uncut, each with its closing blank line."""
         if not self._buffer and data.endswith(_BLANK_LINES):  # as servers write them
-            return split_events(data)
+            return data
         searched = max(0, len(self._buffer) - 3)  # a blank line may straddle two reads
         self._buffer += data
         end = 0
@@ -29,24 +30,25 @@ class EventSplitter:
                 end = max(end, found + len(blank))
         whole = bytes(self._buffer[:end])
         del self._buffer[:end]
-        return split_events(whole)
+        return whole
 
     def rest(self) -> bytes:
         """Bytes after the last whole event: an event too, for servers that leave out its last blank line."""
         return bytes(self._buffer)
 
 
-def split_events(whole: bytes) -> list[bytes]:
+def split_events(whole: bytes) -> Iterator[bytes]:
     """Cuts whole events apart, each with its closing blank line."""
-    if b"\r" not in whole:
-        return [event + b"\n\n" for event in whole[:-2].split(b"\n\n")] if whole else []
-    events, start = [], 0
-    for blank in _BLANK_LINE.finditer(whole):
-        events.append(whole[start : blank.end()])
-        start = blank.end()
-    if start < len(whole):  # a third line end
-        events[-1] += whole[start:]
-    return events
+    end = 0
+    while end < len(whole):
+        start, end = end, event_end(whole, end)
+        yield whole[start:end]
+
+
+def event_end(whole: bytes, start: int) -> int:
+    """Where the event that begins at ``start`` ends: after its blank line, and any that follow that one."""
+    closing = _CLOSING.search(whole, start)
+    return closing.end() if closing else len(whole)
 
 
 def event_data(event: bytes) -> bytes:

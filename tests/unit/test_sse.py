@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mini_llm.surfaces.sse import EventSplitter, event_data
+from mini_llm.surfaces.sse import EventSplitter, event_data, split_events
 
 EVENTS = [b"data: a\n\n", b": ping\n\n", b"data: b\r\n\r\n", b"event: x\ndata: c\ndata: d\n\n", b"data:\r\r"]
 
@@ -15,10 +15,16 @@ def test_any_cut_gives_the_same_events(events: list[bytes], cuts: list[int]) -> 
     stream = b"".join(events) + b"data: unfinished"
     splitter, found, start = EventSplitter(), [], 0
     for cut in [*sorted(min(cut, len(stream)) for cut in cuts), len(stream)]:
-        found += splitter.feed(stream[start:cut])
+        found += split_events(splitter.feed(stream[start:cut]))
         start = cut
     assert found == events
     assert splitter.rest() == b"data: unfinished"
+
+
+def test_line_ends_behind_a_blank_line_belong_to_the_event_before_them() -> None:
+    events = [b"data: a\n\n\n\n", b"data: b\r\n\r\n\r\n", b"data: c\n\n\n"]
+    assert list(split_events(b"".join(events))) == events
+    assert list(split_events(b"")) == []
 
 
 def test_data_lines_are_joined_and_the_rest_ignored() -> None:
