@@ -62,6 +62,13 @@ class _Refused(Exception):
         self.error = error
 
 
+class _Undisturbed(asyncio.Future[T]):
+    """A future whose waiter is cancelled only once it is done, as `asyncio.shield` does with more objects."""
+
+    def cancel(self, msg: object | None = None) -> bool:
+        return False
+
+
 class Ledger:
     """Writes operations in group commits, and reads. Use as a context manager, or call `close`.
 
@@ -101,22 +108,24 @@ class Ledger:
 
     async def reserve(self, reservation: Reservation) -> Reserved | Replay:
         """Submits a reservation; `reservations.reserve` says what is refused."""
-        return await self.submit(reservation)
+        return await self._submitted(reservation)
 
     async def charge(self, charge: Charge) -> PostedCharge:
         """Submits a charge; `charges.post_charge` says what is refused.
 
         Who is cancelled meanwhile gets the outcome all the same: what is paid for is delivered.
         """
-        posted = self._submitted(charge)
+        loop = asyncio.get_running_loop()
+        posted: asyncio.Future[PostedCharge] = _Undisturbed(loop=loop)
+        self._enqueue(Job(charge, posted, loop))
         try:
-            return await asyncio.shield(posted)
-        except asyncio.CancelledError:
             return await posted
+        except asyncio.CancelledError:
+            return posted.result()
 
     async def void(self, release: Release) -> None:
         """Submits a release; `releases.void` says what is refused."""
-        await self.submit(release)
+        await self._submitted(release)
 
     def run(self, operation: AnyOperation[T]) -> T:
         """As `submit`, for callers without an event loop; blocks until the commit."""
