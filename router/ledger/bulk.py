@@ -8,6 +8,7 @@ function that each session makes for itself; where nothing has to be read before
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -22,6 +23,12 @@ from router.db_sessions import NEXT_WRITE, SESSION_FUNCTIONS, TAKE_WRITER_LOCK, 
 
 _LENGTHS: Final = (64, 32, 16)
 """Rows of one SQLite statement, or any fewer: parameters are limited, and each length is a statement."""
+
+# for a value that is no number and no text the driver looks for an adapter, and raises and drops an error
+# where there is none
+sqlite3.register_adapter(bytes, bytes)
+sqlite3.register_adapter(bool, int)
+sqlite3.register_adapter(type(None), lambda none: none)
 
 Values = tuple[Any, ...]
 """One row, its values in the order of the names given with it."""
