@@ -3,36 +3,30 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from operator import attrgetter
+from typing import Final, NamedTuple
 
 from sqlalchemy import Connection
 
 from mini_llm.wallet.receipt import Receipt, SignedReceipt
 from mini_llm.wallet.signature import sign_digest
 from router.ledger import post
+from router.ledger.bulk import Values
 from router.ledger.calls import CallOperation, run_call
 from router.ledger.errors import EntryClosed
 from router.ledger.finished import finished_call
-from router.ledger.group import AttemptFacts, Columns, Group
+from router.ledger.group import OF_FACTS, OF_RECEIPT, AttemptFacts, Group
 from router.ledger.models import State
 from router.ledger.shares import Terms, split_charge
 from router.ledger.sums import CallEntry, Needs
 from router.ledger.views import ReceiptSigner, StoredAnswer
 
-_NO_RECEIPT: Final[Columns] = dict.fromkeys(
-    (
-        "account_sequence",
-        "partner_sequence",
-        "account_total_base",
-        "partner_total_base",
-        "previous_receipt",
-        "signature",
-    )
-)
+_of_facts = attrgetter(*OF_FACTS)
+_of_receipt = attrgetter(*OF_RECEIPT)
+_NO_RECEIPT: Final = (None,) * (len(OF_RECEIPT) + 1)
 
 
-@dataclass(frozen=True)
-class CallFacts:
+class CallFacts(NamedTuple):
     """What a finished call used and costs.
 
     Args:
@@ -86,8 +80,7 @@ class CallFacts:
     answer: StoredAnswer | None = None
 
 
-@dataclass(frozen=True)
-class PostedCharge:
+class PostedCharge(NamedTuple):
     """Outcome of posting a call.
 
     Args:
@@ -145,14 +138,15 @@ class Charge(CallOperation[PostedCharge]):
             receipt = self._charge(group, entry, charge_base)
         else:
             self._record(group, entry, 0, _NO_RECEIPT)
-            group.post(entry, 0, self.terms, ())
+            group.post(entry, 0, self.terms, {}, ())
         if facts.answer is not None and entry.origin_key is not None:
             group.record_answer(entry, facts.answer)
         return PostedCharge(charge_base, facts.actual_base - charge_base, receipt, late=False)
 
     def _charge(self, group: Group, entry: CallEntry, charge_base: int) -> SignedReceipt:
         account, facts, terms = group.account(entry.account_idx), self.facts, self.terms
-        split = split_charge(group.shares_of(terms), terms, charge_base)
+        shares = group.shares_of(terms)
+        split = split_charge(shares, terms, charge_base)
         receipt = Receipt(
             request_id=bytes.fromhex(entry.id),
             account=entry.account_idx,
@@ -174,25 +168,27 @@ class Charge(CallOperation[PostedCharge]):
         )
         digest = receipt.digest(self.signer.domain)
         signed = SignedReceipt(receipt, sign_digest(digest, self.signer.private_key))
-        self._record(group, entry, charge_base, vars(receipt) | {"signature": signed.signature})
+        self._record(group, entry, charge_base, (*_of_receipt(receipt), signed.signature))
         payer = (post.user(entry.account_idx), -charge_base)
-        group.post(entry, charge_base, terms, (payer, *split.legs))
+        group.post(entry, charge_base, terms, shares, (payer, *split.legs))
         account.sequence, account.last_receipt = receipt.account_sequence, digest
         return signed
 
-    def _record(self, group: Group, entry: CallEntry, charge_base: int, receipt: Columns) -> None:
+    def _record(self, group: Group, entry: CallEntry, charge_base: int, receipt: Values) -> None:
+        facts = self.facts
         group.record_call(
-            vars(self.facts)  # more than the table's columns, and so is the receipt
-            | receipt
-            | {
-                "entry_number": entry.number,
-                "account_idx": entry.account_idx,
-                "partner_id": self.terms.partner_id,
-                "charge_base": charge_base,
-                "lost_base": self.facts.actual_base - charge_base,
-            }
+            entry,
+            (
+                entry.number,
+                entry.account_idx,
+                self.terms.partner_id,
+                charge_base,
+                facts.actual_base - charge_base,
+                *_of_facts(facts),
+                *receipt,
+            ),
         )
-        group.record_attempts(entry, self.facts.attempts)
+        group.record_attempts(entry, facts.attempts)
 
 
 def post_charge(

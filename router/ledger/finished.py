@@ -8,7 +8,7 @@ from typing import Any, Final
 from sqlalchemy import bindparam, select
 
 from router.ledger.call_models import ANSWER, CALL
-from router.ledger.group import Group
+from router.ledger.group import CALL_COLUMNS, Group
 from router.ledger.sums import CallEntry
 from router.ledger.views import CallView, StoredAnswer, call_of
 
@@ -18,12 +18,14 @@ _ANSWER: Final = select(ANSWER).where(ANSWER.c.entry_number == bindparam("number
 
 def finished_call(group: Group, entry: CallEntry) -> CallView | None:
     """The call of an entry, None if it has not finished."""
-    columns = group.call(entry.number)
-    if columns is None:
+    kept = group.call(entry.number)
+    if kept is None:
         row = group.connection.execute(_CALL, {"number": entry.number}).one_or_none()
         if row is None:
             return None
         columns = row._asdict()
+    else:
+        columns = dict(zip(CALL_COLUMNS, kept, strict=True))
     return call_of(SimpleNamespace(**columns, id=entry.id))
 
 

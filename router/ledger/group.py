@@ -8,9 +8,8 @@ committed.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from operator import attrgetter, itemgetter
-from typing import Any, Final
+from operator import attrgetter
+from typing import Final, NamedTuple
 
 from sqlalchemy import Connection, Table
 
@@ -24,10 +23,21 @@ from router.ledger.shares import ShareSum, Terms
 from router.ledger.sums import AccountSums, BudgetSums, CallEntry, Sums
 from router.ledger.views import StoredAnswer
 
-Columns = dict[str, Any]
-
-_CALL_COLUMNS: Final = tuple(CALL.columns.keys())
-_call_values = itemgetter(*_CALL_COLUMNS)
+_OF_ENTRY: Final = ("entry_number", "account_idx", "partner_id", "charge_base", "lost_base")
+OF_RECEIPT: Final = (
+    "account_sequence",
+    "partner_sequence",
+    "account_total_base",
+    "partner_total_base",
+    "previous_receipt",
+)
+"""Columns of `call` that the receipt has under the same names."""
+OF_FACTS: Final = tuple(
+    column.name for column in CALL.columns if column.name not in (*_OF_ENTRY, *OF_RECEIPT, "signature")
+)
+"""Columns of `call` that the call's facts have under the same names."""
+CALL_COLUMNS: Final = (*_OF_ENTRY, *OF_FACTS, *OF_RECEIPT, "signature")
+"""All columns of `call`, in the order in which they are written."""
 _BUDGET_COLUMNS: Final = tuple(BUDGET.columns.keys())
 _budget_values = attrgetter(*_BUDGET_COLUMNS)
 _SHARE_COLUMNS: Final = tuple(SHARE.columns.keys())
@@ -41,14 +51,13 @@ _WRITES: Final = Writes(
     Write(upsert, BUDGET, _BUDGET_COLUMNS),
     Write(upsert, SHARE, _SHARE_COLUMNS),
     Write(update, ACCOUNT, _CHANGED_BY_CALLS),
-    Write(insert, CALL, _CALL_COLUMNS),
+    Write(insert, CALL, CALL_COLUMNS),
     *(Write(insert, table, tuple(table.columns.keys())) for table in _KEPT),
     *post.CLOSE,
 )
 
 
-@dataclass(frozen=True, slots=True)
-class AttemptFacts:
+class AttemptFacts(NamedTuple):
     """One try of a call at a deployment.
 
     Args:
@@ -62,9 +71,6 @@ class AttemptFacts:
     outcome: str
     ms: int
     cost_base: int
-
-
-_attempt_values = attrgetter(*AttemptFacts.__slots__)
 
 
 class Group:
@@ -81,7 +87,7 @@ class Group:
         self._bulk, self._sums = bulk, sums
         self._entries = post.Entries()
         self._rows: dict[Table, list[Values]] = {table: [] for table in _KEPT}
-        self._calls: dict[int, Columns] = {}
+        self._calls: dict[int, Values] = {}
         self._answers: dict[int, StoredAnswer] = {}
         self._accounts: dict[int, AccountSums] = {}
         self._shares: dict[str, ShareSum] = {}
@@ -122,16 +128,18 @@ class Group:
         shares = self._sums.shares
         return {code: shares.get(code) or ShareSum(code, bps) for code, bps in terms.bps_by_code.items()}
 
-    def call(self, number: int) -> Columns | None:
-        """What this group recorded of a finished call."""
+    def call(self, number: int) -> Values | None:
+        """What this group recorded of a finished call, as `CALL_COLUMNS`."""
         return self._calls.get(number)
 
     def answer(self, number: int) -> StoredAnswer | None:
         """The answer that this group keeps for a call."""
         return self._answers.get(number)
 
-    def open(self, entry: CallEntry, **columns: Any) -> None:
-        """Opens a pending entry and holds its quote; `columns` are those that the copy does not have."""
+    def open(
+        self, entry: CallEntry, lease_until_s: int, opened_s: int, key_id: str | None, user_idx: int | None
+    ) -> None:
+        """Opens a pending entry and holds its quote."""
         entry.number = self._sums.new_number()
         account = self._changed(entry.account_idx)
         account.reserved_base += entry.quote_base
@@ -139,19 +147,21 @@ class Group:
         if entry.origin_key is not None:
             self._sums.last[entry.origin_key] = entry
         self._entries.open(
-            {
-                "number": entry.number,
-                "id": entry.id,
-                "kind": Kind.CALL,
-                "state": entry.state,
-                "account_idx": entry.account_idx,
-                "origin_key": entry.origin_key,
-                "attempt": entry.attempt,
-                "body_hash": entry.body_hash,
-                "quote_base": entry.quote_base,
-                "reason": None,
-                **columns,
-            }
+            (
+                entry.number,
+                entry.id,
+                Kind.CALL,
+                entry.state,
+                entry.account_idx,
+                entry.origin_key,
+                entry.attempt,
+                entry.body_hash,
+                entry.quote_base,
+                lease_until_s,
+                opened_s,
+                key_id,
+                user_idx,
+            )
         )
         for code in entry.budgets:
             self._changed_budget(code).reserved_base += entry.quote_base
@@ -163,8 +173,15 @@ class Group:
         entry.state = state
         self._entries.close(entry.number, state, reason)
 
-    def post(self, entry: CallEntry, charge_base: int, terms: Terms, legs: Iterable[Leg]) -> None:
-        """Posts a pending entry: its quote is free again, its charge is spent and split."""
+    def post(
+        self,
+        entry: CallEntry,
+        charge_base: int,
+        terms: Terms,
+        shares: Mapping[str, ShareSum],
+        legs: Iterable[Leg],
+    ) -> None:
+        """Posts a pending entry: its quote is free again, its charge is spent and split over the shares."""
         self._release(entry, charge_base)
         entry.state = State.POSTED
         self._entries.post(entry.number, Kind.CALL, legs)
@@ -172,22 +189,22 @@ class Group:
             account = self._changed(entry.account_idx)
             account.balance_base -= charge_base
             account.spent_base += charge_base
-            for code, share in self.shares_of(terms).items():
-                share.add(terms.bps_by_code[code], charge_base)
-                self._sums.shares[code] = self._shares[code] = share
+            for code, bps in terms.bps_by_code.items():
+                share = self._sums.shares[code] = self._shares[code] = shares[code]
+                share.add(bps, charge_base)
 
     def renew(self, entry: CallEntry, until_s: int) -> None:
         """Moves the end of a pending entry's lease."""
         self._entries.renew(entry.number, until_s)
 
-    def record_call(self, columns: Columns) -> None:
-        """Keeps the usage of a finished call, and its receipt if it has one."""
-        self._calls[columns["entry_number"]] = columns
+    def record_call(self, entry: CallEntry, row: Values) -> None:
+        """Keeps the usage of a finished call, and its receipt if it has one, given as `CALL_COLUMNS`."""
+        self._calls[entry.number] = row
 
     def record_attempts(self, entry: CallEntry, attempts: Iterable[AttemptFacts]) -> None:
         """Keeps the tries that a call took."""
         for position, attempt in enumerate(attempts):
-            self._rows[ATTEMPT].append((entry.number, position, *_attempt_values(attempt)))
+            self._rows[ATTEMPT].append((entry.number, position, *attempt))
 
     def record_answer(self, entry: CallEntry, answer: StoredAnswer) -> None:
         """Keeps an answer for replays."""
@@ -219,7 +236,7 @@ class Group:
             list(map(_budget_values, self._budgets.values())),
             list(map(_share_values, self._shares.values())),
             list(map(_changed_by_calls, self._accounts.values())),
-            list(map(_call_values, self._calls.values())),
+            list(self._calls.values()),
             *self._rows.values(),
             *self._entries.closed,
         )

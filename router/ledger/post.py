@@ -9,8 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from operator import itemgetter
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
 from sqlalchemy import Connection, bindparam
@@ -32,9 +31,7 @@ LOSS: Final = "loss"
 Leg = tuple[str, int]
 """(ledger account, signed base units)."""
 
-_ENTRY_COLUMNS: Final = tuple(ENTRY.columns.keys())
 _POSTING_COLUMNS: Final = tuple(POSTING.columns.keys())
-_entry_values = itemgetter(*_ENTRY_COLUMNS)
 _INSERT_ENTRY: Final = insert_into(ENTRY)
 _INSERT_POSTINGS: Final = insert_into(POSTING)
 _CLOSE_ENTRY: Final = (
@@ -79,7 +76,25 @@ def check_amount(name: str, amount_base: int, minimum_base: int = 1) -> None:
         raise AmountOutOfRange(name, amount_base, minimum_base, MAX_AMOUNT_BASE)
 
 
-OPEN: Final = Write(insert, ENTRY, _ENTRY_COLUMNS)
+OPEN: Final = Write(
+    insert,
+    ENTRY,
+    (
+        "number",
+        "id",
+        "kind",
+        "state",
+        "account_idx",
+        "origin_key",
+        "attempt",
+        "body_hash",
+        "quote_base",
+        "lease_until_s",
+        "opened_s",
+        "key_id",
+        "user_idx",
+    ),
+)
 """Opens entries; before anything that refers to them."""
 CLOSE: Final = (
     Write(update, ENTRY, ("number", "lease_until_s")),
@@ -116,9 +131,9 @@ class Entries:
         self._closed: list[Values] = []
         self._leases: dict[int, int] = {}
 
-    def open(self, columns: Mapping[str, Any]) -> None:
-        """Opens a pending entry, given all its columns."""
-        self._opened.append(_entry_values(columns))
+    def open(self, row: Values) -> None:
+        """Opens a pending entry, given a row for `OPEN`."""
+        self._opened.append(row)
 
     def post(self, number: int, kind: str, legs: Iterable[Leg]) -> None:
         """Gives a pending entry its legs and posts it; legs of 0 are left out.
@@ -202,7 +217,7 @@ def _postings(number: int, kind: str, legs: Iterable[Leg]) -> list[Values]:
         UnbalancedEntry: if the legs do not sum to zero.
     """
     kept = [(account, amount_base) for account, amount_base in legs if amount_base]
-    total_base = sum(amount_base for _, amount_base in kept)
+    total_base = sum([amount_base for _, amount_base in kept])
     if total_base:
         raise UnbalancedEntry(kind, total_base)
     return [(number, leg, account, amount_base) for leg, (account, amount_base) in enumerate(kept)]

@@ -14,7 +14,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Final
+from typing import Final, NamedTuple
 
 from sqlalchemy import Connection
 
@@ -42,8 +42,7 @@ _ID_BYTES: Final = 32
 _CLOCK_BYTES: Final = 6
 
 
-@dataclass(frozen=True)
-class Reserved:
+class Reserved(NamedTuple):
     """A granted reservation: call the provider, then post or void it; renew it before `lease_until_s`."""
 
     entry_id: str
@@ -158,10 +157,10 @@ class Reservation(CallOperation[Reserved | Replay]):
                 body_hash=self.body_hash,
                 budgets=tuple({budget.code: None for budget in self.budgets}),
             ),
-            lease_until_s=lease_until_s,
-            opened_s=self.now_s,
-            key_id=self.key_id,
-            user_idx=self.user_idx,
+            lease_until_s,
+            self.now_s,
+            self.key_id,
+            self.user_idx,
         )
         return Reserved(entry_id, self.quote_base, lease_until_s)
 

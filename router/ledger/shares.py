@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Final
+from typing import Final, NamedTuple
 
 from mini_llm.wallet.limits import BPS
 from router.ledger import post
@@ -58,8 +58,7 @@ class Terms:
         }
 
 
-@dataclass(frozen=True)
-class Split:
+class Split(NamedTuple):
     """A charge split into legs.
 
     Args:
@@ -120,6 +119,6 @@ def split_charge(shares: Mapping[str, ShareSum], terms: Terms, charge_base: int)
     """
     wanted = terms.bps_by_code
     legs = [(code, shares[code].leg_base(bps, charge_base)) for code, bps in wanted.items()]
-    legs.append((post.TREASURY, charge_base - sum(amount_base for _, amount_base in legs)))
+    legs.append((post.TREASURY, charge_base - sum([amount_base for _, amount_base in legs])))
     served = shares[next(iter(wanted))]
     return Split(tuple(legs), served.sequence + 1, served.gross_base + charge_base)

@@ -38,8 +38,9 @@ def filled(books: Books) -> Books:
             books.ledger.run(Release(held.entry_id, "UpstreamFailed", attempts=tries))
             continue
         actual_base = rng.choice((0, 1, 999, 12_345, 80_000))  # the last is more than any quote
-        used = replace(
-            facts(actual_base, time_s=at_s, model=rng.choice(("terse-1", "verbose-2")), attempts=tries),
+        used = facts(
+            actual_base, time_s=at_s, model=rng.choice(("terse-1", "verbose-2")), attempts=tries
+        )._replace(
             tier=rng.choice(("simple", "developer", "")),
             retail_base=actual_base * 2,
             wholesale_base=rng.choice((actual_base // 2, actual_base)),

@@ -133,7 +133,7 @@ def test_a_budget_that_contradicts_its_calls_is_found(books: Books, column: str)
 
 def test_tries_of_a_call_are_kept_whether_it_was_charged_or_not(books: Books) -> None:
     failed = AttemptFacts("east/x", "UpstreamTimeout", 3000, 12)
-    books.post(hold(books, 600).entry_id, 100, attempts=(failed, replace(failed, deployment="west/x")))
+    books.post(hold(books, 600).entry_id, 100, attempts=(failed, failed._replace(deployment="west/x")))
     books.ledger.run(Release(hold(books, 600).entry_id, "UpstreamTimeout", attempts=(failed,)))
     rows = books.ledger.read(lambda c: c.execute(ATTEMPT.select().order_by(*ATTEMPT.primary_key)).all())
     assert [(row.position, row.deployment, row.ms, row.cost_base) for row in rows] == [

@@ -290,7 +290,7 @@ def test_terms_are_shares_of_one_whole(terms: tuple[int, int, int, int, int]) ->
 
 def test_a_refused_post_leaves_nothing_behind(books: Books) -> None:
     held = books.reserve(1, 700)
-    bad = replace(facts(700), prompt_hash=b"short")
+    bad = facts(700)._replace(prompt_hash=b"short")
     with pytest.raises(ValueError, match="promptHash"):
         books.ledger.run(lambda c: post_charge(c, held.entry_id, bad, TERMS, SIGNER))
     assert books.account(1).reserved_base == 700

@@ -93,7 +93,7 @@ def test_what_the_database_refuses_of_a_writer_alone_leaves_no_copy(books: Books
         books.call(1, 700)
     held = books.reserve(1, 700)
     with pytest.raises(Exception, match=r"(?i)null"):
-        books.ledger.run(Charge(held.entry_id, replace(facts(700), provider=None), TERMS, SIGNER))  # type: ignore[arg-type]
+        books.ledger.run(Charge(held.entry_id, facts(700)._replace(provider=None), TERMS, SIGNER))  # type: ignore[arg-type]
     assert books.post(held.entry_id, 600).charge_base == 600
     assert books.account(1).reserved_base == 0
 
@@ -138,7 +138,7 @@ async def test_calls_around_such_an_operation_in_one_commit_see_it_too(books: Bo
 
 async def test_what_the_database_refuses_leaves_no_copy(books: Books) -> None:
     held = [books.reserve(1, 700) for _ in range(3)]
-    bad = replace(facts(700), provider=None)  # type: ignore[arg-type]
+    bad = facts(700)._replace(provider=None)  # type: ignore[arg-type]
     used: list[Any] = [facts(700), bad, facts(700)]
     charges = (Charge(one.entry_id, use, TERMS, SIGNER) for one, use in zip(held, used, strict=True))
     outcomes = await asyncio.gather(*map(books.ledger.submit, charges), return_exceptions=True)

@@ -79,7 +79,7 @@ def test_what_earns_nothing_fills_no_pool(books: Books) -> None:
     play.call(2, 20_000)
     play.call(2, 40_000, terms=replace(TERMS, partner_id=2))
     held = books.reserve(3, 80_000)
-    own_key = replace(facts(80_000), deployment="acme/m@3")
+    own_key = facts(80_000)._replace(deployment="acme/m@3")
     books.ledger.run(Charge(held.entry_id, own_key, replace(TERMS, partner_id=0), SIGNER))
     play.settle(2, 3, 7)
     closed = play.close()

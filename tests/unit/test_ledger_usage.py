@@ -71,8 +71,7 @@ def make(books: Books, chance: random.Random, time_s: int) -> Made:
     )
     held = books.ledger.run(asked)
     assert isinstance(held, Reserved)
-    used = replace(
-        facts(made.charge_base, time_s=time_s, model=made.model),
+    used = facts(made.charge_base, time_s=time_s, model=made.model)._replace(
         deployment=f"acme/m@{idx}" if made.own_key else "acme/m",
         prompt_tokens=made.prompt_tokens,
         completion_tokens=made.completion_tokens,

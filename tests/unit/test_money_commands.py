@@ -6,7 +6,6 @@ import json
 import sqlite3
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -60,10 +59,10 @@ def test_costs_tell_what_calls_and_failed_tries_cost(books: Books) -> None:
     books.fund(1, 10_000)
     held, now_s = books.reserve(1, 1_000), int(time.time())
     tries = (AttemptFacts("other/terse-1", "UpstreamTimeout", 5, 30),)
-    used = replace(facts(900, time_s=now_s), wholesale_base=500, attempts=tries)
+    used = facts(900, time_s=now_s)._replace(wholesale_base=500, attempts=tries)
     books.ledger.run(lambda one: post_charge(one, held.entry_id, used, TERMS, SIGNER))
     late = books.reserve(1, 100)
-    used = replace(facts(150, time_s=now_s), wholesale_base=80)
+    used = facts(150, time_s=now_s)._replace(wholesale_base=80)
     books.ledger.run(lambda one: post_charge(one, late.entry_id, used, TERMS, SIGNER))
     code, output = run("costs", "--json", "--days", "36500")
     lines = {line["provider"]: line for line in map(json.loads, output.splitlines())}

@@ -108,7 +108,7 @@ async def test_tiers_are_earned_by_net_margin_of_thirty_days(books: Books) -> No
 
     def call(idx: int, wholesale_base: int, time_s: int = NOW_S) -> None:
         held = books.reserve(idx, 100_000_000)
-        used = replace(facts(100_000_000, time_s=time_s), wholesale_base=wholesale_base)
+        used = facts(100_000_000, time_s=time_s)._replace(wholesale_base=wholesale_base)
         books.ledger.run(lambda c: post_charge(c, held.entry_id, used, TERMS, SIGNER))
 
     call(1, 35_000_000)  # keeps 85 % of a USD: exactly half a USD is left

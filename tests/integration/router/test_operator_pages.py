@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import time
-from dataclasses import replace
 from typing import Any
 
 import httpx
@@ -231,8 +230,8 @@ def test_money_is_by_tier_and_model_over_a_period(operated: Operated) -> None:
         assert '<tr class="bad">' not in page
         assert "the house" in page
         held = operated.world.ledger.run(reservation(user.idx, 10_000))
-        used = replace(
-            facts(10_000, time_s=int(time.time()), model="dear-1"), tier="gift", wholesale_base=9_000
+        used = facts(10_000, time_s=int(time.time()), model="dear-1")._replace(
+            tier="gift", wholesale_base=9_000
         )
         operated.world.ledger.run(Charge(held.entry_id, used, TERMS, SIGNER))
         page = client.get("/operator/money").text
