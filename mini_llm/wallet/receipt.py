@@ -190,6 +190,7 @@ _MEMBERS: Final = tuple(
 )
 """(attribute, EIP-712 name, EIP-712 type) of each member, in signing order."""
 _NAMES: Final = tuple(field for _, field, _ in _MEMBERS)
+_FORMS: Final = tuple((field, kind.startswith("bytes")) for _, field, kind in _MEMBERS)
 _values: Final = attrgetter(*(name for name, _, _ in _MEMBERS))
 _LIMITS: Final = {"uint64": 1 << 64, "uint256": 1 << 256}
 """What the values of an integer type are below."""
@@ -223,8 +224,8 @@ class SignedReceipt:
     def to_json(self) -> dict[str, Any]:
         """`{"receipt": {EIP-712 names}, "signature": "0x…"}`; ints as decimal strings, bytes as 0x hex."""
         message = {
-            field: f"0x{value.hex()}" if isinstance(value, bytes) else str(value)
-            for field, value in zip(_NAMES, _values(self.receipt), strict=True)
+            field: "0x" + value.hex() if is_bytes else str(value)
+            for (field, is_bytes), value in zip(_FORMS, _values(self.receipt), strict=True)
         }
         return {"receipt": message, "signature": "0x" + self.signature.hex()}
 

@@ -44,11 +44,11 @@ class Calls:
 
 async def serve(state: State, path: CallPath, scope: Scope, receive: Receive, send: Send) -> None:
     """Answers one call; raises what refuses it before anything was sent."""
-    state.switching.require_open()
-    gateway: Gateway = state.gateway
+    state["switching"].require_open()
+    gateway: Gateway = state["gateway"]
     called: str = scope["path"]
     header = partial(_header, headers_of(scope))
-    read_it = partial(read_body, scope, receive, state.settings.max_body_bytes)
+    read_it = partial(read_body, scope, receive, state["settings"].max_body_bytes)
     model = path.model_in(called)
     if model is not None:
         check_query(scope["query_string"], path.stream)

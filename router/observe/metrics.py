@@ -39,12 +39,11 @@ class Counter:
     def add(self, labels: Labels, amount: int = 1) -> None:
         """Adds to one combination of labels."""
         values = self.values
-        if labels in values:
-            values[labels] += amount
-            return
-        if len(values) >= LABEL_LIMIT:
+        known = values.get(labels)
+        if known is None and len(values) >= LABEL_LIMIT:
             labels = (OTHER,) * len(self.names)
-        values[labels] = values.get(labels, 0) + amount
+            known = values.get(labels)
+        values[labels] = (known or 0) + amount
 
 
 class Histogram:
