@@ -36,6 +36,8 @@ def configure_sessions(engine: Engine) -> None:
 
 def writing(engine: Engine) -> Engine:
     """The engine for writes: its transactions run one at a time, across all processes."""
+    if engine.dialect.name == "postgresql":  # what it sends outside of them is a transaction by itself
+        return engine.execution_options(**{_WRITER_OPTION: True}, isolation_level="AUTOCOMMIT")
     return engine.execution_options(**{_WRITER_OPTION: True})
 
 
@@ -50,6 +52,14 @@ def found_at_begin(connection: Connection) -> int | None:
     """`NEXT_WRITE` as the connection's last writing transaction found it."""
     found: int | None = connection.info.get(_FOUND)
     return found
+
+
+def is_lost(connection: Connection) -> bool:
+    """The connection to the server is gone; SQLite has none."""
+    if connection.dialect.name != "postgresql" or connection.invalidated:
+        return connection.invalidated
+    driver: Any = connection.connection.driver_connection
+    return bool(driver.closed)
 
 
 def _configure_sqlite(connection: Any, _record: object) -> None:
@@ -84,7 +94,8 @@ def _configure_postgresql(connection: Any, _record: object) -> None:
 def _begin_postgresql(connection: Connection) -> None:
     if _is_writer(connection):
         driver: Any = connection.connection.driver_connection
-        with driver.pipeline():  # together with the driver's own BEGIN
+        with driver.pipeline():  # the driver's own BEGIN would be a round trip more
+            driver.execute("BEGIN")
             driver.execute(f"SELECT {TAKE_WRITER_LOCK}")
             found = driver.execute(f"SELECT {NEXT_WRITE}")
         connection.info[_FOUND] = found.fetchone()[0]

@@ -62,7 +62,8 @@ class Writes:
         given = "".join(f", rows_{number} json" for number in range(len(writes)))
         steps = "".join(map(_step, range(len(writes)), writes))
         SESSION_FUNCTIONS.append(
-            f"CREATE FUNCTION pg_temp.{name}(known bigint{given}) RETURNS bigint LANGUAGE plpgsql AS $$ BEGIN"
+            f"CREATE FUNCTION pg_temp.{name}(known bigint{given}) RETURNS bigint LANGUAGE plpgsql"
+            " SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$ BEGIN"
             f" PERFORM {TAKE_WRITER_LOCK}; IF {NEXT_WRITE} <> known THEN RETURN NULL; END IF; {steps}"
             " RETURN coalesce(pg_current_xact_id_if_assigned()::text::bigint + 1, known); END $$"
         )
@@ -115,11 +116,7 @@ class Bulk:
         """
         if self.sqlite:
             return self._write_alone_sqlite(writes, rows, known)
-        self._driver.autocommit = True
-        try:
-            return self._call(writes, rows, known)
-        finally:
-            self._driver.autocommit = False
+        return self._call(writes, rows, known)
 
     def _call(self, writes: Writes, rows: Sequence[Sequence[Values]], known: int | None) -> int | None:
         given = (

@@ -41,6 +41,14 @@ class Outcome:
     error: Exception | None = None
 
 
+class Unwritten(Exception):
+    """The database refused what was decided on copies, or the connection was lost: then nobody knows."""
+
+    def __init__(self, outcomes: list[Outcome]) -> None:
+        super().__init__()
+        self.outcomes = outcomes
+
+
 def run_calls(
     connection: Connection, operations: Sequence[CallOperation[Any]], sums: Sums | None = None
 ) -> list[Outcome]:
@@ -84,7 +92,7 @@ def run_calls_alone(
         None if that cannot be done: nothing was written, and `run_calls` in a transaction has to do it.
 
     Raises:
-        Exception: the database refused what was decided, or nobody knows; the copies may not be kept.
+        Unwritten: the copies may not be kept.
     """
     bulk = Bulk(connection)
     known = sums.suffice(_needs(operations))
@@ -92,7 +100,11 @@ def run_calls_alone(
         return None
     group = Group(connection, bulk, sums)
     outcomes = [_decide(operation, group) for operation in operations]
-    if group.write_alone(known):
+    try:
+        written = group.write_alone(known)
+    except Exception as error:
+        raise Unwritten(outcomes) from error
+    if written:
         return outcomes
     sums.forget()
     return None

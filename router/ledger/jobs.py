@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -11,6 +13,7 @@ from typing import Any, TypeVar, cast
 from sqlalchemy import Connection
 
 from router.ledger.calls import CallOperation, Outcome, run_calls
+from router.ledger.reservations import Reserved
 from router.ledger.sums import Sums
 
 T = TypeVar("T")
@@ -40,7 +43,19 @@ class Job:
 
 
 def deliver_all(jobs: Sequence[Job]) -> None:
-    """Hands all outcomes over, in the loop of their callers."""
+    """Hands all outcomes over, each in the loop of its caller."""
+    by_loop: defaultdict[asyncio.AbstractEventLoop, list[Job]] = defaultdict(list)
+    for job in jobs:
+        if job.loop is None:
+            job.deliver()
+        else:
+            by_loop[job.loop].append(job)
+    for loop, group in by_loop.items():
+        with contextlib.suppress(RuntimeError):  # the loop was closed: nobody waits any more
+            loop.call_soon_threadsafe(_deliver, group)
+
+
+def _deliver(jobs: Sequence[Job]) -> None:
     for job in jobs:
         job.deliver()
 
@@ -59,6 +74,12 @@ def tell(jobs: Sequence[Job], outcomes: Sequence[Outcome]) -> None:
     """Notes what became of operations on calls."""
     for job, outcome in zip(jobs, outcomes, strict=True):
         job.result, job.error = outcome.result, outcome.error
+
+
+def opened_by(jobs: Sequence[Job], sums: Sums) -> list[int]:
+    """Row numbers of the entries that reservations among the jobs opened, as far as they were decided."""
+    ids = [job.result.entry_id for job in jobs if isinstance(job.result, Reserved)]
+    return [sums.entries[entry_id].number for entry_id in ids if entry_id in sums.entries]
 
 
 def run_together(connection: Connection, jobs: Sequence[Job], sums: Sums) -> None:

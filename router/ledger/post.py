@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
-from sqlalchemy import Connection, bindparam
+from sqlalchemy import Connection, bindparam, select
 from sqlalchemy import insert as insert_into
 from sqlalchemy import update as update_of
 
@@ -34,6 +34,7 @@ Leg = tuple[str, int]
 _POSTING_COLUMNS: Final = tuple(POSTING.columns.keys())
 _INSERT_ENTRY: Final = insert_into(ENTRY)
 _INSERT_POSTINGS: Final = insert_into(POSTING)
+_ENTRY_BY_NUMBER: Final = select(ENTRY.c.number).where(ENTRY.c.number == bindparam("entry_number"))
 _CLOSE_ENTRY: Final = (
     update_of(ENTRY)
     .where(ENTRY.c.number == bindparam("entry_number"))
@@ -120,6 +121,11 @@ def new_numbers(bulk: Bulk, count: int) -> Callable[[], Sequence[int]]:
         count,
     )
     return lambda: [row[0] for row in rows.fetchall()]
+
+
+def has_entry(connection: Connection, number: int) -> bool:
+    """Whether an entry with this row number was ever opened."""
+    return connection.execute(_ENTRY_BY_NUMBER, {"entry_number": number}).first() is not None
 
 
 class Entries:

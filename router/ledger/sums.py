@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -17,6 +17,7 @@ _NEWEST: Final = (
     " AND attempt = (SELECT max(attempt) FROM entry other WHERE other.origin_key = entry.origin_key)"
 )
 _LAST_OF_ORIGIN: Final = _CALLS + " WHERE origin_key {among}" + _NEWEST
+_ENDED: Final = "SELECT id, state FROM entry WHERE id {among} AND state <> 'pending'"
 _USES: Final = (
     "SELECT entry.id, code FROM budget_use JOIN entry ON entry.number = entry_number"
     " WHERE entry.id {among} ORDER BY code"
@@ -116,6 +117,7 @@ class Sums:
         self._numbers: Sequence[int] = ()
         self._used = 0  # of the numbers
         self._over: list[str] = []
+        self._unsure: set[str] = set()  # calls that may have ended since
         self._version: int | None = None  # of the database, with these copies
         self._alone = False  # nobody else wrote between our last two transactions
 
@@ -123,6 +125,7 @@ class Sums:
         """Drops all copies."""
         for copies in (self.entries, self.accounts, self.shares, self.budgets):
             copies.clear()
+        self._unsure.clear()
         self._numbers, self._used, self._alone = (), 0, False
 
     def new_number(self) -> int:
@@ -146,7 +149,7 @@ class Sums:
             return None
         if len(set(needs.entry_ids)) != len(entries) or any(one.state != State.PENDING for one in entries):
             return None
-        if any(self._unknown(needs, entries)):
+        if any(self._missing(needs)) or not self._unsure.isdisjoint(needs.entry_ids):
             return None
         idxs = needs.accounts.union(entry.account_idx for entry in entries)
         return None if any(self.accounts[idx].deficit_base for idx in idxs) else self._version
@@ -159,17 +162,25 @@ class Sums:
         """Loads what a group needs and has no copy, in a transaction that keeps other writers out."""
         self._drop_stale(bulk)
         unknown = [entry_id for entry_id in needs.entry_ids if entry_id not in self.entries]
+        unsure = [entry_id for entry_id in needs.entry_ids if entry_id in self._unsure]
         opens = needs.opens if self._lacks_numbers(needs) else 0
         self.last = {}
-        if unknown or needs.origin_keys or opens:
-            self._load_entries(bulk, unknown, needs.origin_keys, opens)
-        needed = [self.entries[entry_id] for entry_id in needs.entry_ids if entry_id in self.entries]
-        missing = self._unknown(needs, needed)
-        if any(missing):
-            self._load_sums(bulk, *missing)
+        missing = self._missing(needs)
+        if unknown or unsure or needs.origin_keys or opens or any(missing):
+            with bulk.round_trip():
+                take_entries = self._ask_entries(bulk, unknown, needs.origin_keys, opens)
+                take_states = self._ask_states(bulk, unsure)
+                take_sums = self._ask_sums(bulk, *missing)
+                take_states()
+                take_entries()
+                take_sums()
+        if unknown and any(missing := self._missing(needs)):
+            with bulk.round_trip():
+                self._ask_sums(bulk, *missing)()
 
-    def _unknown(self, needs: Needs, entries: Iterable[CallEntry]) -> tuple[set[int], set[str], set[str]]:
-        """Accounts, shares and budgets that have no copy."""
+    def _missing(self, needs: Needs) -> tuple[set[int], set[str], set[str]]:
+        """Accounts, shares and budgets that have no copy, as far as the entries are known."""
+        entries = [self.entries[entry_id] for entry_id in needs.entry_ids if entry_id in self.entries]
         return (
             needs.accounts.union(entry.account_idx for entry in entries) - self.accounts.keys(),
             needs.shares - self.shares.keys(),
@@ -179,15 +190,19 @@ class Sums:
     def _lacks_numbers(self, needs: Needs) -> bool:
         return needs.opens > len(self._numbers) - self._used
 
-    def _load_entries(self, bulk: Bulk, ids: list[str], origin_keys: list[str], opens: int) -> None:
+    def _ask_entries(
+        self, bulk: Bulk, ids: list[str], origin_keys: list[str], opens: int
+    ) -> Callable[[], None]:
+        """Asks for entries and row numbers; call the result to take them."""
         select, entries = _Select(bulk), self.entries
         if opens and self._alone:
             opens += _NUMBERS_AHEAD
-        with bulk.round_trip():
-            found = select(_BY_ID, ids)
-            last = select(_LAST_OF_ORIGIN, origin_keys)
-            uses = select(_USES, ids)
-            numbers = post.new_numbers(bulk, opens)
+        found = select(_BY_ID, ids)
+        last = select(_LAST_OF_ORIGIN, origin_keys)
+        uses = select(_USES, ids)
+        numbers = post.new_numbers(bulk, opens)
+
+        def take() -> None:
             entries.update((row[1], CallEntry(*row)) for row in found)
             self.last = {row[5]: entries.get(row[1]) or CallEntry(*row) for row in last}
             for entry_id, code in uses:
@@ -195,27 +210,53 @@ class Sums:
             if opens:
                 self._numbers, self._used = numbers(), 0
 
-    def _load_sums(self, bulk: Bulk, idxs: set[int], share_codes: set[str], budget_codes: set[str]) -> None:
+        return take
+
+    def _ask_states(self, bulk: Bulk, ids: list[str]) -> Callable[[], None]:
+        """Asks what became of calls that were pending; call the result to take it."""
+        ended = _Select(bulk)(_ENDED, ids)
+
+        def take() -> None:
+            for entry_id, state in ended:
+                self.entries[entry_id].state = state
+            self._unsure.difference_update(ids)
+
+        return take
+
+    def _ask_sums(
+        self, bulk: Bulk, idxs: set[int], share_codes: set[str], budget_codes: set[str]
+    ) -> Callable[[], None]:
+        """Asks for accounts, shares and budgets; call the result to take them."""
         select = _Select(bulk)
-        with bulk.round_trip():
-            accounts = select(_ACCOUNTS, list(idxs))
-            shares = select(_SHARES, list(share_codes))
-            budgets = select(_BUDGETS, list(budget_codes))
+        accounts = select(_ACCOUNTS, list(idxs))
+        shares = select(_SHARES, list(share_codes))
+        budgets = select(_BUDGETS, list(budget_codes))
+
+        def take() -> None:
             self.accounts.update((row[0], AccountSums(*row)) for row in accounts)
             self.shares.update((row[0], ShareSum(*row)) for row in shares)
             self.budgets.update((row[0], BudgetSums(*row)) for row in budgets)
 
+        return take
+
     def _drop_stale(self, bulk: Bulk) -> None:
+        """Drops what another writer may have changed: all but pending calls, which can only have ended."""
         version = bulk.version()
         alone = version is not None and version == self._version
-        if not alone or self._are_many():
+        if self._are_many():
             self.forget()
+        elif not alone:
+            pending = {one.id: one for one in self.entries.values() if one.state == State.PENDING}
+            self.forget()
+            self.entries.update(pending)
+            self._unsure.update(pending)
         self._version, self._alone = version, alone
         self._drop_over()
 
     def _drop_over(self) -> None:
         for entry_id in self._over:
             self.entries.pop(entry_id, None)
+            self._unsure.discard(entry_id)
         self._over.clear()
 
     def _are_many(self) -> bool:

@@ -16,7 +16,6 @@ import contextlib
 import logging
 import threading
 import time
-from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
@@ -26,8 +25,8 @@ from typing import Final, TypeVar
 
 from sqlalchemy import Connection, Engine
 
-from router.db_sessions import reading, writing
-from router.ledger.calls import run_calls_alone
+from router.db_sessions import is_lost, reading, writing
+from router.ledger.calls import Unwritten, run_calls_alone
 from router.ledger.charges import Charge, PostedCharge
 from router.ledger.errors import LedgerClosed
 from router.ledger.jobs import (
@@ -36,12 +35,14 @@ from router.ledger.jobs import (
     Operation,
     deliver_all,
     is_on_call,
+    opened_by,
     operations_of,
     run_calls_in_savepoint,
     run_in_savepoint,
     run_together,
     tell,
 )
+from router.ledger.post import has_entry
 from router.ledger.releases import Release
 from router.ledger.reservations import Replay, Reservation, Reserved
 from router.ledger.sums import Sums
@@ -177,7 +178,7 @@ class Ledger:
                 began_s = time.perf_counter()
                 self._commit(jobs)
                 self.committed(len(jobs), time.perf_counter() - began_s)
-                self._deliver(jobs)
+                deliver_all(jobs)
         self._disconnect()
 
     def _next_group(self) -> tuple[list[Job], bool]:
@@ -207,15 +208,31 @@ class Ledger:
         self.commits += 1
         self.operations += len(jobs)
 
-    def _commit_calls(self, jobs: Sequence[Job]) -> None:
+    def _commit_calls(self, jobs: Sequence[Job], *, again: bool = True) -> None:
         """Commits operations on calls together, or each by itself if the database refuses one of them."""
-        if self._commit_alone(jobs):
-            return
+        try:
+            if not self._commit_alone(jobs):
+                self._commit_together(jobs)
+        except Exception as error:
+            if self._connection is None or not is_lost(self._connection):
+                raise
+            _LOG.warning("ledger connection lost during a commit: %s", error)
+            opened = opened_by(jobs, self._sums)
+            self._disconnect()
+            self.engine.dispose()  # a server that was started anew took the idle ones with it
+            if not self._was_committed(opened):
+                if not again:
+                    raise
+                self._commit_calls(jobs, again=False)
+
+    def _commit_together(self, jobs: Sequence[Job]) -> None:
         try:
             with self._begin() as connection:
                 try:
                     run_together(connection, jobs, self._sums)
                 except Exception as error:
+                    if is_lost(connection):
+                        raise
                     raise _Refused(error) from error
         except _Refused as refusal:
             self._sums.forget()
@@ -231,13 +248,25 @@ class Ledger:
             return False
         try:
             outcomes = run_calls_alone(self._connection, operations_of(jobs), self._sums)
-        except Exception:  # a transaction will show whether it is refused, or the connection lost
+        except Unwritten as unwritten:
+            if is_lost(self._connection):  # it may be written for all that
+                tell(jobs, unwritten.outcomes)
+                raise
             self._sums.forget()
+            return False  # a transaction will show what is refused
+        if outcomes is not None:
+            tell(jobs, outcomes)
+        return outcomes is not None
+
+    def _was_committed(self, opened: Sequence[int]) -> bool:
+        """Whether a commit whose reply was lost came through, told by the entries that it opened.
+
+        Without any the answer is no: whatever else is done to calls is done once, however often it is asked.
+        """
+        if not opened:
             return False
-        if outcomes is None:
-            return False
-        tell(jobs, outcomes)
-        return True
+        with self._begin() as connection:  # the lock is free, so the server is done with the lost connection
+            return has_entry(connection, opened[0])
 
     def _commit_mixed(self, jobs: Sequence[Job]) -> None:
         with self._begin() as connection:
@@ -274,17 +303,6 @@ class Ledger:
             with contextlib.suppress(Exception):  # it may be broken
                 connection.invalidate()
                 connection.close()
-
-    def _deliver(self, jobs: list[Job]) -> None:
-        by_loop: defaultdict[asyncio.AbstractEventLoop, list[Job]] = defaultdict(list)
-        for job in jobs:
-            if job.loop is None:
-                job.deliver()
-            else:
-                by_loop[job.loop].append(job)
-        for loop, group in by_loop.items():
-            with contextlib.suppress(RuntimeError):  # the loop was closed: nobody waits any more
-                loop.call_soon_threadsafe(deliver_all, group)
 
 
 def _nobody(_operations: int, _seconds: float) -> None:

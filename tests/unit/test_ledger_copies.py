@@ -22,8 +22,10 @@ from router.ledger import (
     Reserved,
     chain,
     expire_lapsed,
+    open_database,
     read,
 )
+from router.ledger.bulk import Bulk
 from router.ledger.models import ACCOUNT, SHARE
 from router.ledger.sums import Sums
 
@@ -167,3 +169,43 @@ def _held(books: Books, wanted: Any) -> Reserved:
     held = books.ledger.run(wanted)
     assert isinstance(held, Reserved)
     return held
+
+
+@pytest.mark.parametrize("database", ["postgresql"], indirect=True)
+def test_what_another_writer_changed_is_read_in_one_round_trip(
+    books: Books, others: Books, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held = books.reserve(1, 700)
+    others.call(1, 100)
+    trips: list[int] = []
+    together = Bulk.round_trip
+    monkeypatch.setattr(Bulk, "round_trip", lambda bulk: (trips.append(1), together(bulk))[1])
+    assert books.post(held.entry_id, 700).charge_base == 700
+    assert len(trips) == 1
+
+
+@pytest.mark.parametrize("database", ["postgresql"], indirect=True)
+def test_a_young_ledger_is_written_through_its_indexes(
+    books: Books, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for _ in range(3):
+        books.call(1, 700)
+    scans: list[int] = []
+    write = Bulk.write
+
+    def counting(bulk: Bulk, *given: Any) -> int | None:
+        before = _scans(bulk)
+        version = write(bulk, *given)
+        scans.append(_scans(bulk) - before)
+        return version
+
+    monkeypatch.setattr(Bulk, "write", counting)
+    with Ledger(open_database(database)) as ledger:  # a session that has planned nothing yet
+        Books(ledger).call(1, 700)
+    assert scans == [0, 0]
+
+
+def _scans(bulk: Bulk) -> int:
+    query = "SELECT sum(pg_stat_get_xact_numscans(name::regclass)) FROM unnest(%s::text[]) AS of (name)"
+    ((count,),) = bulk._driver.execute(query, (["entry", "account", "share", "posting"],)).fetchall()
+    return int(count)
