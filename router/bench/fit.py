@@ -17,6 +17,8 @@ PENALTY: Final = 30.0
 """Of the ridge regression, in rows: a word that is in fewer prompts than this says little."""
 MEASURES: Final = 0.1
 """Weight of the measures beside the words: a tenth lets them count where hundreds of rows agree."""
+LEVEL_ROWS: Final = 30.0
+"""Rows that a model's predicted level is worth: its name says little once there are more."""
 SLOPE_ROWS: Final = 100.0
 """Rows that the shipped predictions are worth: with so many fitted on, both are believed alike."""
 FOLDS: Final = 5
@@ -65,16 +67,16 @@ class Correction:
         self._middle, self._spread = measures.mean(axis=0), measures.std(axis=0) + _FEW
         self._centre = vectors.mean(axis=0)
         self._rarity = np.log(len(words) / (1 + (words != 0).sum(axis=0)) + 1)
-        self._usual, self._level = predicted.mean(axis=0), quality.mean(axis=0)
-        moved, rest = predicted - self._usual, quality - self._level
+        self._usual = predicted.mean(axis=0)
+        self._level = (quality.sum(axis=0) + LEVEL_ROWS * self._usual) / (len(quality) + LEVEL_ROWS)
+        moved, rest = predicted - self._usual, quality - quality.mean(axis=0)
         variance = (moved**2).mean(axis=0) + _FEW
         worth = SLOPE_ROWS * variance
         self._line = ((moved * rest).sum(axis=0) + worth) / (len(moved) * variance + worth)
         rest = rest - moved * self._line
         inputs = self._inputs(described)
-        self._slopes = _ridge(inputs.T @ inputs, inputs.T @ rest)
-        self.crossed = self._cross(inputs, predicted, rest)
-        """(n, m): the fitted rows, each predicted by words that others taught."""
+        square = inputs.T @ inputs + PENALTY * np.eye(inputs.shape[1])
+        self._slopes = np.linalg.solve(square, inputs.T @ rest)
 
     def apply(self, described: Floats, predicted: Floats) -> Floats:
         """Corrected predictions of other rows, (n, m)."""
@@ -89,15 +91,19 @@ class Correction:
         measures = np.clip((measures - self._middle) / self._spread, -4, 4) * MEASURES
         return np.concatenate([measures, _unit(words * self._rarity), _unit(vectors - self._centre)], axis=1)
 
-    def _cross(self, inputs: Floats, predicted: Floats, rest: Floats) -> Floats:
-        crossed = self._straight(predicted)
-        square, product = inputs.T @ inputs, inputs.T @ rest
-        fold = np.arange(len(inputs)) % FOLDS
-        for at in range(FOLDS):
-            out = inputs[fold == at]
-            slopes = _ridge(square - out.T @ out, product - out.T @ rest[fold == at])
-            crossed[fold == at] += out @ slopes
-        return crossed
+
+def crossed(described: Floats, predicted: Floats, quality: Floats) -> Floats:
+    """(n, m): the fitted rows, each corrected by what others taught alone.
+
+    Else a model that was lucky on these rows would look as good as it was lucky.
+    """
+    corrected = np.empty(predicted.shape)
+    fold = np.arange(len(predicted)) % FOLDS
+    for at in range(FOLDS):
+        inside, outside = fold != at, fold == at
+        taught = Correction(described[inside], predicted[inside], quality[inside])
+        corrected[outside] = taught.apply(described[outside], predicted[outside])
+    return corrected
 
 
 def _parts(described: Floats) -> tuple[Floats, Floats, Floats]:
@@ -113,8 +119,3 @@ def _unit(rows: Floats) -> Floats:
     """Each row at length 1, or 0 where it is nothing."""
     scaled: Floats = rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), _FEW)
     return scaled
-
-
-def _ridge(square: Floats, product: Floats) -> Floats:
-    slopes: Floats = np.linalg.solve(square + PENALTY * np.eye(len(square)), product)
-    return slopes

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any, Final
 
 import numpy as np
@@ -14,8 +14,8 @@ from mini_llm.auto.choice import Option, choose
 from mini_llm.auto.predictor import Predictor
 from mini_llm.auto.priors import ModelFacts, published
 from router.bench.errors import TooFewRows
-from router.bench.fit import Correction, Embed, describe, split
-from router.bench.floor import RESAMPLES, calibrate, held, kept, margins, resamples
+from router.bench.fit import Correction, Embed, crossed, describe, split
+from router.bench.floor import RESAMPLES, calibrate, held, kept, margins, resamples, rivals
 from router.bench.foreseen import foreseen_costs
 from router.bench.sweep import Floats, Sweep, ends, figures, saving, sweep
 from router.bench.table import MIN_ROWS, Table
@@ -53,12 +53,12 @@ def measure_routing(
     predicted, chosen, ms = _served(table, foreseen, progress)
     notes = _notes(table)
     floor: dict[str, Any]
+    believed = predicted.mean(axis=0)
     if fraction:
         described = describe(table.prompts, embed)
-        correction = Correction(described[fitted], predicted[fitted], table.quality[fitted])
-        inside = correction.crossed
-        predicted = correction.apply(described, predicted)
-        predicted[fitted] = inside
+        rows = described[fitted], predicted[fitted], table.quality[fitted]
+        predicted = Correction(*rows).apply(described, predicted)
+        predicted[fitted] = crossed(*rows)
     price = foreseen.mean(axis=0)
     between = ends(table.quality[judged], price)
     parts = table.quality[judged], cost[judged], predicted[judged]
@@ -67,7 +67,7 @@ def measure_routing(
     # Calls of the strong model all count alike, whatever they cost.
     by_calls = sweep(*parts, np.tile(price, (len(judged), 1)), between) if calls else None
     if fraction:
-        floor = _calibrated(table, cost, predicted, foreseen, (fitted, judged), seed)
+        floor = _calibrated(table, cost, predicted, foreseen, believed, (fitted, judged), seed)
     else:
         floor = _as_served(table.quality[judged], cost[judged], chosen[judged], between.strong, seed)
     return {
@@ -144,25 +144,32 @@ def _calibrated(
     cost: Floats,
     predicted: Floats,
     foreseen: Floats,
+    believed: Floats,
     sides: tuple[NDArray[np.int64], NDArray[np.int64]],
     seed: int,
 ) -> dict[str, Any]:
-    """What a thrift gives that was set on the fitted rows, each predicted without itself."""
+    """What a thrift gives that was set on the fitted rows, each predicted without itself.
+
+    Where these leave open which model is the strong one, it is whoever was believed to be before: the
+    highest mean of several is mostly luck.
+    """
     fitted, judged = sides
     price = foreseen.mean(axis=0)
-    between = ends(table.quality[fitted], price)
+    among = rivals(table.quality[fitted])
+    strong = int(among[believed[among].argmax()])
+    between = replace(ends(table.quality[fitted], price), strong=strong)
 
     def swept(side: NDArray[np.int64], steps: Floats | None = None) -> Sweep:
         return sweep(table.quality[side], cost[side], predicted[side], foreseen[side], between, steps)
 
     inside = swept(fitted)
     outside = swept(judged, inside.thrift[1:-1])
-    above = margins(inside, FLOOR)
+    above = margins(inside, table.quality[fitted][:, among], FLOOR)
     step = int(calibrate(above, inside.cost, len(judged), np.ones((1, len(fitted))))[0])
-    strong = ends(table.quality[judged], price).strong
-    best = table.quality[judged][:, strong]
-    return _floor(outside.quality[step], best, outside.cost[step], cost[judged][:, strong]) | {
-        "floor_kept": kept((above, inside.cost), outside.quality - FLOOR * best, seed),
+    best = ends(table.quality[judged], price).strong
+    judged_best = table.quality[judged][:, best]
+    return _floor(outside.quality[step], judged_best, outside.cost[step], cost[judged][:, best]) | {
+        "floor_kept": kept((above, inside.cost), outside.quality - FLOOR * judged_best, seed),
         "floor_by": "a threshold set on the fitted rows",
     }
 

@@ -15,8 +15,8 @@ from click.testing import CliRunner, Result
 
 from bridge.cli import main
 from router.bench.embedding import open_embedding
-from router.bench.fit import Correction, describe, split
-from router.bench.floor import calibrate, held, kept, margins
+from router.bench.fit import Correction, crossed, describe, split
+from router.bench.floor import calibrate, held, kept, margins, rivals
 from router.bench.sweep import Ends, Figures, ends, figures, sweep
 
 RNG = np.random.default_rng(5)
@@ -62,8 +62,9 @@ def test_a_step_is_believed_where_it_is_sure() -> None:
     above[1], above[2] = RNG.normal(0.5, 1, 400), RNG.normal(0.05, 1, 400)
     above[3] = 9.0  # cheaper, and beyond one that fails
     cost = np.array([[4.0], [3.0], [2.0], [1.0]]) * np.ones(400)
-    assert calibrate(above, cost, 400, np.ones((1, 400))).tolist() == [1]
-    assert kept((above, cost), above, 0) == 1.0
+    assert calibrate([above], cost, 400, np.ones((1, 400))).tolist() == [1]
+    assert calibrate([above, above - 0.4], cost, 400, np.ones((1, 400))).tolist() == [0]
+    assert kept(([above], cost), above, 0) == 1.0
 
 
 def test_a_floor_that_holds_half_the_time() -> None:
@@ -76,7 +77,8 @@ def test_margins_are_above_the_strong_models_share() -> None:
     quality = np.array([[0.0, 1.0], [1.0, 1.0]])
     cost = np.tile(PRICE, (2, 1))
     swept = sweep(quality, cost, quality, cost, Ends(0, 1))
-    assert margins(swept, 0.9)[-1].tolist() == pytest.approx([-0.9, 0.1])
+    (above,) = margins(swept, quality[:, [1]], 0.9)
+    assert above[-1].tolist() == pytest.approx([-0.9, 0.1])
 
 
 def test_equal_prompts_stay_together() -> None:
@@ -94,8 +96,9 @@ def test_words_that_tell_are_learned() -> None:
     found = Correction(described[:400], predicted[:400], quality[:400])
     rest = found.apply(described[400:], predicted[400:])
     assert rest[1::2, 0].min() > 0.7 > 0.3 > rest[0::2, 0].max()
-    assert np.abs(found.crossed[:, 1] - 1).max() < 0.05
-    assert found.crossed[1::2, 0].min() > found.crossed[0::2, 0].max()
+    alone = crossed(described[:400], predicted[:400], quality[:400])
+    assert np.abs(alone[:, 1] - 1).max() < 0.05
+    assert alone[1::2, 0].min() > alone[0::2, 0].max()
 
 
 def test_vectors_tell_of_words_that_were_never_seen() -> None:
@@ -123,9 +126,49 @@ def test_noise_is_not_learned() -> None:
     prompts = [" ".join("".join(RNG.choice(list(letters), 2)) for _ in range(9)) for _ in range(400)]
     quality = RNG.integers(0, 2, (400, 2)).astype(np.float64)
     described, predicted = describe(prompts), np.full((400, 2), 0.5)
-    found = Correction(described, predicted, quality)
-    assert abs(np.corrcoef(found.crossed[:, 0], quality[:, 0])[0, 1]) < 0.2
-    assert (found.crossed - quality.mean(axis=0)).std() < 0.15
+    found = crossed(described, predicted, quality)
+    assert abs(np.corrcoef(found[:, 0], quality[:, 0])[0, 1]) < 0.2
+    assert (found - quality.mean(axis=0)).std() < 0.15
+
+
+def test_rows_say_nothing_of_themselves() -> None:
+    quality = RNG.integers(0, 2, (60, 1)).astype(np.float64)
+    found = crossed(describe(["the same"] * 60), np.full((60, 1), 0.5), quality)
+    for fold in range(5):
+        others = quality[np.arange(60) % 5 != fold].mean()
+        assert abs(found[fold, 0] - others) < abs(found[fold, 0] - quality[fold::5].mean()) + 1e-9
+
+
+@pytest.mark.parametrize(("rows", "least", "most"), [(20, 0.35, 0.65), (1000, 0.85, 0.9)])
+def test_a_name_that_misleads_is_forgotten(rows: int, least: float, most: float) -> None:
+    described, predicted = describe(["why?"] * rows), np.full((rows, 1), 0.3)
+    quality = (np.arange(rows) % 10 > 0).astype(np.float64)[:, None]
+    found = Correction(described, predicted, quality).apply(described[:1], predicted[:1])
+    assert least < found[0, 0] < most
+
+
+def test_who_may_be_the_strong_one() -> None:
+    quality = np.column_stack([RNG.random(400) < chance for chance in (0.8, 0.78, 0.4)]).astype(float)
+    assert rivals(quality).tolist() == [0, 1]
+    assert rivals(np.tile(quality, (400, 1))).tolist() == [int(quality.mean(axis=0).argmax())]
+
+
+def test_luck_on_few_rows_makes_no_strong_model(tmp_path: Path) -> None:
+    prompts = [f"Question {at}, of many?" for at in range(100)]
+    fitted = set(split(prompts, 0.4, 0)[0].tolist())
+    lucky = [
+        float(at in fitted or at % 5 < 3) for at in range(100)
+    ]  # 100 % of the fitted rows, 60 % of others
+    columns = {
+        "prompt": prompts,
+        "q_mixtral-8x7b": lucky,
+        "q_gpt-4": [float(at % 8 > 0) for at in range(100)],
+    }
+    pq.write_table(pa.table(columns), tmp_path / "lucky.parquet")
+    found = json.loads(run(str(tmp_path / "lucky.parquet"), "--fit", "0.4").stdout)
+    assert found["strong"] == "gpt-4"
+    assert found["floor_quality"] == 1.0
+    assert found["floor_kept"] >= 0.95
 
 
 def graded(folder: Path, models: int, costs: bool, rows: int = 120) -> Path:
