@@ -80,12 +80,13 @@ class UpstreamResponse(ABC):
             AnswerTooLong: there is more.
             TransportTimeout, TransportFailure: it broke off.
         """
-        body = bytearray()
+        pieces, room_bytes = list[bytes](), limit_bytes
         while piece := await self.next_piece():
-            body += piece
-            if len(body) > limit_bytes:
+            room_bytes -= len(piece)
+            if room_bytes < 0:
                 raise AnswerTooLong(limit_bytes)
-        return bytes(body)
+            pieces.append(piece)
+        return b"".join(pieces)  # which copies nothing where all came at once
 
     @abstractmethod
     async def aclose(self) -> None:

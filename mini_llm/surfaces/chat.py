@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
+from pydantic_core import to_json
+
 from mini_llm.answer import Completion, StreamEvent
 from mini_llm.errors import BadRequest, ProviderError, UpstreamProtocolError, refusal
 from mini_llm.price import Usage
@@ -81,7 +83,7 @@ class ChatSurface(Surface):
             fields["stream_options"] = options
             if dialect.continuous_usage:
                 options["continuous_usage_stats"] = True
-        return encode(fields)
+        return to_json(fields)  # whose size was taken by encoding it, so nothing in it is no JSON
 
     def to_chat(self, request: Request) -> Request:
         """It is chat."""
