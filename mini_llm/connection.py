@@ -41,7 +41,6 @@ class Connection(asyncio.Protocol):
     def __init__(self, keep: Callable[[Connection], None], lost: Callable[[Connection], None]) -> None:
         self.keep, self._lost = keep, lost
         self._loop = asyncio.get_running_loop()
-        self._parser = http_parser.make_parser(self)
         self._transport: asyncio.Transport
         self._unread: selectors.BaseSelector = _Selector()
         self._timer: asyncio.Handle | None = None
@@ -51,12 +50,14 @@ class Connection(asyncio.Protocol):
         self._timeouts = Timeouts()
         self._error: Exception | None = None
         self._pieces: list[bytes] = []
+        self.on_body = self._pieces.append  # see ``Listener``; a read has many chunks
         self._size_bytes = self._loose_bytes = 0
         self._began_s = self.heard_s = 0.0
         self._in_head = self._interim = self._paused = False
         self._complete = self._open = True
         self.status = 0
         self.headers: dict[bytes, bytes] = {}
+        self._parser = http_parser.make_parser(self)
 
     @property
     def usable(self) -> bool:
@@ -99,7 +100,8 @@ class Connection(asyncio.Protocol):
                 return b""
             await self._something()
         piece = b"".join(self._pieces) if len(self._pieces) > 1 else self._pieces[0]
-        self._pieces, self._size_bytes = [], 0
+        self._pieces.clear()
+        self._size_bytes = 0
         self.heard_s = self._loop.time()
         if self._paused:
             self._paused = False
@@ -124,12 +126,20 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """See asyncio."""
         self.heard_s = self._loop.time()
-        self._loose_bytes += len(data)
+        before = len(self._pieces)
         try:
             self._parser.feed_data(data)
         except FAILURES as error:
             self._fail(TransportFailure(type(error).__name__))
             return
+        if len(self._pieces) > before:
+            self._loose_bytes = 0
+            self._size_bytes += len(data)
+            if self._size_bytes > HIGH_WATER_BYTES and not self._paused:
+                self._paused = True
+                self._transport.pause_reading()
+        else:
+            self._loose_bytes += len(data)
         if self._loose_bytes > MAX_LOOSE_BYTES:
             self._fail(TransportFailure("the answer's head or framing is too long"))
         self._wake()
@@ -166,15 +176,6 @@ class Connection(asyncio.Protocol):
             self.headers = {}
         else:
             self._in_head = False
-
-    def on_body(self, body: bytes) -> None:
-        """See ``Listener``."""
-        self._pieces.append(body)
-        self._loose_bytes = 0
-        self._size_bytes += len(body)
-        if self._size_bytes > HIGH_WATER_BYTES and not self._paused:
-            self._paused = True
-            self._transport.pause_reading()
 
     def on_message_complete(self) -> None:
         """See ``Listener``."""
