@@ -200,3 +200,6 @@ async def test_what_was_looked_up_for_a_replaced_configuration_is_not_used(
     monkeypatch.setattr("router.ledger.tiers.margins", lambda *_: margins_base)
     await offers.renew()
     assert offers.tier(1).name == "enterprise", "tiers are reckoned anew"
+    assert [offer.tier for offer in offers.of(1, [HOUSE])] == ["enterprise"], (
+        "and offered to who asked before"
+    )
