@@ -43,6 +43,7 @@ SCOPES: Final = {
 GRACES: Final = {0: "at once", 3600: "in one hour", 86_400: "in one day", 7 * 86_400: "in a week"}
 KEYS_SHOWN: Final = 25
 _PLACE: Final = re.compile(r"[0-9]{1,6}")
+_AMOUNTS: Final = ("day_limit_base", "month_limit_base", "auto_day_base", "auto_month_base")
 _RATES: Final = ("requests_per_minute", "tokens_per_minute", "parallel")
 
 routes = page_routes()
@@ -115,7 +116,7 @@ def _asked(form: Form) -> NewKey:
     if len(models) > MAX_MODELS:
         raise BadInput("models", f"are at most {MAX_MODELS}")
     limits: dict[str, Any] = {name: fields.number(form, name) for name in _RATES}
-    for name in ("day_limit_base", "month_limit_base"):
+    for name in _AMOUNTS:
         limit_base = fields.amount_base(form, name)
         limits[name] = None if limit_base is None else str(limit_base)
     return NewKey(
@@ -184,7 +185,7 @@ def _listed(connection: Connection, found: Visitor, place: Membership | None, fi
 
 def _values(form: Form | None, allowed: frozenset[str]) -> dict[str, Any]:
     """What the fields of the form show: what was typed, or the usual."""
-    names = ("label", "models", "day_limit_base", "month_limit_base", "until", *_RATES)
+    names = ("label", "models", "until", *_AMOUNTS, *_RATES)
     if form is None:
         usual = DEFAULT_SCOPES & allowed
         return dict.fromkeys(names, "") | {"day_limit_base": "100", "scopes": usual}

@@ -88,6 +88,9 @@ def test_a_key_is_changed_and_what_is_not_named_stays(world: World) -> None:
     free = change("--unlimit", "model", "--unlimit", "days", "--unlimit", "day-limit")
     assert (free["models"], free["expires_s"], free["day_limit_base"]) == (None, None, None)
     assert free["parallel"] == 3
+    paced = change("--auto-day", "7000000", "--auto-month", "90000000")
+    assert (paced["auto_day_base"], paced["auto_month_base"]) == (7_000_000, 90_000_000)
+    assert change("--unlimit", "auto-day")["auto_day_base"] is None
     both = run(world, "keys", "change", made["id"], "--unlimit", "parallel", "--parallel", "1")
     assert both.returncode == 2
     for arguments, words in (

@@ -131,6 +131,17 @@ def test_a_key_is_shown_once_and_a_reload_makes_no_second(browser: Browser) -> N
     assert browser.person.user.ledger.read(lambda c: len(keys.api_keys(c, browser.person.user.idx))) == 2
 
 
+def test_a_key_has_a_budget_for_calls_to_auto(browser: Browser) -> None:
+    fields = {"form": number_of_form(browser.get("/wallet/keys")), "label": "thrifty", "scope": "chat"}
+    assert (
+        browser.form("/wallet/keys", **fields, auto_day_base="2.5", auto_month_base="40").status_code == 201
+    )
+    listed = text_of(browser.get("/wallet/keys"))
+    assert "auto, today: 0 of 2.5 VIBES" in listed
+    assert "auto, this month: 0 of 40 VIBES" in listed
+    assert "Today:" not in listed  # no limit was asked for
+
+
 @pytest.mark.parametrize(
     ("field", "value", "said"),
     [
