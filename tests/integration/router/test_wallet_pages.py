@@ -137,9 +137,9 @@ def test_a_key_has_a_budget_for_calls_to_auto(browser: Browser) -> None:
         browser.form("/wallet/keys", **fields, auto_day_base="2.5", auto_month_base="40").status_code == 201
     )
     listed = text_of(browser.get("/wallet/keys"))
-    assert "auto, today: 0 of 2.5 VIBES" in listed
-    assert "auto, this month: 0 of 40 VIBES" in listed
-    assert "Today:" not in listed  # no limit was asked for
+    assert "auto, today: 0.00 of 2.50 VIBES" in listed
+    assert "auto, this month: 0.00 of 40.00 VIBES" in listed
+    assert "Today:" not in listed  # no spending limit was asked for
 
 
 @pytest.mark.parametrize(
