@@ -22,6 +22,14 @@ Operation = Callable[[Connection], T]
 AnyOperation = Operation[T] | CallOperation[T]
 
 
+class Undisturbed(asyncio.Future[T]):
+    """A future whose waiter is cancelled only once it is done, as `asyncio.shield` does with more objects."""
+
+    def cancel(self, msg: object | None = None) -> bool:
+        """Never: what was submitted is done all the same."""
+        return False
+
+
 @dataclass(slots=True)
 class Job:
     """An operation that waits for its commit, its outcome, and who waits for that."""

@@ -33,6 +33,7 @@ from router.ledger.jobs import (
     AnyOperation,
     Job,
     Operation,
+    Undisturbed,
     deliver_all,
     is_on_call,
     opened_by,
@@ -63,13 +64,6 @@ class _Refused(Exception):
         self.error = error
 
 
-class _Undisturbed(asyncio.Future[T]):
-    """A future whose waiter is cancelled only once it is done, as `asyncio.shield` does with more objects."""
-
-    def cancel(self, msg: object | None = None) -> bool:
-        return False
-
-
 class Ledger:
     """Writes operations in group commits, and reads. Use as a context manager, or call `close`.
 
@@ -84,7 +78,7 @@ class Ledger:
         self.engine = engine
         self.commits = 0
         self.operations = 0
-        self.committed: Callable[[int, float], None] = _nobody
+        self.committed: Callable[[int, float], None] = lambda *_: None
         self._writing = writing(engine)
         self._reading = reading(engine)
         self._connection: Connection | None = None  # the thread's own
@@ -117,7 +111,7 @@ class Ledger:
         Who is cancelled meanwhile gets the outcome all the same: what is paid for is delivered.
         """
         loop = asyncio.get_running_loop()
-        posted: asyncio.Future[PostedCharge] = _Undisturbed(loop=loop)
+        posted: asyncio.Future[PostedCharge] = Undisturbed(loop=loop)
         self._enqueue(Job(charge, posted, loop))
         try:
             return await posted
@@ -303,7 +297,3 @@ class Ledger:
             with contextlib.suppress(Exception):  # it may be broken
                 connection.invalidate()
                 connection.close()
-
-
-def _nobody(_operations: int, _seconds: float) -> None:
-    pass
