@@ -38,7 +38,7 @@ class EventSplitter:
 
 
 def split_events(whole: bytes) -> Iterator[bytes]:
-    """Cuts whole events apart, each with its closing blank line."""
+    """Cuts events apart, each with its closing blank line, which the last may lack."""
     end = 0
     while end < len(whole):
         start, end = end, event_end(whole, end)

@@ -13,7 +13,7 @@ from pydantic_core import from_json
 from mini_llm.answer import StreamEvent
 from mini_llm.errors import BadRequest
 from mini_llm.request import encode
-from mini_llm.surfaces.sse import EventSplitter, event_data, split_events
+from mini_llm.surfaces.sse import event_data, split_events
 
 _UNDERSCORE: Final = re.compile(r"(?<=[a-z0-9])_([a-z])")
 
@@ -232,9 +232,8 @@ def chunks_of(event: StreamEvent) -> Iterator[dict[str, Any]]:
 
 def json_events(raw: bytes) -> Iterator[dict[str, Any]]:
     """The JSON objects in server-sent events; a body that is no event stream counts as one object."""
-    splitter = EventSplitter()
     found = False
-    for event in (*split_events(splitter.feed(raw)), splitter.rest()):
+    for event in split_events(raw):
         if not (data := event_data(event)):
             continue
         found = True
