@@ -4,9 +4,10 @@ SHELL := /bin/bash
 .PHONY: help setup circuits demo browser test lint analyse format bench lock clean
 .DELETE_ON_ERROR:
 
-# eth-ape needs numpy < 2, which has no build for Python 3.13: take the newest Python that has one.
-PYTHON ?= $(shell for v in python3.12 python3.11 python3; do \
-	$$v -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 13))' 2>/dev/null && { echo $$v; exit; }; done)
+# eth-ape needs numpy < 2, which has no build for Python 3.13: take the newest Python that has one. The system's own
+# comes first: distributions build it with profile-guided optimisation, what is compiled by hand seldom is.
+PYTHON ?= $(shell for v in /usr/bin/python3.12 /usr/bin/python3.11 /usr/bin/python3 python3.12 python3.11 python3; do \
+	$$v -c 'import ensurepip, sys; sys.exit(not (3, 11) <= sys.version_info < (3, 13))' 2>/dev/null && { echo $$v; exit; }; done)
 NPM := npm ci --ignore-scripts --no-audit --no-fund --prefix hardhat-local
 BIN := .venv/bin
 NODE_BIN := hardhat-local/node_modules
