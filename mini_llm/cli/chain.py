@@ -123,7 +123,7 @@ def address_of(text: str) -> str:
     Raises:
         Trouble: it is none.
     """
-    address: str | None = need("mini_llm.wallet.node").checksummed(text)
+    address: str | None = need("mini_llm.wallet.address").checksummed(text)
     if address is None:
         raise Trouble(f"{text!r} is no address, or its checksum is wrong", MISUSED)
     return address

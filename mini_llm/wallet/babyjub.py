@@ -13,9 +13,8 @@ Source: EIP-2494 (curve), circomlib's eddsaposeidon.circom (signature), add-2008
 from dataclasses import dataclass
 from typing import Final
 
-from eth_hash.auto import keccak
-
 from mini_llm.wallet.field import P, is_canonical, require_canonical
+from mini_llm.wallet.keccak import keccak
 from mini_llm.wallet.poseidon import poseidon
 
 Point = tuple[int, int]

@@ -10,8 +10,6 @@ import json
 from dataclasses import dataclass
 from typing import Final
 
-from eth_hash.auto import keccak
-
 from mini_llm.wallet.babyjub import (
     SUBORDER,
     Point,
@@ -22,6 +20,7 @@ from mini_llm.wallet.babyjub import (
     verify,
 )
 from mini_llm.wallet.field import P
+from mini_llm.wallet.keccak import keccak
 from mini_llm.wallet.limits import MAX_BALANCE_BASE, MAX_IDX
 from mini_llm.wallet.poseidon import poseidon
 

@@ -14,7 +14,6 @@ import httpx
 from eth_abi.abi import decode, encode
 from eth_abi.exceptions import DecodingError
 from eth_account.signers.local import LocalAccount
-from eth_utils.address import is_checksum_formatted_address, is_hex_address, to_checksum_address
 
 from mini_llm.wallet.errors import RouterUnreachable, WalletError
 from mini_llm.wallet.keccak import keccak
@@ -72,14 +71,6 @@ class Call:
     to: str
     data: bytes
     gas: int | None = None
-
-
-def checksummed(text: str) -> str | None:
-    """An address with its checksum (EIP-55); None if it is none, or its checksum is wrong."""
-    if not is_hex_address(text) or not text.startswith("0x"):
-        return None
-    address: str = to_checksum_address(text)
-    return None if is_checksum_formatted_address(text) and text != address else address
 
 
 def call_data(signature: str, *values: object) -> bytes:

@@ -13,8 +13,7 @@ from functools import lru_cache
 from operator import attrgetter
 from typing import Any, Final, cast
 
-from eth_utils.address import is_checksum_formatted_address, is_hex_address, to_checksum_address
-
+from mini_llm.wallet.address import checksummed, is_address
 from mini_llm.wallet.keccak import keccak
 from mini_llm.wallet.signature import recover_address, sign_digest
 
@@ -95,12 +94,12 @@ class ReceiptDomain:
     settlement: str
 
     def __post_init__(self) -> None:
-        if not is_hex_address(self.settlement) or not self.settlement.startswith("0x"):
+        if not is_address(self.settlement):
             raise InvalidReceipt("verifyingContract", f"{self.settlement!r} is no address")
-        checksummed = to_checksum_address(self.settlement)
-        if is_checksum_formatted_address(self.settlement) and self.settlement != checksummed:
+        settlement = checksummed(self.settlement)
+        if settlement is None:
             raise InvalidReceipt("verifyingContract", f"{self.settlement} has a wrong checksum")
-        object.__setattr__(self, "settlement", checksummed)
+        object.__setattr__(self, "settlement", settlement)
 
     @property
     def separator(self) -> bytes:

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from eth_account.signers.local import LocalAccount
-from eth_utils.address import to_checksum_address
 
+from mini_llm.wallet.address import to_checksum_address
 from mini_llm.wallet.errors import WalletError
 from mini_llm.wallet.limits import MAX_AMOUNT_BASE
 from mini_llm.wallet.money import vibes

@@ -6,8 +6,8 @@ from functools import lru_cache
 from typing import Final
 
 import coincurve
-from eth_utils.address import to_checksum_address
 
+from mini_llm.wallet.address import to_checksum_address
 from mini_llm.wallet.keccak import keccak
 
 SIGNATURE_BYTES: Final = 65
@@ -65,4 +65,4 @@ def recover_address(digest: bytes, signature: bytes) -> str:
 
 @lru_cache(maxsize=4)  # many signatures of few keys: two hashes less for each
 def _checksum_address(key: bytes) -> str:
-    return to_checksum_address(keccak(key[1:])[12:])
+    return to_checksum_address("0x" + keccak(key[1:])[12:].hex())

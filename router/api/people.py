@@ -8,11 +8,11 @@ import time
 from collections.abc import Callable
 from typing import Any, Final, TypeVar
 
-from eth_utils.address import is_checksum_formatted_address, is_hex_address, to_checksum_address
 from fastapi import Request
 from pydantic import BaseModel, ConfigDict, ValidationError
 from sqlalchemy import Connection
 
+from mini_llm.wallet.address import checksummed, is_address
 from router.api.bodies import read_body
 from router.auth import ACCOUNT_HEADER, Caller, Doors
 from router.errors import NulCharacter
@@ -119,11 +119,12 @@ def address_of(text: str) -> str:
     Raises:
         BadInput: it is none, or its checksum is wrong.
     """
-    if not is_hex_address(text) or not text.startswith("0x"):
+    if not is_address(text):
         raise BadInput("address", "is 0x and 40 hex digits")
-    if is_checksum_formatted_address(text) and to_checksum_address(text) != text:
+    address = checksummed(text)
+    if address is None:
         raise BadInput("address", "has a wrong checksum")
-    return to_checksum_address(text)
+    return address
 
 
 def base_of(name: str, text: str | None) -> int | None:

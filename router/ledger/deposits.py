@@ -9,9 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from eth_utils.address import to_checksum_address
 from sqlalchemy import Connection, func, select
 
+from mini_llm.wallet.address import to_checksum_address
 from router.ledger import payments, read
 from router.ledger.errors import TooManyDeposits
 from router.ledger.payment_table import PAYMENT

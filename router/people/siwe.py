@@ -15,9 +15,8 @@ from datetime import UTC, datetime
 from typing import Final
 from urllib.parse import urlsplit
 
-from eth_hash.auto import keccak
-from eth_utils.address import to_checksum_address
-
+from mini_llm.wallet.address import checksummed
+from mini_llm.wallet.keccak import keccak
 from router.people.errors import SignInRefused
 
 MAX_MESSAGE: Final = 4096
@@ -113,9 +112,8 @@ def read_message(text: str) -> SignInMessage:
     if found is None:
         raise SignInRefused("the message is not an EIP-4361 message of version 1")
     part = found.groupdict()
-    address = to_checksum_address(part["address"])
-    spelt = part["address"][2:]
-    if part["address"] != address and spelt not in (spelt.lower(), spelt.upper()):
+    address = checksummed(part["address"])
+    if address is None:
         raise SignInRefused("the address has a wrong checksum")
     return SignInMessage(
         text=text,

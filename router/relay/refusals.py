@@ -8,8 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from eth_hash.auto import keccak
-
+from mini_llm.wallet.keccak import keccak
 from mini_llm.wallet.money import vibes
 from router.relay.eip3009 import revert_data
 from router.relay.errors import DepositRefused

@@ -16,8 +16,8 @@ from typing import Any, Final
 
 from eth_account import Account
 from eth_account.signers.local import LocalAccount
-from eth_utils.address import to_checksum_address
 
+from mini_llm.wallet.address import to_checksum_address
 from router.ledger import deposits, payments
 from router.ledger.deposits import DepositLimits
 from router.ledger.payment_table import PaymentState

@@ -7,9 +7,9 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Final
 
-from eth_utils.address import to_checksum_address
 from sqlalchemy import Connection
 
+from mini_llm.wallet.address import to_checksum_address
 from router.ledger import batches, read
 from router.ledger.batches import BatchView
 from router.ledger.models import Status

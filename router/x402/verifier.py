@@ -5,8 +5,7 @@ from __future__ import annotations
 import time
 from typing import Final
 
-from eth_hash.auto import keccak
-
+from mini_llm.wallet.keccak import keccak
 from mini_llm.wallet.limits import MAX_AMOUNT_BASE
 from router.relay.eip3009 import revert_data
 from router.relay.node import NodeRefused
