@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
+from importlib import import_module
 from typing import IO, Any, Final
 
 import click
@@ -13,18 +14,7 @@ from sqlalchemy import Connection
 from mini_llm.errors import ConfigError
 from router.api.admin_door import new_admin_key
 from router.api.app import create_apps
-from router.commands.conductor import conductor
-from router.commands.config import config
-from router.commands.db import db
-from router.commands.development import dev_account
-from router.commands.keys import keys
-from router.commands.learning import learning
 from router.commands.ledger import read_ledger, told
-from router.commands.money import costs, ledger, promo
-from router.commands.quality import quality
-from router.commands.rewards import rewards
-from router.commands.vault import vault
-from router.commands.x402 import x402
 from router.config import Settings, load_settings
 from router.drain import Drain
 from router.ledger import read
@@ -36,9 +26,41 @@ from router.serve import DrainingServer, configure, shared_socket
 DEFAULT_PORT: Final = 8402
 """Not one of the ports on which local model servers are looked for."""
 LOG_LEVELS: Final = ("info", "warning", "error")
+ELSEWHERE: Final = {
+    "conductor": "router.commands.conductor:conductor",
+    "config": "router.commands.config:config",
+    "costs": "router.commands.money:costs",
+    "db": "router.commands.db:db",
+    "dev-account": "router.commands.development:dev_account",
+    "keys": "router.commands.keys:keys",
+    "learning": "router.commands.learning:learning",
+    "ledger": "router.commands.money:ledger",
+    "promo": "router.commands.money:promo",
+    "quality": "router.commands.quality:quality",
+    "rewards": "router.commands.rewards:rewards",
+    "vault": "router.commands.vault:vault",
+    "x402": "router.commands.x402:x402",
+}
+"""Commands that a router which serves need not carry, and where they are."""
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+class Commands(click.Group):
+    """A group that imports what is elsewhere when it is called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """See click."""
+        return sorted([*super().list_commands(ctx), *ELSEWHERE])
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """See click."""
+        if cmd_name not in ELSEWHERE:
+            return super().get_command(ctx, cmd_name)
+        module, _, name = ELSEWHERE[cmd_name].partition(":")
+        command: click.Command = getattr(import_module(module), name)
+        return command
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 def main() -> None:
     """An OpenAI-compatible gateway that meters each call into a ledger of VIBES.
 
@@ -178,21 +200,6 @@ def admin_key(name: str) -> None:
     key, line = new_admin_key(name)
     click.echo(key)
     click.echo(line, err=True)
-
-
-main.add_command(keys)
-main.add_command(config)
-main.add_command(conductor)
-main.add_command(db)
-main.add_command(dev_account)
-main.add_command(promo)
-main.add_command(ledger)
-main.add_command(costs)
-main.add_command(rewards)
-main.add_command(learning)
-main.add_command(vault)
-main.add_command(quality)
-main.add_command(x402)
 
 
 @main.group()

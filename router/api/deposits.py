@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 from fastapi import APIRouter, Request
 from pydantic import Field
@@ -11,10 +11,12 @@ from pydantic import Field
 from router.api.admin_access import address_of
 from router.api.people import Fields, base_of, desk_of, read_fields, takes, wallet_of
 from router.people.errors import BadInput, NotYours
-from router.relay.deposit import SIGNATURE_BYTES, DepositOrder
-from router.relay.deposits import ENDPOINT, MAX_VALID_S, DepositRelay, Relayed
+from router.relay.deposit import ENDPOINT, MAX_VALID_S, SIGNATURE_BYTES, DepositOrder
 from router.relay.eip3009 import canonical_signature
 from router.relay.errors import RelayOff
+
+if TYPE_CHECKING:
+    from router.relay.deposits import DepositRelay, Relayed  # bring a client of the chain
 
 MAX_LISTED: Final = 20
 _UINT: Final = r"^(0|[1-9][0-9]{0,77})$"

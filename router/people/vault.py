@@ -22,12 +22,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Final
-
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from typing import TYPE_CHECKING, Final
 
 from mini_llm.errors import ConfigError
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 SETTING: Final = "VIBES_MASTER_KEY"
 PLUGINS: Final = "vibes_rails.key_wrappers"
@@ -68,7 +68,8 @@ class FileKeys(KeyWrapper):
     """Master keys from a file of lines `NAME BASE64` (32 bytes each): the first wraps, all unwrap."""
 
     def __init__(self, keys: Mapping[str, bytes]) -> None:
-        self._keys = {name: AESGCM(key) for name, key in keys.items()}
+        aes = _cipher()
+        self._keys = {name: aes(key) for name, key in keys.items()}
         self._current_id = next(iter(keys))
 
     @property
@@ -84,10 +85,7 @@ class FileKeys(KeyWrapper):
         """See `KeyWrapper`."""
         if master_id not in self._keys:
             raise Unsealable(master_id)
-        try:
-            return _decrypt(self._keys[master_id], wrapped, context)
-        except (InvalidTag, ValueError):
-            raise Unsealable(master_id) from None
+        return _decrypt(self._keys[master_id], wrapped, context, master_id)
 
 
 @dataclass(frozen=True)
@@ -109,7 +107,7 @@ class Vault:
     """Seals and opens keys. A context (what the key is and whose) must be the same both times."""
 
     def __init__(self, wrapper: KeyWrapper) -> None:
-        self._wrapper = wrapper
+        self._wrapper, self._aes = wrapper, _cipher()
 
     @property
     def current_id(self) -> str:
@@ -119,7 +117,7 @@ class Vault:
     def seal(self, secret: bytes, context: bytes) -> Sealed:
         """Seals a key under a new data key."""
         data_key = secrets.token_bytes(KEY_BYTES)
-        sealed = _encrypt(AESGCM(data_key), secret, context)
+        sealed = _encrypt(self._aes(data_key), secret, context)
         return Sealed(sealed, self._wrapper.wrap(data_key, context), self._wrapper.current_id)
 
     def open(self, kept: Sealed, context: bytes) -> bytes:
@@ -129,10 +127,7 @@ class Vault:
             Unsealable: the master key is gone, the context is another, or something was altered.
         """
         data_key = self._wrapper.unwrap(kept.master_id, kept.wrapped, context)
-        try:
-            return _decrypt(AESGCM(data_key), kept.sealed, context)
-        except (InvalidTag, ValueError):
-            raise Unsealable(kept.master_id) from None
+        return _decrypt(self._aes(data_key), kept.sealed, context, kept.master_id)
 
     def rewrap(self, kept: Sealed, context: bytes) -> Sealed:
         """The same with its data key under the current master key; the key itself is not touched.
@@ -185,6 +180,13 @@ def _read_keys(path: Path) -> dict[str, bytes]:
     return keys
 
 
+def _cipher() -> type[AESGCM]:
+    # brings an OpenSSL of its own: megabytes that a router without a master key need not carry
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+    return AESGCM
+
+
 def _encrypt(cipher: AESGCM, plain: bytes, context: bytes) -> bytes:
     nonce = secrets.token_bytes(
         NONCE_BYTES
@@ -192,5 +194,10 @@ def _encrypt(cipher: AESGCM, plain: bytes, context: bytes) -> bytes:
     return nonce + cipher.encrypt(nonce, plain, context)
 
 
-def _decrypt(cipher: AESGCM, packed: bytes, context: bytes) -> bytes:
-    return cipher.decrypt(packed[:NONCE_BYTES], packed[NONCE_BYTES:], context)
+def _decrypt(cipher: AESGCM, packed: bytes, context: bytes, master_id: str) -> bytes:
+    from cryptography.exceptions import InvalidTag
+
+    try:
+        return cipher.decrypt(packed[:NONCE_BYTES], packed[NONCE_BYTES:], context)
+    except (InvalidTag, ValueError):
+        raise Unsealable(master_id) from None

@@ -11,10 +11,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from eth_hash.auto import keccak
-
+from mini_llm.wallet.keccak import keccak
 from router.relay.eip3009 import Authorization
 
+ENDPOINT: Final = "/v1/deposits"
+"""Where deposits are taken, and what they are registered under."""
+MAX_VALID_S: Final = 86_400
+"""Seconds that a signature may be good for at most: what is signed is done soon or never."""
 SIGNATURE_BYTES: Final = 65
 _CALL: Final = keccak(
     b"depositWithAuthorization(address,uint256,uint256,bytes32,uint256,uint256,uint8,bytes32,bytes32)"

@@ -21,7 +21,7 @@ from router.ledger.deposits import DepositLimits
 from router.ledger.payment_table import PaymentState
 from router.ledger.payments import Claim, PaymentView
 from router.ledger.writer import Ledger
-from router.relay.deposit import DepositOrder
+from router.relay.deposit import ENDPOINT, MAX_VALID_S, DepositOrder
 from router.relay.eip3009 import Token
 from router.relay.errors import DepositRefused, RelayUnavailable
 from router.relay.gas import FeesTooHigh
@@ -34,13 +34,10 @@ if TYPE_CHECKING:
 
 MARGIN_S: Final = 30
 """A signature must be good for at least this much longer, to be mined in time."""
-MAX_VALID_S: Final = 86_400
-"""And for at most so long: what is signed is done soon or never."""
 WAIT_S: Final = 6.0
 """How long a request waits for the chain before it says that the deposit is on its way."""
 LOOK_BACK: Final = 5_000
 """Blocks in which an order that was executed without us is looked for."""
-ENDPOINT: Final = "/v1/deposits"
 _LOG: Final = logging.getLogger(__name__)
 
 

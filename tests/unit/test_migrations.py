@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import sqlite3
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -243,8 +241,3 @@ def rows(url: str) -> dict[str, list[Any]]:
         }
     engine.dispose()
     return found
-
-
-def test_a_router_that_serves_does_not_load_alembic() -> None:
-    code = "import sys, router.cli; assert 'alembic' not in sys.modules"
-    subprocess.run([sys.executable, "-c", code], check=True)
