@@ -26,7 +26,7 @@ setup: ## install everything into .venv and hardhat-local, build circuits and de
 .venv/.ok: requirements.lock pyproject.toml mini_llm/pyproject.toml
 	@echo "setup: Python packages into .venv"
 	@$(PYTHON) -m venv .venv || { echo "python venv failed: apt-get install python3-venv" >&2; exit 1; }
-	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(BIN)/pip install --quiet --disable-pip-version-check --use-pep517 --require-hashes -r requirements.lock
 	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e ./mini_llm -e .
 	@touch $@
 
