@@ -60,6 +60,10 @@ class Engine:
         if self._log is not None:  # whose thread would outlive an engine that nobody closes
             finalize(self, self._log.close, wait=False).atexit = False  # type: ignore[misc]
 
+    async def prepare(self) -> None:
+        """Reads now what the first call to ``auto`` would wait for."""
+        await asyncio.to_thread(self._routes.prepare)
+
     async def complete(self, request: Request) -> Answer:
         """A whole answer in the format of the request.
 

@@ -97,6 +97,7 @@ async def _serve(
     shown = f"[{host}]" if ":" in host else host
     url = f"http://{shown}:{listener.getsockname()[1]}/v1"
     try:
+        await engine.prepare()
         await _Server(config, lambda: listens(url)).serve([listener])
     finally:
         listener.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from typing import Any
 
 import httpx
@@ -14,7 +15,9 @@ from mini_llm import AsyncClient, BadRequest, Client, NoneCanServe
 from mini_llm.cli.app import commands
 from mini_llm.cli.state import State
 from mini_llm.config_sdk import Settings
+from mini_llm.engine import Engine
 from mini_llm.routing.open import OpenCatalog
+from mini_llm.server import run
 from mini_llm.server.app import LocalGateway
 
 DEAR = {"prompt_usd_per_mtok": "2.5", "completion_usd_per_mtok": "10"}
@@ -136,6 +139,34 @@ async def test_the_local_gateway_takes_the_header_and_says_why() -> None:
             listed = [model.id async for model in openai.models.list()]
     assert raw.headers["x-mini-llm-route"].startswith('"gpt-4o";asked=best;floor=0.')
     assert {"auto", "auto:cheap", "auto:best"} <= set(listed)
+
+
+async def test_the_local_gateway_listens_once_it_can_choose(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Listening(Exception):
+        pass
+
+    class Kept(Engine):
+        """Can be looked at."""
+
+        def __init__(self, settings: Settings) -> None:
+            super().__init__(settings)
+            kept.append(self)
+
+    def listens(_url: str) -> None:
+        assert "_predictor" in vars(vars(kept[0]._routes)["_chooser"])
+        raise Listening
+
+    kept: list[Engine] = []
+    monkeypatch.setattr(run, "Engine", Kept)
+    settings = Settings.model_validate(
+        {
+            "providers": {"one": {"base_url": "http://127.0.0.1:9/v1"}},
+            "usage_log": False,
+            "deployments": MODELS[:1],
+        }
+    )
+    with pytest.raises(Listening):
+        await run._serve(settings, socket.create_server(("127.0.0.1", 0)), "127.0.0.1", None, listens, None)
 
 
 def test_the_command_shows_the_choice(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
