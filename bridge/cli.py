@@ -7,7 +7,6 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from functools import wraps
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +27,7 @@ from bridge.rollup.errors import InvalidTransition
 from bridge.status import Status, read_status
 from bridge.tables import Batch
 from bridge.watch import watch
+from mini_llm.cli.lazy import LazyGroup
 from router.ledger import LedgerError
 
 ENVIRONMENT = """\b
@@ -77,23 +77,7 @@ def _fail(error: Exception, code: int) -> None:
     raise SystemExit(code)
 
 
-class Commands(click.Group):
-    """A group that imports what only some need when it is called."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        """See click."""
-        return sorted([*super().list_commands(ctx), *ELSEWHERE])
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """See click."""
-        if cmd_name not in ELSEWHERE:
-            return super().get_command(ctx, cmd_name)
-        module, _, name = ELSEWHERE[cmd_name].partition(":")
-        command: click.Command = getattr(import_module(module), name)
-        return command
-
-
-@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=LazyGroup, elsewhere=ELSEWHERE, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="vibes-rails")
 def main() -> None:
     """Settles VIBES charges on chain with proofs, and audits them."""

@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
-from importlib import import_module
 from typing import IO, Any, Final
 
 import click
 from sqlalchemy import Connection
 
+from mini_llm.cli.lazy import LazyGroup
 from mini_llm.errors import ConfigError
 from router.api.admin_door import new_admin_key
 from router.api.app import create_apps
@@ -44,23 +44,7 @@ ELSEWHERE: Final = {
 """Commands that a router which serves need not carry, and where they are."""
 
 
-class Commands(click.Group):
-    """A group that imports what is elsewhere when it is called."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        """See click."""
-        return sorted([*super().list_commands(ctx), *ELSEWHERE])
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """See click."""
-        if cmd_name not in ELSEWHERE:
-            return super().get_command(ctx, cmd_name)
-        module, _, name = ELSEWHERE[cmd_name].partition(":")
-        command: click.Command = getattr(import_module(module), name)
-        return command
-
-
-@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=LazyGroup, elsewhere=ELSEWHERE, context_settings={"help_option_names": ["-h", "--help"]})
 def main() -> None:
     """An OpenAI-compatible gateway that meters each call into a ledger of VIBES.
 

@@ -8,9 +8,8 @@ import os
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
-from importlib import import_module
 from pathlib import Path
-from typing import Final, NoReturn
+from typing import Any, Final, NoReturn
 
 import click
 from click.shell_completion import shell_complete
@@ -26,6 +25,7 @@ from mini_llm.cli.ending import (
     drop_output,
     tell,
 )
+from mini_llm.cli.lazy import LazyGroup
 from mini_llm.cli.state import State
 from mini_llm.errors import MiniLLMError
 
@@ -64,21 +64,16 @@ SECTIONS: Final[dict[str, dict[str, tuple[str, str]]]] = {
 """Every command: where it is, and what it does."""
 
 
-class Commands(click.Group):
-    """A group whose commands are imported when they are called; help needs none of them."""
+class Commands(LazyGroup):
+    """All commands in their sections; help needs none of them."""
+
+    def __init__(self, **attributes: Any) -> None:
+        places = {name: place for section in SECTIONS.values() for name, (place, _) in section.items()}
+        super().__init__(elsewhere=places, **attributes)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """See click."""
         return [name for section in SECTIONS.values() for name in section]
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """See click."""
-        for section in SECTIONS.values():
-            if cmd_name in section:
-                module, _, name = section[cmd_name][0].partition(":")
-                command: click.Command = getattr(import_module(module), name)
-                return command
-        return None
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """See click."""
