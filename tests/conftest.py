@@ -17,6 +17,7 @@ from support.settling import Scenario, played
 from support.stack import Stack
 
 from mini_llm import http_parser
+from router.ledger import Ledger, open_database
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -50,6 +51,15 @@ def database(request: pytest.FixtureRequest) -> Iterator[str]:
     """URL of a new, empty database: the test runs once for each that is supported."""
     with new_database(request.param) as url:
         yield url
+
+
+@pytest.fixture
+def ledger(database: str) -> Iterator[Ledger]:
+    """A ledger in `database`."""
+    engine = open_database(database)
+    with Ledger(engine) as opened:
+        yield opened
+    engine.dispose()
 
 
 @pytest.fixture

@@ -110,9 +110,8 @@ class Ledger:
 
         Who is cancelled meanwhile gets the outcome all the same: what is paid for is delivered.
         """
-        loop = asyncio.get_running_loop()
-        posted: asyncio.Future[PostedCharge] = Undisturbed(loop=loop)
-        self._enqueue(Job(charge, posted, loop))
+        posted: asyncio.Future[PostedCharge] = Undisturbed(loop=asyncio.get_running_loop())
+        self._enqueue(Job(charge, posted, posted.get_loop()))
         try:
             return await posted
         except asyncio.CancelledError:

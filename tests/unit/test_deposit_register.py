@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
 from eth_utils.address import to_checksum_address
 
-from router.db import open_database
 from router.ledger import chain, deposits, payments
 from router.ledger.deposits import WINDOW_S, DepositLimits
 from router.ledger.errors import PaymentNotRefundable, TooManyDeposits
@@ -21,14 +19,6 @@ NOW_S = 1_800_000_000
 PAYER, OTHER = "0x" + "ab" * 20, "0x" + "22" * 20
 SETTLEMENT = "0x" + "33" * 20
 LIMITS = DepositLimits(wallet=2, all=3, newcomers=3)
-
-
-@pytest.fixture
-def ledger(database: str) -> Iterator[Ledger]:
-    engine = open_database(database)
-    with Ledger(engine) as opened:
-        yield opened
-    engine.dispose()
 
 
 def deposit_of(number: int, payer: str = PAYER, now_s: int = NOW_S) -> Claim:

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
-import pytest
-
 from mini_llm.config_routing import RolloutConfig
 from mini_llm.routing.rollout import Rollout, Stage
-from router.db import open_database
 from router.ledger import audit, switches
 from router.ledger.audit import Act
 from router.ledger.writer import Ledger
@@ -34,14 +30,6 @@ class Worker:
     async def stage(self) -> Stage:
         await self.keeper.look()
         return self.rollout.stage
-
-
-@pytest.fixture
-def ledger(database: str) -> Iterator[Ledger]:
-    engine = open_database(database)
-    with Ledger(engine) as opened:
-        yield opened
-    engine.dispose()
 
 
 async def test_all_workers_roll_back_and_start_again_together(ledger: Ledger) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
@@ -16,14 +15,6 @@ from router.ledger.payments import Claim, PaymentView, SignedTx
 from router.ledger.writer import Ledger
 
 NOW_S = 1_800_000_000
-
-
-@pytest.fixture
-def ledger(database: str) -> Iterator[Ledger]:
-    engine = open_database(database)
-    with Ledger(engine) as opened:
-        yield opened
-    engine.dispose()
 
 
 def claim_of(number: int) -> Claim:
