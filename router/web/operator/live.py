@@ -12,6 +12,7 @@ from starlette.responses import Response, StreamingResponse
 
 from router.api.admin_access import state_of
 from router.errors import NotReady
+from router.streaming import EVENT_STREAM
 from router.web.operator.day import DayKeeper
 from router.web.operator.door import operator_of, operator_page, operator_routes, session_of
 from router.web.operator.figures import figures
@@ -19,6 +20,8 @@ from router.web.operator.figures import figures
 EVERY_S: Final = 1.0
 MOST_STREAMS: Final = 32
 """Pages that one worker keeps up to date at once."""
+ENDED: Final = "event: end\ndata: {}\n\n"
+"""The session has ended: nothing more will come."""
 
 routes: Final[APIRouter] = operator_routes()
 
@@ -35,12 +38,14 @@ async def live(request: Request) -> Response:
 @routes.get("/live")
 async def stream(request: Request) -> Response:
     """The page's figures as server-sent events, one a second, until the session ends or the router stops."""
+    if session_of(request) is None:  # an event: a page that is on screen cannot follow to the sign-in
+        return Response(ENDED, media_type=EVENT_STREAM)
     operator_of(request)
     open_streams: set[object] = request.app.state.streams
     if len(open_streams) >= MOST_STREAMS:
         raise NotReady(f"{MOST_STREAMS} pages are kept up to date already: close one")
     headers = {"cache-control": "no-store", "x-accel-buffering": "no"}
-    return StreamingResponse(_events(request), media_type="text/event-stream", headers=headers)
+    return StreamingResponse(_events(request), media_type=EVENT_STREAM, headers=headers)
 
 
 async def _events(request: Request) -> AsyncIterator[str]:
@@ -51,7 +56,7 @@ async def _events(request: Request) -> AsyncIterator[str]:
     try:
         while not state.drain.over:
             if session_of(request) is None:
-                yield "event: end\ndata: {}\n\n"
+                yield ENDED
                 return
             shown = await figures(state, await day.view())
             yield f"data: {json.dumps(shown)}\n\n"

@@ -19,6 +19,7 @@ from router.api.admin_door import FAILURES
 from router.ledger import Charge, batches, settled
 from router.web.operator.door import COOKIE
 
+EVENTS = "text/event-stream; charset=utf-8"
 PAGES = ("", "/money", "/routing", "/routing/file", "/conductor", "/routing/switch?scope=everything")
 
 
@@ -165,6 +166,8 @@ def test_who_leaves_the_keys_file_is_out_at_once(new_world: Any, tmp_path: Any) 
             assert next(lines).startswith("data: ")
             operated.keys_file.write_text(new_key("bob")[1])
             assert "event: end" in list(lines)
+        again = client.get("/operator/live")  # as a page does that lost its stream meanwhile
+        assert (again.headers["content-type"], again.text) == (EVENTS, "event: end\ndata: {}\n\n")
         assert client.get("/operator").status_code == 303
 
 
