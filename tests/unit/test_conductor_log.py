@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -19,19 +18,16 @@ from router.conductor.loop import Conductor
 from router.conductor.replay import as_row, gone_over
 from router.config import RouterConfig
 from router.config_conductor import ConductorConfig
-from router.db import open_database
 from router.ledger import conducted
 from router.ledger.errors import NothingToUndo
 from router.ledger.writer import Ledger
 
 
 @pytest.fixture
-def ledger(database: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ledger]:
+def ledger(ledger: Ledger, database: str, monkeypatch: pytest.MonkeyPatch) -> Ledger:
+    """A ledger that commands find too."""
     monkeypatch.setenv("VIBES_LEDGER_URL", database)
-    engine = open_database(database)
-    with Ledger(engine) as opened:
-        yield opened
-    engine.dispose()
+    return ledger
 
 
 def router_config(mode: str) -> RouterConfig:

@@ -14,7 +14,7 @@ from router.api.admin_access import state_of
 from router.errors import NotReady
 from router.streaming import EVENT_STREAM
 from router.web.operator.day import DayKeeper
-from router.web.operator.door import operator_of, operator_page, operator_routes, session_of
+from router.web.operator.door import SignInNeeded, operator_of, operator_page, operator_routes, session_of
 from router.web.operator.figures import figures
 
 EVERY_S: Final = 1.0
@@ -38,9 +38,10 @@ async def live(request: Request) -> Response:
 @routes.get("/live")
 async def stream(request: Request) -> Response:
     """The page's figures as server-sent events, one a second, until the session ends or the router stops."""
-    if session_of(request) is None:  # an event: a page that is on screen cannot follow to the sign-in
+    try:
+        operator_of(request)
+    except SignInNeeded:  # an event: a page that is on screen cannot follow to the sign-in
         return Response(ENDED, media_type=EVENT_STREAM)
-    operator_of(request)
     open_streams: set[object] = request.app.state.streams
     if len(open_streams) >= MOST_STREAMS:
         raise NotReady(f"{MOST_STREAMS} pages are kept up to date already: close one")
