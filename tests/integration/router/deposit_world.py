@@ -138,6 +138,11 @@ class Harbour:
         """Transactions of the relay's wallet that are on chain."""
         return self.stack.web3.eth.get_transaction_count(self.relay.address)
 
+    def waits(self, row: PaymentView) -> bool:
+        """Whether the chain's node holds the row's transaction, unmined."""
+        asked = self.stack.anvil.rpc("eth_getTransactionByHash", row.tx_hash)
+        return asked is not None and asked["blockHash"] is None
+
     def close(self) -> None:
         self.world.router.stop()
         self.world.ledger.close()

@@ -149,6 +149,8 @@ def test_a_stuck_deposit_is_replaced_by_one_that_offers_more(harbour: Harbour, s
     while person.shown(first["deposit"])["tx_hash"] == first["tx_hash"] and time.monotonic() < deadline:
         time.sleep(0.2)
     [row] = harbour.rows(person)
+    while not harbour.waits(row) and time.monotonic() < deadline:  # stored first, broadcast after
+        time.sleep(0.1)
     stack.anvil.rpc("evm_mine")
     told = person.until(first["deposit"], "settled")
     assert told["tx_hash"] == row.tx_hash != first["tx_hash"]
