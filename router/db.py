@@ -133,7 +133,7 @@ def open_database(url: str) -> Engine:
 
     Args:
         url: SQLAlchemy URL, e.g. `sqlite:////var/lib/vibes/ledger.db`. SQLite runs in WAL mode and syncs
-            every commit to disk.
+            every commit to disk but some of reservations (ADR 0016).
 
     Import `router.ledger` before: its tables are the ones created.
 

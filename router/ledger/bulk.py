@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import chain
@@ -108,14 +108,24 @@ class Bulk:
             return None
         return self._call(writes, rows, None) if any(rows) else None
 
-    def write_alone(self, writes: Writes, rows: Sequence[Sequence[Values]], known: int) -> int | None:
+    def write_alone(
+        self, writes: Writes, rows: Sequence[Sequence[Values]], known: int, *, synced: bool
+    ) -> int | None:
         """Runs and commits the statements, outside any transaction, if the version is `known`.
+
+        Args:
+            writes: the statements.
+            rows: for each of them.
+            known: the version that the rows rest on.
+            synced: False if a power failure may undo the commit until a later one is synced. SQLite then
+                waits for no disk; PostgreSQL syncs all the same.
 
         Returns:
             The version that they leave, None if it was another: then nothing was written.
         """
         if self.sqlite:
-            return self._write_alone_sqlite(writes, rows, known)
+            with nullcontext() if synced else self._unsynced():
+                return self._write_alone_sqlite(writes, rows, known)
         return self._call(writes, rows, known)
 
     def _call(self, writes: Writes, rows: Sequence[Sequence[Values]], known: int | None) -> int | None:
@@ -139,6 +149,15 @@ class Bulk:
         finally:
             if self._driver.in_transaction:
                 self._driver.execute("ROLLBACK")
+
+    @contextmanager
+    def _unsynced(self) -> Iterator[None]:
+        """Commits of SQLite leave the disk to the next one that is synced, which takes theirs along."""
+        self._driver.execute("PRAGMA synchronous = NORMAL")
+        try:
+            yield
+        finally:
+            self._driver.execute("PRAGMA synchronous = FULL")
 
     def _write_sqlite(self, write: Write, rows: Sequence[Values]) -> None:
         if write.spell is update and len(rows) == 1:  # half the time of a join with one row

@@ -20,6 +20,11 @@ T = TypeVar("T")
 class CallOperation(ABC, Generic[T]):
     """One step in a call's life. It is decided in memory; its group is read and written together."""
 
+    @property
+    def outlasts_power(self) -> bool:
+        """Whether its commit has to survive a power failure of the machine (ADR 0016)."""
+        return True
+
     @abstractmethod
     def declare(self, needs: Needs) -> None:
         """Adds what the decision rests on."""
@@ -101,7 +106,7 @@ def run_calls_alone(
     group = Group(connection, bulk, sums)
     outcomes = [_decide(operation, group) for operation in operations]
     try:
-        written = group.write_alone(known)
+        written = group.write_alone(known, synced=any(one.outlasts_power for one in operations))
     except Exception as error:
         raise Unwritten(outcomes) from error
     if written:

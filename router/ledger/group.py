@@ -219,13 +219,17 @@ class Group:
         """
         self._sums.wrote(self._bulk.write(_WRITES, self._decided()))
 
-    def write_alone(self, known: int) -> bool:
+    def write_alone(self, known: int, *, synced: bool) -> bool:
         """Writes and commits what was decided, if the database's version is `known`; False if it is not.
+
+        Args:
+            known: the version that was decided on.
+            synced: as in `Bulk.write_alone`.
 
         Raises:
             Exception: as `write`; what then became of it is unknown.
         """
-        version = self._bulk.write_alone(_WRITES, self._decided(), known)
+        version = self._bulk.write_alone(_WRITES, self._decided(), known, synced=synced)
         self._sums.wrote(version)
         return version is not None
 

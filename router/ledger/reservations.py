@@ -120,6 +120,15 @@ class Reservation(CallOperation[Reserved | Replay]):
         owner = self.account_idx if self.origin_idx is None else self.origin_idx
         return post.content_hash(owner, self.endpoint, self.client_key).hex()
 
+    @property
+    def outlasts_power(self) -> bool:
+        """Only if its key may come again: then the provider must not be asked twice.
+
+        Without a key nobody can name the call again. One that a power failure takes along was never charged,
+        and what its lease held would have been released.
+        """
+        return self.client_key is not None
+
     def declare(self, needs: Needs) -> None:
         """See `CallOperation`."""
         needs.opens += 1
