@@ -152,9 +152,10 @@ def main() -> None:
         figures = json.loads(options.output.read_text())
     figures |= {"commit": commit(), "machine": machine(), "calls": options.calls, "seeds": options.seeds}
     with ProcessPoolExecutor(options.workers) as pool:
-        for name, faults in {"usual": 1, "rough": 3}.items():
+        for name in options.days:
             days = [
-                pool.submit(lived, seed, options.calls, faults, hours) for seed in range(1, options.seeds + 1)
+                pool.submit(lived, seed, options.calls, DAYS[name], hours)
+                for seed in range(1, options.seeds + 1)
             ]
             figures["days"][name] = judged([day.result() for day in days])
     text = json.dumps(figures, indent=1)

@@ -53,7 +53,9 @@ def routing(data: Path, fraction: float, seed: int, embeddings: bool) -> None:
       floor_kept        share of resamples in which it reaches 95 %
       ms_per_decision   time of a processor, prediction and choice; _p99 is the slowest in 100
     The strong model is the one that answers best on the judged rows, the weak one the
-    cheapest. *_interval holds 95 of 100 bootstrap resamples.
+    cheapest (null if they are the same). `notes` says what not to read into the figures, such
+    as a promise about models of which only a price is known. *_interval holds 95 of 100
+    bootstrap resamples.
 
     \b
     Examples:

@@ -99,7 +99,10 @@ def _chosen(
     ]
     share = Predictor.shipped().share_of_call(predicted, share_of(quality))
     choice = gated_choice(options, share, Weights(), decision)
-    ranked = [{"model": priced[at][0], "quality": round(options[at].quality, 4)} for at in choice.ranked]
+    ranked = [
+        {"model": name, "quality": round(options[at].quality, 4), "placed_by": ModelFacts(name).placed_by}
+        for at, name in ((at, priced[at][0]) for at in choice.ranked)
+    ]
     return {"candidates": ranked, "floor": round(choice.floor, 4), "reason": choice.reason}
 
 
@@ -115,6 +118,8 @@ def _lines(told: dict[str, Any]) -> list[str]:
     if not told["applies"]:
         lines.append("not applied: under such conditions the gate was not shown to help")
     if "candidates" in told:
-        lines += [""] + [f"{one['quality']:.2f}  {one['model']}" for one in told["candidates"]]
+        lines += [""] + [
+            f"{one['quality']:.2f}  {one['model']}, by {one['placed_by']}" for one in told["candidates"]
+        ]
         lines.append(f"first: {told['reason']}")
     return lines

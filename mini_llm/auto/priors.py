@@ -157,6 +157,9 @@ WORDS_OF_SIZE: Final = (
 )
 """Words in the names of models without published figures, and what such models cost, USD per mtok."""
 
+PRICE: Final = "price"
+PRIOR: Final = "prior"
+
 _PARAMETERS: Final = re.compile(r"(?<![a-z0-9.])(\d{1,4}(?:\.\d)?)b(?![a-z0-9])")
 _SEPARATORS: Final = re.compile(r"[\s_./:@]+")
 _PATTERNS: Final = tuple((re.compile(row.pattern), row) for row in PUBLISHED)
@@ -190,7 +193,19 @@ class ModelFacts:
     completion_price: float | None = None
     prior: float | None = None
 
+    @property
+    def placed_by(self) -> str:
+        """What its ability is from, in words: `PRIOR`, `Published.source`, or `PRICE` if nobody knows more.
 
+        A promise of quality rests on known abilities: a place by price is a guess and promises nothing.
+        """
+        if self.prior is not None:
+            return PRIOR
+        row = published(self.model)
+        return PRICE if row is None else row.source
+
+
+@lru_cache(maxsize=1024)
 def published(model: str) -> Published | None:
     """The published figures of a model, by its name; None for a model that is not known."""
     name = _SEPARATORS.sub("-", model.lower())
@@ -234,9 +249,9 @@ def abilities(models: tuple[ModelFacts, ...]) -> tuple[Mapping[str, float], ...]
 
 def _published(facts: ModelFacts) -> dict[str, float] | None:
     """Abilities by what was published or configured, None if nothing was."""
-    row = published(facts.model)
-    if facts.prior is None and row is None:
+    if facts.placed_by == PRICE:
         return None
+    row = published(facts.model)
     knowledge = facts.prior if facts.prior is not None or row is None else row.knowledge / 100
     general = _shrunk(knowledge)
     mathematics, code = (row.mathematics, row.code) if row else (None, None)

@@ -47,6 +47,8 @@ def route(
     rows = [_row(place, one) for place, one in enumerate(told["candidates"])]
     click.echo(table([head, *rows]))
     click.echo("\n" + printable(f"{told['chosen']['deployment']}: {told['reason']}"))
+    if guessed := _guessed(told["candidates"]):
+        click.echo(printable(f"placed by price only, so that nothing is promised of them: {guessed}"))
     for one in told["left_out"]:
         click.echo(printable(f"left out: {one['deployment']}: {one['reason']}"))
 
@@ -56,6 +58,13 @@ async def _explained(state: State, text: str, model: str, fields: dict[str, Any]
 
     async with AsyncClient(state.settings()) as client:
         return (await client.route(text, model=model, **fields)).model_dump()
+
+
+def _guessed(candidates: list[dict[str, Any]]) -> str:
+    """The models of which nobody knows more than the price."""
+    from mini_llm.auto.priors import PRICE
+
+    return ", ".join(dict.fromkeys(one["model"] for one in candidates if one["placed_by"] == PRICE))
 
 
 def _row(place: int, one: dict[str, Any]) -> tuple[str, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from statistics import fmean
@@ -10,7 +10,7 @@ from typing import Final
 
 from mini_llm.auto.choice import Option
 from mini_llm.auto.gate import Gate, GateDecision, GateInputs, shown_to_help
-from mini_llm.auto.predictor import Prediction, Predictor
+from mini_llm.auto.predictor import Predictor
 from mini_llm.auto.priors import ModelFacts, published
 from mini_llm.auto.purse import Purse
 from mini_llm.config_auto import AutoConfig, Level
@@ -172,7 +172,11 @@ class Chooser:
         """The decision, and the offers in the order of their rank; `paced`: the purse decides."""
         texts = SURFACES[request.surface].prompt_texts(request)
         tokens = _prompt_tokens(request, texts)
-        prediction, qualities = self._predict(texts, config, offers)
+        facts = _known(config, offers)
+        # What was said last is what is asked now.
+        prompt = next((text for text in reversed(texts) if text.strip()), "")
+        prediction = self._predictor.predict(prompt, tuple(facts.values()))
+        qualities = dict(zip(facts, prediction.quality, strict=True))
         latencies = [_latency_s(offer.first, request.stream, now_s) for offer in offers]
         known = [one for one in latencies if one is not None]
         usual_s = fmean(known) if known else 0.0
@@ -202,36 +206,40 @@ class Chooser:
             choice, options, drawn = mirrored(
                 self._mirroring, account, lots, names, *both, config.fallbacks + 1
             )
-        ranked = tuple(_judged(offers[at], options[at], latencies[at], choice.floor) for at in choice.ranked)
+        ranked = tuple(
+            _judged(offers[at], options[at], latencies[at], choice.floor, facts) for at in choice.ranked
+        )
         budget = None if purse is None else Budgeted.of(purse, options, paced)
         decision = Decision(asked, choice.floor, prediction.difficulty, prediction.doubt, tokens, ranked,
                             {}, choice.reason, gate, prediction.form, drawn, budget)  # fmt: skip
         return decision, [offers[at] for at in choice.ranked]
 
-    def _predict(
-        self, texts: Sequence[str], config: AutoConfig, offers: Iterable[_Offer]
-    ) -> tuple[Prediction, dict[str, float]]:
-        """What is predicted of the last thing said, which is what is asked now, and of each model."""
-        prompt = next((text for text in reversed(texts) if text.strip()), "")
-        cheapest: dict[str, _Offer] = {}
-        for offer in offers:
-            known = cheapest.setdefault(offer.model, offer)
-            if offer.price.completion_base_per_mtok < known.price.completion_base_per_mtok:
-                cheapest[offer.model] = offer
-        facts = [
-            ModelFacts(
-                _known_name(offer.first.deployment),
-                offer.price.prompt_base_per_mtok,
-                offer.price.completion_base_per_mtok,
-                config.priors.get(model),
-            )
-            for model, offer in cheapest.items()
-        ]
-        prediction = self._predictor.predict(prompt, facts)
-        return prediction, dict(zip(cheapest, prediction.quality, strict=True))
+
+def _known(config: AutoConfig, offers: Iterable[_Offer]) -> dict[str, ModelFacts]:
+    """What is known of each model, at the price of its cheapest offer."""
+    cheapest: dict[str, _Offer] = {}
+    for offer in offers:
+        known = cheapest.setdefault(offer.model, offer)
+        if offer.price.completion_base_per_mtok < known.price.completion_base_per_mtok:
+            cheapest[offer.model] = offer
+    return {
+        model: ModelFacts(
+            _known_name(offer.first.deployment),
+            offer.price.prompt_base_per_mtok,
+            offer.price.completion_base_per_mtok,
+            config.priors.get(model),
+        )
+        for model, offer in cheapest.items()
+    }
 
 
-def _judged(offer: _Offer, option: Option, latency_s: float | None, floor: float) -> Judged:
+def _judged(
+    offer: _Offer,
+    option: Option,
+    latency_s: float | None,
+    floor: float,
+    facts: Mapping[str, ModelFacts],
+) -> Judged:
     return Judged(
         model=offer.model,
         deployments=tuple(one.deployment.id for one in offer.members),
@@ -239,6 +247,7 @@ def _judged(offer: _Offer, option: Option, latency_s: float | None, floor: float
         cost_base=option.cost_base,
         latency_s=latency_s,
         meets=option.quality >= floor - ALIKE,
+        placed_by=facts[offer.model].placed_by,
     )
 
 

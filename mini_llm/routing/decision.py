@@ -28,6 +28,7 @@ class Judged:
         cost_base: predicted, base units at the retail price.
         latency_s: lately, None if it has not been measured.
         meets: its quality reaches the floor.
+        placed_by: what its quality rests on, see `ModelFacts.placed_by`.
     """
 
     model: str
@@ -36,6 +37,7 @@ class Judged:
     cost_base: int
     latency_s: float | None
     meets: bool
+    placed_by: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +164,7 @@ class Decision:
 
 def candidate_fields(model: str, deployments: list[str], **judged: Any) -> dict[str, Any]:
     """A candidate as JSON values; what nobody judged is null."""
-    unknown = dict.fromkeys(("quality", "meets_floor", "cost_base", "latency_ms"))
+    unknown = dict.fromkeys(("quality", "placed_by", "meets_floor", "cost_base", "latency_ms"))
     return {"model": model, "deployments": deployments, **unknown, **judged}
 
 
@@ -171,6 +173,7 @@ def _judged(one: Judged, rate_bps: int) -> dict[str, Any]:
         one.model,
         list(one.deployments),
         quality=round(one.quality, 4),
+        placed_by=one.placed_by,
         meets_floor=one.meets,
         cost_base=str(-(-one.cost_base * rate_bps // BPS)),
         latency_ms=None if one.latency_s is None else round(one.latency_s * 1000),

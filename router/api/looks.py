@@ -54,8 +54,10 @@ async def quote(request: Request) -> dict[str, Any]:
 async def route(request: Request) -> dict[str, Any]:
     """Body as for `/v1/quote`. `chosen` would be asked first; `candidates` are in the order of their rank.
 
-    For `auto` each candidate has its predicted quality (0 to 1), cost and latency; `left_out` says who is no
-    candidate, and why. Nobody is called and nothing is reserved, so the call itself may find it otherwise.
+    For `auto` each candidate has its predicted quality (0 to 1), cost and latency; `placed_by` says what the
+    quality rests on: a prior, published figures, estimates, or nothing but its `price`, and then no floor is
+    promised of it. `left_out` says who is no candidate, and why. Nobody is called and nothing is reserved, so
+    the call itself may find it otherwise.
     """
     look = await _look(request, _quoted)
     rate_bps, available_base = await _money(request, look)

@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 
 from mini_llm.auto.choice import Option, choose
 from mini_llm.auto.predictor import Predictor
-from mini_llm.auto.priors import ModelFacts, published
+from mini_llm.auto.priors import PRICE, ModelFacts
 from router.bench.errors import TooFewRows
 from router.bench.fit import Correction, Embed, crossed, describe, split
 from router.bench.floor import RESAMPLES, calibrate, held, kept, margins, resamples, rivals
 from router.bench.foreseen import foreseen_costs
-from router.bench.sweep import Floats, Sweep, ends, figures, saving, sweep
+from router.bench.sweep import Ends, Floats, Sweep, ends, figures, saving, sweep
 from router.bench.table import MIN_ROWS, Table
 
 Progress = Callable[[str, int, int], None]
@@ -51,7 +51,6 @@ def measure_routing(
     cost = _costs(table)
     foreseen = foreseen_costs(table.prompts, cost)
     predicted, chosen, ms = _served(table, foreseen, progress)
-    notes = _notes(table)
     floor: dict[str, Any]
     believed = predicted.mean(axis=0)
     if fraction:
@@ -62,6 +61,8 @@ def measure_routing(
     price = foreseen.mean(axis=0)
     between = ends(table.quality[judged], price)
     parts = table.quality[judged], cost[judged], predicted[judged]
+    free = not cost[judged].any()
+    priced = table.cost is not None and not free
     swept = sweep(*parts, foreseen[judged], between)
     calls = len(table.models) == 2
     # Calls of the strong model all count alike, whatever they cost.
@@ -76,17 +77,17 @@ def measure_routing(
         "fitted_rows": len(fitted),
         "dropped_rows": table.dropped,
         "models": _models(table, judged, cost),
-        "weak": table.models[between.weak],
+        "weak": None if between.weak == between.strong else table.models[between.weak],
         "strong": table.models[between.strong],
         "costs_from": table.costs_from,
-        **_figures(swept, by_calls, table.cost is not None, seed, progress),
+        **_figures(swept, by_calls, priced, seed, progress),
         "measured_by": "calls of the strong model"
         if calls
         else "budget between the weak and the strong model",
-        **(floor if table.cost is not None else floor | {"floor_saving": None}),
+        **(floor if priced else floor | {"floor_saving": None}),
         "ms_per_decision": round(float(ms.mean()), 4),
         "ms_per_decision_p99": round(float(np.quantile(ms, 0.99)), 4),
-        "notes": notes,
+        "notes": _notes(table, between, free),
     }
 
 
@@ -211,21 +212,32 @@ def _models(table: Table, judged: NDArray[np.int64], cost: Floats) -> list[dict[
             "model": model,
             "quality": _short(table.quality[judged, at].mean()),
             "mean_cost": None if table.cost is None else float(cost[judged, at].mean()),
-            "placed_by": "price" if (known := published(model)) is None else known.source,
+            "placed_by": ModelFacts(model).placed_by,
         }
         for at, model in enumerate(table.models)
     ]
 
 
-def _notes(table: Table) -> list[str]:
+def _notes(table: Table, between: Ends, free: bool) -> list[str]:
+    """What a reader of the figures has to know; `free`: nothing on the judged rows cost anything."""
     notes = []
     if table.costs_from == "names":
         notes.append("no cost columns: each model has one price, from its name")
     elif table.costs_from == "unknown":
         notes.append("no cost columns, and no price is known of some models: savings cannot be told")
-    unknown = [model for model in table.models if published(model) is None]
-    if unknown:
-        notes.append(f"no published figures of {', '.join(unknown)}: placed by price")
+    guessed = [model for model in table.models if ModelFacts(model).placed_by == PRICE]
+    if guessed:
+        notes.append(
+            f"placed by price only, as no figures of them are published: {', '.join(guessed)}. "
+            "With them the shipped promise is none; --fit is one, or a prior in the router's configuration"
+        )
+    if free:
+        notes.append("all costs are 0: there is nothing to save, so no model is the weak one")
+    elif between.weak == between.strong:
+        notes.append(
+            f"{table.models[between.strong]} answers best and is the cheapest: it is the weak model and the "
+            "strong one, so there is no gap to measure and nothing to save"
+        )
     if table.dropped:
         notes.append(f"{table.dropped} rows were left out, because a value is missing")
     return notes

@@ -169,26 +169,32 @@ async def test_the_local_gateway_listens_once_it_can_choose(monkeypatch: pytest.
         await run._serve(settings, socket.create_server(("127.0.0.1", 0)), "127.0.0.1", None, listens, None)
 
 
+def shown(folder: Any, *arguments: str, **more: Any) -> str:
+    """What `mini-llm route` prints."""
+    providers = {name: {"base_url": "http://127.0.0.1:9/v1"} for name in ("one", "two")}
+    settings = Settings.model_validate({"providers": providers, "deployments": MODELS} | more)
+    (folder / "config.json").write_text(settings.model_dump_json(exclude_unset=True))
+    state = State({"MINI_LLM_HOME": str(folder)})
+    done = CliRunner().invoke(commands, ["route", *arguments], obj=state)
+    assert done.exit_code == 0, done.output
+    return done.output
+
+
 def test_the_command_shows_the_choice(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "config.json").write_text(
-        Settings.model_validate(
-            {
-                "providers": {
-                    "one": {"base_url": "http://127.0.0.1:9/v1"},
-                    "two": {"base_url": "http://127.0.0.1:9/v1"},
-                },
-                "deployments": MODELS,
-            }
-        ).model_dump_json(exclude_unset=True)
-    )
-    state = State({"MINI_LLM_HOME": str(tmp_path)})
-    shown = CliRunner().invoke(commands, ["route", "Why", "is", "the", "sky", "blue?"], obj=state)
-    assert shown.exit_code == 0, shown.output
-    assert "→" in shown.output.splitlines()[1]
-    assert "two/gpt-4o-mini: predicted quality" in shown.output
-    cheap = CliRunner().invoke(commands, ["route", "-q", "best", "--json", "hi"], obj=state)
-    assert '"deployment": "one/gpt-4o"' in cheap.output
+    told = shown(tmp_path, "Why", "is", "the", "sky", "blue?")
+    assert "→" in told.splitlines()[1]
+    assert "two/gpt-4o-mini: predicted quality" in told
+    assert "price only" not in told
+    assert '"deployment": "one/gpt-4o"' in shown(tmp_path, "-q", "best", "--json", "hi")
+
+
+def test_the_command_says_of_whom_nothing_is_promised(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    models = [*MODELS, {"model": "house-7b", "provider": "two"} | CHEAP]
+    assert "of them: house-7b\n" in shown(tmp_path, "hi", deployments=models)
+    known = shown(tmp_path, "hi", deployments=models, auto={"priors": {"house-7b": 0.6}})
+    assert "price only" not in known
 
 
 async def test_a_catalogue_without_a_wallet_has_nobody_beyond() -> None:

@@ -115,6 +115,17 @@ def test_a_prior_goes_before_what_is_published() -> None:
     assert set(told) == set(KINDS)
 
 
+def test_what_places_a_model_is_told() -> None:
+    placed = [ModelFacts("gpt-4").placed_by, ModelFacts("gpt-5").placed_by, ModelFacts("llama-4").placed_by]
+    assert placed == ["published figures", "estimates", "published figures and estimates"]
+    assert ModelFacts("acme-mini", 1, 3).placed_by == "price"
+    assert (
+        ModelFacts("acme-mini", 1, 3, prior=0.6).placed_by
+        == ModelFacts("gpt-4", prior=0.6).placed_by
+        == "prior"
+    )
+
+
 def test_without_prices_names_give_a_guess() -> None:
     weak, strong = abilities((ModelFacts("acme-mini"), ModelFacts("acme-large")))
     assert weak["chat"] < strong["chat"]

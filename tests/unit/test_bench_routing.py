@@ -213,14 +213,44 @@ def test_without_any_price(tmp_path: Path) -> None:
     assert "savings cannot be told" in found["notes"][0]
 
 
-def test_free_models_cost_nothing_to_route(tmp_path: Path) -> None:
-    path = graded(tmp_path, 2, costs=True)
-    table = pq.read_table(path)
-    for name in (name for name in table.column_names if name.startswith("cost_")):
-        table = table.set_column(table.column_names.index(name), name, pa.array([0.0] * len(table)))
-    pq.write_table(table, path)
-    found = json.loads(run(str(path)).stdout)
-    assert (found["saving_95"], found["floor_saving"]) == (0, 0)
+def written(folder: Path, **columns: Any) -> str:
+    path = folder / "written.parquet"
+    pq.write_table(pa.table({"prompt": [f"Question {at}?" for at in range(40)], **columns}), path)
+    return str(path)
+
+
+def test_free_models_leave_nothing_to_save(tmp_path: Path) -> None:
+    right = [float(at % 4 > 0) for at in range(40)]
+    free = {"cost_gpt-4": [0.0] * 40, "cost_mixtral": [0.0] * 40}
+    path = written(tmp_path, **{"q_gpt-4": right, "q_mixtral": [0.0] * 40}, **free)
+    for arguments in ((), ("--fit", "0.5")):
+        found = json.loads(run(path, *arguments).stdout)
+        assert (found["weak"], found["strong"]) == (None, "gpt-4")
+        assert (found["saving_95"], found["saving_90_interval"], found["floor_saving"]) == (None, None, None)
+        assert found["notes"] == ["all costs are 0: there is nothing to save, so no model is the weak one"]
+    assert found["floor_quality"] == 1.0  # it still tells whether quality is kept
+
+
+def test_the_best_may_be_the_cheapest(tmp_path: Path) -> None:
+    prices = {"cost_gpt-4": [1.0] * 40, "cost_mixtral": [0.1] * 40}
+    path = written(tmp_path, **{"q_gpt-4": [0.5] * 40, "q_mixtral": [0.9] * 40}, **prices)
+    found = json.loads(run(path).stdout)
+    assert (found["weak"], found["strong"], found["apgr"], found["saving_95"]) == (None, "mixtral", None, 0)
+    assert found["floor_saving"] <= 0
+    assert found["notes"][0].startswith("mixtral answers best and is the cheapest")
+
+
+def test_a_promise_is_none_for_models_that_nobody_knows(tmp_path: Path) -> None:
+    prices = {"cost_gpt-4": [1.0] * 40, "cost_acme one": [0.1] * 40, "cost_acme two": [0.2] * 40}
+    answers = {"q_gpt-4": [0.9] * 40, "q_acme one": [0.1] * 40, "q_acme two": [0.2] * 40}
+    found = json.loads(run(written(tmp_path, **answers, **prices)).stdout)
+    assert [one["placed_by"] for one in found["models"]] == ["published figures", "price", "price"]
+    (note,) = found["notes"]
+    assert "placed by price only, as no figures of them are published: acme one, acme two" in note
+    assert "the shipped promise is none" in note
+    known = {name: column for name, column in (answers | prices).items() if "two" not in name}
+    known = {name.replace("acme one", "mixtral"): column for name, column in known.items()}
+    assert json.loads(run(written(tmp_path, **known)).stdout)["notes"] == []
 
 
 def test_refusals_are_one_line(tmp_path: Path) -> None:

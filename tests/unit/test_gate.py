@@ -147,7 +147,8 @@ def test_explain_prints_the_rules_that_fired() -> None:
 
 def test_explain_ranks_candidates() -> None:
     told = explain("-", "-m", "gpt-4", "-m", "mine=0.01", "--quality", "best", stdin="What is 2 + 2?")
-    assert [one["model"] for one in told["candidates"]] == ["gpt-4", "mine"]  # type: ignore[attr-defined]
+    found = [(one["model"], one["placed_by"]) for one in told["candidates"]]  # type: ignore[attr-defined]
+    assert found == [("gpt-4", "published figures"), ("mine", "price")]
 
 
 @pytest.mark.parametrize(

@@ -170,9 +170,11 @@ def test_it_is_explained_without_calling_anybody(auto_world: World) -> None:
     assert told["left_out"] == [{"deployment": "llama-3.2-1b", "reason": "does not take images"}]
     for one in told["candidates"]:
         assert 0 < one["quality"] < 1
+        assert one["placed_by"].startswith("published figures")
         assert int(one["cost_base"]) > 0
     named = explain(user, model="gpt-4o").json()
     assert (named["chosen"]["deployment"], named["asked"]) == ("gpt-4o", None)
+    assert named["candidates"][0]["placed_by"] is None
     assert explain(user, vibes_quality="so-so").status_code == 400
     assert len(auto_world.upstream.calls) == before
     assert user.view().reserved_base == 0
