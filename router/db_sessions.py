@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from datetime import datetime
+from typing import Any, Final, NamedTuple
 
 from sqlalchemy import Connection, Engine, event
 
@@ -20,8 +21,24 @@ SESSION_FUNCTIONS: Final[list[str]] = []
 """Functions that every PostgreSQL session makes for itself, so that they fit this program's tables; a module
 that calls one registers it here, as tables do on `METADATA`."""
 
+_NAME: Final = "SELECT pg_current_xact_id_if_assigned()::text, pg_postmaster_start_time()"
+_STATUS: Final = "SELECT pg_xact_status(%s::xid8), pg_postmaster_start_time() = %s"
+
 _WRITER_OPTION: Final = "vibes_writer"
 _FOUND: Final = "vibes_found"
+
+
+class TransactionName(NamedTuple):
+    """Names a transaction of a PostgreSQL server, so that another connection can ask what became of it.
+
+    Args:
+        number: its id.
+        server_started: when the server was started. One that fell may have forgotten numbers that it gave
+            out, and gives them again.
+    """
+
+    number: str
+    server_started: datetime
 
 
 def configure_sessions(engine: Engine) -> None:
@@ -60,6 +77,22 @@ def is_lost(connection: Connection) -> bool:
         return connection.invalidated
     driver: Any = connection.connection.driver_connection
     return bool(driver.closed)
+
+
+def name_of_transaction(connection: Connection) -> TransactionName | None:
+    """Names the open transaction; None if it has written nothing so far, and with SQLite."""
+    if connection.dialect.name != "postgresql":
+        return None
+    row: Any = connection.exec_driver_sql(_NAME).one()
+    return None if row[0] is None else TransactionName(*row)
+
+
+def was_committed(connection: Connection, name: TransactionName) -> bool | None:
+    """Whether a transaction that is over was committed; None if the server cannot tell any more."""
+    status, is_same_server = connection.exec_driver_sql(_STATUS, tuple(name)).one()
+    if status == "committed":
+        return True if is_same_server else None  # the number may be another transaction's by now
+    return False if status == "aborted" else None
 
 
 def _configure_sqlite(connection: Any, _record: object) -> None:

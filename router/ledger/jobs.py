@@ -14,11 +14,12 @@ from sqlalchemy import Connection
 
 from router.ledger.calls import CallOperation, Outcome, run_calls
 from router.ledger.reservations import Reserved
-from router.ledger.sums import Sums
+from router.ledger.sums import CallEntry, Sums
 
 T = TypeVar("T")
 Operation = Callable[[Connection], T]
-"""Something that reads and writes the ledger in one transaction. It must not wait for anything outside it."""
+"""Something that reads and writes the ledger in one transaction. It must not wait for anything outside it. It
+is run again if the connection is lost and nothing of it was committed."""
 AnyOperation = Operation[T] | CallOperation[T]
 
 
@@ -84,10 +85,16 @@ def tell(jobs: Sequence[Job], outcomes: Sequence[Outcome]) -> None:
         job.result, job.error = outcome.result, outcome.error
 
 
-def opened_by(jobs: Sequence[Job], sums: Sums) -> list[int]:
-    """Row numbers of the entries that reservations among the jobs opened, as far as they were decided."""
+def forget_outcomes(jobs: Sequence[Job]) -> None:
+    """Makes jobs ready to be run again."""
+    for job in jobs:
+        job.result = job.error = None
+
+
+def opened_by(jobs: Sequence[Job], sums: Sums) -> list[CallEntry]:
+    """The entries that reservations among the jobs opened, as far as they were decided."""
     ids = [job.result.entry_id for job in jobs if isinstance(job.result, Reserved)]
-    return [sums.entries[entry_id].number for entry_id in ids if entry_id in sums.entries]
+    return [sums.entries[entry_id] for entry_id in ids if entry_id in sums.entries]
 
 
 def run_together(connection: Connection, jobs: Sequence[Job], sums: Sums) -> None:

@@ -34,7 +34,9 @@ Leg = tuple[str, int]
 _POSTING_COLUMNS: Final = tuple(POSTING.columns.keys())
 _INSERT_ENTRY: Final = insert_into(ENTRY)
 _INSERT_POSTINGS: Final = insert_into(POSTING)
-_ENTRY_BY_NUMBER: Final = select(ENTRY.c.number).where(ENTRY.c.number == bindparam("entry_number"))
+_SAME_ENTRY: Final = select(ENTRY.c.number).where(
+    ENTRY.c.number == bindparam("entry_number"), ENTRY.c.id == bindparam("entry_id")
+)
 _CLOSE_ENTRY: Final = (
     update_of(ENTRY)
     .where(ENTRY.c.number == bindparam("entry_number"))
@@ -123,9 +125,14 @@ def new_numbers(bulk: Bulk, count: int) -> Callable[[], Sequence[int]]:
     return lambda: [row[0] for row in rows.fetchall()]
 
 
-def has_entry(connection: Connection, number: int) -> bool:
-    """Whether an entry with this row number was ever opened."""
-    return connection.execute(_ENTRY_BY_NUMBER, {"entry_number": number}).first() is not None
+def has_entry(connection: Connection, number: int, entry_id: str) -> bool:
+    """Whether an entry was ever opened with this row number and this id.
+
+    The number tells it from another writer's under the same client's key; the id from one that got the same
+    number after the server fell and forgot that it had given it out.
+    """
+    found = connection.execute(_SAME_ENTRY, {"entry_number": number, "entry_id": entry_id})
+    return found.first() is not None
 
 
 class Entries:

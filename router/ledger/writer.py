@@ -16,16 +16,15 @@ import contextlib
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from contextlib import contextmanager
 from itertools import groupby
 from queue import Empty, SimpleQueue
 from typing import Final, TypeVar
 
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Engine
 
-from router.db_sessions import is_lost, reading, writing
+from router.db_sessions import TransactionName, is_lost, name_of_transaction, reading, was_committed
 from router.ledger.calls import Unwritten, run_calls_alone
 from router.ledger.charges import Charge, PostedCharge
 from router.ledger.errors import LedgerClosed
@@ -35,6 +34,7 @@ from router.ledger.jobs import (
     Operation,
     Undisturbed,
     deliver_all,
+    forget_outcomes,
     is_on_call,
     opened_by,
     operations_of,
@@ -43,10 +43,11 @@ from router.ledger.jobs import (
     run_together,
     tell,
 )
+from router.ledger.kept import KeptConnection
 from router.ledger.post import has_entry
 from router.ledger.releases import Release
 from router.ledger.reservations import Replay, Reservation, Reserved
-from router.ledger.sums import Sums
+from router.ledger.sums import CallEntry
 
 T = TypeVar("T")
 
@@ -79,10 +80,9 @@ class Ledger:
         self.commits = 0
         self.operations = 0
         self.committed: Callable[[int, float], None] = lambda *_: None
-        self._writing = writing(engine)
         self._reading = reading(engine)
-        self._connection: Connection | None = None  # the thread's own
-        self._sums = Sums()  # the connection's
+        self._kept = KeptConnection(engine)  # the thread's own
+        self._transaction: TransactionName | None = None  # that is being committed, if it has a name
         self._queue: SimpleQueue[Job | None] = SimpleQueue()
         self._closing = threading.Lock()
         self._closed = False
@@ -172,7 +172,7 @@ class Ledger:
                 self._commit(jobs)
                 self.committed(len(jobs), time.perf_counter() - began_s)
                 deliver_all(jobs)
-        self._disconnect()
+        self._kept.give_up()
 
     def _next_group(self) -> tuple[list[Job], bool]:
         """Waits for one job and takes what else is there; False once the writer is to stop."""
@@ -189,110 +189,107 @@ class Ledger:
 
     def _commit(self, jobs: list[Job]) -> None:
         try:
-            if all(map(is_on_call, jobs)):
-                self._commit_calls(jobs)
-            else:
-                self._commit_mixed(jobs)
+            self._commit_once(jobs)
         except BaseException as error:  # the thread must outlive a full disk or a lost connection
-            _LOG.exception("ledger commit of %d operations failed", len(jobs))
-            self._disconnect()
-            for job in jobs:
-                job.error = job.error or error
+            self._fail(jobs, error)
         self.commits += 1
         self.operations += len(jobs)
 
-    def _commit_calls(self, jobs: Sequence[Job], *, again: bool = True) -> None:
-        """Commits operations on calls together, or each by itself if the database refuses one of them."""
+    def _fail(self, jobs: Sequence[Job], error: BaseException) -> None:
+        """Nothing of the jobs is known to be committed; neither is what a refusal among them rests on."""
+        _LOG.error("ledger commit of %d operations failed", len(jobs), exc_info=error)
+        self._kept.give_up()
+        for job in jobs:
+            job.result, job.error = None, error
+
+    def _commit_once(self, jobs: Sequence[Job], *, again: bool = True) -> None:
+        """Commits operations; if the connection is lost meanwhile, finds out whether they are committed.
+
+        If they are not, they are run once more.
+        """
+        self._transaction = None
         try:
-            if not self._commit_alone(jobs):
+            if not all(map(is_on_call, jobs)):
+                self._commit_mixed(jobs)
+            elif not self._commit_alone(jobs):
                 self._commit_together(jobs)
         except Exception as error:
-            if self._connection is None or not is_lost(self._connection):
+            if not self._kept.is_lost:
                 raise
             _LOG.warning("ledger connection lost during a commit: %s", error)
-            opened = opened_by(jobs, self._sums)
-            self._disconnect()
-            self.engine.dispose()  # a server that was started anew took the idle ones with it
-            if not self._was_committed(opened):
-                if not again:
-                    raise
-                self._commit_calls(jobs, again=False)
+            opened = opened_by(jobs, self._kept.sums)
+            self._kept.give_up_lost()
+            committed = self._was_committed(opened)
+            if committed is None or not (committed or again):
+                raise
+            if not committed:
+                forget_outcomes(jobs)
+                self._commit_once(jobs, again=False)
 
     def _commit_together(self, jobs: Sequence[Job]) -> None:
+        """Commits operations on calls together, or each by itself if the database refuses one of them."""
         try:
-            with self._begin() as connection:
+            with self._kept.begin() as connection:
                 try:
-                    run_together(connection, jobs, self._sums)
+                    run_together(connection, jobs, self._kept.sums)
                 except Exception as error:
                     if is_lost(connection):
                         raise
                     raise _Refused(error) from error
         except _Refused as refusal:
-            self._sums.forget()
+            self._kept.sums.forget()
             if len(jobs) == 1:
                 jobs[0].error = refusal.error
             else:  # the others must not suffer for it
-                for job in jobs:
-                    self._commit_calls([job])
+                self._commit_each(jobs)
+
+    def _commit_each(self, jobs: Sequence[Job]) -> None:
+        for done, job in enumerate(jobs):
+            try:
+                self._commit_once([job])
+            except Exception as error:
+                self._fail(jobs[done:], error)  # those before are committed
+                return
 
     def _commit_alone(self, jobs: Sequence[Job]) -> bool:
         """Commits operations on calls as they are decided on the copies alone, if that can be done."""
-        if self._connection is None:
+        connection, sums = self._kept.connection, self._kept.sums
+        if connection is None:
             return False
         try:
-            outcomes = run_calls_alone(self._connection, operations_of(jobs), self._sums)
+            outcomes = run_calls_alone(connection, operations_of(jobs), sums)
         except Unwritten as unwritten:
-            if is_lost(self._connection):  # it may be written for all that
+            if is_lost(connection):  # it may be written for all that
                 tell(jobs, unwritten.outcomes)
                 raise
-            self._sums.forget()
+            sums.forget()
             return False  # a transaction will show what is refused
         if outcomes is not None:
             tell(jobs, outcomes)
         return outcomes is not None
 
-    def _was_committed(self, opened: Sequence[int]) -> bool:
-        """Whether a commit whose reply was lost came through, told by the entries that it opened.
-
-        Without any the answer is no: whatever else is done to calls is done once, however often it is asked.
-        """
-        if not opened:
-            return False
-        with self._begin() as connection:  # the lock is free, so the server is done with the lost connection
-            return has_entry(connection, opened[0])
-
     def _commit_mixed(self, jobs: Sequence[Job]) -> None:
-        with self._begin() as connection:
+        """Commits operations of all kinds in a transaction."""
+        with self._kept.begin() as connection:
             for on_calls, together in groupby(jobs, is_on_call):
                 if on_calls:
-                    run_calls_in_savepoint(connection, list(together), self._sums)
+                    run_calls_in_savepoint(connection, list(together), self._kept.sums)
                 else:
-                    self._sums.forget()
+                    self._kept.sums.forget()
                     for job in together:
                         run_in_savepoint(connection, job)
+            self._transaction = name_of_transaction(connection)
 
-    @contextmanager
-    def _begin(self) -> Iterator[Connection]:
-        """A transaction, on another connection if the one that was kept is lost: nothing was done yet."""
-        kept = self._connection
-        connection = self._connection = kept or self._writing.connect()
-        try:
-            transaction = connection.begin()
-        except Exception:
-            if kept is None or self.engine.dialect.name == "sqlite":  # whose file is locked, not lost
-                raise
-            self._disconnect()
-            self.engine.dispose()  # a server that was started anew took the idle ones with it
-            connection = self._connection = self._writing.connect()
-            transaction = connection.begin()
-        with transaction:
-            yield connection
+    def _was_committed(self, opened: Sequence[CallEntry]) -> bool | None:
+        """Whether a commit whose reply was lost came through; None if nobody can tell any more.
 
-    def _disconnect(self) -> None:
-        """Gives up the connection and what was read through it; the next commit opens another."""
-        self._sums.forget()
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            with contextlib.suppress(Exception):  # it may be broken
-                connection.invalidate()
-                connection.close()
+        A mixed group is told by its transaction's name; without one it had written nothing, or not come to
+        its commit. A group of calls is told by an entry that it opened; without any the answer is no, as
+        whatever else is done to calls is done once, however often it is asked.
+        """
+        if self._transaction is None and not opened:
+            return False
+        with self._kept.begin() as connection:  # with the lock: the server is done with the lost one
+            if self._transaction is not None:
+                return was_committed(connection, self._transaction)
+            return has_entry(connection, opened[0].number, opened[0].id)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import SimpleNamespace
+from typing import Any
 
 from sqlalchemy import Connection
 
@@ -185,3 +188,27 @@ def new_books(url: str) -> Iterator[Books]:
             books.check()
     finally:
         engine.dispose()
+
+
+def hold_writer(books: Books) -> threading.Event:
+    """Keeps the writer busy until the event is set."""
+    entered, release = threading.Event(), threading.Event()
+
+    def wait(_: Connection) -> None:
+        entered.set()
+        release.wait(10)
+
+    threading.Thread(target=books.ledger.run, args=(wait,)).start()
+    entered.wait(10)
+    return release
+
+
+async def in_one_group(books: Books, *operations: Any) -> list[Any]:
+    """Has operations committed together; returns their results and what they raised."""
+    blocker, commits = hold_writer(books), books.ledger.commits
+    outcomes = asyncio.gather(*map(books.ledger.submit, operations), return_exceptions=True)
+    await asyncio.sleep(0)  # all are queued
+    blocker.set()
+    done = await outcomes
+    assert books.ledger.commits - commits == 2  # the blocker's, and one for all
+    return done

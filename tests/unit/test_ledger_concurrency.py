@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import Connection, NullPool, create_engine
-from support.books import SIGNER, TERMS, Books, facts, new_books, reservation
+from support.books import SIGNER, TERMS, Books, facts, hold_writer, new_books, reservation
 
 from router.ledger import (
     Charge,
@@ -229,16 +229,34 @@ async def test_an_operation_of_a_cancelled_caller_runs_all_the_same(books: Books
     assert books.account(1).spent_base == CHARGE_BASE
 
 
-async def test_who_is_cancelled_while_a_charge_is_posted_gets_its_outcome(books: Books) -> None:
+@pytest.mark.parametrize("times", [1, 2, 3])
+async def test_who_is_cancelled_while_a_charge_is_posted_gets_its_outcome(books: Books, times: int) -> None:
     held = books.reserve(1, CHARGE_BASE)
     blocker = hold_writer(books)
     charging = books.ledger.charge(Charge(held.entry_id, facts(CHARGE_BASE), TERMS, SIGNER))
     task = asyncio.ensure_future(charging)
     await asyncio.sleep(0)
-    task.cancel()
-    await asyncio.sleep(0)
+    for _ in range(times):
+        task.cancel()
+        await asyncio.sleep(0)
+    assert not task.done()
     blocker.set()
     assert (await task).charge_base == CHARGE_BASE
+    assert books.account(1).spent_base == CHARGE_BASE
+    assert len(sequences(books)) == 1
+
+
+async def test_who_is_cancelled_once_a_charge_is_posted_gets_its_outcome(books: Books) -> None:
+    held = books.reserve(1, CHARGE_BASE)
+    charging = books.ledger.charge(Charge(held.entry_id, facts(CHARGE_BASE), TERMS, SIGNER))
+    task = asyncio.ensure_future(charging)
+    await asyncio.sleep(0)
+    books.ledger.run(lambda c: None)  # comes after it
+    await asyncio.sleep(0)  # the outcome is there, the task has not run yet
+    task.cancel()
+    task.cancel()
+    assert (await task).charge_base == CHARGE_BASE
+    assert books.account(1).spent_base == CHARGE_BASE
 
 
 def test_a_read_does_not_wait_for_the_writer(books: Books) -> None:
@@ -272,16 +290,3 @@ async def test_closing_commits_what_was_submitted_and_takes_no_more(books: Books
     with pytest.raises(LedgerClosed):
         other.ledger.run(lambda c: None)
     assert books.account(1).reserved_base == 8 * CHARGE_BASE
-
-
-def hold_writer(books: Books) -> threading.Event:
-    """Keeps the writer busy until the event is set."""
-    entered, release = threading.Event(), threading.Event()
-
-    def wait(_: Connection) -> None:
-        entered.set()
-        release.wait(10)
-
-    threading.Thread(target=books.ledger.run, args=(wait,)).start()
-    entered.wait(10)
-    return release

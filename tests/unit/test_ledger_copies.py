@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from dataclasses import replace
+from errno import ENOSPC
 from typing import Any
 
 import pytest
 from sqlalchemy import Connection, event
-from support.books import SIGNER, TERMS, Books, facts, new_books, reservation
+from support.books import SIGNER, TERMS, Books, facts, hold_writer, new_books, reservation
 
 from router.ledger import (
     Budget,
@@ -18,6 +20,7 @@ from router.ledger import (
     EntryClosed,
     InsufficientFunds,
     Ledger,
+    PostedCharge,
     Release,
     Reserved,
     chain,
@@ -26,6 +29,7 @@ from router.ledger import (
     read,
 )
 from router.ledger.bulk import Bulk
+from router.ledger.kept import KeptConnection
 from router.ledger.models import ACCOUNT, SHARE
 from router.ledger.sums import Sums
 
@@ -149,6 +153,38 @@ async def test_what_the_database_refuses_leaves_no_copy(books: Books) -> None:
     shares = books.ledger.read(lambda c: c.execute(SHARE.select()).all())
     assert {row.gross_base for row in shares} == {2_000}
     assert books.account(1).reserved_base == 0
+
+
+async def test_a_commit_that_fails_takes_nothing_back_from_those_before_it(
+    books: Books, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held = [books.reserve(1, 700) for _ in range(3)]
+    refused = facts(700)._replace(provider=None)  # type: ignore[arg-type]
+    used = (facts(700), refused, facts(700))
+    charges = [Charge(one.entry_id, use, TERMS, SIGNER) for one, use in zip(held, used, strict=True)]
+    blocker = hold_writer(books)
+    waiting = asyncio.gather(*map(books.ledger.submit, charges), return_exceptions=True)
+    await asyncio.sleep(0)  # all three are queued, so that they are refused together and then go one by one
+    fails_after(2, monkeypatch)
+    blocker.set()
+    posted, *failed = await waiting
+    monkeypatch.undo()
+    assert isinstance(posted, PostedCharge)
+    assert [type(outcome) for outcome in failed] == [OSError, OSError]
+    assert books.account(1).spent_base == posted.charge_base == 700
+    assert books.post(held[2].entry_id, 700).charge_base == 700
+
+
+def fails_after(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lets the disk be full after so many transactions."""
+    begin, left = KeptConnection.begin, iter(range(count))
+
+    def beginning(kept: KeptConnection) -> AbstractContextManager[Connection]:
+        if next(left, None) is None:
+            raise OSError(ENOSPC, "full")
+        return begin(kept)
+
+    monkeypatch.setattr(KeptConnection, "begin", beginning)
 
 
 def test_there_are_never_many_copies(books: Books, monkeypatch: pytest.MonkeyPatch) -> None:

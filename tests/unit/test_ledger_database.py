@@ -6,13 +6,15 @@ import os
 import sqlite3
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from support.books import new_books
 
 from router.db import UnsupportedDatabase, open_database
-from router.db_sessions import reading, writing
+from router.db_sessions import name_of_transaction, reading, was_committed, writing
+from router.ledger import probe
 
 OPEN = "import sys; from router.ledger import open_database; open_database(sys.argv[1])"
 
@@ -46,6 +48,26 @@ def test_a_writer_sees_what_it_waited_for_whatever_the_server_does_by_default(da
     engine.dispose()
     with writing(engine).begin() as connection:
         assert connection.exec_driver_sql("SHOW transaction_isolation").scalar_one() == "read committed"
+    engine.dispose()
+
+
+@pytest.mark.parametrize("database", ["postgresql"], indirect=True)
+def test_a_server_tells_what_became_of_a_transaction_that_it_still_knows(database: str) -> None:
+    engine = open_database(database)
+    with writing(engine).connect() as one, writing(engine).connect() as other:
+        with one.begin():
+            assert name_of_transaction(one) is None
+            probe.write(one, 1)
+            kept = name_of_transaction(one)
+        with one.begin() as transaction:
+            probe.write(one, 2)
+            dropped = name_of_transaction(one)
+            transaction.rollback()
+        assert kept is not None
+        assert dropped is not None
+        assert [was_committed(other, name) for name in (kept, dropped)] == [True, False]
+        elsewhere = [name._replace(server_started=datetime.fromtimestamp(0, UTC)) for name in (kept, dropped)]
+        assert [was_committed(other, name) for name in elsewhere] == [None, False]
     engine.dispose()
 
 

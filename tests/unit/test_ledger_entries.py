@@ -185,3 +185,10 @@ def test_one_entry_balances_to_the_unit_and_names_every_receiver(books: Books) -
         "pool": 100,
         "treasury": 401,
     }
+
+
+def test_a_row_number_that_is_given_out_again_does_not_pass_for_the_first_entry(books: Books) -> None:
+    number = books.ledger.run(open_entry)
+    given = ((number, "e" * 64), (number, "f" * 64), (number + 1, "e" * 64))
+    found = books.ledger.read(lambda c: [post.has_entry(c, *one) for one in given])
+    assert found == [True, False, False]
