@@ -403,6 +403,21 @@ async def test_a_head_may_be_as_long_each_time() -> None:
         assert server.connections == 1
 
 
+async def test_each_piece_of_a_body_may_have_as_long_a_framing() -> None:
+    framing = b"1;" + b"y" * 2**13 + b"\r\n"
+    times = connection_module.MAX_LOOSE_BYTES // len(framing) + 2
+
+    async def send(writer: Writer) -> None:
+        writer.write(OK + b"transfer-encoding: chunked\r\n\r\n")
+        for part in (framing, b"x\r\n") * times:
+            writer.write(part)
+            await asyncio.sleep(0.01)  # so that it is read by itself
+        writer.write(b"0\r\n\r\n")
+
+    async with serving(send) as server, pool() as http:
+        assert await call(http, server) == b"x" * times
+
+
 @pytest.mark.parametrize("window", [zlib.MAX_WBITS, -zlib.MAX_WBITS], ids=["zlib", "raw"])
 async def test_deflate_is_decoded_in_both_forms(window: int) -> None:
     packer = zlib.compressobj(wbits=window)
