@@ -20,7 +20,6 @@ from bridge.crosscheck import CrossCheck
 from bridge.errors import (
     FalseLog,
     FalseState,
-    FeeLimitReached,
     RpcUnavailable,
     SettlementTimeout,
 )
@@ -30,6 +29,7 @@ from bridge.leader import Leader
 from bridge.mirror import catch_up, mirror, price
 from bridge.proofs import Proofs, open_prover
 from bridge.report import publish
+from bridge.sending import FEE_LIMIT, Sending
 from bridge.state import ChainState
 from bridge.status import Status, present_status
 from bridge.store import open_store
@@ -73,7 +73,6 @@ class Pipeline:
         NotOperator, VerifierMismatch, NoBatchSize, ArtifactsMissing, DevelopmentKeyRefused.
         """
         self.settings, self._report = settings, report
-        self._mined: set[int] = set()  # in a block, which may still be dropped
         with ExitStack() as opened:
             self._open(opened, emit, wait_to_lead)
             self._opened = opened.pop_all()
@@ -96,7 +95,8 @@ class Pipeline:
         )
         self._checks = CrossCheck(self._contract, self._store)
         policy = FeePolicy(settings.max_fee_wei, settings.stuck_s, settings.tx_type)
-        self._submitter = Submitter(self._client, self._contract, self._store, key, policy)
+        submitter = Submitter(self._client, self._contract, self._store, key, policy)
+        self._sending = Sending(submitter, self._store, self._leader, self.alerts, report)
         engine = open_database(settings.ledger_url)
         opened.callback(engine.dispose)
         self._ledger = opened.enter_context(Ledger(engine))
@@ -220,7 +220,10 @@ class Pipeline:
             if batch.number <= settled and not self._close(batch):
                 break
         while True:
-            ahead = forecast(self._indexer.state, self._store.unfinished())
+            unfinished = self._store.unfinished()
+            if not unfinished:
+                self.alerts.clear(FEE_LIMIT)
+            ahead = forecast(self._indexer.state, unfinished)
             if ahead.broken is None:
                 return ahead.state
             self._discard(ahead.broken.number, ahead.reason)
@@ -256,7 +259,7 @@ class Pipeline:
                 self._receipt_domain,
                 self._prover.sizes,
                 terms,
-                only_full=any(batch.number not in self._mined for batch in unfinished),
+                only_full=any(batch.number not in self._sending.mined for batch in unfinished),
             )
         )
         if batch is None:
@@ -277,24 +280,5 @@ class Pipeline:
         self._proofs.wait(0)
 
     def _submit(self) -> None:
-        """Sends the first batch that is not mined, if it is proved: the next one builds on its root."""
-        if self._indexer.state.paused:  # the contract would refuse it
-            return
-        for batch in self._store.unfinished():
-            if batch.step is BatchStep.SEALED:
-                return
-            if batch.step is BatchStep.SUBMITTED and self._submitter.mined(batch) is not None:
-                self._mined.add(batch.number)
-                continue
-            self._mined.discard(batch.number)
-            self._leader.check()
-            before = batch.tx_hash
-            try:
-                batch = self._submitter.push(batch)
-            except FeeLimitReached as error:
-                self.alerts.open("fee_limit", f"batch {batch.number}: {error}")
-                return
-            self.alerts.clear("fee_limit")
-            if batch.tx_hash not in (None, before):
-                self._report(f"batch {batch.number}: sent as {batch.tx_hash}")
-            return
+        if not self._indexer.state.paused:  # the contract would refuse it
+            self._sending.send_next()

@@ -152,6 +152,7 @@ def test_a_stuck_transaction_at_the_limit_stays_in_the_pool(funded: Operator) ->
         assert pool(funded) == {first.tx_hash}
         assert [alert.code for alert in store_of(funded).open_alerts()] == ["fee_limit"]
     assert settle(funded).tx_hash == first.tx_hash
+    assert store_of(funded).open_alerts() == []  # it was mined after all, and nothing waits for cheaper gas
 
 
 def test_a_dropped_foreign_transaction_leaves_a_gap_that_is_filled(funded: Operator) -> None:
