@@ -18,7 +18,14 @@ from rich.table import Table
 from bridge.audit import audit_command
 from bridge.bench import bench_command
 from bridge.config import BridgeSettings, read_settings
-from bridge.errors import BridgeError, ConfigError, NotACheckout, NotLeader, RpcUnavailable
+from bridge.errors import (
+    BridgeError,
+    ConfigError,
+    NotACheckout,
+    NotLeader,
+    RpcUnavailable,
+    SettlementPaused,
+)
 from bridge.exit import exit_command
 from bridge.health import problems
 from bridge.pipeline import Pipeline
@@ -45,12 +52,13 @@ Environment:
 \b
 Exit codes: 0 done, 1 failed or refused, 2 bad usage or settings,
 3 the node does not answer (nothing is lost: run it again),
-4 status: something is wrong, 5 settle --once: another process settles."""
+4 status: something is wrong, 5 settle --once: another process settles,
+6 settle --once: the contract is paused."""
 
 ELSEWHERE = {"route": "bridge.route:route"}
 """Commands that settle nothing, and where they are."""
 
-EXIT_FAILED, EXIT_USAGE, EXIT_UNREACHABLE, EXIT_UNHEALTHY, EXIT_NOT_LEADER = 1, 2, 3, 4, 5
+EXIT_FAILED, EXIT_USAGE, EXIT_UNREACHABLE, EXIT_UNHEALTHY, EXIT_NOT_LEADER, EXIT_PAUSED = 1, 2, 3, 4, 5, 6
 
 
 def exit_codes(command: Callable[..., None]) -> Callable[..., None]:
@@ -66,6 +74,8 @@ def exit_codes(command: Callable[..., None]) -> Callable[..., None]:
             _fail(error, EXIT_UNREACHABLE)
         except NotLeader as error:
             _fail(error, EXIT_NOT_LEADER)
+        except SettlementPaused as error:
+            _fail(error, EXIT_PAUSED)
         except (BridgeError, InvalidTransition, LedgerError) as error:
             _fail(error, EXIT_FAILED)
 
@@ -114,7 +124,12 @@ def settle(mode: str | None, interval: int, as_json: bool) -> None:
         if mode == "watch":
             watch(pipeline, interval, _progress)
         else:
-            _print_batch(pipeline.settle_once(), as_json)
+            try:
+                _print_batch(pipeline.settle_once(), as_json)
+            except SettlementPaused as error:
+                if as_json:
+                    click.echo(json.dumps({"paused": vars(error)}))
+                raise
             pipeline.publish(pipeline.status())
 
 

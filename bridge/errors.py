@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 
 class BridgeError(Exception):
     """Anything that stops a bridge step; the command line prints it and exits 1."""
@@ -200,6 +202,23 @@ class FalseState(BridgeError):
     def __init__(self, part: str, stored: int, told: int) -> None:
         self.part, self.stored, self.told = part, stored, told
         super().__init__(f"{part}: {stored} in the contract's storage, {told} by the node's logs")
+
+
+class SettlementPaused(BridgeError):
+    """The contract takes no batches; the command line exits 6. Nothing was sent.
+
+    guardian: who can let it go on. block_number, since_s: block and unix seconds of the pause, None if its
+    block was not read yet.
+    """
+
+    def __init__(self, guardian: str, block_number: int | None = None, since_s: int | None = None) -> None:
+        self.guardian, self.block_number, self.since_s = guardian, block_number, since_s
+        at = "" if since_s is None else f" at {time.strftime('%Y-%m-%d %H:%M:%S', time.gmtime(since_s))} UTC"
+        block = " just now" if block_number is None else f" in block {block_number}"
+        super().__init__(
+            f"the contract was paused{block}{at} and takes no batches: run this again when its guardian "
+            f"{guardian} has called unpause()"
+        )
 
 
 class SettlementTimeout(BridgeError):

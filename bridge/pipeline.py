@@ -27,6 +27,7 @@ from bridge.forecast import forecast
 from bridge.indexer import Indexer
 from bridge.leader import Leader
 from bridge.mirror import catch_up, mirror, price
+from bridge.pause import noticing_pause, require_running
 from bridge.proofs import Proofs, open_prover
 from bridge.report import publish
 from bridge.sending import FEE_LIMIT, Sending
@@ -128,10 +129,12 @@ class Pipeline:
     def settle_once(self) -> Batch | None:
         """Settles one batch, the first unfinished one if there is any; None if there is nothing to settle.
 
-        Raises SettlementTimeout if it was sent and is not final in time; running again goes on with it.
+        Raises SettlementTimeout if it was sent and is not final in time, SettlementPaused if the contract is
+        paused; running again goes on with it.
         """
         while True:
             ahead = self.sync()
+            require_running(self._indexer.state, self._store, self._contract)
             batch = self._store.open_batch() or self._seal(ahead)
             if batch is None:
                 return None
@@ -164,7 +167,8 @@ class Pipeline:
         while (batch := self._store.find_batch(number)) is not None and batch.step is not BatchStep.FINAL:
             self._prove()
             try:
-                self._submit()
+                with noticing_pause(self._contract):
+                    self._submit()
                 if batch.step is BatchStep.SEALED:
                     self._proofs.wait(PROOF_POLL_S)
                 else:
@@ -176,6 +180,8 @@ class Pipeline:
                     raise
                 continue  # a proof outlives an outage
             batch = self._store.find_batch(number)
+            if batch is not None and batch.step is not BatchStep.FINAL:
+                require_running(self._indexer.state, self._store, self._contract)
             if batch is not None and batch.step is BatchStep.SUBMITTED:
                 sent_at = sent_at or time.monotonic()
                 if time.monotonic() - sent_at >= self.settings.mining_timeout_s:
