@@ -89,6 +89,12 @@ class Alerts:
         if self._records.open_alert(code, detail, int(time.time())):
             self._say(code, "opened", detail)
 
+    def renew(self, code: str, detail: str) -> None:
+        """Says that something is wrong; if something else was under this code, that it is over."""
+        if any(one.code == code and one.detail != detail for one in self._records.open_alerts()):
+            self.clear(code)
+        self.open(code, detail)
+
     def clear(self, code: str) -> None:
         """Says that it is over, if it was wrong before."""
         if self._records.clear_alert(code, int(time.time())):

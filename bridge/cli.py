@@ -33,7 +33,7 @@ from bridge.reconcile import reconcile
 from bridge.rollup.errors import InvalidTransition
 from bridge.status import Status, read_status
 from bridge.tables import Batch
-from bridge.watch import watch
+from bridge.watch import check_health, last_word, watch
 from mini_llm.cli.lazy import LazyGroup
 from router.ledger import LedgerError
 
@@ -125,12 +125,13 @@ def settle(mode: str | None, interval: int, as_json: bool) -> None:
             watch(pipeline, interval, _progress)
         else:
             try:
-                _print_batch(pipeline.settle_once(), as_json)
+                with last_word(pipeline, _progress):
+                    _print_batch(pipeline.settle_once(), as_json)
+                    check_health(pipeline, {})
             except SettlementPaused as error:
                 if as_json:
                     click.echo(json.dumps({"paused": vars(error)}))
                 raise
-            pipeline.publish(pipeline.status())
 
 
 @main.command(epilog=ENVIRONMENT)

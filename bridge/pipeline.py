@@ -29,7 +29,7 @@ from bridge.leader import Leader
 from bridge.mirror import catch_up, mirror, price
 from bridge.pause import noticing_pause, require_running
 from bridge.proofs import Proofs, open_prover
-from bridge.report import publish
+from bridge.report import publish, publish_end
 from bridge.sending import FEE_LIMIT, Sending
 from bridge.state import ChainState
 from bridge.status import Status, present_status
@@ -195,6 +195,10 @@ class Pipeline:
     def publish(self, status: Status) -> None:
         """Writes into the ledger how things stand, for the router's operator."""
         publish(status, self._store, self._ledger, self._contract)
+
+    def publish_end(self) -> None:
+        """Adds the alerts of now to what was published last, before the bridge ends with an error."""
+        publish_end(self._store, self._ledger)
 
     # -- steps
 

@@ -22,12 +22,11 @@ def report_of(status: Status, store: Store) -> dict[str, Any]:
 
     A proof has the batch's `number` and `size`, `witness_ms` and `prove_ms`.
     """
-    alerts = [asdict(alert) | {"advice": ADVICE.get(alert.code, "")} for alert in store.open_alerts()]
     proofs = [
         {"number": one.number, "size": one.size, "witness_ms": one.witness_ms, "prove_ms": one.prove_ms}
         for one in store.proved(RECENT_PROOFS)
     ]
-    return status.to_dict() | {"alerts": alerts, "proofs": proofs}
+    return status.to_dict() | {"alerts": _alerts(store), "proofs": proofs}
 
 
 def publish(status: Status, store: Store, ledger: Ledger, contract: SettlementContract) -> None:
@@ -43,6 +42,22 @@ def publish(status: Status, store: Store, ledger: Ledger, contract: SettlementCo
         partners = {} if before is None else before.document.get("partners", {})
     document = report_of(status, store) | {"partners": partners}
     ledger.run(lambda connection: settled.report(connection, document, int(time.time())))
+
+
+def publish_end(store: Store, ledger: Ledger) -> None:
+    """Writes the last document of a bridge that ends: the one before, of its time, with the alerts of now.
+
+    Neither node nor state is asked: an error that ends a bridge may say that they are not to be trusted.
+    """
+    before = ledger.read(batches.bridge_report)
+    document = {} if before is None else dict(before.document)
+    document |= {"alerts": _alerts(store), "leader": None}
+    written_s = int(time.time()) if before is None else before.written_s
+    ledger.run(lambda connection: settled.report(connection, document, written_s))
+
+
+def _alerts(store: Store) -> list[dict[str, Any]]:
+    return [asdict(alert) | {"advice": ADVICE.get(alert.code, "")} for alert in store.open_alerts()]
 
 
 def partners_on_chain(contract: SettlementContract, block: int) -> list[PartnerFigures]:

@@ -1,18 +1,21 @@
-"""Settling for ever: what `vibes settle --watch` does between and around the turns of the pipeline."""
+"""What `vibes settle` does around the pipeline: settling for ever, alerts, health, a last word."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Final
 
 from bridge.errors import (
     BatchTaken,
     BridgeError,
     ContractReverted,
+    LeadershipLost,
     RpcRefused,
     RpcUnavailable,
     SettlementFailed,
+    SettlementPaused,
 )
 from bridge.health import CODES, problems
 from bridge.pipeline import FIRST_POLL_S, LONGEST_POLL_S, PROOF_POLL_S, Pipeline
@@ -34,6 +37,9 @@ WAITED_OUT: Final[dict[type[BridgeError], str]] = {
 STOPPED: Final = "stopped"
 """Alert of an error that ends the bridge; cleared by the next one that gets through a turn."""
 
+PAUSED: Final = "paused"
+"""The health rule's alert, which settling once raises with what it knows of the pause."""
+
 HEALTH_S: Final = 10
 """Between two looks at the health rules, seconds."""
 
@@ -47,6 +53,29 @@ def watch(pipeline: Pipeline, interval_s: int, report: Callable[[str], None]) ->
     An outage, a refusal or a transaction that is not mined is waited out, with an alert; an error that shows
     that node, ledger or store are not to be trusted raises an alert and ends it.
     """
+    with last_word(pipeline, report):
+        _watch(pipeline, interval_s, report)
+
+
+@contextmanager
+def last_word(pipeline: Pipeline, report: Callable[[str], None]) -> Iterator[None]:
+    """Makes an error that ends the bridge an alert, in its store and in what it published last."""
+    try:
+        yield
+    except Exception as error:
+        try:
+            if isinstance(error, SettlementPaused):
+                pipeline.alerts.renew(PAUSED, str(error))
+            else:
+                pipeline.alerts.renew(STOPPED, f"{type(error).__name__}: {error}")
+            if not isinstance(error, LeadershipLost):  # else another one publishes by now
+                pipeline.publish_end()
+        except Exception as second:
+            report(f"no alert of it could be left: {type(second).__name__}: {second}")
+        raise
+
+
+def _watch(pipeline: Pipeline, interval_s: int, report: Callable[[str], None]) -> None:
     pipeline.warm_up()
     pause_s, looked_at = FIRST_POLL_S, float("-inf")
     while True:
@@ -57,9 +86,6 @@ def watch(pipeline: Pipeline, interval_s: int, report: Callable[[str], None]) ->
         except tuple(WAITED_OUT) as error:
             trouble = {WAITED_OUT[type(error)]: str(error)}
             report(f"{error}; trying again in {interval_s} s")
-        except Exception as error:
-            pipeline.alerts.open(STOPPED, f"{type(error).__name__}: {error}")
-            raise
         after = pipeline.steps()
         quiet_s = time.monotonic() - looked_at
         if trouble or quiet_s >= HEALTH_S or (before != after and quiet_s >= PUBLISH_S):

@@ -15,9 +15,11 @@ from support.proofs import remembered_proofs  # noqa: F401
 from support.stack import SERVICE_DEADLINE_S, VIBES, Wallet
 
 from bridge.cli import main
+from bridge.errors import StateMismatch
 from bridge.pipeline import Pipeline
 from bridge.store import open_store
-from bridge.watch import check_health
+from bridge.watch import check_health, watch
+from router.ledger import batches
 
 pytestmark = pytest.mark.usefixtures("remembered_proofs")
 
@@ -119,6 +121,57 @@ def test_alerts_of_a_running_bridge_open_show_and_clear(operator: Operator, alic
     ]
     assert open_store(operator.settings.store_url).open_alerts() == []
     assert status(operator)[0] == 0
+
+
+def published(operator: Operator) -> tuple[int, dict[str, Any]]:
+    """When the bridge gave the figures that the router's operator sees, and the document."""
+    report = operator.ledger.read(batches.bridge_report)
+    assert report is not None
+    return report.written_s, dict(report.document)
+
+
+def test_a_bridge_that_ends_with_an_error_says_which_in_status_and_report(
+    operator: Operator, alice: Wallet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with operator.pipeline() as pipeline:
+        check_health(pipeline, {})
+        before = published(operator)
+
+        def disagree() -> None:
+            raise StateMismatch(2, 3, 4)
+
+        monkeypatch.setattr(pipeline, "turn", disagree)
+        with pytest.raises(StateMismatch):
+            watch(pipeline, 1, operator.reports.append)
+    told = f"StateMismatch: {StateMismatch(2, 3, 4)}"
+    at_s, document = published(operator)
+    assert [(alert["code"], alert["detail"]) for alert in document["alerts"]] == [("stopped", told)]
+    assert "docs/operations.md" in document["alerts"][0]["advice"]
+    assert (at_s, document | {"alerts": [], "leader": None}) == (before[0], before[1] | {"leader": None})
+    assert document["leader"] is None
+    code, found = status(operator)
+    assert (code, found["problems"]) == (4, {"stopped": told})
+    assert CliRunner().invoke(main, ["settle", "--once"], env=operator.environment).exit_code == 0
+    assert (published(operator)[1]["alerts"], status(operator)[0]) == ([], 0)
+
+
+def test_settling_once_leaves_word_of_its_failure_too(operator: Operator, alice: Wallet) -> None:
+    operator.stack.deposit(alice, VIBES)
+    stuck = operator.environment | {"VIBES_MINING_TIMEOUT_S": "1"}
+    operator.stack.anvil.rpc("evm_setAutomine", False)
+    assert CliRunner().invoke(main, ["settle", "--once"], env=stuck).exit_code == 1
+    (alert,) = published(operator)[1]["alerts"]
+    assert alert["code"] == "stopped"
+    assert alert["detail"].startswith("SettlementTimeout: batch 2 ")
+    operator.stack.anvil.rpc("evm_setAutomine", True)
+    operator.stack.anvil.rpc("evm_mine")
+    operator.stack.send(operator.stack.guardian, operator.stack.settlement.functions.pause())
+    assert CliRunner().invoke(main, ["settle", "--once"], env=stuck).exit_code == 6
+    codes = [alert["code"] for alert in published(operator)[1]["alerts"]]
+    assert codes == ["stopped", "paused"]
+    operator.stack.send(operator.stack.guardian, operator.stack.settlement.functions.unpause())
+    assert CliRunner().invoke(main, ["settle", "--once"], env=stuck).exit_code == 0
+    assert published(operator)[1]["alerts"] == []
 
 
 def test_a_wrong_path_is_said_and_nothing_is_created(

@@ -16,6 +16,7 @@ from bridge.errors import (
     BatchTaken,
     BridgeError,
     ContractReverted,
+    LeadershipLost,
     RpcRefused,
     RpcUnavailable,
     SettlementFailed,
@@ -65,6 +66,8 @@ class Scripted:
 
     def __init__(self, store: Store, events: list[Mapping[str, object]], turns: list[Any]) -> None:
         self.alerts, self._turns = Alerts(store, events.append), turns
+        self.ended_with: list[str] | None = None
+        self._store = store
 
     def warm_up(self) -> None:
         """Nothing to load."""
@@ -77,6 +80,9 @@ class Scripted:
 
     def publish(self, status: Status) -> None:
         """Nobody reads it."""
+
+    def publish_end(self) -> None:
+        self.ended_with = [alert.detail for alert in self._store.open_alerts()]
 
     def turn(self) -> None:
         if not self._turns:
@@ -126,6 +132,37 @@ def test_an_error_that_shows_a_wrong_node_or_store_ends_it_and_stays_open(run: A
     assert alert.detail.startswith("StateMismatch: batch 1")
     events, store, _ = run(None)  # the next process gets through a turn
     assert [(event["alert"], event["state"]) for event in events] == [("stopped", "cleared")]
+
+
+def ending(tmp_path: Path, error: Exception, reports: list[str]) -> Scripted:
+    """What a bridge that is ended by an error leaves behind."""
+    ended = Scripted(open_store(f"sqlite:///{tmp_path}/bridge.db"), [], [error])
+    with pytest.raises(type(error)):
+        watch(cast(Pipeline, ended), 1, reports.append)
+    return ended
+
+
+def test_the_last_word_names_the_error_that_ended_it_and_not_an_earlier_one(tmp_path: Path) -> None:
+    assert ending(tmp_path, StateMismatch(1, 2, 3), []).ended_with == [
+        f"StateMismatch: {StateMismatch(1, 2, 3)}"
+    ]
+    assert ending(tmp_path, KeyError("idx"), []).ended_with == ["KeyError: 'idx'"]
+
+
+def test_a_bridge_that_does_not_lead_any_more_publishes_nothing(tmp_path: Path) -> None:
+    assert ending(tmp_path, LeadershipLost("here:1"), []).ended_with is None
+
+
+def test_a_last_word_that_cannot_be_left_hides_no_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_pipeline: Scripted) -> None:
+        raise OSError("disk full")
+
+    monkeypatch.setattr(Scripted, "publish_end", fail)
+    reports: list[str] = []
+    ending(tmp_path, StateMismatch(1, 2, 3), reports)
+    assert reports == ["no alert of it could be left: OSError: disk full"]
 
 
 def test_every_alert_says_what_to_do() -> None:
