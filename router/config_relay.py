@@ -61,6 +61,8 @@ class X402Config(Strict):
         max_timeout_s: how long a payment's signature should be good.
         settle_timeout_s: longest wait for the chain before the client is told to come back.
         public_url: address under which clients reach the router, if it is not the one in their requests.
+        address_checks: payments of one address that a worker looks at in vain within ten minutes, so that
+            nobody keeps the node busy for nothing; good ones do not count.
     """
 
     pay_to: Address
@@ -69,3 +71,4 @@ class X402Config(Strict):
     max_timeout_s: Annotated[int, Field(ge=10, le=3600)] = 120
     settle_timeout_s: Annotated[int, Field(ge=1, le=600)] = 30
     public_url: str | None = None
+    address_checks: Annotated[int, Field(ge=1, le=10**6)] = 600

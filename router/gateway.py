@@ -54,6 +54,7 @@ class IncomingCall(NamedTuple):
             paid for, whoever still listens.
         model: the model, where the path names it.
         stream: whether to stream, where the path says so.
+        address: where the call came from.
     """
 
     surface: Surface
@@ -63,6 +64,7 @@ class IncomingCall(NamedTuple):
     hung_up: Callable[[], Coroutine[Any, Any, None]]
     model: str | None = None
     stream: bool | None = None
+    address: str = ""
 
 
 class Answer(NamedTuple):
@@ -210,7 +212,8 @@ async def _reserve_paid(
     while True:
         quote = quote_call(request, plan.deployments)
         left_open = plan.decision is not None
-        purchase = Purchase(call.endpoint, call.header("host"), request.model, body, quote, left_open)
+        host, address = call.header("host"), call.address
+        purchase = Purchase(call.endpoint, host, request.model, body, quote, address, left_open)
         try:
             paid = await till.reserve(passage, purchase, call.header(PAYMENT_HEADER))
         except PaymentRequired as error:

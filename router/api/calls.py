@@ -49,11 +49,12 @@ async def serve(state: State, path: CallPath, scope: Scope, receive: Receive, se
     called: str = scope["path"]
     header = partial(_header, headers_of(scope))
     read_it = partial(read_body, scope, receive, state["settings"].max_body_bytes)
+    address = scope["client"][0] if scope.get("client") else ""
     model = path.model_in(called)
     if model is not None:
         check_query(scope["query_string"], path.stream)
         if path.surface is SURFACES["embeddings"]:
-            await _embed_for_google(gateway, called, header, read_it, send)
+            await _embed_for_google(gateway, called, header, read_it, send, address)
             return
     answer = await gateway.serve(
         IncomingCall(
@@ -64,6 +65,7 @@ async def serve(state: State, path: CallPath, scope: Scope, receive: Receive, se
             hung_up=partial(_disconnected, receive),
             model=model,
             stream=path.stream,
+            address=address,
         )
     )
     if isinstance(answer, LiveAnswer):
@@ -73,7 +75,12 @@ async def serve(state: State, path: CallPath, scope: Scope, receive: Receive, se
 
 
 async def _embed_for_google(
-    gateway: Gateway, called: str, header: Header, read_it: Callable[[], Awaitable[bytes]], send: Send
+    gateway: Gateway,
+    called: str,
+    header: Header,
+    read_it: Callable[[], Awaitable[bytes]],
+    send: Send,
+    address: str,
 ) -> None:
     """Google's embeddings as OpenAI's and back; vectors are never streamed."""
     name, _, method = called.partition("/models/")[2].rpartition(":")
@@ -81,7 +88,8 @@ async def _embed_for_google(
     async def translated() -> bytes:
         return embeddings_request(await read_it(), name, method == EMBED_MANY)
 
-    answer = await gateway.serve(IncomingCall(SURFACES["embeddings"], called, header, translated, _never))
+    call = IncomingCall(SURFACES["embeddings"], called, header, translated, _never, address=address)
+    answer = await gateway.serve(call)
     if isinstance(answer, Answer):
         await _send_whole(answer._replace(body=embeddings_answer(answer.body, method == EMBED_MANY)), send)
 

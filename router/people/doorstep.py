@@ -48,6 +48,13 @@ class Doorstep:
         if wait_s := self.wait_s(address):
             raise TooOften(wait_s)
 
+    def forgive(self, address: str) -> None:
+        """Takes back a request of this address that was let in and was no waste."""
+        network = _network(address)
+        count, since_s = self._asked.get(network, (0, 0.0))
+        if count:
+            self._asked[network] = (count - 1, since_s)
+
 
 def _network(address: str) -> str:
     try:

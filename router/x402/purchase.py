@@ -21,6 +21,7 @@ class Purchase:
         model: what is asked for.
         body: of the request; the payment is bound to it.
         quote: most that the call can cost.
+        address: where the call came from.
         left_open: the model is ours to choose, so that another time the same call may cost more.
     """
 
@@ -29,4 +30,5 @@ class Purchase:
     model: str
     body: bytes
     quote: Quote
+    address: str
     left_open: bool

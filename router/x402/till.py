@@ -23,6 +23,7 @@ from router.ledger.payment_table import PaymentState
 from router.ledger.payments import Claim, PaymentView
 from router.ledger.reservations import Replay
 from router.ledger.writer import Ledger
+from router.people.doorstep import Doorstep
 from router.people.limits import Passage
 from router.relay.gas import FeesTooHigh
 from router.relay.node import NodeError
@@ -59,9 +60,10 @@ class Till:
         settler: Settler,
         verifier: Verifier,
         options: X402Config,
+        doorstep: Doorstep,
     ) -> None:
         self._ledger, self._billing, self._settler, self._verifier = ledger, billing, settler, verifier
-        self._options = options
+        self._options, self._doorstep = options, doorstep
         self.principal = Principal(options.account, KEY_ID)
 
     async def reserve(self, passage: Passage, purchase: Purchase, header: str | None) -> Ticket | Replay:
@@ -72,6 +74,7 @@ class Till:
 
         Raises:
             PaymentError: see `take` and `settle`; PaymentRequired with `paid_base` if that is too little.
+            TooOften: see `take`.
             PaymentMismatch: the payment was made for another call.
             PaidCallFailed: the first call with this payment still runs.
         """
@@ -109,6 +112,7 @@ class Till:
             MalformedPayment: the header is no payment.
             PaymentMismatch: it was made for another call.
             PaymentsUnavailable: the chain cannot be asked.
+            TooOften: too many payments from this address were looked at in vain.
         """
         offer = self._offer(purchase)
         if header is None:
@@ -116,7 +120,7 @@ class Till:
         payment = wire.read_payment(header)
         order = payment.authorization
         payment_id = order.payment_id(self._settler.token)
-        gas, from_block = await self._verified(payment, payment_id, offer)
+        gas, from_block = await self._verified(payment, payment_id, offer, purchase.address)
         request = Claim(
             payment_id=payment_id,
             payer=order.payer,
@@ -178,22 +182,33 @@ class Till:
             self._ledger.read, lambda connection: payments.find_payment(connection, payment_id)
         )
 
-    async def _verified(self, payment: Payment, payment_id: str, offer: Offer) -> tuple[int, int]:
-        """What `Verifier.verify` says; nothing (0, 0) of a payment that is on its way, or has arrived."""
+    async def _verified(
+        self, payment: Payment, payment_id: str, offer: Offer, address: str
+    ) -> tuple[int, int]:
+        """What `Verifier.verify` says; nothing (0, 0) of a payment that is on its way, or has arrived.
+
+        Of an address that sent too much in vain the chain is asked nothing.
+        """
+        known = await self._find(payment_id)
+        if known is not None and known.state != PaymentState.CLAIMED:
+            return 0, 0
+        self._doorstep.enter(address)
         try:
-            if await self._under_way(payment_id):
-                return 0, 0
-            return await self._verifier.verify(payment, offer)
+            if await self._under_way(known):
+                found = 0, 0
+            else:
+                found = await self._verifier.verify(payment, offer)
         except PaymentRequired:
-            if await self._under_way(payment_id):  # a replay was faster, and the chain knows the nonce by now
-                return 0, 0
-            raise
+            if not await self._under_way(await self._find(payment_id)):
+                raise
+            found = 0, 0  # a replay was faster, and the chain knows the nonce by now
         except NodeError as error:
             raise _unavailable(error) from None
+        self._doorstep.forgive(address)
+        return found
 
-    async def _under_way(self, payment_id: str) -> bool:
+    async def _under_way(self, known: PaymentView | None) -> bool:
         """The payment was sent, by us or, after we claimed it, by somebody else."""
-        known = await self._find(payment_id)
         if known is not None and known.state == PaymentState.CLAIMED:
             known = await self._settler.find_executed(known)
         return known is not None
@@ -211,7 +226,9 @@ def client_key(payment_id: str) -> str:
 
 def open_till(ledger: Ledger, billing: Billing, settler: Settler, options: X402Config) -> Till:
     """A till whose payments a settler sends."""
-    return Till(ledger, billing, settler, Verifier(settler.rehearsal), options)
+    return Till(
+        ledger, billing, settler, Verifier(settler.rehearsal), options, Doorstep(options.address_checks)
+    )
 
 
 def _unavailable(error: Exception) -> PaymentsUnavailable:

@@ -41,3 +41,18 @@ def test_networks_are_counted_in_bounded_room(monkeypatch: pytest.MonkeyPatch) -
         *(False, False, False),
         *(True, False, False, True),
     ]
+
+
+def test_what_was_no_waste_is_not_counted() -> None:
+    now_s = 0.0
+    step = Doorstep(2, lambda: now_s)
+    for _ in range(5):
+        step.enter("192.0.2.1")
+        step.forgive("192.0.2.1")
+    assert [step.wait_s("192.0.2.1") > 0 for _ in range(3)] == [False, False, True]
+    now_s = WINDOW_S
+    step.enter("192.0.2.1")  # which was let in before the window ended
+    for _ in range(2):
+        step.forgive("192.0.2.1")
+    step.forgive("192.0.2.9")
+    assert [step.wait_s("192.0.2.1") > 0 for _ in range(3)] == [False, False, True]
