@@ -74,6 +74,16 @@ class WrongStore(BridgeError):
         super().__init__(f"the bridge store belongs to {actual}, the settings name {expected}")
 
 
+class StoreRewound(BridgeError):
+    """Events were taken back while they were read; reading them again gives what stands."""
+
+    def __init__(self, position: int) -> None:
+        self.position = position
+        super().__init__(
+            f"a reorganisation was taken back while events behind {position} were read: run again"
+        )
+
+
 class ReorgDetected(BridgeError):
     """A block that was already indexed is no longer in the chain."""
 

@@ -31,6 +31,7 @@ from bridge.pause import noticing_pause, require_running
 from bridge.proofs import Proofs, open_prover
 from bridge.report import publish, publish_end
 from bridge.sending import FEE_LIMIT, Sending
+from bridge.sessions import add_indexes
 from bridge.state import ChainState
 from bridge.status import Status, present_status
 from bridge.store import open_store
@@ -86,6 +87,7 @@ class Pipeline:
         self._leader = Leader(self._store.engine)
         opened.callback(self._leader.release)
         self._leader.acquire(wait_to_lead, report)
+        add_indexes(self._store.engine)
         self.alerts = Alerts(self._store, emit)
         self._client = ChainClient(settings.rpc_url, settings.timeout_s, settings.chain_id)
         self._contract = SettlementContract(self._client, settings.settlement)

@@ -19,7 +19,7 @@ from bridge.chain.settlement import SettlementContract
 from bridge.config import BridgeSettings
 from bridge.sessions import require_table
 from bridge.state import ChainState
-from bridge.store import Store, open_store
+from bridge.store import Store, open_store, rebuild_state
 from mini_llm.wallet.ceiling import settlement_domain
 from router.ledger import AccountView, Ledger, book_errors, open_database, read, trial_balance
 from router.ledger.books import Flow, flows, open_gross
@@ -60,9 +60,7 @@ def reconcile(settings: BridgeSettings) -> Reconciliation:
     contract = SettlementContract(
         ChainClient(settings.rpc_url, settings.timeout_s, settings.chain_id), settings.settlement
     )
-    state = ChainState(settlement_domain(contract.client.chain_id, contract.address))
-    for _, event in store.events_after(0):
-        state.apply(event)
+    state = rebuild_state(store, settlement_domain(contract.client.chain_id, contract.address))
     with Ledger(open_database(settings.ledger_url)) as ledger:
         return ledger.read(lambda connection: _reconcile(connection, contract, state, store))
 

@@ -37,6 +37,13 @@ def open_engine(url: str) -> Engine:
     return engine
 
 
+def add_indexes(engine: Engine) -> None:
+    """Adds the indexes that a store of an earlier release lacks. Whoever only looks leaves it as it is."""
+    for table in Table.metadata.sorted_tables:
+        for index in table.indexes:
+            index.create(engine, checkfirst=True)
+
+
 def require_table(name: str, url: str, table: str) -> None:
     """Refuses a database that is not there, or is not the expected one, instead of creating anything in it.
 

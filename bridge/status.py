@@ -16,7 +16,7 @@ from bridge.leader import current_leader
 from bridge.proving.artifacts import Artifacts, ArtifactsMissing
 from bridge.sessions import require_table
 from bridge.state import ChainState, Requests
-from bridge.store import Store, open_store
+from bridge.store import Store, open_store, rebuild_state
 from bridge.tables import Alert, Batch
 from mini_llm.wallet.ceiling import settlement_domain
 from router.ledger import Ledger, open_database, read
@@ -115,11 +115,8 @@ def read_status(settings: BridgeSettings) -> Status:
     require_table("VIBES_LEDGER_URL", settings.ledger_url, "account")
     store = open_store(settings.store_url)
     deployment = store.deployment()
-    state = ChainState(
-        0 if deployment is None else settlement_domain(deployment.chain_id, deployment.settlement)
-    )
-    for _, event in store.events_after(0):
-        state.apply(event)
+    domain = 0 if deployment is None else settlement_domain(deployment.chain_id, deployment.settlement)
+    state = rebuild_state(store, domain)
     try:
         client = ChainClient(settings.rpc_url, settings.timeout_s, settings.chain_id)
         contract = SettlementContract(client, settings.settlement)

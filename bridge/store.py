@@ -8,15 +8,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
+from typing import Final
 
 from sqlalchemy import delete, func, select, update
 
 from bridge.alerts import AlertRecords
 from bridge.batches import Batches
-from bridge.errors import WrongStore
+from bridge.errors import StoreRewound, WrongStore
 from bridge.sessions import open_engine
-from bridge.state import ChainEvent
+from bridge.state import ChainEvent, ChainState
 from bridge.tables import Deployment, DroppedRow, EventRow
+
+PAGE: Final = 1_000
+"""Events that are read at a time."""
 
 _MIRRORED_BATCH = (EventRow.name == "BatchSettled", EventRow.mirrored.is_(True))
 
@@ -94,12 +98,22 @@ class Store(Batches, AlertRecords):
                 deployment.indexed_block, deployment.indexed_hash = block_number, block_hash
 
     def events_after(self, position: int) -> Iterator[tuple[int, ChainEvent]]:
-        """(position, event) of everything behind a position, in chain order."""
-        with self._session() as session:
-            rows = session.scalars(
-                select(EventRow).where(EventRow.position > position).order_by(EventRow.position)
-            ).all()
-        return ((row.position, row.to_event()) for row in rows)
+        """(position, event) of everything behind a position, in chain order, read as it is asked for.
+
+        Between two pages the store is free for others. Raises StoreRewound if what was read before a page was
+        taken back meanwhile.
+        """
+        rewinds, full = self._rewinds(), True
+        while full:
+            with self._session() as session:
+                behind = select(EventRow).where(EventRow.position > position).order_by(EventRow.position)
+                rows = session.scalars(behind.limit(PAGE)).all()
+            if self._rewinds() != rewinds:  # asked for after the rows: they change with it
+                raise StoreRewound(position)
+            for row in rows:
+                position = row.position
+                yield position, row.to_event()
+            full = len(rows) == PAGE
 
     def events_named(self, *names: str, since: int = 0) -> list[ChainEvent]:
         """The events with these names that were first seen at or after `since` (unix seconds), in order."""
@@ -145,6 +159,10 @@ class Store(Batches, AlertRecords):
         with self._session() as session:
             return session.scalars(select(Deployment)).one().rewinds
 
+    def _rewinds(self) -> int | None:
+        with self._session() as session:
+            return session.scalar(select(Deployment.rewinds))
+
     def landmarks(self) -> list[tuple[int, str]]:
         """(number, hash) of the blocks whose loss matters, rising: start, with events, the last read."""
         with self._session() as session:
@@ -176,6 +194,18 @@ class Store(Batches, AlertRecords):
         """Notes that the ledger took them back."""
         with self._session() as session:
             session.execute(delete(DroppedRow))
+
+
+def rebuild_state(store: Store, domain: int) -> ChainState:
+    """The state that the store's events lead to. Raises as `ChainState.apply`."""
+    while True:
+        state = ChainState(domain)
+        try:
+            for _, event in store.events_after(0):
+                state.apply(event)
+        except StoreRewound:  # the leader follows a reorganisation just now
+            continue
+        return state
 
 
 def open_store(url: str) -> Store:

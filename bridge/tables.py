@@ -52,6 +52,7 @@ class EventRow(Table):
     __table_args__ = (
         UniqueConstraint("tx_hash", "log_index"),
         Index("event_unmirrored", "mirrored", "position"),
+        Index("event_name", "name", "position"),
     )
     position: Mapped[int] = mapped_column(primary_key=True)
     tx_hash: Mapped[str]

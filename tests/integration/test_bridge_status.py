@@ -174,6 +174,19 @@ def test_settling_once_leaves_word_of_its_failure_too(operator: Operator, alice:
     assert published(operator)[1]["alerts"] == []
 
 
+def test_the_next_bridge_adds_an_index_and_who_only_looks_does_not(operator: Operator, alice: Wallet) -> None:
+    def indexes() -> set[str]:
+        with sqlite3.connect(operator.folder / "bridge.db") as store:
+            return {name for (name,) in store.execute("SELECT name FROM sqlite_master WHERE type = 'index'")}
+
+    with sqlite3.connect(operator.folder / "bridge.db") as store:
+        store.execute("DROP INDEX event_name")
+    assert status(operator)[0] == 0
+    assert "event_name" not in indexes()
+    with operator.pipeline():
+        assert "event_name" in indexes()
+
+
 def test_a_wrong_path_is_said_and_nothing_is_created(
     operator: Operator, alice: Wallet, tmp_path: Path
 ) -> None:

@@ -6,12 +6,15 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 
 import pytest
+from sqlalchemy import inspect
 from support.books import Books, new_books, owner, session_commit
 from support.databases import new_database
 
+from bridge.errors import StoreRewound
 from bridge.mirror import mirror
-from bridge.state import ChainEvent
-from bridge.store import Store, open_store
+from bridge.sessions import add_indexes
+from bridge.state import ChainEvent, ChainState
+from bridge.store import Store, open_store, rebuild_state
 from router.ledger import read
 
 SETTLEMENT = "0x5FbDB2315678afecb367f032d93F642f64180aa3"
@@ -77,6 +80,64 @@ def test_the_same_transaction_is_stored_again_from_another_block(store: Store) -
     store.rewind(10, "start")
     store.add_events(opening(13, "b"), 20, "b20")
     assert [found.block_hash for _, found in store.events_after(0)] == ["b13"] * 3
+
+
+def test_events_are_read_page_by_page_while_others_write(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bridge.store.PAGE", 2)
+    blocks = range(11, 16)
+    store.add_events([event(block, "Paused") for block in blocks], 20, "a20")
+    assert [(position, found.block_number) for position, found in store.events_after(0)] == [
+        *enumerate(blocks, 1)
+    ]
+    reading = store.events_after(1)
+    assert next(reading)[0] == 2
+    store.add_events([event(21, "Unpaused")], 21, "a21")
+    assert [position for position, _ in reading] == [3, 4, 5, 6]
+
+
+def test_who_reads_while_events_are_taken_back_starts_over(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bridge.store.PAGE", 2)
+    store.add_events([event(block, "Paused") for block in (11, 12, 13)], 20, "a20")
+    reading = store.events_after(0)
+    next(reading)
+    store.rewind(11, "a11")
+    store.add_events([event(block, "Unpaused", fork="b") for block in (12, 13)], 20, "b20")
+    next(reading)  # of the page that is there
+    with pytest.raises(StoreRewound):
+        next(reading)
+
+
+def test_the_state_is_rebuilt_from_the_start_after_a_rewind(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bridge.store.PAGE", 1)
+    store.add_events([event(11, "Paused"), event(12, "Paused")], 20, "a20")
+    applied: list[str] = []
+
+    def apply(_state: ChainState, found: ChainEvent) -> None:
+        applied.append(found.block_hash)
+        if len(applied) == 1:
+            store.rewind(10, "start")
+            store.add_events([event(12, "Unpaused", fork="b")], 20, "b20")
+
+    monkeypatch.setattr(ChainState, "apply", apply)
+    rebuild_state(store, 7)
+    assert applied == ["a11", "b12"]
+
+
+def test_a_store_of_an_earlier_release_gets_its_indexes(store: Store) -> None:
+    index = "event_name"
+    with store.engine.begin() as connection:
+        connection.exec_driver_sql(f"DROP INDEX {index}")
+    with opened(store.engine.url.render_as_string(hide_password=False)) as older:
+        assert not inspect(older.engine).has_index("event", index)
+        for _ in range(2):
+            add_indexes(older.engine)
+        assert inspect(older.engine).has_index("event", index)
 
 
 def balance(books: Books) -> tuple[int, int]:
