@@ -103,12 +103,12 @@ class Store(Batches, AlertRecords):
         Between two pages the store is free for others. Raises StoreRewound if what was read before a page was
         taken back meanwhile.
         """
-        rewinds, full = self._rewinds(), True
+        rewinds, full = self.rewinds(), True
         while full:
             with self._session() as session:
                 behind = select(EventRow).where(EventRow.position > position).order_by(EventRow.position)
                 rows = session.scalars(behind.limit(PAGE)).all()
-            if self._rewinds() != rewinds:  # asked for after the rows: they change with it
+            if self.rewinds() != rewinds:  # asked for after the rows: they change with it
                 raise StoreRewound(position)
             for row in rows:
                 position = row.position
@@ -157,11 +157,7 @@ class Store(Batches, AlertRecords):
     def rewinds(self) -> int:
         """How often blocks that had been read were dropped; each time, all is to be folded anew."""
         with self._session() as session:
-            return session.scalars(select(Deployment)).one().rewinds
-
-    def _rewinds(self) -> int | None:
-        with self._session() as session:
-            return session.scalar(select(Deployment.rewinds))
+            return session.scalar(select(Deployment.rewinds)) or 0  # none in a new store
 
     def landmarks(self) -> list[tuple[int, str]]:
         """(number, hash) of the blocks whose loss matters, rising: start, with events, the last read."""
