@@ -1,4 +1,4 @@
-"""Fixtures of the router's tests: one upstream, and routers that share it."""
+"""Fixtures of the router's tests: one upstream, routers that share it, a node that can be shut."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ import pytest
 from people_world import Town, make_town
 from router_upstream import Upstream, running_upstream
 from router_world import World, make_world
+from support.stack import Stack
+from x402_world import Gate
 
 
 @pytest.fixture(scope="session")
@@ -45,3 +47,20 @@ def world(new_world: Any) -> World:
 def town(new_world: Any, tmp_path_factory: pytest.TempPathFactory) -> Town:
     """A router where wallets sign in and keys are kept."""
     return make_town(new_world, tmp_path_factory.mktemp("keys"))
+
+
+@pytest.fixture(scope="module")
+def gate(stack: Stack) -> Iterator[Gate]:
+    """The node of a module's own chain, to be shut. The module has a `stack` of its scope."""
+    made = Gate(stack.url)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def unmined(stack: Stack) -> Iterator[None]:
+    """No block comes unless the test asks for it."""
+    stack.anvil.rpc("evm_setAutomine", False)
+    yield
+    stack.anvil.rpc("evm_setAutomine", True)
+    stack.anvil.rpc("evm_mine")

@@ -33,28 +33,12 @@ def stack() -> Iterator[Stack]:
 
 
 @pytest.fixture(scope="module")
-def gate(stack: Stack) -> Iterator[Gate]:
-    made = Gate(stack.url)
-    yield made
-    made.close()
-
-
-@pytest.fixture(scope="module")
 def harbour(
     upstream: Upstream, stack: Stack, gate: Gate, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Harbour]:
     made = make_harbour(tmp_path_factory.mktemp("harbour"), upstream, stack, rpc_url=gate.url)
     yield made
     made.close()
-
-
-@pytest.fixture
-def unmined(stack: Stack) -> Iterator[None]:
-    """No block comes unless the test asks for it."""
-    stack.anvil.rpc("evm_setAutomine", False)
-    yield
-    stack.anvil.rpc("evm_setAutomine", True)
-    stack.anvil.rpc("evm_mine")
 
 
 def impersonated(stack: Stack, address: str) -> None:

@@ -24,13 +24,6 @@ def stack() -> Iterator[Stack]:
         yield Stack(anvil)
 
 
-@pytest.fixture(scope="module")
-def gate(stack: Stack) -> Iterator[Gate]:
-    made = Gate(stack.url)
-    yield made
-    made.close()
-
-
 @pytest.fixture
 def shop(upstream: Upstream, stack: Stack, gate: Gate, tmp_path: Any) -> Iterator[Shop]:
     made = make_shop(tmp_path, upstream, stack, rpc_url=gate.url, address_checks=MOST)

@@ -34,13 +34,6 @@ def stack() -> Iterator[Stack]:
 
 
 @pytest.fixture(scope="module")
-def gate(stack: Stack) -> Iterator[Gate]:
-    made = Gate(stack.url)
-    yield made
-    made.close()
-
-
-@pytest.fixture(scope="module")
 def shop(
     upstream: Upstream, stack: Stack, gate: Gate, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Shop]:
@@ -49,15 +42,6 @@ def shop(
     yield made
     made.world.router.stop()
     made.world.ledger.close()
-
-
-@pytest.fixture
-def unmined(stack: Stack) -> Iterator[None]:
-    """No block comes unless the test asks for it."""
-    stack.anvil.rpc("evm_setAutomine", False)
-    yield
-    stack.anvil.rpc("evm_setAutomine", True)
-    stack.anvil.rpc("evm_mine")
 
 
 def until_served(shop: Shop, body: dict[str, Any], header: str) -> httpx.Response:
