@@ -21,8 +21,6 @@ from bridge.store import open_store
 from bridge.watch import check_health
 from router.ledger import batches, settled
 
-pytestmark = pytest.mark.usefixtures("remembered_proofs")
-
 
 @pytest.fixture
 def alice(operator: Operator) -> Wallet:

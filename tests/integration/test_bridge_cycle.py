@@ -11,8 +11,6 @@ from bridge.tables import BatchStep
 from router.ledger import AccountPaused
 from router.ledger.read import account_view
 
-pytestmark = pytest.mark.usefixtures("remembered_proofs")
-
 
 def funded(operator: Operator, label: str, deposit_base: int) -> Wallet:
     wallet = operator.stack.wallet(label, deposit_base)

@@ -38,8 +38,6 @@ from bridge.state import BatchHeader
 from bridge.store import open_store
 from bridge.tables import Attempt, BatchStep, Fees
 
-pytestmark = pytest.mark.usefixtures("remembered_proofs")
-
 
 @pytest.fixture
 def alice(stack: Stack) -> Wallet:

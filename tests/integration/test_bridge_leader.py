@@ -97,7 +97,6 @@ def test_a_leader_whose_database_connection_breaks_stops(database: str) -> None:
         second.release()
 
 
-@pytest.mark.usefixtures("remembered_proofs")
 def test_a_leader_that_lost_its_lock_has_no_more_side_effects(operator: Operator) -> None:
     wallet = operator.stack.wallet("alice", 10 * VIBES)
     with operator.pipeline() as pipeline:
@@ -111,7 +110,6 @@ def test_a_leader_that_lost_its_lock_has_no_more_side_effects(operator: Operator
         assert store.unmirrored() != []  # read, and not brought into the ledger
 
 
-@pytest.mark.usefixtures("remembered_proofs")
 def test_a_single_run_beside_a_leader_says_so_and_exits_5(operator: Operator) -> None:
     with operator.pipeline():
         result = CliRunner().invoke(main, ["settle", "--once"], env=operator.environment)
@@ -170,7 +168,6 @@ def test_when_the_leader_is_killed_the_other_goes_on(operator: Operator, step: B
 
 
 @ON_POSTGRESQL
-@pytest.mark.usefixtures("remembered_proofs")
 def test_a_store_in_postgresql_settles_until_its_lock_is_lost(operator: Operator, database: str) -> None:
     settings = replace(operator.settings, store_url=database)
     wallet = operator.stack.wallet("alice", 10 * VIBES)

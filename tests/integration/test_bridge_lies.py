@@ -29,8 +29,6 @@ from bridge.errors import (
 from bridge.store import open_store
 from router.ledger import read
 
-pytestmark = pytest.mark.usefixtures("remembered_proofs")
-
 TOPICS = {
     item["name"]: "0x" + event_abi_to_log_topic(item).hex()
     for item in load_abi("Settlement")

@@ -23,8 +23,6 @@ from bridge.proving.worker import Proof
 from bridge.store import Store, open_store
 from router.ledger import read
 
-pytestmark = pytest.mark.usefixtures("remembered_proofs")
-
 
 @pytest.fixture
 def wallets(operator: Operator) -> list[Wallet]:

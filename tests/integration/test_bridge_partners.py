@@ -14,8 +14,6 @@ from bridge.errors import RpcUnavailable
 from bridge.pipeline import Pipeline
 from router.ledger.partners import PartnerFigures, Partners, partners
 
-pytestmark = pytest.mark.usefixtures("remembered_proofs")
-
 
 def published(operator: Operator, pipeline: Pipeline) -> Partners:
     pipeline.sync()

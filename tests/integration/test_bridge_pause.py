@@ -17,8 +17,6 @@ from bridge.errors import SettlementPaused
 from bridge.pipeline import Pipeline
 from bridge.store import open_store
 
-pytestmark = pytest.mark.usefixtures("remembered_proofs")
-
 
 @pytest.fixture
 def funded(operator: Operator) -> Operator:

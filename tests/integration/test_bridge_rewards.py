@@ -21,8 +21,6 @@ from router.ledger.reward_tables import CALL_SCORE
 from router.receipts import receipt_line
 from router.rewards import close_epoch
 
-pytestmark = pytest.mark.usefixtures("remembered_proofs")
-
 
 @pytest.fixture
 def alice(operator: Operator) -> Wallet:

@@ -18,8 +18,6 @@ from bridge.fees import raised
 from bridge.store import Store, open_store
 from bridge.tables import Attempt, Batch, BatchStep
 
-pytestmark = pytest.mark.usefixtures("remembered_proofs")
-
 GWEI = 10**9
 
 

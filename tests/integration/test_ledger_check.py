@@ -7,7 +7,6 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import pytest
 from click.testing import CliRunner
 from support.operator import Operator
 from support.proofs import remembered_proofs  # noqa: F401
@@ -15,8 +14,6 @@ from support.stack import VIBES
 
 from bridge.cli import main
 from bridge.reconcile import reconcile
-
-pytestmark = pytest.mark.usefixtures("remembered_proofs")
 
 
 def check(operator: Operator, *options: str) -> tuple[int, str]:

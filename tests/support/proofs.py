@@ -1,6 +1,7 @@
 """Real proofs, made once: a batch with the same inputs is proved the first time and remembered after that.
 
-Chains, keys and deposits of the tests are the same on every run, and so are most of their batches.
+Chains, keys and deposits of the tests are the same on every run, and so are most of their batches. A module
+that imports `remembered_proofs` has it for all its tests.
 """
 
 from __future__ import annotations
@@ -9,18 +10,30 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping
+from concurrent.futures import ProcessPoolExecutor
+from functools import cache
 from typing import Any
 
 import pytest
 
 from bridge.prover import Prover
+from bridge.proving import engines
 from bridge.proving.worker import Proof
+from bridge.workers import new_pool
 from support.anvil import ROOT
 
 REMEMBERED = ROOT / "build" / "test-proofs"
 
 
-@pytest.fixture
+@cache
+def kept_pool(processes: int) -> ProcessPoolExecutor:
+    """A pool that outlives the bridge that opened it: to load the keys takes twice as long as to prove."""
+    pool = new_pool(processes)
+    pool.shutdown = lambda **_: None  # type: ignore[method-assign]
+    return pool
+
+
+@pytest.fixture(autouse=True)  # or it would come after the fixtures that prove
 def remembered_proofs(monkeypatch: pytest.MonkeyPatch) -> None:
     """`Prover.prove` remembers; the contract still verifies every proof."""
     prove = Prover.prove
@@ -37,5 +50,6 @@ def remembered_proofs(monkeypatch: pytest.MonkeyPatch) -> None:
         unfinished.replace(path)
         return proof
 
+    monkeypatch.setattr(engines, "new_pool", kept_pool)
     monkeypatch.setattr(Prover, "prove", remembering)
     monkeypatch.setattr(Prover, "warm_up", lambda *_: None)
