@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
     from support.tabs import Tabs
 
+OPENS_LEDGER = frozenset({"books", "ledger"})
+"""Fixtures whose first act is to open a ledger in the test's database."""
+
 PARSERS = {"httptools": HttpResponseParser, "h11": http_parser.PlainParser}
 
 # No deadline: a test asserts what code does, not how fast a busy machine does it. CI tries the same examples
@@ -48,8 +51,9 @@ def parser(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> s
 
 @pytest.fixture(params=DIALECTS)
 def database(request: pytest.FixtureRequest) -> Iterator[str]:
-    """URL of a new, empty database: the test runs once for each that is supported."""
-    with new_database(request.param) as url:
+    """URL of a new database, empty unless a ledger is opened in it: the test runs once per dialect."""
+    with_tables = not OPENS_LEDGER.isdisjoint(request.fixturenames)
+    with new_database(request.param, with_tables) as url:
         yield url
 
 

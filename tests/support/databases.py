@@ -14,6 +14,8 @@ from typing import Final
 
 from sqlalchemy import Connection, create_engine, make_url
 
+from router.ledger import open_database
+
 DIALECTS: Final = ("sqlite", "postgresql")
 
 # A test kills clients, never the server: nothing here has to survive a power cut.
@@ -21,28 +23,43 @@ _QUICK: Final = ("fsync", "synchronous_commit", "full_page_writes")
 
 
 @contextmanager
-def new_database(dialect: str) -> Iterator[str]:
-    """URL of a new, empty database that is gone afterwards."""
+def new_database(dialect: str, with_tables: bool = False) -> Iterator[str]:
+    """URL of a new database that is gone afterwards: empty, or on PostgreSQL with the ledger's tables."""
     name = f"test_{secrets.token_hex(8)}"
     if dialect == "sqlite":
         with tempfile.TemporaryDirectory(prefix="vibes-sqlite-") as folder:
             yield f"sqlite:///{Path(folder, name)}.db"
         return
-    with _admin() as connection:
-        connection.exec_driver_sql(f"CREATE DATABASE {name}")
+    template = _template() if with_tables else "template1"
+    _admin().exec_driver_sql(f"CREATE DATABASE {name} TEMPLATE {template}")
     try:
-        yield make_url(_server()).set(database=name).render_as_string(hide_password=False)
+        yield _url(name)
     finally:
-        with _admin() as connection:
-            connection.exec_driver_sql(f"DROP DATABASE {name} WITH (FORCE)")
+        _admin().exec_driver_sql(f"DROP DATABASE {name} WITH (FORCE)")
 
 
-@contextmanager
-def _admin() -> Iterator[Connection]:
+@cache
+def _admin() -> Connection:
+    """The connection that makes and drops databases; it stays open."""
     engine = create_engine(_server(), isolation_level="AUTOCOMMIT")
-    with engine.connect() as connection:
-        yield connection
-    engine.dispose()
+    connection = engine.connect()
+    atexit.register(engine.dispose)
+    atexit.register(connection.close)
+    return connection
+
+
+def _url(name: str) -> str:
+    """URL of one of the server's databases."""
+    return make_url(_server()).set(database=name).render_as_string(hide_password=False)
+
+
+@cache
+def _template() -> str:
+    """Name of a database with the ledger's tables: a copy takes a fifth of the time of making them."""
+    name = "ledger_template"
+    _admin().exec_driver_sql(f"CREATE DATABASE {name}")
+    open_database(_url(name)).dispose()
+    return name
 
 
 @cache
