@@ -13,6 +13,8 @@ BIN := .venv/bin
 NODE_BIN := hardhat-local/node_modules
 FORGE := $(NODE_BIN)/@foundry-rs/forge-linux-amd64/bin/forge
 SOURCES := mini_llm router bridge scripts tests benchmarks
+# The tests start hundreds of processes: where the environment forbids bytecode, each would compile all sources again.
+BYTECODE := PYTHONDONTWRITEBYTECODE=
 
 help: ## list the commands
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 16
@@ -47,7 +49,7 @@ browser:
 test: browser setup ## all tests: forge, unit, property, circuits, integration, end to end
 	@. hardhat-local/env.sh && $(FORGE) test
 	@. hardhat-local/env.sh && $(FORGE) snapshot --check --match-contract SettlementGasTest
-	@. hardhat-local/env.sh && $(BIN)/python -m pytest -q --numprocesses 2 --dist loadfile $(PYTEST_ARGS)
+	@. hardhat-local/env.sh && $(BYTECODE) $(BIN)/python -m pytest -q --numprocesses 2 --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
 lint: setup ## ruff, mypy, import rules, forge fmt, money lint, golden vectors up to date
 	@$(BIN)/ruff check $(SOURCES)

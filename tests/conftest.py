@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
     from support.tabs import Tabs
 
+TESTS = Path(__file__).parent
+LONG = ("circuits", "e2e", "invariant", "integration")
+"""Folders with files that take longest, longest first."""
+
 OPENS_LEDGER = frozenset({"books", "ledger"})
 """Fixtures whose first act is to open a ledger in the test's database."""
 
@@ -32,6 +36,12 @@ PARSERS = {"httptools": HttpResponseParser, "h11": http_parser.PlainParser}
 # each time, so that a change fails for what it changed; everywhere else the search goes on at random.
 settings.register_profile("house", deadline=None, derandomize=os.environ.get("CI") == "true")
 settings.load_profile("house")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Long files first, so that no worker begins one when the others are done."""
+    folder = {item: item.path.relative_to(TESTS).parts[0] for item in items}
+    items.sort(key=lambda item: LONG.index(folder[item]) if folder[item] in LONG else len(LONG))
 
 
 @pytest.fixture
