@@ -2,30 +2,19 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Iterator
-from typing import IO, Any, Final
+from typing import IO, Final
 
 import click
 from sqlalchemy import Connection
 
 from mini_llm.cli.lazy import LazyGroup
-from mini_llm.errors import ConfigError
 from router.api.admin_door import new_admin_key
-from router.api.app import create_apps
-from router.commands.ledger import read_ledger, told
-from router.config import Settings, load_settings
-from router.drain import Drain
+from router.commands.ledger import read_ledger
 from router.ledger import read
-from router.observe import logs
-from router.observe.observer import Observer
 from router.receipts import receipt_line
-from router.serve import DrainingServer, configure, shared_socket
 
-DEFAULT_PORT: Final = 8402
-"""Not one of the ports on which local model servers are looked for."""
-LOG_LEVELS: Final = ("info", "warning", "error")
 ELSEWHERE: Final = {
     "conductor": "router.commands.conductor:conductor",
     "config": "router.commands.config:config",
@@ -38,10 +27,11 @@ ELSEWHERE: Final = {
     "promo": "router.commands.money:promo",
     "quality": "router.commands.quality:quality",
     "rewards": "router.commands.rewards:rewards",
+    "serve": "router.commands.serve:serve",
     "vault": "router.commands.vault:vault",
     "x402": "router.commands.x402:x402",
 }
-"""Commands that a router which serves need not carry, and where they are."""
+"""Where commands are: who runs one need not carry the others."""
 
 
 @click.group(cls=LazyGroup, elsewhere=ELSEWHERE, context_settings={"help_option_names": ["-h", "--help"]})
@@ -69,107 +59,6 @@ def main() -> None:
     Hand the receipts to an auditor:
       vibes-router receipts export -o receipts.jsonl
     """
-
-
-@main.command()
-@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
-@click.option("--port", default=DEFAULT_PORT, show_default=True, help="Port; 0 takes a free one.")
-@click.option("--reuse-port", is_flag=True, help="Share the port with other workers of the ledger.")
-@click.option("--log-level", default="info", show_default=True, type=click.Choice(LOG_LEVELS))
-@click.option(
-    "--log-format",
-    default="auto",
-    show_default=True,
-    type=click.Choice(logs.FORMATS),
-    help="auto: text on a terminal, else one JSON object a line.",
-)
-@click.option("--admin-host", default="127.0.0.1", show_default=True, help="Address of the operator's API.")
-@click.option("--admin-port", type=int, help="Its port, with /metrics; 0 takes a free one  [default: none]")
-def serve(
-    host: str,
-    port: int,
-    reuse_port: bool,
-    log_level: str,
-    log_format: str,
-    admin_host: str,
-    admin_port: int | None,
-) -> None:
-    """Serve the gateway until it is stopped.
-
-    The first SIGTERM or SIGINT lets running calls finish and takes no new ones; the second ends them now.
-
-    \b
-    VIBES_CONFIG            JSON or TOML file, see below; read again when it changes and on SIGHUP
-    VIBES_LEDGER_URL        such as sqlite:////var/lib/vibes/ledger.db
-    VIBES_CHAIN_ID          chain of the settlement contract
-    VIBES_SETTLEMENT        its address
-    VIBES_RECEIPT_KEY_FILE  file with the 0x… private key that signs receipts
-    VIBES_MAX_BODY_BYTES    longest request body [default: 4194304]
-    VIBES_LEASE_S           how long a dead worker's reservations last [default: 60]
-
-    \b
-    Limits and addresses (all optional, see docs/gateway/operating.md):
-    VIBES_READ_S            a client sends its request within so long [default: 30]
-    VIBES_KEEP_ALIVE_S      an idle connection is kept so long [default: 75]
-    VIBES_MAX_HEADERS       most headers of a request [default: 100]
-    VIBES_MAX_HEADER_BYTES  most bytes of its head [default: 32768]
-    VIBES_DRAIN_S           running calls get so long at the end [default: 30]
-    VIBES_DRAIN_NOTICE_S    /readyz fails so long before the socket closes [default: 0]
-    VIBES_TRUSTED_HOSTS     names that requests may be for, as api.example,localhost
-    VIBES_TRUSTED_PROXIES   addresses whose X-Forwarded-For is believed, as 10.0.0.0/8
-    VIBES_CORS_ORIGINS      web pages that may call, as https://app.example
-    VIBES_HSTS_S            Strict-Transport-Security for so long [default: off]
-
-    \b
-    People (all optional, see docs/gateway/keys.md):
-    VIBES_PUBLIC_URL         where users reach the router; without it no wallet signs in
-    VIBES_RPC_URL            a node that is asked about contract wallets
-    VIBES_MASTER_KEY         seals users' provider keys and session keys, as file:/etc/vibes/master.keys
-    VIBES_PRIVATE_ENDPOINTS  yes: users may name endpoints in this network [default: no]
-
-    \b
-    Looking on (--admin-port 8403 opens /operator, /metrics and /admin/v1 on this machine only):
-    VIBES_ADMIN_HOSTS             names by which browsers reach it, as ops.example [default: localhost]
-    VIBES_CONFIG_EDITOR           no: operators' pages show the configuration file and do not change it
-    VIBES_ADMIN_KEYS_FILE         operators' names and hashed keys; see `vibes-router admin-key --help`
-    OTEL_EXPORTER_OTLP_ENDPOINT   receiver of traces, as http://127.0.0.1:4318 [default: no traces]
-
-    \b
-    A configuration (prices in USD per million tokens, as strings):
-      {"partners": [{"id": 1, "name": "pithy-labs", "bps": 3000}],
-       "providers": {"pithy": {"base_url": "https://api.example.com/v1", "api_key": "${PITHY_API_KEY}"}},
-       "deployments": [
-         {"model": "pithy-1", "provider": "pithy", "partner": 1,
-          "prompt_usd_per_mtok": "0.15", "completion_usd_per_mtok": "0.60",
-          "context_tokens": 8192, "max_output_tokens": 1024}]}
-    """
-    with told():
-        settings = load_settings(os.environ)
-        operating = settings.operating
-        as_json = logs.set_up(log_level, log_format)
-        calls = logs.CallLog(sys.stderr, as_json) if log_level == "info" else None
-        drain = Drain(operating.drain_s, operating.drain_notice_s)
-        apps = create_apps(settings, Observer(calls, _tracer(settings)), drain)
-    admin = None
-    if admin_port is not None:
-        admin = configure(apps.admin, admin_host, admin_port, operating, lifespan="off")
-    sockets = [shared_socket(host, port)] if reuse_port else None
-    DrainingServer(configure(apps.public, host, port, operating), drain, admin).run(sockets)
-
-
-def _tracer(settings: Settings) -> Any:
-    """Traces, if an endpoint is configured."""
-    endpoint = settings.operating.otlp_endpoint
-    if endpoint is None:
-        return None
-    try:
-        from router.observe.traces import Tracer
-    except ImportError:
-        reason = "is set, and traces need an extra: pip install 'vibes-rails[telemetry]'"
-        raise ConfigError("OTEL_EXPORTER_OTLP_ENDPOINT", reason) from None
-    urls = {name: one.base_url for name, one in settings.config.providers.items()}
-    places = {name: (url.host or "", url.port or 443) for name, url in urls.items() if url is not None}
-    return Tracer(endpoint, places)
 
 
 @main.command("admin-key")

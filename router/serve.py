@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
-import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -116,17 +115,6 @@ class DrainingServer(uvicorn.Server):
             await self._drain.run()
         finally:
             self.should_exit = True
-
-
-def shared_socket(host: str, port: int) -> socket.socket:
-    """A socket on which several processes may listen at once; the system spreads the connections."""
-    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-    family, kind, protocol, _, address = found[0]
-    opened = socket.socket(family, kind, protocol)
-    opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-    opened.bind(address)
-    return opened
 
 
 class _WayOut:

@@ -3,7 +3,7 @@
 #   start  serves on PORT in front of http://127.0.0.1:$MOCK_PORT/v1, waits until it answers
 #   env    prints PORT, URLPATH and HDRS ('A: b|C: d') for a load generator
 # RUN         folder for the ledger, logs and vibes.pid (the session of all workers)  [<where this is called>/../.run]
-# PEER_CORE   cores of the router [0]        WORKERS  processes, more than 1 need PostgreSQL [1]
+# PEER_CORE   cores of the router [0]        WORKERS  processes, beside one that commits if more than 1 [1]
 # LEDGER_URL  SQLAlchemy URL [a new SQLite file in RUN]      KEEP=1  goes on with the ledger that is there
 here=$(cd "$(dirname "$(readlink -f "$0")")" && pwd); project=$(cd "$here/../.." && pwd)
 RUN=${RUN:-$(cd "$(dirname "$0")/.." && pwd)/.run}; mkdir -p "$RUN"; RUN=$(cd "$RUN" && pwd); folder=$RUN/vibes
@@ -19,8 +19,7 @@ start)
   "$python" "$project/benchmarks/gateway_setup.py" "$folder" "http://127.0.0.1:$MOCK_PORT/v1" "$LEDGER_URL" || exit 1
   . "$folder/environment"
   serve="'$python' -m router.cli serve --port $PORT --log-level ${LOG_LEVEL:-warning}"
-  [ "$WORKERS" = 1 ] && serve="exec $serve" || serve="for i in \$(seq $WORKERS); do $serve --reuse-port & done; wait"
-  setsid taskset -c "${PEER_CORE:-0}" bash -c "$serve" >"$RUN/vibes.log" 2>&1 &
+  setsid taskset -c "${PEER_CORE:-0}" bash -c "exec $serve --workers $WORKERS" >"$RUN/vibes.log" 2>&1 &
   echo $! >"$RUN/vibes.pid"
   for _ in $(seq 120); do
     (echo >"/dev/tcp/127.0.0.1/$PORT") 2>/dev/null && exit 0

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import signal
+import socket
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
@@ -46,6 +49,7 @@ from router.exploration import Exploration
 from router.following import Follower
 from router.gateway import Gateway
 from router.learning import learning
+from router.ledger.link import Link
 from router.ledger.writer import Ledger
 from router.looks import Looks
 from router.observe.observer import Observer
@@ -108,7 +112,7 @@ def create_api(settings: Settings, observer: Observer, drain: Drain) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         engine = open_database(settings.ledger_url)
-        ledger = Ledger(engine)
+        ledger = Ledger(engine, _link(settings.ledger_fd))
         ledger.committed = observer.metrics.committed
 
         def terms() -> OwnKeyTerms:
@@ -166,6 +170,13 @@ def create_api(settings: Settings, observer: Observer, drain: Drain) -> FastAPI:
     )
     _install(app)
     return app
+
+
+def _link(ledger_fd: int | None) -> Link | None:
+    """To the process that commits for all workers; a worker stops as if it were told to once that is gone."""
+    if ledger_fd is None:
+        return None
+    return Link(socket.socket(fileno=ledger_fd), partial(signal.raise_signal, signal.SIGTERM))
 
 
 def _install(app: FastAPI) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 from router.ledger.models import Status
 
@@ -15,7 +15,15 @@ _CLOSED: Final = {
 
 
 class LedgerError(Exception):
-    """Base of the ledger's refusals; nothing was written."""
+    """Base of the ledger's refusals; nothing was written. May be pickled, whatever it is made of."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Its message and its values, instead of what it was made of."""
+        return _copy, (type(self), self.args), self.__dict__
+
+
+def _copy(kind: type[LedgerError], args: tuple[Any, ...]) -> LedgerError:
+    return kind.__new__(kind, *args)
 
 
 class UnknownAccount(LedgerError):

@@ -33,13 +33,19 @@ class Undisturbed(asyncio.Future[T]):
 
 @dataclass(slots=True)
 class Job:
-    """An operation that waits for its commit, its outcome, and who waits for that."""
+    """An operation that waits for its commit, and its outcome."""
 
     operation: AnyOperation[Any]
-    future: Future[Any] | asyncio.Future[Any]
-    loop: asyncio.AbstractEventLoop | None
     result: Any = None
     error: BaseException | None = None
+
+
+@dataclass(slots=True, kw_only=True)
+class Awaited(Job):
+    """A job, and who waits for its outcome."""
+
+    future: Future[Any] | asyncio.Future[Any]
+    loop: asyncio.AbstractEventLoop | None = None
 
     def deliver(self) -> None:
         """Hands the outcome to the caller; runs in the caller's loop if it has one."""
@@ -51,9 +57,9 @@ class Job:
             self.future.set_result(self.result)
 
 
-def deliver_all(jobs: Sequence[Job]) -> None:
+def deliver_all(jobs: Sequence[Awaited]) -> None:
     """Hands all outcomes over, each in the loop of its caller."""
-    by_loop: defaultdict[asyncio.AbstractEventLoop, list[Job]] = defaultdict(list)
+    by_loop: defaultdict[asyncio.AbstractEventLoop, list[Awaited]] = defaultdict(list)
     for job in jobs:
         if job.loop is None:
             job.deliver()
@@ -64,7 +70,7 @@ def deliver_all(jobs: Sequence[Job]) -> None:
             loop.call_soon_threadsafe(_deliver, group)
 
 
-def _deliver(jobs: Sequence[Job]) -> None:
+def _deliver(jobs: Sequence[Awaited]) -> None:
     for job in jobs:
         job.deliver()
 

@@ -1,68 +1,34 @@
 """The ledger's writer: one thread per process that commits in groups.
 
 When the writer is idle it runs an operation at once; what arrives during a commit goes into the next one, all
-in one transaction and in order. Operations on calls that follow each other are decided and written together
-(`calls.run_calls`); any other is a function of a connection and runs in a savepoint of its own. Either way a
-refused operation undoes nothing but itself. A caller gets its answer after the commit that made it durable.
-As long as no other process writes, a group of nothing but calls is decided before its transaction, which then
-is a single statement with PostgreSQL (ADR 0015).
-There is no timer. Several processes may write the same database: their transactions take turns.
+in one transaction and in order (`commits.Commits`). A caller gets its answer after the commit that made it
+durable. There is no timer. Several processes may write the same database: their transactions take turns. A
+worker with a link leaves its operations on calls to the process at the link's other end (`shared`).
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from itertools import groupby
 from queue import Empty, SimpleQueue
-from typing import Final, TypeVar
+from typing import TypeVar
 
 from sqlalchemy import Engine
 
-from router.db_sessions import TransactionName, is_lost, name_of_transaction, reading, was_committed
-from router.ledger.calls import Unwritten, run_calls_alone
+from router.db_sessions import reading
 from router.ledger.charges import Charge, PostedCharge
+from router.ledger.commits import GROUP_LIMIT, Commits
 from router.ledger.errors import LedgerClosed
-from router.ledger.jobs import (
-    AnyOperation,
-    Job,
-    Operation,
-    Undisturbed,
-    deliver_all,
-    forget_outcomes,
-    is_on_call,
-    opened_by,
-    operations_of,
-    run_calls_in_savepoint,
-    run_in_savepoint,
-    run_together,
-    tell,
-)
-from router.ledger.kept import KeptConnection
-from router.ledger.post import has_entry
+from router.ledger.jobs import AnyOperation, Awaited, Operation, Undisturbed, deliver_all, is_on_call
+from router.ledger.link import Link
 from router.ledger.releases import Release
 from router.ledger.reservations import Replay, Reservation, Reserved
-from router.ledger.sums import CallEntry
 
 T = TypeVar("T")
-
-GROUP_LIMIT: Final = 256
-"""Most operations in one commit, so that the first of them does not wait too long."""
-
-_LOG: Final = logging.getLogger(__name__)
-
-
-class _Refused(Exception):
-    """Raised out of a transaction whose operations the database refused; `error` says how."""
-
-    def __init__(self, error: Exception) -> None:
-        super().__init__()
-        self.error = error
 
 
 class Ledger:
@@ -70,24 +36,25 @@ class Ledger:
 
     Args:
         engine: from `router.db.open_database`.
+        link: to the process that commits calls for several workers; None if this one does it.
 
     Attributes:
-        committed: is told of each commit, in the writer's thread: operations, seconds.
+        committed: is told of each commit: operations, seconds; in the writer's thread, or the link's loop.
     """
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, link: Link | None = None) -> None:
         self.engine = engine
-        self.commits = 0
-        self.operations = 0
         self.committed: Callable[[int, float], None] = lambda *_: None
         self._reading = reading(engine)
-        self._kept = KeptConnection(engine)  # the thread's own
-        self._transaction: TransactionName | None = None  # that is being committed, if it has a name
-        self._queue: SimpleQueue[Job | None] = SimpleQueue()
+        self._commits = Commits(engine)  # the thread's own
+        self._queue: SimpleQueue[Awaited | None] = SimpleQueue()
         self._closing = threading.Lock()
         self._closed = False
         self._thread = threading.Thread(target=self._work, name="ledger-writer", daemon=True)
         self._thread.start()
+        self._link = link
+        if link is not None:
+            link.open(self._queue_all, lambda operations, seconds: self.committed(operations, seconds))
 
     async def submit(self, operation: AnyOperation[T]) -> T:
         """Runs an operation and returns its result once it is committed.
@@ -111,7 +78,7 @@ class Ledger:
         Who is cancelled meanwhile gets the outcome all the same: what is paid for is delivered.
         """
         posted: asyncio.Future[PostedCharge] = Undisturbed(loop=asyncio.get_running_loop())
-        self._enqueue(Job(charge, posted, posted.get_loop()))
+        self._enqueue(Awaited(charge, future=posted, loop=posted.get_loop()))
         try:
             return await posted
         except asyncio.CancelledError:
@@ -124,7 +91,7 @@ class Ledger:
     def run(self, operation: AnyOperation[T]) -> T:
         """As `submit`, for callers without an event loop; blocks until the commit."""
         future: Future[T] = Future()
-        self._enqueue(Job(operation, future, None))
+        self._enqueue(Awaited(operation, future=future))
         return future.result()
 
     def read(self, operation: Operation[T]) -> T:
@@ -135,10 +102,17 @@ class Ledger:
     @property
     def waiting(self) -> int:
         """Operations that wait for the next commit, about."""
-        return self._queue.qsize()
+        return self._queue.qsize() + (0 if self._link is None else self._link.waiting)
+
+    @property
+    def commits(self) -> int:
+        """Groups that this process has committed."""
+        return self._commits.count
 
     def close(self) -> None:
         """Commits what was submitted, then stops the writer."""
+        if self._link is not None:
+            self._link.close()
         with self._closing:
             if not self._closed:
                 self._closed = True
@@ -154,13 +128,24 @@ class Ledger:
     def _submitted(self, operation: AnyOperation[T]) -> asyncio.Future[T]:
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
-        self._enqueue(Job(operation, future, loop))
+        self._enqueue(Awaited(operation, future=future, loop=loop))
         return future
 
-    def _enqueue(self, job: Job) -> None:
+    def _enqueue(self, job: Awaited) -> None:
+        if self._link is not None and is_on_call(job) and self._link.ask(job):
+            return
         with self._closing:
             if self._closed:
                 raise LedgerClosed
+            self._queue.put(job)
+
+    def _queue_all(self, left: Sequence[Awaited]) -> None:
+        """Takes over what the process at the link's other end left, and may have done before it went.
+
+        Whatever ends a call is done once, however often it is asked for. A reservation that was made already
+        is made again, and the first one lapses; one with a client's key finds it and is refused.
+        """
+        for job in left:
             self._queue.put(job)
 
     def _work(self) -> None:
@@ -169,14 +154,14 @@ class Ledger:
             jobs, open_ = self._next_group()
             if jobs:
                 began_s = time.perf_counter()
-                self._commit(jobs)
+                self._commits.commit(jobs)
                 self.committed(len(jobs), time.perf_counter() - began_s)
                 deliver_all(jobs)
-        self._kept.give_up()
+        self._commits.close()
 
-    def _next_group(self) -> tuple[list[Job], bool]:
+    def _next_group(self) -> tuple[list[Awaited], bool]:
         """Waits for one job and takes what else is there; False once the writer is to stop."""
-        jobs: list[Job] = []
+        jobs: list[Awaited] = []
         job = self._queue.get()
         with contextlib.suppress(Empty):
             while job is not None:
@@ -186,110 +171,3 @@ class Ledger:
                 job = self._queue.get_nowait()
             return jobs, False
         return jobs, True
-
-    def _commit(self, jobs: list[Job]) -> None:
-        try:
-            self._commit_once(jobs)
-        except BaseException as error:  # the thread must outlive a full disk or a lost connection
-            self._fail(jobs, error)
-        self.commits += 1
-        self.operations += len(jobs)
-
-    def _fail(self, jobs: Sequence[Job], error: BaseException) -> None:
-        """Nothing of the jobs is known to be committed; neither is what a refusal among them rests on."""
-        _LOG.error("ledger commit of %d operations failed", len(jobs), exc_info=error)
-        self._kept.give_up()
-        for job in jobs:
-            job.result, job.error = None, error
-
-    def _commit_once(self, jobs: Sequence[Job], *, again: bool = True) -> None:
-        """Commits operations; if the connection is lost meanwhile, finds out whether they are committed.
-
-        If they are not, they are run once more.
-        """
-        self._transaction = None
-        try:
-            if not all(map(is_on_call, jobs)):
-                self._commit_mixed(jobs)
-            elif not self._commit_alone(jobs):
-                self._commit_together(jobs)
-        except Exception as error:
-            if not self._kept.is_lost:
-                raise
-            _LOG.warning("ledger connection lost during a commit: %s", error)
-            opened = opened_by(jobs, self._kept.sums)
-            self._kept.give_up_lost()
-            committed = self._was_committed(opened)
-            if committed is None or not (committed or again):
-                raise
-            if not committed:
-                forget_outcomes(jobs)
-                self._commit_once(jobs, again=False)
-
-    def _commit_together(self, jobs: Sequence[Job]) -> None:
-        """Commits operations on calls together, or each by itself if the database refuses one of them."""
-        try:
-            with self._kept.begin() as connection:
-                try:
-                    run_together(connection, jobs, self._kept.sums)
-                except Exception as error:
-                    if is_lost(connection):
-                        raise
-                    raise _Refused(error) from error
-        except _Refused as refusal:
-            self._kept.sums.forget()
-            if len(jobs) == 1:
-                jobs[0].error = refusal.error
-            else:  # the others must not suffer for it
-                self._commit_each(jobs)
-
-    def _commit_each(self, jobs: Sequence[Job]) -> None:
-        for done, job in enumerate(jobs):
-            try:
-                self._commit_once([job])
-            except Exception as error:
-                self._fail(jobs[done:], error)  # those before are committed
-                return
-
-    def _commit_alone(self, jobs: Sequence[Job]) -> bool:
-        """Commits operations on calls as they are decided on the copies alone, if that can be done."""
-        connection, sums = self._kept.connection, self._kept.sums
-        if connection is None:
-            return False
-        try:
-            outcomes = run_calls_alone(connection, operations_of(jobs), sums)
-        except Unwritten as unwritten:
-            if is_lost(connection):  # it may be written for all that
-                tell(jobs, unwritten.outcomes)
-                raise
-            sums.forget()
-            return False  # a transaction will show what is refused
-        if outcomes is not None:
-            tell(jobs, outcomes)
-        return outcomes is not None
-
-    def _commit_mixed(self, jobs: Sequence[Job]) -> None:
-        """Commits operations of all kinds in a transaction."""
-        with self._kept.begin() as connection:
-            for on_calls, together in groupby(jobs, is_on_call):
-                if on_calls:
-                    run_calls_in_savepoint(connection, list(together), self._kept.sums)
-                else:
-                    self._kept.sums.forget()
-                    for job in together:
-                        run_in_savepoint(connection, job)
-            self._transaction = name_of_transaction(connection)
-
-    def _was_committed(self, opened: Sequence[CallEntry]) -> bool | None:
-        """Whether a commit whose reply was lost came through; None if nobody can tell any more.
-
-        A mixed group is told by its transaction's name; without one it had written nothing, or not come to
-        its commit. A group of calls is told by an entry that it opened; without any the answer is no, as
-        whatever else is done to calls is done once, however often it is asked.
-        """
-        if self._transaction is None and not opened:
-            return False
-        with self._kept.begin() as connection:  # with the lock: the server is done with the lost one
-            if self._transaction is not None:
-                return was_committed(connection, self._transaction)
-            return has_entry(connection, opened[0].number, opened[0].id)

@@ -6,6 +6,7 @@ a client wrote; past `LABEL_LIMIT` combinations the rest is counted as "other".
 
 from __future__ import annotations
 
+import threading
 import time
 from bisect import bisect_left
 from itertools import pairwise
@@ -95,13 +96,15 @@ class Metrics:
         self.seconds: dict[str, Histogram] = {}
         self.first_content: dict[str, Histogram] = {}
         self.reserve, self.charge = Histogram(SECONDS), Histogram(SECONDS)
+        self._commits = threading.Lock()
         self.commit, self.group = Histogram(SECONDS), Histogram(GROUPS)
         self.in_flight = self.streams = 0
 
     def committed(self, operations: int, seconds: float) -> None:
-        """Counts a commit of the ledger; its writer thread alone calls this."""
-        self.group.observe(operations)
-        self.commit.observe(seconds)
+        """Counts a commit of the ledger, which may be told by two threads."""
+        with self._commits:
+            self.group.observe(operations)
+            self.commit.observe(seconds)
 
     def began_to_stream(self, record: CallRecord) -> None:
         """Counts a stream whose first content is here."""

@@ -133,7 +133,7 @@ class Disk:
     def __init__(self, file: Path, books: Books) -> None:
         self._file, self._log = file, Path(f"{file}-wal")
         self._synced_bytes, self._level, self._synced = self._log.stat().st_size, "FULL", True
-        writer: Any = books.ledger._kept.connection
+        writer: Any = books.ledger._commits._kept.connection
         writer.connection.driver_connection.set_trace_callback(self._trace)
 
     @property

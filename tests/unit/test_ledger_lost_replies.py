@@ -199,7 +199,7 @@ async def test_a_group_that_a_server_started_anew_cannot_vouch_for(
         name = name_of_transaction(connection)
         return name and name._replace(server_started=datetime.fromtimestamp(0, UTC))
 
-    monkeypatch.setattr("router.ledger.writer.name_of_transaction", before_the_fall)
+    monkeypatch.setattr("router.ledger.commits.name_of_transaction", before_the_fall)
     held = books.reserve(1, 700)
     charge = Charge(held.entry_id, facts(500), TERMS, SIGNER)
     times, posted = await in_one_group(books, Cutting(cutter, [answered]), charge)

@@ -13,11 +13,24 @@ OTHERS_NEED = (
     "httpx",  # a wallet that pays others' gas: a client of the chain
     "pycld2",  # the quality analyser
     "router.commands.keys",  # the other commands
+    "router.supervisor",  # several workers
     "stopwordsiso",  # the quality analyser
 )
 
 
-def test_a_router_that_serves_loads_nothing_for_others() -> None:
-    code = f"import sys, router.cli; print(*[name for name in {OTHERS_NEED!r} if name in sys.modules])"
+SERVES = ("fastapi", "router.api.app", "starlette", "uvicorn")
+
+
+def loaded(names: tuple[str, ...], by: str) -> list[str]:
+    """Which of these modules are there once others are imported."""
+    code = f"import sys, {by}; print(*[name for name in {names!r} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.split() == []
+    return done.stdout.split()
+
+
+def test_a_router_that_serves_loads_nothing_for_others() -> None:
+    assert loaded(OTHERS_NEED, "router.cli, router.commands.serve, router.api.app, router.serve") == []
+
+
+def test_a_process_that_commits_for_workers_loads_nothing_that_serves() -> None:
+    assert loaded(SERVES, "router.cli, router.commands.serve, router.supervisor") == []

@@ -1,0 +1,125 @@
+"""One process commits the calls of several workers, so that they share groups and copies of rows.
+
+Each worker has a socket to it (`link.Link`) and leaves its operations on calls to it. Everything else a
+worker writes by itself, as does whoever is not one of these workers: transactions take turns.
+"""
+
+from __future__ import annotations
+
+import logging
+import pickle
+import selectors
+import socket
+import time
+from collections import defaultdict
+from typing import Any, Final
+
+from sqlalchemy import Engine
+
+from router.ledger.calls import CallOperation
+from router.ledger.commits import GROUP_LIMIT, Commits
+from router.ledger.errors import LedgerError
+from router.ledger.jobs import Job
+from router.ledger.pipe import Pipe, greeting
+
+_READ_AND_WRITE: Final = selectors.EVENT_READ | selectors.EVENT_WRITE
+_LOG: Final = logging.getLogger(__name__)
+
+
+class SharedLedger:
+    """Serves links; the process's main thread does nothing else.
+
+    Args:
+        engine: from `router.db.open_database`.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._commits = Commits(engine)
+        self._selector = selectors.DefaultSelector()
+        self._names: dict[Pipe, int] = {}
+        self._ready: set[int] = set()
+
+    def new_link(self, name: int) -> socket.socket:
+        """A socket for a worker that is about to be started. The caller closes its copy once it is."""
+        ours, theirs = socket.socketpair()
+        self._ready.discard(name)
+        pipe = Pipe(ours)
+        self._names[pipe] = name
+        self._selector.register(pipe, selectors.EVENT_READ, pipe)
+        return theirs
+
+    def was_ready(self, name: int) -> bool:
+        """Whether the last worker of this name has opened its link."""
+        return name in self._ready
+
+    def turn(self, timeout_s: float | None) -> list[int]:
+        """Waits for operations, commits them, and answers. Returns the workers that closed their links."""
+        asked: list[tuple[Pipe, int, Job]] = []
+        ended: list[Pipe] = []
+        for key, events in self._selector.select(timeout_s):
+            pipe: Pipe = key.data
+            if events & selectors.EVENT_WRITE:
+                self._flush(pipe)
+            if events & selectors.EVENT_READ:
+                try:
+                    for message in self._messages(pipe):
+                        asked += [(pipe, number, Job(operation)) for number, operation in message]
+                except EOFError:
+                    ended.append(pipe)
+        for start in range(0, len(asked), GROUP_LIMIT):
+            self._commit(asked[start : start + GROUP_LIMIT])
+        return [self._end(pipe) for pipe in ended]
+
+    def close(self) -> None:
+        """Closes the links, and gives the database's connection up."""
+        for pipe in self._names:
+            pipe.close()
+        self._selector.close()
+        self._commits.close()
+
+    def _messages(self, pipe: Pipe) -> list[list[tuple[int, CallOperation[Any]]]]:
+        messages = pipe.receive()
+        name = self._names[pipe]
+        if name not in self._ready:
+            if messages.pop(0) != greeting():
+                _LOG.error("worker %d is of another release: stop the router and start it again", name)
+                raise EOFError
+            self._ready.add(name)
+        return messages
+
+    def _commit(self, asked: list[tuple[Pipe, int, Job]]) -> None:
+        began_s = time.perf_counter()
+        self._commits.commit([job for _, _, job in asked])
+        seconds = time.perf_counter() - began_s
+        outcomes: defaultdict[Pipe, list[tuple[int, Any, BaseException | None]]] = defaultdict(list)
+        for pipe, number, job in asked:
+            outcomes[pipe].append((number, job.result, job.error and _portable(job.error)))
+        for pipe, told in outcomes.items():
+            try:
+                if not pipe.send((seconds, told)):
+                    self._selector.modify(pipe, _READ_AND_WRITE, pipe)
+            except OSError:
+                _LOG.warning("worker %d is gone: %d of its operations are done", self._names[pipe], len(told))
+
+    def _flush(self, pipe: Pipe) -> None:
+        try:
+            if pipe.flush():
+                self._selector.modify(pipe, selectors.EVENT_READ, pipe)
+        except OSError:  # reading will say so, too
+            self._selector.modify(pipe, selectors.EVENT_READ, pipe)
+
+    def _end(self, pipe: Pipe) -> int:
+        self._selector.unregister(pipe)
+        pipe.close()
+        return self._names.pop(pipe)
+
+
+def _portable(error: BaseException) -> BaseException:
+    """The error, or one that says the same if it cannot be sent."""
+    if isinstance(error, LedgerError):
+        return error
+    try:
+        sent: BaseException = pickle.loads(pickle.dumps(error))  # noqa: S301 (our own)
+    except Exception:
+        return RuntimeError(f"{type(error).__name__}: {error}")
+    return sent

@@ -1,0 +1,129 @@
+"""Several workers on one port, and this process, which commits their calls and starts anew who falls."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import subprocess
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from types import FrameType
+from typing import Final
+
+from router.db import open_database
+from router.ledger.shared import SharedLedger
+
+LEAVE_S: Final = 10.0
+"""How long a worker may take to end once it has closed its link."""
+RESTART_S: Final = 5.0
+"""Least seconds between two starts in one worker's place."""
+_POLL_S: Final = 0.05
+_LOG: Final = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class _Place:
+    """A worker's place: who fills it, since when, since when its link is closed (monotonic seconds)."""
+
+    process: subprocess.Popen[bytes] | None = None
+    started_s: float = 0.0
+    closed_s: float | None = None
+    was_ready: bool = False
+
+
+class Supervisor:
+    """Runs workers until SIGTERM or SIGINT, which it hands on to them, as it does SIGHUP.
+
+    Args:
+        ledger_url: as in `router.db.open_database`.
+        commands: of each worker; `--ledger-fd` and a descriptor are added.
+    """
+
+    def __init__(self, ledger_url: str, commands: Sequence[Sequence[str]]) -> None:
+        self._engine = open_database(ledger_url)
+        self._ledger = SharedLedger(self._engine)
+        self._commands = commands
+        self._places = [_Place() for _ in commands]
+        self._stopping = False
+        self._status = 0
+
+    def run(self) -> int:
+        """Returns the exit status once all workers have ended and what they asked for is committed."""
+        for signum in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            signal.signal(signum, self._on_signal)
+        try:
+            self._look_after_all()
+            while not self._is_over:
+                for number in self._ledger.turn(self._pause_s):
+                    self._places[number].closed_s = time.monotonic()
+                self._look_after_all()
+        finally:
+            self._ledger.close()
+            self._engine.dispose()
+        return self._status
+
+    @property
+    def _is_over(self) -> bool:
+        return self._stopping and all(place.process is None for place in self._places)
+
+    @property
+    def _pause_s(self) -> float | None:
+        """How long nothing has to be done here unless a worker wants something."""
+        if any(place.closed_s is not None for place in self._places):
+            return _POLL_S
+        empty = [place.started_s + RESTART_S for place in self._places if place.process is None]
+        return None if self._stopping or not empty else max(0.0, min(empty) - time.monotonic())
+
+    def _look_after_all(self) -> None:
+        now_s = time.monotonic()
+        for number, place in enumerate(self._places):
+            if place.process is None:
+                if not self._stopping and (not place.started_s or now_s >= place.started_s + RESTART_S):
+                    self._start(number, place)
+            elif place.closed_s is not None:
+                status = place.process.poll()
+                if status is not None:
+                    place.process = place.closed_s = None
+                    self._ended(number, place, status)
+                elif now_s > place.closed_s + LEAVE_S:
+                    place.process.kill()
+
+    def _start(self, number: int, place: _Place) -> None:
+        with self._ledger.new_link(number) as end:
+            # in a group of its own: a terminal's Ctrl-C comes to the supervisor alone, which hands it on
+            place.process = subprocess.Popen(
+                [*self._commands[number], "--ledger-fd", str(end.fileno())],
+                pass_fds=(end.fileno(),),
+                process_group=0,
+            )
+        place.started_s = time.monotonic()
+        _LOG.info("worker %d is process %d", number, place.process.pid)
+        if self._stopping:  # the signal came while there was nobody to hand it on to
+            place.process.terminate()
+
+    def _ended(self, number: int, place: _Place, status: int) -> None:
+        place.was_ready |= self._ledger.was_ready(number)
+        if self._stopping:
+            return
+        if place.was_ready:
+            _LOG.error("worker %d ended with status %d: another one takes its place", number, status)
+        else:  # what keeps it from starting keeps the others, too
+            _LOG.error("worker %d ended with status %d before it was ready", number, status)
+            self._status = status if status > 0 else 1
+            self._stop(signal.SIGTERM)
+
+    def _on_signal(self, signum: int, _frame: FrameType | None) -> None:
+        if signum == signal.SIGHUP:
+            self._tell(signum)
+        else:
+            self._stop(signum)
+
+    def _stop(self, signum: int) -> None:
+        self._stopping = True
+        self._tell(signum)
+
+    def _tell(self, signum: int) -> None:
+        for place in self._places:
+            if place.process is not None:
+                place.process.send_signal(signum)
