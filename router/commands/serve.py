@@ -28,7 +28,7 @@ LOG_LEVELS: Final = ("info", "warning", "error")
     default=1,
     show_default=True,
     type=click.IntRange(1, 64),
-    help="Processes that share the port; one more commits their calls.",
+    help="Processes that share the port and are replaced if they fall; one more commits their calls.",
 )
 @click.option("--reuse-port", is_flag=True, help="Share the port with other routers of the ledger.")
 @click.option("--ledger-fd", type=int, hidden=True)  # of a worker: its socket to the process that commits
@@ -60,7 +60,6 @@ def serve(
     """Serve the gateway until it is stopped.
 
     The first SIGTERM or SIGINT lets running calls finish and takes no new ones; the second ends them now.
-    A worker that falls is replaced; if the one that commits falls, its workers finish their calls and stop.
 
     \b
     VIBES_CONFIG            JSON or TOML file, see below; read again when it changes and on SIGHUP
@@ -110,21 +109,19 @@ def serve(
     as_json = logs.set_up(log_level, log_format)
     with told():
         settings = replace(load_settings(os.environ), ledger_fd=ledger_fd)
+        public, admin = (host, port), (admin_host, admin_port)
         if workers == 1:
             calls = logs.CallLog(sys.stderr, as_json) if log_level == "info" else None
-            admin = None if admin_port is None else (admin_host, admin_port)
-            _serve_here(settings, calls, (host, port), admin, shared=reuse_port or ledger_fd is not None)
+            _serve_here(settings, calls, public, admin, shared=reuse_port or ledger_fd is not None)
         else:
-            sys.exit(
-                _supervise(settings, (log_level, log_format), (host, port), (admin_host, admin_port), workers)
-            )
+            sys.exit(_supervise(settings, (log_level, log_format), public, admin, workers))
 
 
 def _serve_here(
     settings: Settings,
     calls: logs.CallLog | None,
     address: tuple[str, int],
-    admin_address: tuple[str, int] | None,
+    admin_address: tuple[str, int | None],
     *,
     shared: bool,
 ) -> None:
@@ -137,9 +134,9 @@ def _serve_here(
     operating = settings.operating
     drain = Drain(operating.drain_s, operating.drain_notice_s)
     apps = create_apps(settings, Observer(calls, _tracer(settings)), drain)
-    admin = None
-    if admin_address is not None:
-        admin = configure(apps.admin, *admin_address, operating, lifespan="off")
+    admin, (admin_host, admin_port) = None, admin_address
+    if admin_port is not None:
+        admin = configure(apps.admin, admin_host, admin_port, operating, lifespan="off")
     sockets = [_shared_socket(*address)] if shared else None
     DrainingServer(configure(apps.public, *address, operating), drain, admin).run(sockets)
 
