@@ -1,7 +1,7 @@
 """The program `vibes`: all of it is in `bridge.cli`, which is loaded when it is called.
 
-A worker process imports the module that its parent was started from. The prover's workers would load the whole
-bridge to make a proof, which takes a second.
+A worker process imports the module that its parent was started from. The prover's workers would load all of
+the bridge to make a proof, which takes a second.
 """
 
 from __future__ import annotations
