@@ -33,12 +33,11 @@ def kept_pool(processes: int) -> ProcessPoolExecutor:
     return pool
 
 
-@pytest.fixture(autouse=True)  # or it would come after the fixtures that prove
-def remembered_proofs(monkeypatch: pytest.MonkeyPatch) -> None:
-    """`Prover.prove` remembers; the contract still verifies every proof."""
+def remember(patch: pytest.MonkeyPatch) -> None:
+    """`Prover.prove` remembers until the patch is undone; the contract still verifies every proof."""
     prove = Prover.prove
 
-    def remembering(prover: Prover, slots: int, circuit_inputs: Mapping[str, Any]) -> Proof:
+    def remembered(prover: Prover, slots: int, circuit_inputs: Mapping[str, Any]) -> Proof:
         content = json.dumps([prover.artifacts[slots].key_hash, dict(circuit_inputs)], sort_keys=True)
         path = REMEMBERED / f"{hashlib.sha256(content.encode()).hexdigest()}.json"
         if path.exists():
@@ -50,6 +49,12 @@ def remembered_proofs(monkeypatch: pytest.MonkeyPatch) -> None:
         unfinished.replace(path)
         return proof
 
+    patch.setattr(Prover, "prove", remembered)
+
+
+@pytest.fixture(autouse=True)  # or it would come after the fixtures that prove
+def remembered_proofs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every batch of the test is proved once; what is new is proved by processes that are kept."""
     monkeypatch.setattr(engines, "new_pool", kept_pool)
-    monkeypatch.setattr(Prover, "prove", remembering)
     monkeypatch.setattr(Prover, "warm_up", lambda *_: None)
+    remember(monkeypatch)

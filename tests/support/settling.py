@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import pytest
 from web3.types import TxReceipt
 
 from bridge.prover import Prover
@@ -18,6 +19,7 @@ from bridge.rollup.transition import Authorisation, RollupState
 from mini_llm.wallet.receipt import Receipt, ReceiptDomain, SignedReceipt, sign_receipt
 from mini_llm.wallet.receipts_tree import receipts_tree
 from support.leaving import leave
+from support.proofs import remember
 from support.stack import Stack, Wallet
 
 SIZE = 4
@@ -203,6 +205,9 @@ def play(settling: Settling) -> Scenario:
 
 @contextmanager
 def played(stack: Stack, circuits_dir: Path) -> Iterator[Scenario]:
-    """`play` on a fresh deployment; the prover lives as long as the scenario."""
+    """`play` on a fresh deployment, with remembered proofs; the prover lives as long as the scenario."""
     with Prover(circuits_dir, (SIZE,), stack.chain_id) as prover:
-        yield play(Settling(stack, prover))
+        with pytest.MonkeyPatch.context() as patch:
+            remember(patch)
+            scenario = play(Settling(stack, prover))
+        yield scenario
