@@ -152,7 +152,8 @@ def _supervise(
     from router.supervisor import Supervisor
 
     with _shared_socket(*address) as claim:  # never listens: it keeps the port, and finds a free one for 0
-        command = [sys.executable, "-m", "router.cli", "serve", "--log-level", logged[0]]
+        # -P: a folder named router where this was started is not the program
+        command = [sys.executable, "-P", "-m", "router.cli", "serve", "--log-level", logged[0]]
         command += ["--log-format", logged[1], "--host", address[0], "--port", str(claim.getsockname()[1])]
         admin_host, admin_port = admin_address
         commands = []
@@ -165,15 +166,17 @@ def _supervise(
 
 def _shared_socket(host: str, port: int) -> socket.socket:
     """A socket on which several processes may listen at once; the system spreads the connections."""
-    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-    family, kind, protocol, _, address = found[0]
-    opened = socket.socket(family, kind, protocol)
-    opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    opened = None
     try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        family, kind, protocol, _, address = found[0]
+        opened = socket.socket(family, kind, protocol)
+        opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         opened.bind(address)
     except OSError as error:
-        opened.close()
+        if opened is not None:
+            opened.close()
         raise ConfigError("--port", f"{host}:{port} cannot be listened on: {error.strerror}") from None
     return opened
 

@@ -64,6 +64,15 @@ class Pipe:
                 del self._unsent[: self._socket.send(self._unsent)]
         return not self._unsent
 
+    @property
+    def has_unsent(self) -> bool:
+        """Whether something waits for `flush`."""
+        return bool(self._unsent)
+
+    def drop_unsent(self) -> None:
+        """Forgets what waits for `flush`: nobody will read it."""
+        self._unsent.clear()
+
     def receive(self) -> list[Any]:
         """The messages that have come, whole.
 

@@ -22,7 +22,6 @@ from router.ledger.errors import LedgerError
 from router.ledger.jobs import Job
 from router.ledger.pipe import Pipe, greeting
 
-_READ_AND_WRITE: Final = selectors.EVENT_READ | selectors.EVENT_WRITE
 _LOG: Final = logging.getLogger(__name__)
 
 
@@ -38,6 +37,7 @@ class SharedLedger:
         self._selector = selectors.DefaultSelector()
         self._names: dict[Pipe, int] = {}
         self._ready: set[int] = set()
+        self._leaving: set[Pipe] = set()  # that ask for nothing more
 
     def new_link(self, name: int) -> socket.socket:
         """A socket for a worker that is about to be started. The caller closes its copy once it is."""
@@ -55,7 +55,6 @@ class SharedLedger:
     def turn(self, timeout_s: float | None) -> list[int]:
         """Waits for operations, commits them, and answers. Returns the workers that closed their links."""
         asked: list[tuple[Pipe, int, Job]] = []
-        ended: list[Pipe] = []
         for key, events in self._selector.select(timeout_s):
             pipe: Pipe = key.data
             if events & selectors.EVENT_WRITE:
@@ -65,10 +64,10 @@ class SharedLedger:
                     for message in self._messages(pipe):
                         asked += [(pipe, number, Job(operation)) for number, operation in message]
                 except EOFError:
-                    ended.append(pipe)
+                    self._leaving.add(pipe)
         for start in range(0, len(asked), GROUP_LIMIT):
             self._commit(asked[start : start + GROUP_LIMIT])
-        return [self._end(pipe) for pipe in ended]
+        return [self._end(pipe) for pipe in list(self._leaving) if not self._has_to_flush(pipe)]
 
     def close(self) -> None:
         """Closes the links, and gives the database's connection up."""
@@ -80,7 +79,7 @@ class SharedLedger:
     def _messages(self, pipe: Pipe) -> list[list[tuple[int, CallOperation[Any]]]]:
         messages = pipe.receive()
         name = self._names[pipe]
-        if name not in self._ready:
+        if messages and name not in self._ready:
             if messages.pop(0) != greeting():
                 _LOG.error("worker %d is of another release: stop the router and start it again", name)
                 raise EOFError
@@ -96,20 +95,41 @@ class SharedLedger:
             outcomes[pipe].append((number, job.result, job.error and _portable(job.error)))
         for pipe, told in outcomes.items():
             try:
-                if not pipe.send((seconds, told)):
-                    self._selector.modify(pipe, _READ_AND_WRITE, pipe)
+                pipe.send((seconds, told))
             except OSError:
-                _LOG.warning("worker %d is gone: %d of its operations are done", self._names[pipe], len(told))
+                self._lose(pipe)
+            self._watch(pipe)
 
     def _flush(self, pipe: Pipe) -> None:
         try:
-            if pipe.flush():
-                self._selector.modify(pipe, selectors.EVENT_READ, pipe)
-        except OSError:  # reading will say so, too
-            self._selector.modify(pipe, selectors.EVENT_READ, pipe)
+            pipe.flush()
+        except OSError:
+            self._lose(pipe)
+        self._watch(pipe)
+
+    def _lose(self, pipe: Pipe) -> None:
+        """The worker is gone: what it asked for is done, and nobody hears of it. Reading will say so, too."""
+        _LOG.warning("worker %d does not hear what became of its operations", self._names[pipe])
+        pipe.drop_unsent()
+
+    def _has_to_flush(self, pipe: Pipe) -> bool:
+        """Whether a worker that leaves still has to hear something; it is watched for nothing else then."""
+        self._watch(pipe)
+        return pipe.has_unsent
+
+    def _watch(self, pipe: Pipe) -> None:
+        events = 0 if pipe in self._leaving else selectors.EVENT_READ
+        events |= selectors.EVENT_WRITE if pipe.has_unsent else 0
+        watched = pipe in self._selector.get_map()
+        if events and watched:
+            self._selector.modify(pipe, events, pipe)
+        elif events:
+            self._selector.register(pipe, events, pipe)
+        elif watched:
+            self._selector.unregister(pipe)
 
     def _end(self, pipe: Pipe) -> int:
-        self._selector.unregister(pipe)
+        self._leaving.discard(pipe)
         pipe.close()
         return self._names.pop(pipe)
 

@@ -219,6 +219,31 @@ async def test_a_worker_that_does_not_read_holds_up_nobody(office: Office) -> No
     awake.ledger.close()
 
 
+async def test_a_worker_that_leaves_hears_all_that_it_asked_for(office: Office) -> None:
+    awake, leaving = Worker(office, 0), Pipe(office.shared.new_link(1))
+    leaving.send(greeting())
+    await awake.call(100, StoredAnswer(200, "application/json", LONG), "key")
+    leaving.send([(1, reservation(1, 100, "key"))])
+    asked = asyncio.to_thread(leaving.finish)  # it reads no sooner
+    await asyncio.sleep(0.1)
+    ((_, ((_, replay, error),)),) = await asked
+    assert (len(replay.answer.body), error) == (len(LONG), None)
+    await awake.call(100)
+    assert office.ended == [1]
+    awake.ledger.close()
+
+
+async def test_a_greeting_may_come_in_pieces(office: Office) -> None:
+    end = office.shared.new_link(0)
+    pickled = pickle.dumps(greeting())
+    for piece in (len(pickled).to_bytes(4, "big"), pickled[:5], pickled[5:]):
+        end.sendall(piece)
+        await asyncio.sleep(0.05)
+    assert office.shared.was_ready(0)
+    assert office.thread.is_alive()
+    end.close()
+
+
 async def test_another_release_is_refused(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as other:
         other.setattr("router.ledger.link.greeting", lambda: ("0.0.0", "0000"))
