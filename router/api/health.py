@@ -47,11 +47,13 @@ class Readiness:
             probe.write(connection, now_s)
 
         try:
-            await asyncio.wait_for(self._ledger.submit(write), TIMEOUT_S)
+            async with asyncio.timeout(TIMEOUT_S):
+                await self._ledger.submit(write)
+                await self._ledger.submit(probe.Errand())
         except TimeoutError:
-            return f"the ledger's database did not take a write in {TIMEOUT_S:g} s"
+            return f"the ledger did not take a write in {TIMEOUT_S:g} s"
         except Exception as error:
-            return f"the ledger's database does not take writes ({type(error).__name__})"
+            return f"the ledger does not take writes ({type(error).__name__})"
         return None
 
 

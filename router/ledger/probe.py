@@ -1,4 +1,4 @@
-"""A real write that says whether the database takes writes."""
+"""What says whether the ledger takes writes: a real one, and an errand on the way of operations on calls."""
 
 from __future__ import annotations
 
@@ -8,6 +8,9 @@ from sqlalchemy import BigInteger, Column, Connection, Table, insert, update
 from sqlmodel import Field
 
 from router.db import LedgerTable
+from router.ledger.calls import CallOperation
+from router.ledger.group import Group
+from router.ledger.sums import Needs
 
 
 class Probe(LedgerTable, table=True):
@@ -18,6 +21,16 @@ class Probe(LedgerTable, table=True):
 
 
 PROBE: Final = cast(Table, Probe.__table__)  # type: ignore[attr-defined]
+
+
+class Errand(CallOperation[None]):
+    """An operation on no call: in a worker it says whether the process that commits for it does."""
+
+    def declare(self, needs: Needs) -> None:
+        """See `CallOperation`."""
+
+    def decide(self, group: Group) -> None:
+        """See `CallOperation`."""
 
 
 def write(connection: Connection, now_s: int) -> None:

@@ -134,6 +134,19 @@ def test_running_calls_finish_when_the_process_that_commits_falls(team: World) -
     assert set(calls(user, 5)) == {200}
 
 
+def test_workers_are_not_ready_while_nobody_commits(team: World) -> None:
+    assert team.router.process is not None
+    url = f"http://127.0.0.1:{team.router.port}/readyz"
+    assert httpx.get(url).status_code == 200
+    team.router.process.send_signal(signal.SIGSTOP)
+    try:
+        until(lambda: httpx.get(url, timeout=10).status_code == 503)
+        assert "the ledger did not take a write" in httpx.get(url, timeout=10).text
+    finally:
+        team.router.process.send_signal(signal.SIGCONT)
+    until(lambda: httpx.get(url, timeout=10).status_code == 200)
+
+
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_drains_all_workers(team: World, how: signal.Signals) -> None:
     user = team.user()
