@@ -102,7 +102,8 @@ class Predictor:
             share: of the best candidate's quality, 0..1, that is promised.
 
         Returns:
-            The share for `choose`, 0..1; never above ``share``.
+            The share for `choose`, 0..1; above ``share`` where models that are believed to be alike leave no
+            reserve for doubt else.
         """
         return share_of_call(prediction.abilities, self._usual[prediction.form], share)
 

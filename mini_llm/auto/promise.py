@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Sequence
 from functools import lru_cache
 from statistics import NormalDist
@@ -16,16 +17,18 @@ DOUBT: Final = 0.5
 """What a model's accuracy differs by from one benchmark to the next, beside that of others, log odds."""
 
 
-def caution(others: int) -> float:
-    """Log odds by which every candidate but the best is taken to be worse than believed.
+def caution(rivals: int) -> float:
+    """Log odds by which those that calls may go to, but the best, are taken to be worse than believed.
 
     One deviation, and what the most flattered of several is flattered by: calls go to whoever looks good.
     Source of the expected maximum of normal deviates: Blom 1958.
 
     Args:
-        others: candidates beside the best, one at least.
+        rivals: how many of them there are; what is believed equally good counts once.
     """
-    return DOUBT * (1 + NormalDist().inv_cdf((others - 0.375) / (others + 0.25)))
+    if not rivals:
+        return 0.0
+    return DOUBT * (1 + NormalDist().inv_cdf((rivals - 0.375) / (rivals + 0.25)))
 
 
 @lru_cache(maxsize=1024)
@@ -33,48 +36,44 @@ def share_of_call(abilities: tuple[float, ...], steps: tuple[float, ...], share:
     """The lowest share of the best candidate's quality that a call may be predicted at.
 
     Each call is taken to go to the worst candidate that meets it, the worst case for whatever prices there
-    are, and each candidate but the best to do worse than predicted. Never more than the promise is asked of
-    a call: a model that is predicted to keep it on every prompt is taken at its word.
+    are, and each candidate but the best to do worse than predicted. That may ask more of a call than is
+    promised: where all are predicted to be little worse than the best, the promise alone leaves no reserve
+    for those that are worse than that. Candidates of one ability are one here, as a model's copies err
+    alike, and who equals the best meets any share.
 
     Args:
         abilities: of the candidates, log odds.
         steps: difficulties of many calls, log odds.
         share: of the best candidate's mean quality that is promised, 0..1.
     """
-    if len(abilities) < 2:
-        return share
-    top = max(abilities)
-    best = [sigmoid(top - step) for step in steps]
-    likely = [[sigmoid(ability - step) for step in steps] for ability in abilities]
-    fear = caution(len(abilities) - 1)
-    feared = [
-        [sigmoid(ability - (fear if ability < top else 0.0) - step) for step in steps]
-        for ability in abilities
+    able = sorted(set(abilities))
+    best = [sigmoid(able[-1] - step) for step in steps]
+    likely = [
+        [sigmoid(ability - step) / high for ability in able] for step, high in zip(steps, best, strict=True)
     ]
-    shares = sorted(
-        {one / high for row in likely for one, high in zip(row, best, strict=True) if one < high * share}
-    )
-    low, high = 0, len(shares)
-    while low < high:
-        middle = (low + high) // 2
-        if _mean(likely, feared, best, shares[middle]) >= share * sum(best):
-            high = middle
-        else:
-            low = middle + 1
-    return shares[low] if low < len(shares) else share
+    shares = sorted({one for call in likely for one in call})
+    enough = share * sum(best)
+    at = bisect_left(shares, True, key=lambda asked: _mean(able, steps, likely, asked) >= enough)
+    if at == 0:  # Whoever gets the calls, the promise is kept.
+        return min(share, shares[0])
+    return shares[at] if at < len(shares) else 1.0
 
 
 def _mean(
-    likely: Sequence[Sequence[float]], feared: Sequence[Sequence[float]], best: Sequence[float], share: float
+    able: Sequence[float], steps: Sequence[float], likely: Sequence[Sequence[float]], share: float
 ) -> float:
-    """Quality over all calls where each goes to the worst candidate that is predicted at a share of the
-    best.
+    """Quality over all calls, added up, where each goes to the worst candidate that is predicted at a share
+    of the best and all that are let through anywhere, but the best, are worse than believed.
+
+    Args:
+        able: abilities, rising.
+        steps: difficulties of the calls.
+        likely: of each call, what each candidate is predicted at, as a share of the best.
+        share: that is asked for.
     """
+    worst = [bisect_left(call, share) for call in likely]
+    fear, best = caution(len(able) - 1 - min(worst)), len(able) - 1
     return sum(
-        min(
-            worst[call]
-            for hope, worst in zip(likely, feared, strict=True)
-            if hope[call] >= share * best[call] - 1e-12
-        )
-        for call in range(len(best))
+        sigmoid(able[one] - (fear if one < best else 0.0) - step)
+        for one, step in zip(worst, steps, strict=True)
     )

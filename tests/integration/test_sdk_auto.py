@@ -28,8 +28,11 @@ MODELS = [
 ]
 
 
+NEARLY_AS_GOOD = {"priors": {"gpt-4o-mini": 0.88}}
+
+
 def app(*servers: ModelServer, **more: Any) -> AsyncClient:
-    return AsyncClient(own(*servers, **({"deployments": MODELS} | more)))
+    return AsyncClient(own(*servers, **({"deployments": MODELS, "auto": NEARLY_AS_GOOD} | more)))
 
 
 async def test_an_answer_knows_why_it_came_from_there() -> None:

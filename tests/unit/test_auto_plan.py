@@ -15,6 +15,10 @@ from mini_llm.routing.asked import with_quality, without_quality
 from mini_llm.surfaces import SURFACES
 
 TOOLS = [{"type": "function", "function": {"name": "f"}}]
+EASY = [{"role": "user", "content": "What is the capital of Portugal?"}]
+HARD = [
+    {"role": "user", "content": "Derive the posterior of a normal mean with a normal prior, step by step."}
+]
 IMAGE = [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "data:,"}}]}]
 
 
@@ -26,6 +30,8 @@ def deployment(name: str, model: str, read: str, written: str, **more: Any) -> d
 STRONG = deployment("strong", "gpt-4o", "2.5", "10")
 MIDDLE = deployment("middle", "gpt-4o-mini", "0.15", "0.6")
 WEAK = deployment("weak", "llama-3.2-1b", "0.02", "0.04", capabilities=["tools"])
+NEARLY_AS_GOOD = {"gpt-4o-mini": 0.88}
+"""So good that it leaves a reserve for doubt at the usual quality, whatever is asked."""
 
 
 def bench(*deployments: dict[str, Any], **more: Any) -> Bench:
@@ -33,6 +39,7 @@ def bench(*deployments: dict[str, Any], **more: Any) -> Bench:
         "providers": {"p": {"base_url": "http://p/v1"}},
         "deployments": deployments or (STRONG, MIDDLE, WEAK),
         **more,
+        "auto": {"priors": NEARLY_AS_GOOD} | more.get("auto", {}),
     }
     return Bench(RoutingConfig.model_validate(settings))
 
@@ -55,7 +62,8 @@ async def test_the_decision_tells_every_candidate() -> None:
     assert [one.model for one in decision.ranked] == ["gpt-4o-mini", "gpt-4o", "llama-3.2-1b"]
     assert [one.meets for one in decision.ranked] == [True, True, False]
     assert decision.asked == "standard"
-    assert decision.floor == pytest.approx(0.9 * max(one.quality for one in decision.ranked))
+    middle, strong, weak = (one.quality for one in decision.ranked)
+    assert max(0.9 * strong, weak) < decision.floor <= middle
     # 0.15 and 0.60 USD per million tokens are 15 and 60 units of 10^-8 USD each
     assert decision.ranked[0].cost_base == decision.prompt_tokens * 15 + 400 * 60
     told = decision.told("middle")
@@ -159,6 +167,15 @@ async def test_the_cheaper_deployment_of_a_model_is_chosen() -> None:
     assert {tuple(await rig.names(model="auto")) for _ in range(20)} == {("middle", "dear")}
 
 
+@pytest.mark.parametrize("quality", ["standard", "high", 0.99, "best"])
+async def test_no_doubt_keeps_the_same_model_from_being_had_for_less(quality: str | float) -> None:
+    dear = {**STRONG, "id": "dear", "completion_usd_per_mtok": "12"}
+    dated = {**STRONG, "id": "dated", "model": "gpt-4o-2024-08-06", "completion_usd_per_mtok": "9"}
+    rig = bench(dear, STRONG, dated, MIDDLE, auto={"priors": {}})
+    names = await rig.names(model="auto", vibes_quality=quality, messages=HARD)
+    assert names[:3] == ["dated", "strong", "dear"]
+
+
 async def test_other_models_of_a_route_do_not_come_in_by_it() -> None:
     routes = {"gpt-4o-mini": {"groups": [["middle"], ["strong"]]}}
     rig = bench(auto={"models": ["gpt-4o-mini"]}, routes=routes)
@@ -213,7 +230,7 @@ async def test_a_quality_keeps_no_named_model_from_being_asked_in_another_format
 
 
 async def test_the_promise_is_about_the_mean_of_many_calls() -> None:
-    plan = await bench().plan(model="auto", vibes_quality="high")
+    plan = await bench(auto={"priors": {}}).plan(model="auto", vibes_quality="high")
     assert plan.decision is not None
     best = max(one.quality for one in plan.decision.ranked)
     assert 0 < plan.decision.floor <= 0.95 * best
@@ -224,11 +241,11 @@ async def test_the_promise_is_about_the_mean_of_many_calls() -> None:
 
 async def test_a_stronger_model_is_taken_where_the_usual_one_fails_and_somebody_waits() -> None:
     for stream, gate, chosen in ((True, True, "strong"), (False, True, "middle"), (True, False, "middle")):
-        rig = bench(auto={"gate": gate})
+        rig = bench(auto={"gate": gate, "priors": {}})
         health = rig.health("middle")
         for _ in range(4):
             health.failed(rig.clock(), health.begin(rig.clock()))
-        plan = await rig.plan(model="auto", stream=stream)
+        plan = await rig.plan(model="auto", stream=stream, messages=EASY)
         assert plan.deployments[0].id == chosen
         assert plan.decision is not None
         assert (plan.decision.gate is not None) == (chosen == "strong")
@@ -248,11 +265,11 @@ async def test_a_stronger_model_that_fails_as_often_is_no_way_out() -> None:
 
 
 async def test_the_rules_that_fired_are_told() -> None:
-    rig = bench(auto={"urgency": 1})
+    rig = bench(auto={"urgency": 1, "priors": {}})
     for _ in range(4):
         health = rig.health("middle")
         health.failed(rig.clock(), health.begin(rig.clock()))
-    decision = (await rig.plan(model="auto")).decision
+    decision = (await rig.plan(model="auto", messages=EASY)).decision
     assert decision is not None
     assert "a stronger model is worth its price" in decision.told("strong")
     gate = decision.fields()["gate"]

@@ -114,9 +114,7 @@ def test_official_clients_may_leave_the_model_open(auto_world: World) -> None:
 
 def test_streams_say_it_too(auto_world: World) -> None:
     user = auto_world.user()
-    raw = user.client().chat.completions.with_raw_response.create(
-        model="auto", messages=[{"role": "user", "content": "hi"}], stream=True
-    )
+    raw = user.client().chat.completions.with_raw_response.create(model="auto", messages=ASK, stream=True)
     assert raw.headers["x-vibes-route"].startswith('"gpt-4o-mini";asked=standard')
     assert "".join(chunk.choices[0].delta.content or "" for chunk in raw.parse() if chunk.choices)
 
