@@ -83,7 +83,6 @@ class Settings:
         operating: limits, drain, hosts, proxies.
         people: sign-in and sealed keys.
         relay_key: 32-byte key of the wallet that sends what others signed to the chain, None without one.
-        ledger_fd: descriptor of a worker's socket to the process that commits calls for all, None without.
     """
 
     config: RouterConfig
@@ -97,7 +96,6 @@ class Settings:
     operating: Operating = field(default_factory=Operating)
     people: PeopleSettings = field(default_factory=PeopleSettings)
     relay_key: bytes | None = field(default=None, repr=False)
-    ledger_fd: int | None = None
 
 
 def load_settings(environ: Mapping[str, str]) -> Settings:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -15,6 +16,7 @@ from starlette.types import ASGIApp
 from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
 from router.drain import Drain
+from router.ledger.link import Link
 from router.operating import Operating
 
 END_OF_HEAD: Final = b"\r\n\r\n"
@@ -25,6 +27,8 @@ MAX_WAITING: Final = 50
 """Most requests that a client sends on one connection before the one in front of them is answered."""
 CLOSING_S: Final = 2
 """Seconds that connections get to close after the last request has been answered."""
+ECHO_S: Final = 1.0
+"""How long after the first word to stop a worker takes another one for the same."""
 GARBAGE_OBJECTS: Final = 10_000
 """New objects between two searches for cycles: 64 calls in flight hold several thousand that live on."""
 
@@ -68,10 +72,20 @@ class DrainingServer(uvicorn.Server):
         config: of the public address.
         drain: what the application's front asks.
         admin: of the operator's address, if there is one.
+        link: of a worker, which is told once both addresses are listened on. The word to stop may come to a
+            worker twice, from whoever stops a service and from the process that started it.
     """
 
-    def __init__(self, config: uvicorn.Config, drain: Drain, admin: uvicorn.Config | None = None) -> None:
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        drain: Drain,
+        admin: uvicorn.Config | None = None,
+        link: Link | None = None,
+    ) -> None:
         super().__init__(config)
+        self._link = link
+        self._stopped_s = 0.0
         self._drain = drain
         self._admin = None if admin is None else _SecondServer(admin)
         self._admin_runs: asyncio.Task[None] | None = None
@@ -89,6 +103,10 @@ class DrainingServer(uvicorn.Server):
         gc.set_threshold(GARBAGE_OBJECTS)
         if self._admin is not None:
             self._admin_runs = asyncio.create_task(self._admin.serve())
+            while not self._admin.started and not self._admin_runs.done():
+                await asyncio.wait({self._admin_runs}, timeout=0.01)
+        if self._link is not None and self.started:
+            self._link.say_ready()
 
     async def shutdown(self, sockets: Any = None) -> None:
         """See uvicorn. The operator's address is closed first: what it looks at closes with the router."""
@@ -105,9 +123,10 @@ class DrainingServer(uvicorn.Server):
             self._loop.call_soon_threadsafe(self._stop)
 
     def _stop(self) -> None:
+        now_s = time.monotonic()
         if self._draining is None:
-            self._draining = asyncio.create_task(self._drain_and_exit())
-        else:
+            self._draining, self._stopped_s = asyncio.create_task(self._drain_and_exit()), now_s
+        elif self._link is None or now_s > self._stopped_s + ECHO_S:
             self._drain.hurry()
 
     async def _drain_and_exit(self) -> None:

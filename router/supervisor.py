@@ -15,7 +15,7 @@ from router.db import open_database
 from router.ledger.shared import SharedLedger
 
 LEAVE_S: Final = 10.0
-"""How long a worker may take to end once it has closed its link."""
+"""How long a worker may take to end once it has closed its link, beside its drain."""
 RESTART_S: Final = 5.0
 """Least seconds between two starts in one worker's place."""
 _POLL_S: Final = 0.05
@@ -38,9 +38,11 @@ class Supervisor:
     Args:
         ledger_url: as in `router.db.open_database`.
         commands: of each worker; `--ledger-fd` and a descriptor are added.
+        drain_s: seconds that a worker's drain may take.
     """
 
-    def __init__(self, ledger_url: str, commands: Sequence[Sequence[str]]) -> None:
+    def __init__(self, ledger_url: str, commands: Sequence[Sequence[str]], drain_s: float) -> None:
+        self._leave_s = drain_s + LEAVE_S
         self._engine = open_database(ledger_url)
         self._ledger = SharedLedger(self._engine)
         self._commands = commands
@@ -56,7 +58,8 @@ class Supervisor:
             self._look_after_all()
             while not self._is_over:
                 for number in self._ledger.turn(self._pause_s):
-                    self._places[number].closed_s = time.monotonic()
+                    place = self._places[number]
+                    place.closed_s = None if place.process is None else time.monotonic()
                 self._look_after_all()
         finally:
             self._ledger.close()
@@ -73,7 +76,9 @@ class Supervisor:
         if any(place.closed_s is not None for place in self._places):
             return _POLL_S
         empty = [place.started_s + RESTART_S for place in self._places if place.process is None]
-        return None if self._stopping or not empty else max(0.0, min(empty) - time.monotonic())
+        if self._stopping:
+            return None if len(empty) < len(self._places) else 0.0
+        return max(0.0, min(empty) - time.monotonic()) if empty else None
 
     def _look_after_all(self) -> None:
         now_s = time.monotonic()
@@ -86,18 +91,24 @@ class Supervisor:
                 if status is not None:
                     place.process = place.closed_s = None
                     self._ended(number, place, status)
-                elif now_s > place.closed_s + LEAVE_S:
+                elif now_s > place.closed_s + self._leave_s:
                     place.process.kill()
 
     def _start(self, number: int, place: _Place) -> None:
-        with self._ledger.new_link(number) as end:
-            # in a group of its own: a terminal's Ctrl-C comes to the supervisor alone, which hands it on
-            place.process = subprocess.Popen(
-                [*self._commands[number], "--ledger-fd", str(end.fileno())],
-                pass_fds=(end.fileno(),),
-                process_group=0,
-            )
         place.started_s = time.monotonic()
+        try:
+            with self._ledger.new_link(number) as end:
+                # in a group of its own: a terminal's Ctrl-C comes to the supervisor alone, which hands it on
+                place.process = subprocess.Popen(
+                    [*self._commands[number], "--ledger-fd", str(end.fileno())],
+                    pass_fds=(end.fileno(),),
+                    process_group=0,
+                )
+        except OSError as error:  # no memory, no descriptors: the others go on
+            if not place.was_ready:
+                raise
+            _LOG.error("worker %d cannot be started: %s", number, error)
+            return
         _LOG.info("worker %d is process %d", number, place.process.pid)
         if self._stopping:  # the signal came while there was nobody to hand it on to
             place.process.terminate()
@@ -114,8 +125,10 @@ class Supervisor:
             self._stop(signal.SIGTERM)
 
     def _on_signal(self, signum: int, _frame: FrameType | None) -> None:
-        if signum == signal.SIGHUP:
-            self._tell(signum)
+        if signum == signal.SIGHUP:  # who is about to start reads the file anyway, and has no handler yet
+            for number, place in enumerate(self._places):
+                if place.process is not None and self._ledger.was_ready(number):
+                    place.process.send_signal(signum)
         else:
             self._stop(signum)
 

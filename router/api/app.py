@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import signal
-import socket
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from functools import partial
 
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
@@ -84,14 +81,20 @@ class Apps:
     admin: ASGIApp
 
 
-def create_apps(settings: Settings, observer: Observer, drain: Drain) -> Apps:
+def create_apps(settings: Settings, observer: Observer, drain: Drain, link: Link | None = None) -> Apps:
     """Makes both applications.
+
+    Args:
+        settings: all that the router is told.
+        observer: is told of requests.
+        drain: says when to stop.
+        link: of a worker, to the process that commits calls for all.
 
     Raises:
         ConfigError: the providers and deployments do not fit together, or the operators' keys are unusable.
     """
     operating = settings.operating
-    api = create_api(settings, observer, drain)
+    api = create_api(settings, observer, drain, link)
     keys = operating.admin_keys
     door = AdminDoor(KeysFile(keys)) if keys is not None else None
     seals = None if door is None else Seals(door, settings.receipt_key)
@@ -104,7 +107,7 @@ def create_apps(settings: Settings, observer: Observer, drain: Drain) -> Apps:
     )
 
 
-def create_api(settings: Settings, observer: Observer, drain: Drain) -> FastAPI:
+def create_api(settings: Settings, observer: Observer, drain: Drain, link: Link | None) -> FastAPI:
     """What answers behind the front; its `state` holds the open parts while it runs."""
     http = TellingTransport(HttpTransport())
     catalog = build_catalog(settings.config, settings.config.vibes_per_usd, http, settings.environ)
@@ -112,7 +115,7 @@ def create_api(settings: Settings, observer: Observer, drain: Drain) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         engine = open_database(settings.ledger_url)
-        ledger = Ledger(engine, _link(settings.ledger_fd))
+        ledger = Ledger(engine, link)
         ledger.committed = observer.metrics.committed
 
         def terms() -> OwnKeyTerms:
@@ -170,13 +173,6 @@ def create_api(settings: Settings, observer: Observer, drain: Drain) -> FastAPI:
     )
     _install(app)
     return app
-
-
-def _link(ledger_fd: int | None) -> Link | None:
-    """To the process that commits for all workers; a worker stops as if it were told to once that is gone."""
-    if ledger_fd is None:
-        return None
-    return Link(socket.socket(fileno=ledger_fd), partial(signal.raise_signal, signal.SIGTERM))
 
 
 def _install(app: FastAPI) -> None:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import sys
-from dataclasses import replace
 from typing import Any, Final
 
 import click
@@ -13,6 +13,8 @@ import click
 from mini_llm.errors import ConfigError
 from router.commands.ledger import told
 from router.config import Settings, load_settings
+from router.drain import SETTLE_S, Drain
+from router.ledger.link import Link
 from router.observe import logs
 
 DEFAULT_PORT: Final = 8402
@@ -108,13 +110,13 @@ def serve(
     """
     as_json = logs.set_up(log_level, log_format)
     with told():
-        settings = replace(load_settings(os.environ), ledger_fd=ledger_fd)
+        settings = load_settings(os.environ)
         public, admin = (host, port), (admin_host, admin_port)
         if workers == 1:
             calls = logs.CallLog(sys.stderr, as_json) if log_level == "info" else None
-            _serve_here(settings, calls, public, admin, shared=reuse_port or ledger_fd is not None)
+            _serve_here(settings, calls, public, admin, ledger_fd, shared=reuse_port or ledger_fd is not None)
         else:
-            sys.exit(_supervise(settings, (log_level, log_format), public, admin, workers))
+            sys.exit(_supervise(settings, (log_level, log_format), public, admin, workers, shared=reuse_port))
 
 
 def _serve_here(
@@ -122,23 +124,24 @@ def _serve_here(
     calls: logs.CallLog | None,
     address: tuple[str, int],
     admin_address: tuple[str, int | None],
+    ledger_fd: int | None,
     *,
     shared: bool,
 ) -> None:
     """Serves in this process; with `shared` others may listen at the same address."""
     from router.api.app import create_apps  # a supervisor need not carry what serves
-    from router.drain import Drain
     from router.observe.observer import Observer
     from router.serve import DrainingServer, configure
 
     operating = settings.operating
     drain = Drain(operating.drain_s, operating.drain_notice_s)
-    apps = create_apps(settings, Observer(calls, _tracer(settings)), drain)
+    link = None if ledger_fd is None else _link(ledger_fd, drain)
+    apps = create_apps(settings, Observer(calls, _tracer(settings)), drain, link)
     admin, (admin_host, admin_port) = None, admin_address
     if admin_port is not None:
         admin = configure(apps.admin, admin_host, admin_port, operating, lifespan="off")
     sockets = [_shared_socket(*address)] if shared else None
-    DrainingServer(configure(apps.public, *address, operating), drain, admin).run(sockets)
+    DrainingServer(configure(apps.public, *address, operating), drain, admin, link).run(sockets)
 
 
 def _supervise(
@@ -147,32 +150,57 @@ def _supervise(
     address: tuple[str, int],
     admin_address: tuple[str, int | None],
     workers: int,
+    *,
+    shared: bool,
 ) -> int:
     """Runs workers, and commits what they ask for; returns the exit status."""
     from router.supervisor import Supervisor
 
+    operating = settings.operating
+    if not shared:  # the workers' sockets would take half of the calls from whoever listens there
+        _shared_socket(*address, alone=True).close()
     with _shared_socket(*address) as claim:  # never listens: it keeps the port, and finds a free one for 0
         # -P: a folder named router where this was started is not the program
         command = [sys.executable, "-P", "-m", "router.cli", "serve", "--log-level", logged[0]]
         command += ["--log-format", logged[1], "--host", address[0], "--port", str(claim.getsockname()[1])]
         admin_host, admin_port = admin_address
+        if admin_port and claim.getsockname()[1] in range(admin_port, admin_port + workers):
+            raise ConfigError("--admin-port", f"{workers} workers need the ports from {admin_port} on for it")
         commands = []
         for number in range(workers):
             own_port = admin_port and str(admin_port + number)  # 0 takes a free one for each
             own = () if admin_port is None else ("--admin-host", admin_host, "--admin-port", own_port or "0")
             commands.append([*command, *own])
-        return Supervisor(settings.ledger_url, commands).run()
+        drain_s = operating.drain_notice_s + operating.drain_s + SETTLE_S
+        return Supervisor(settings.ledger_url, commands, drain_s).run()
 
 
-def _shared_socket(host: str, port: int) -> socket.socket:
-    """A socket on which several processes may listen at once; the system spreads the connections."""
+def _link(ledger_fd: int, drain: Drain) -> Link:
+    """A worker's link; once it is lost the worker stops, as if it were told to."""
+    os.set_inheritable(ledger_fd, False)
+
+    def stop() -> None:
+        if not drain.begun:
+            signal.raise_signal(signal.SIGTERM)
+
+    return Link(socket.socket(fileno=ledger_fd), stop)
+
+
+def _shared_socket(host: str, port: int, *, alone: bool = False) -> socket.socket:
+    """A socket on which several processes may listen at once; the system spreads the connections.
+
+    With `alone` it is none of these, to see whether anybody listens there.
+
+    Raises:
+        ConfigError: the address cannot be had.
+    """
     opened = None
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         family, kind, protocol, _, address = found[0]
         opened = socket.socket(family, kind, protocol)
         opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 0 if alone else 1)
         opened.bind(address)
     except OSError as error:
         if opened is not None:

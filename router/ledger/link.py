@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import socket
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from router.ledger.jobs import Awaited
-from router.ledger.pipe import Pipe, greeting
+from router.ledger.pipe import GREETING, Pipe
 
 _LOG = logging.getLogger(__name__)
 
@@ -24,9 +25,10 @@ class Link:
         on_loss: is called once if the other process is gone.
     """
 
+    _loop: asyncio.AbstractEventLoop  # in which it was opened
+
     def __init__(self, end: socket.socket, on_loss: Callable[[], None]) -> None:
         self._pipe = Pipe(end)
-        self._loop = asyncio.get_running_loop()
         self._on_loss = on_loss
         self._sending = False
         self._asked: list[tuple[int, Awaited]] = []  # in this turn
@@ -37,16 +39,22 @@ class Link:
     def open(
         self, give_back: Callable[[Sequence[Awaited]], None], committed: Callable[[int, float], None]
     ) -> None:
-        """Says that this worker is ready.
+        """Begins, in the loop that runs.
 
         Args:
             give_back: gets the operations of which nobody knows what became of them, once the other process
                 is gone.
             committed: is told of answers: how many came together, and the seconds that their commit took.
         """
+        self._loop = asyncio.get_running_loop()
         self._give_back, self._committed = give_back, committed
         self._loop.add_reader(self._pipe.fileno(), self._receive)
-        self._send(greeting())
+        self._send(GREETING)
+
+    def say_ready(self) -> None:
+        """Says that this worker has started: if it falls now, another one is to take its place."""
+        if self._open:
+            self._send([])
 
     @property
     def waiting(self) -> int:
@@ -85,7 +93,7 @@ class Link:
                 self._sending = True
                 self._loop.add_writer(self._pipe.fileno(), self._flush)
         except OSError:
-            self._lose()
+            self._receive_rest()
 
     def _flush(self) -> None:
         try:
@@ -93,7 +101,14 @@ class Link:
                 self._sending = False
                 self._loop.remove_writer(self._pipe.fileno())
         except OSError:
-            self._lose()
+            self._receive_rest()
+
+    def _receive_rest(self) -> None:
+        """The other process is gone, and may have answered before."""
+        with contextlib.suppress(EOFError):
+            while messages := self._pipe.receive():
+                self._deliver(messages)
+        self._lose()
 
     def _receive(self) -> None:
         try:

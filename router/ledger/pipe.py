@@ -19,10 +19,9 @@ _LENGTH_BYTES: Final = 4
 _PIECE_BYTES: Final = 2**18
 _LOG: Final = logging.getLogger(__name__)
 
-
-def greeting() -> tuple[str, str]:
-    """What a worker says first: another release's pickles may mean something else."""
-    return version("vibes-rails"), SCHEMA_REVISION
+GREETING: Final = (version("vibes-rails"), SCHEMA_REVISION)
+"""What a worker says first: another release's pickles may mean something else. It is the one that was loaded,
+whatever has been installed in its place since."""
 
 
 class Pipe:
@@ -77,7 +76,7 @@ class Pipe:
         """The messages that have come, whole.
 
         Raises:
-            EOFError: there are none, and there will be no more; or what has come cannot be read.
+            EOFError: there are none, and there will be no more.
         """
         try:
             while not self._over:
@@ -114,6 +113,12 @@ class Pipe:
         """Closes this end."""
         self._socket.close()
 
+    def _hang_up(self) -> None:
+        """Takes nothing more; whoever waits for something to come is told."""
+        self._over = True
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
+
     def _messages(self) -> list[Any]:
         messages, begin = [], 0
         while len(self._received) >= (start := begin + _LENGTH_BYTES):
@@ -124,7 +129,8 @@ class Pipe:
                 messages.append(pickle.loads(self._received[start:end]))  # noqa: S301 (see above)
             except Exception:
                 _LOG.exception("a message between the router's processes cannot be read")
-                raise EOFError from None
+                self._hang_up()
+                break
             begin = end
         del self._received[:begin]
         return messages

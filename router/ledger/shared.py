@@ -20,7 +20,7 @@ from router.ledger.calls import CallOperation
 from router.ledger.commits import GROUP_LIMIT, Commits
 from router.ledger.errors import LedgerError
 from router.ledger.jobs import Job
-from router.ledger.pipe import Pipe, greeting
+from router.ledger.pipe import GREETING, Pipe
 
 _LOG: Final = logging.getLogger(__name__)
 
@@ -36,6 +36,7 @@ class SharedLedger:
         self._commits = Commits(engine)
         self._selector = selectors.DefaultSelector()
         self._names: dict[Pipe, int] = {}
+        self._greeted: set[Pipe] = set()
         self._ready: set[int] = set()
         self._leaving: set[Pipe] = set()  # that ask for nothing more
 
@@ -49,7 +50,7 @@ class SharedLedger:
         return theirs
 
     def was_ready(self, name: int) -> bool:
-        """Whether the last worker of this name has opened its link."""
+        """Whether the last worker of this name has started."""
         return name in self._ready
 
     def turn(self, timeout_s: float | None) -> list[int]:
@@ -79,10 +80,12 @@ class SharedLedger:
     def _messages(self, pipe: Pipe) -> list[list[tuple[int, CallOperation[Any]]]]:
         messages = pipe.receive()
         name = self._names[pipe]
-        if messages and name not in self._ready:
-            if messages.pop(0) != greeting():
+        if messages and pipe not in self._greeted:
+            if messages.pop(0) != GREETING:
                 _LOG.error("worker %d is of another release: stop the router and start it again", name)
                 raise EOFError
+            self._greeted.add(pipe)
+        if messages:  # the first one says no more than that
             self._ready.add(name)
         return messages
 
@@ -130,6 +133,7 @@ class SharedLedger:
 
     def _end(self, pipe: Pipe) -> int:
         self._leaving.discard(pipe)
+        self._greeted.discard(pipe)
         pipe.close()
         return self._names.pop(pipe)
 

@@ -79,6 +79,10 @@ def set_up(level: str, form: str, stream: TextIO | None = None) -> bool:
     return as_json
 
 
+_TOGETHER: Final = 6
+"""Lines in one write: of less than 4 KB, so that nothing of another worker's comes in between."""
+
+
 class CallLog:
     """The line of each call. Lines are gathered and written a moment later, many at once.
 
@@ -100,8 +104,9 @@ class CallLog:
         """Writes what was gathered."""
         if self._lines:
             lines, self._lines = self._lines, []
-            self._stream.write("\n".join(lines) + "\n")
-            self._stream.flush()
+            for start in range(0, len(lines), _TOGETHER):
+                self._stream.write("\n".join(lines[start : start + _TOGETHER]) + "\n")
+                self._stream.flush()
 
 
 def call_fields(record: CallRecord) -> dict[str, Any]:

@@ -30,8 +30,9 @@ from router.ledger import (
     open_account,
     read,
 )
+from router.ledger.jobs import Awaited
 from router.ledger.link import Link
-from router.ledger.pipe import Pipe, greeting
+from router.ledger.pipe import GREETING, Pipe
 from router.ledger.shared import SharedLedger
 
 DEPOSIT_BASE = 10_000
@@ -202,7 +203,7 @@ async def test_a_charge_whose_answer_was_lost_is_not_made_twice(office: Office) 
 
 async def test_a_worker_that_does_not_read_holds_up_nobody(office: Office) -> None:
     awake, asleep = Worker(office, 0), Pipe(office.shared.new_link(1))
-    asleep.send(greeting())
+    asleep.send(GREETING)
     await awake.call(100, StoredAnswer(200, "application/json", LONG), "key")
     replays = [(number, reservation(1, 100, "key")) for number in range(3)]
     asleep.send(replays)
@@ -221,7 +222,7 @@ async def test_a_worker_that_does_not_read_holds_up_nobody(office: Office) -> No
 
 async def test_a_worker_that_leaves_hears_all_that_it_asked_for(office: Office) -> None:
     awake, leaving = Worker(office, 0), Pipe(office.shared.new_link(1))
-    leaving.send(greeting())
+    leaving.send(GREETING)
     await awake.call(100, StoredAnswer(200, "application/json", LONG), "key")
     leaving.send([(1, reservation(1, 100, "key"))])
     asked = asyncio.to_thread(leaving.finish)  # it reads no sooner
@@ -235,10 +236,13 @@ async def test_a_worker_that_leaves_hears_all_that_it_asked_for(office: Office) 
 
 async def test_a_greeting_may_come_in_pieces(office: Office) -> None:
     end = office.shared.new_link(0)
-    pickled = pickle.dumps(greeting())
+    pickled = pickle.dumps(GREETING)
     for piece in (len(pickled).to_bytes(4, "big"), pickled[:5], pickled[5:]):
         end.sendall(piece)
         await asyncio.sleep(0.05)
+    assert not office.shared.was_ready(0)
+    Pipe(end).send([])
+    await asyncio.sleep(0.05)
     assert office.shared.was_ready(0)
     assert office.thread.is_alive()
     end.close()
@@ -246,7 +250,7 @@ async def test_a_greeting_may_come_in_pieces(office: Office) -> None:
 
 async def test_another_release_is_refused(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as other:
-        other.setattr("router.ledger.link.greeting", lambda: ("0.0.0", "0000"))
+        other.setattr("router.ledger.link.GREETING", ("0.0.0", "0000"))
         worker = Worker(office)
     assert (await worker.call(100)).charge_base == 100  # by itself
     assert worker.losses == 1
@@ -268,9 +272,26 @@ async def test_an_answer_that_cannot_be_read_is_one_that_was_lost(
     worker.ledger.close()
 
 
+async def test_answers_that_came_before_the_office_fell_count() -> None:
+    ours, theirs = socket.socketpair()
+    link, office, given_back, losses = Link(ours, lambda: losses.append(1)), Pipe(theirs), [], []
+    link.open(given_back.extend, lambda *_: None)
+    loop = asyncio.get_running_loop()
+    first, second = (Awaited(Renewal("0", 1), future=loop.create_future(), loop=loop) for _ in range(2))
+    assert link.ask(first)
+    await asyncio.sleep(0)
+    _, ((number, _),) = office.receive()
+    office.send((0.0, [(number, "done", None)]))
+    office.close()
+    assert link.ask(second)
+    link.close()
+    assert (first.future.result(), given_back, losses) == ("done", [second], [1])
+    assert not link.ask(second)
+
+
 def test_messages_arrive_whole_and_in_order() -> None:
     left, right = map(Pipe, socket.socketpair())
-    sent = [greeting(), b"", LONG, list(range(100))]
+    sent = [GREETING, b"", LONG, list(range(100))]
     finished = [left.send(message) for message in sent]
     assert finished[:2] == [True, True]
     assert finished[2:] == [False, False]  # they wait for a reader

@@ -154,6 +154,9 @@ def test_a_signal_drains_all_workers(team: World, how: signal.Signals) -> None:
     assert all(stream.first.wait(20) for stream in streams)
     assert team.router.process is not None
     team.router.process.send_signal(how)
+    if how == signal.SIGTERM:  # as from a service manager that tells all of a service's processes
+        for pid in pids(team):
+            os.kill(pid, how)
     for stream in streams:
         stream.join(30)
         assert stream.error is None
@@ -166,6 +169,45 @@ def test_a_signal_drains_all_workers(team: World, how: signal.Signals) -> None:
 def test_a_changed_configuration_comes_to_all_workers(team: World) -> None:
     put(team, aliases={"simple": "plain"})
     until(lambda: team.router.log.read_text().count("configuration reloaded") == 2)
+
+
+def test_a_word_to_reload_that_comes_early_ends_no_worker(new_world: Any) -> None:
+    world: World = new_world()
+    command = [sys.executable, "-m", "router.cli", "serve", "--workers", "2", "--port", "0"]
+    with subprocess.Popen(command, env=world.router.environ, stderr=subprocess.PIPE, text=True) as router:
+        assert router.stderr is not None
+        assert "is process" in router.stderr.readline()
+        router.send_signal(signal.SIGHUP)
+        running = 0
+        while running < 2:
+            line = router.stderr.readline()
+            assert line
+            assert "ended" not in line
+            running += "running on" in line
+        router.send_signal(signal.SIGTERM)
+        assert "ended" not in router.stderr.read()
+        assert router.wait(30) == 0
+
+
+def test_an_admin_port_that_cannot_start_ends_it_all(new_world: Any) -> None:
+    world: World = new_world()
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        command = [sys.executable, "-m", "router.cli", "serve", "--workers", "2", "--port", "0"]
+        command += ["--admin-port", port]
+        done = subprocess.run(command, env=world.router.environ, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 3
+    assert re.search(r"worker \d ended with status 3 before it was ready", done.stderr)
+
+
+def test_ports_that_meet_are_told(world: World) -> None:
+    for options, told in (
+        (["--port", "8402", "--admin-port", "8401"], "2 workers need the ports from 8401 on for it"),
+        (["--port", str(world.router.port)], "cannot be listened on: Address already in use"),
+    ):
+        command = [sys.executable, "-m", "router.cli", "serve", "--workers", "2", *options]
+        done = subprocess.run(command, env=world.router.environ, capture_output=True, text=True, timeout=60)
+        assert (done.returncode, told in done.stderr, "Traceback" in done.stderr) == (1, True, False)
 
 
 def test_workers_that_cannot_start_end_it_all(new_world: Any) -> None:
