@@ -19,7 +19,7 @@ from typing import Any
 from mini_llm.routing.routes import Routes
 from router import cli
 from router.billing import Billing
-from router.ledger import writer
+from router.ledger import commits
 from router.ledger.charges import Charge
 
 HELD = "held at the step\n"
@@ -75,7 +75,7 @@ def hold(step: str, calls: int) -> None:
         Routes.complete, Routes.open_stream = then_held(Routes.complete), then_held(Routes.open_stream)
     elif step == "writing":
         Billing.charge = together(Billing.charge, calls)
-        writer.run_together = uncommitted(writer.run_together)
+        commits.run_together = uncommitted(commits.run_together)
     elif step == "charged":
         Billing.charge = then_held(Billing.charge)
     else:

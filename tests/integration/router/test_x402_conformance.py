@@ -90,7 +90,7 @@ def test_the_page_s_example_pays_for_a_call(shop: Shop) -> None:
 PROBE = """
 import asyncio, sys
 from types import SimpleNamespace
-import router.cli
+import router.api.app
 from router.relay import relaying
 from router.x402 import take_payments
 async def main():
