@@ -134,9 +134,6 @@ class Supervisor:
 
     def _stop(self, signum: int) -> None:
         self._stopping = True
-        self._tell(signum)
-
-    def _tell(self, signum: int) -> None:
         for place in self._places:
             if place.process is not None:
                 place.process.send_signal(signum)

@@ -30,7 +30,6 @@ class Link:
     def __init__(self, end: socket.socket, on_loss: Callable[[], None]) -> None:
         self._pipe = Pipe(end)
         self._on_loss = on_loss
-        self._sending = False
         self._asked: list[tuple[int, Awaited]] = []  # in this turn
         self._waiting: dict[int, Awaited] = {}
         self._last = 0
@@ -89,8 +88,7 @@ class Link:
 
     def _send(self, message: object) -> None:
         try:
-            if not self._pipe.send(message) and not self._sending:
-                self._sending = True
+            if not self._pipe.send(message):
                 self._loop.add_writer(self._pipe.fileno(), self._flush)
         except OSError:
             self._receive_rest()
@@ -98,7 +96,6 @@ class Link:
     def _flush(self) -> None:
         try:
             if self._pipe.flush():
-                self._sending = False
                 self._loop.remove_writer(self._pipe.fileno())
         except OSError:
             self._receive_rest()
@@ -135,8 +132,7 @@ class Link:
     def _leave(self) -> None:
         self._open = False
         self._loop.remove_reader(self._pipe.fileno())
-        if self._sending:
-            self._loop.remove_writer(self._pipe.fileno())
+        self._loop.remove_writer(self._pipe.fileno())  # if there is one
 
     def _give_up(self) -> None:
         left = list(self._waiting.values())

@@ -14,7 +14,6 @@ from typing import Any
 import pytest
 from support.books import SIGNER, TERMS, Books, facts, new_books, reservation
 
-from mini_llm.wallet.receipt import ReceiptDomain
 from router.ledger import (
     Charge,
     EntryClosed,
@@ -103,15 +102,24 @@ class Worker:
         )
 
 
+async def unanswered(office: Office, worker: Worker) -> tuple[Charge, asyncio.Future[PostedCharge]]:
+    """A charge of 400 that a worker has asked for, of an office that does nothing more."""
+    held = await worker.ledger.reserve(reservation(1, 400))
+    office.stop()
+    charge = Charge(held.entry_id, facts(400), TERMS, SIGNER)
+    waiting = asyncio.ensure_future(worker.ledger.charge(charge))
+    await asyncio.sleep(0.05)
+    return charge, waiting
+
+
 async def test_calls_of_two_workers_chain_and_their_own_threads_write_nothing(office: Office) -> None:
     workers = [Worker(office, 0), Worker(office, 1)]
     posted = await asyncio.gather(*(workers[n % 2].call(100 + n) for n in range(20)))
     assert [one.charge_base for one in posted] == [100 + n for n in range(20)]
     assert all(one.receipt is not None for one in posted)
     signed = office.books.ledger.read(lambda c: read.receipts_between(c, 1, 0, DEPOSIT_BASE))
-    domain = ReceiptDomain(SIGNER.domain.chain_id, SIGNER.domain.settlement)
     for before, after in pairwise(one.receipt for one in signed):
-        assert after.previous_receipt == before.digest(domain)
+        assert after.previous_receipt == before.digest(SIGNER.domain)
     assert len(signed) == 20
     assert all(worker.ledger.commits == 0 for worker in workers)
     assert sum(map(sum, (worker.told for worker in workers))) == 40
@@ -173,11 +181,7 @@ async def test_closing_commits_what_was_asked_for_in_the_same_turn(office: Offic
 
 async def test_a_worker_goes_on_by_itself_when_the_office_has_fallen(office: Office) -> None:
     worker = Worker(office)
-    held = await worker.ledger.reserve(reservation(1, 400))
-    office.stop()
-    charge = Charge(held.entry_id, facts(400), TERMS, SIGNER)
-    waiting = asyncio.ensure_future(worker.ledger.charge(charge))
-    await asyncio.sleep(0.05)
+    _, waiting = await unanswered(office, worker)
     assert worker.ledger.waiting == 1
     office.shared.close()
     assert (await waiting).charge_base == 400
@@ -189,11 +193,7 @@ async def test_a_worker_goes_on_by_itself_when_the_office_has_fallen(office: Off
 
 async def test_a_charge_whose_answer_was_lost_is_not_made_twice(office: Office) -> None:
     worker = Worker(office)
-    held = await worker.ledger.reserve(reservation(1, 400))
-    office.stop()
-    charge = Charge(held.entry_id, facts(400), TERMS, SIGNER)
-    waiting = asyncio.ensure_future(worker.ledger.charge(charge))
-    await asyncio.sleep(0.05)
+    charge, waiting = await unanswered(office, worker)
     done = office.books.ledger.run(charge)  # as the office would have, before it fell
     office.shared.close()
     assert await waiting == done

@@ -43,6 +43,18 @@ def team(new_world: Any, ledger_url: str) -> Iterator[World]:
     world.ledger.engine.dispose()
 
 
+def serve(*options: str) -> list[str]:
+    """The command that starts two workers."""
+    return [sys.executable, "-m", "router.cli", "serve", "--workers", "2", *options]
+
+
+def served(world: World, *options: str) -> subprocess.CompletedProcess[str]:
+    """What came of starting two workers of a world, which end by themselves."""
+    return subprocess.run(
+        serve(*options), env=world.router.environ, capture_output=True, text=True, timeout=60
+    )
+
+
 def addresses(world: World) -> list[str]:
     return re.findall(r"running on (http://\S+?)[\"\s]", world.router.log.read_text())
 
@@ -173,7 +185,7 @@ def test_a_changed_configuration_comes_to_all_workers(team: World) -> None:
 
 def test_a_word_to_reload_that_comes_early_ends_no_worker(new_world: Any) -> None:
     world: World = new_world()
-    command = [sys.executable, "-m", "router.cli", "serve", "--workers", "2", "--port", "0"]
+    command = serve("--port", "0")
     with subprocess.Popen(command, env=world.router.environ, stderr=subprocess.PIPE, text=True) as router:
         assert router.stderr is not None
         assert "is process" in router.stderr.readline()
@@ -193,9 +205,7 @@ def test_an_admin_port_that_cannot_start_ends_it_all(new_world: Any) -> None:
     world: World = new_world()
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
-        command = [sys.executable, "-m", "router.cli", "serve", "--workers", "2", "--port", "0"]
-        command += ["--admin-port", port]
-        done = subprocess.run(command, env=world.router.environ, capture_output=True, text=True, timeout=60)
+        done = served(world, "--port", "0", "--admin-port", port)
     assert done.returncode == 3
     assert re.search(r"worker \d ended with status 3 before it was ready", done.stderr)
 
@@ -205,16 +215,14 @@ def test_ports_that_meet_are_told(world: World) -> None:
         (["--port", "8402", "--admin-port", "8401"], "2 workers need the ports from 8401 on for it"),
         (["--port", str(world.router.port)], "cannot be listened on: Address already in use"),
     ):
-        command = [sys.executable, "-m", "router.cli", "serve", "--workers", "2", *options]
-        done = subprocess.run(command, env=world.router.environ, capture_output=True, text=True, timeout=60)
+        done = served(world, *options)
         assert (done.returncode, told in done.stderr, "Traceback" in done.stderr) == (1, True, False)
 
 
 def test_workers_that_cannot_start_end_it_all(new_world: Any) -> None:
     world: World = new_world()
-    command = [sys.executable, "-m", "router.cli", "serve", "--workers", "2", "--port", "0"]
-    environ = world.router.environ
-    with subprocess.Popen(command, env=environ, stderr=subprocess.PIPE, text=True) as router:
+    command = serve("--port", "0")
+    with subprocess.Popen(command, env=world.router.environ, stderr=subprocess.PIPE, text=True) as router:
         assert router.stderr is not None
         started = re.search(r"process (\d+)", router.stderr.readline())
         assert started is not None
@@ -227,8 +235,7 @@ def test_a_port_that_is_taken_is_told(new_world: Any) -> None:
     world: World = new_world()
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        command = [sys.executable, "-m", "router.cli", "serve", "--workers", "2", "--port", str(port)]
-        done = subprocess.run(command, env=world.router.environ, capture_output=True, text=True, timeout=60)
+        done = served(world, "--port", str(port))
     assert done.returncode == 1
     assert f"127.0.0.1:{port} cannot be listened on: Address already in use" in done.stderr
     assert "Traceback" not in done.stderr
