@@ -13,9 +13,11 @@ from mini_llm.providers.limits import LimitHeaders, ratelimit_headers
 from mini_llm.providers.openai import CHAT_PATHS, EMBEDDING_PATHS, OPENAI_PATHS
 from mini_llm.request import Need
 from mini_llm.surfaces.base import Dialect
+from mini_llm.surfaces.turns import OPENAI_TURN, THOUGHTS
 
-_NEW_CAP: Final = Dialect(cap_field="max_completion_tokens")
-_QUIET: Final = Dialect(asks_usage=False)  # reports usage in streams unasked, or refuses to be asked
+_NEW_CAP: Final = Dialect(cap_field="max_completion_tokens", turn_drops=THOUGHTS)
+_QUIET: Final = Dialect(asks_usage=False, turn_drops=THOUGHTS)  # reports usage in streams unasked
+_WISHES: Final = frozenset({"logit_bias", "top_k"})  # of sampling
 _ONE_WINDOW: Final = (
     LimitHeaders("requests", "x-ratelimit-limit", "x-ratelimit-remaining", "x-ratelimit-reset"),
 )
@@ -143,7 +145,11 @@ OPENAI_STYLE: Final = (
         source="https://console.groq.com/docs/rate-limits",
         url="https://api.groq.com/openai/v1",
         key_variable="GROQ_API_KEY",
-        dialect=_NEW_CAP,
+        dialect=Dialect(
+            "max_completion_tokens",
+            drops=_WISHES | {"top_logprobs"},
+            turn_drops=THOUGHTS | OPENAI_TURN,
+        ),
         counting=Counting(elsewhere="x_groq.usage"),
         lacks=frozenset({Need.LOGPROBS, Need.MANY}),
         models=("llama-*", "openai/gpt-oss-*", "meta-llama/*", "groq/*"),
@@ -171,7 +177,12 @@ OPENAI_STYLE: Final = (
         url="https://api.mistral.ai/v1",
         key_variable="MISTRAL_API_KEY",
         paths=EMBEDDING_PATHS,
-        dialect=Dialect(asks_usage=False, renames=(("seed", "random_seed"),)),
+        dialect=Dialect(
+            asks_usage=False,
+            renames=(("seed", "random_seed"),),
+            drops=_WISHES | {"user", "safety_identifier", "store", "service_tier", "verbosity"},
+            turn_drops=THOUGHTS | OPENAI_TURN | {"reasoning", "reasoning_details", "name"},
+        ),
         lacks=frozenset({Need.LOGPROBS}),
         models=(
             "mistral-*",

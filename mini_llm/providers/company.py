@@ -12,6 +12,7 @@ from mini_llm.providers.counting import Counting
 from mini_llm.providers.limits import OPENAI_LIMITS, LimitHeaders
 from mini_llm.providers.openai import CHAT_PATHS, PLAIN, SERVED_PATHS, OpenAIProvider
 from mini_llm.surfaces.base import Dialect
+from mini_llm.surfaces.turns import FOREIGN
 from mini_llm.transport import Timeouts, Transport
 
 Factory = Callable[[str, ProviderConfig, Transport], Provider]
@@ -146,10 +147,15 @@ class Company:
         return {surface: known[surface] for surface in config.surfaces}
 
     def _dialect(self, config: ProviderConfig) -> Dialect:
-        """The row's; all other servers know ``max_tokens``."""
+        """The row's; all other servers know ``max_tokens``, and may be a router that takes thoughts back."""
         other_server = self._is_other_server(config)
         cap_field = config.cap_field or ("max_tokens" if other_server else self.dialect.cap_field)
-        return replace(self.dialect, cap_field=cap_field, continuous_usage=config.continuous_usage)
+        return replace(
+            self.dialect,
+            cap_field=cap_field,
+            continuous_usage=config.continuous_usage,
+            turn_drops=frozenset() if other_server else self.dialect.turn_drops | FOREIGN,
+        )
 
     def _is_other_server(self, config: ProviderConfig) -> bool:
         """``openai`` at another address than the company's: some server that speaks its format."""

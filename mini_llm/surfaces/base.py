@@ -44,7 +44,8 @@ class Dialect:
         asks_usage: a chat stream is asked for usage (``stream_options``), which some servers refuse.
         continuous_usage: asked for in every chunk (vLLM's ``continuous_usage_stats``).
         renames: fields of chat that it knows by another name, as (ours, its).
-        drops: fields of chat that it refuses and that say nothing to the model; they are left out.
+        drops: fields of chat that it refuses and without which the answer means the same; they are left out.
+        turn_drops: members of an assistant's turn, or of a tool call in it, that are left out likewise.
     """
 
     cap_field: str = "max_tokens"
@@ -52,6 +53,7 @@ class Dialect:
     continuous_usage: bool = False
     renames: tuple[tuple[str, str], ...] = ()
     drops: frozenset[str] = frozenset()
+    turn_drops: frozenset[str] = frozenset()
 
 
 class StreamReader(ABC):

@@ -17,7 +17,6 @@ from mini_llm.request import (
     MAX_CHOICES,
     Need,
     Request,
-    billed_beside_tokens,
     encode,
     flag,
     integer,
@@ -25,29 +24,15 @@ from mini_llm.request import (
     read_object,
 )
 from mini_llm.surfaces.base import Dialect, StreamReader, StreamTranslator, Surface, WireError
+from mini_llm.surfaces.chat_needs import content_needs, field_needs
 from mini_llm.surfaces.runs import Mould
 from mini_llm.surfaces.sse import event_data, event_end
+from mini_llm.surfaces.turns import without
 from mini_llm.surfaces.wording import json_events, json_or_none
 
 CAP_FIELDS: Final = ("max_completion_tokens", "max_tokens")
 END_MARK: Final = b"data: [DONE]\n\n"
 _NOT_TEXT: Final = frozenset({"role", "id", "type", "index"})
-_TEXT_PARTS: Final = frozenset({"text", "refusal"})
-_OWN_TOOLS: Final = (None, "function", "custom")
-_ASKS: Final = {
-    **dict.fromkeys(("tools", "functions"), Need.TOOLS),
-    **dict.fromkeys(("reasoning_effort", "reasoning"), Need.REASONING),
-    "logprobs": Need.LOGPROBS,
-    "audio": Need.AUDIO,
-}
-"""Fields that ask for something by holding anything."""
-_BILLED: Final = frozenset(
-    {"web_search_options", "search_parameters", "enable_search", "plugins"}
-    | {"models", "provider", "preset", "deferred"}
-)
-"""Searches of OpenAI, xAI, Alibaba and OpenRouter; other models and dearer places that OpenRouter may take
-instead; an answer of xAI that is fetched later, so that this one tells no tokens."""
-_MEDIA_PARTS: Final = {"image_url": Need.IMAGES, "input_audio": Need.AUDIO, "file": Need.FILES}
 
 
 class ChatSurface(Surface):
@@ -73,10 +58,12 @@ class ChatSurface(Surface):
             fields[dialect.cap_field] = output_cap
         for name in dialect.drops & fields.keys():
             del fields[name]
+        if dialect.turn_drops:
+            fields["messages"] = without(fields["messages"], dialect.turn_drops)
         for ours, theirs in dialect.renames:
             if ours in fields:
                 fields[theirs] = fields.pop(ours)
-        if request.stream and not dialect.asks_usage:
+        if not dialect.asks_usage:
             fields.pop("stream_options", None)
         elif request.stream:
             options = {**(request.fields.get("stream_options") or {}), "include_usage": True}
@@ -147,7 +134,7 @@ def chat_request(fields: Mapping[str, Any], size_bytes: int) -> Request:
             raise BadRequest("each message must be an object with a 'role'", f"messages.{position}")
         content = message.get("content")
         if content is not None and not isinstance(content, str):
-            needs.update(_content_needs(content))
+            needs.update(content_needs(content))
         if message.get("audio"):  # spoken in an earlier turn
             needs.add(Need.AUDIO)
     options = fields.get("stream_options")
@@ -165,7 +152,7 @@ def chat_request(fields: Mapping[str, Any], size_bytes: int) -> Request:
         choices=choices,
         output_cap=min(caps, default=None),
         wants_usage=options is not None and flag(options, "include_usage"),
-        needs=frozenset(needs | _field_needs(fields, choices)),
+        needs=frozenset(needs | field_needs(fields, choices)),
     )
 
 
@@ -226,35 +213,6 @@ class _AsItIs(StreamTranslator):
 
     def end(self, usage: Usage) -> list[StreamEvent]:
         return []
-
-
-def _field_needs(fields: Mapping[str, Any], choices: int) -> set[str]:
-    needs = {_ASKS[name] for name in fields.keys() & _ASKS.keys() if fields[name]}
-    shape = fields.get("response_format")
-    if isinstance(shape, dict) and shape.get("type") == "json_schema":
-        needs.add(Need.JSON_SCHEMA)
-    spoken = fields.get("modalities")
-    if spoken and (not isinstance(spoken, list) or "audio" in spoken):
-        needs.add(Need.AUDIO)
-    if choices > 1:
-        needs.add(Need.MANY)
-    tools = fields.get("tools")
-    kinds = [tool.get("type") for tool in tools if isinstance(tool, dict)] if isinstance(tools, list) else []
-    if billed_beside_tokens(fields, [kind for kind in kinds if kind not in _OWN_TOOLS], _BILLED):
-        needs.add(Need.HOSTED)
-    return needs
-
-
-def _content_needs(content: object) -> Iterator[str]:
-    """Needs of a message that is not text alone; a part of a kind that nobody knows may hold anything, so it
-    counts as a file."""
-    if not isinstance(content, list):
-        yield Need.FILES
-        return
-    for part in content:
-        kind = part.get("type") if isinstance(part, dict) else None
-        if kind not in _TEXT_PARTS:
-            yield _MEDIA_PARTS.get(kind, Need.FILES) if isinstance(kind, str) else Need.FILES
 
 
 def _texts(content: Any) -> Iterator[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -105,6 +106,57 @@ async def test_tools(company: tuple[Company, Provider], streamed: bool) -> None:
     assert server.asked[0]["tools"] == [TOOL]
     assert CALL_ID.encode() in raw
     assert '{"word": "x"}' in CHAT.answer_text(raw)
+
+
+ANSWERED = {
+    "role": "assistant",
+    "content": None,
+    "refusal": None,
+    "reasoning_content": "Hm.",
+    "thinking_blocks": [{"type": "thinking", "thinking": "Hm.", "signature": "c2ln"}],
+    "tool_calls": [
+        {
+            "id": CALL_ID,
+            "type": "function",
+            "function": {"name": "look_up", "arguments": "{}"},
+            "extra_content": {"google": {"thought_signature": "c2ln"}},
+        }
+    ],
+}
+"""A turn as Anthropic and Google answer it in chat here."""
+KEEPS_THOUGHTS = {"deepseek", "moonshot", "zai", "openrouter"}
+"""Some of those who want thoughts back."""
+
+
+async def test_a_conversation_begun_at_another_company(company: tuple[Company, Provider]) -> None:
+    server, provider = company
+    result = {"role": "tool", "tool_call_id": CALL_ID, "content": "found"}
+    messages = [{"role": "user", "content": "hi"}, ANSWERED, result]
+    before = json.dumps(messages)
+    wishes = {"user": "u", "store": False, "logit_bias": {}, "stream_options": None}
+    wishes |= {"top_k": 5, "verbosity": "low"} if server.facts.type == "mistral" else {}
+    await provider.complete(ask(messages=messages, tools=[TOOL], **wishes), UPSTREAM)
+    assert server.complaints == []
+    _, turn, _ = server.asked[0]["messages"]
+    assert [call["id"] for call in turn["tool_calls"]] == [CALL_ID]
+    assert "reasoning_content" in turn or server.facts.type not in KEEPS_THOUGHTS
+    assert json.dumps(messages) == before
+    refused = {"role": "assistant", "content": None, "refusal": "I cannot."}
+    await provider.complete(ask(messages=[messages[0], refused, messages[0]]), UPSTREAM)
+    assert server.complaints == []
+    assert "I cannot." in server.asked[1]["messages"][1].values()
+
+
+async def test_another_server_gets_every_member() -> None:
+    config = ProviderConfig.model_validate({"type": "openai", "base_url": "http://router.example/v1"})
+    server = Company(replace(DOCUMENTED[0], cap_field="max_tokens"))
+    async with serving(server) as address:
+        http = Loopback(address)
+        request = ask(messages=[{"role": "user", "content": "hi"}, ANSWERED])
+        with pytest.raises(UpstreamRefused):
+            await build_provider("p", config, http, {}).complete(request, UPSTREAM)
+        assert server.asked[0]["messages"][1] == ANSWERED
+        await http.aclose()
 
 
 @pytest.mark.parametrize("status", [400, 401, 404, 429, 500, 503])

@@ -7,8 +7,19 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mini_llm.price import Usage
+from support.companies.error_bodies import (
+    Body,
+    cloudflare_error,
+    detail_error,
+    flat_error,
+    mistral_error,
+    nested_error,
+    numbered_error,
+    openai_error,
+    reason_error,
+    text_error,
+)
 
-Body = dict[str, Any]
 ErrorBody = Callable[[int, str], Any]
 PROMPT, COMPLETION, CACHED, REASONING = 20, 7, 8, 3
 TOTALS: Body = {
@@ -22,47 +33,17 @@ DETAILED: Body = TOTALS | {
 }
 SPLIT = Usage(PROMPT, COMPLETION, cached_tokens=CACHED, reasoning_tokens=REASONING)
 TOLD_WAIT_S = 7.0
-
-
-def openai_error(status: int, message: str) -> Body:
-    return {"error": {"message": message, "type": "some_error", "param": None, "code": f"code_{status}"}}
-
-
-def numbered_error(status: int, message: str) -> Body:  # OpenRouter, Perplexity, Azure
-    return {"error": {"code": status, "message": message}}
-
-
-def flat_error(status: int, message: str) -> Body:  # Cerebras, Cohere
-    return {"message": message, "type": "some_error", "param": "quota", "code": f"code_{status}"}
-
-
-def mistral_error(status: int, message: str) -> Body:
-    if status == 401:
-        return {"detail": message}
-    if status == 400:
-        complaint = {"type": "extra_forbidden", "loc": ["body", "field"], "msg": message}
-        return {"object": "error", "message": {"detail": [complaint]}, "type": "invalid_request_error"}
-    return {"object": "error", "message": message, "type": "rate_limited", "param": None, "code": "1300"}
-
-
-def cloudflare_error(status: int, message: str) -> Body:
-    return {"errors": [{"message": message, "code": 3000 + status}], "success": False, "result": {}}
-
-
-def text_error(status: int, message: str) -> Body:  # Hugging Face, xAI
-    return {"error": message, "code": f"code_{status}"}
-
-
-def detail_error(status: int, message: str) -> Body:  # NVIDIA, Hyperbolic
-    return {"status": status, "title": "Refused", "detail": message}
-
-
-def nested_error(_: int, message: str) -> Body:  # DeepInfra
-    return {"detail": {"error": message}}
-
-
-def reason_error(status: int, message: str) -> Body:  # Novita
-    return {"code": status, "reason": "SOME_REASON", "message": message, "metadata": {}}
+TURN = frozenset({"role", "content", "name", "tool_calls", "function_call"})
+CALL = frozenset({"id", "type", "index", "function", "custom"})
+"""Members of a tool call."""
+OPENAI_TURN = TURN | {"refusal", "annotations", "audio"}
+MISTRAL_TAKES = frozenset(
+    {"model", "messages", "temperature", "top_p", "max_tokens", "stream", "stop", "random_seed", "metadata"}
+    | {"response_format", "tools", "tool_choice", "presence_penalty", "frequency_penalty", "n", "prediction"}
+    | {"parallel_tool_calls", "reasoning_effort", "prompt_mode", "guardrails", "prompt_cache_key"}
+    | {"safe_prompt"}
+)
+"""https://github.com/mistralai/client-python: models/chatcompletionrequest.py, assistantmessage.py."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +57,8 @@ class Facts:
         auth: header of the key, and what stands before the key.
         cap_field: the field that limits a completion.
         refuses: fields that it answers 400 to.
+        takes: the fields that it takes, of a company that names all of them.
+        turn: members that an assistant's message may have.
         usage: its usage object, and what it means.
         asked: usage comes in streams only if ``stream_options`` asks; the field is refused otherwise.
         stream: manner of its streams, a function of ``openai_style``.
@@ -93,6 +76,8 @@ class Facts:
     auth: tuple[str, str] = ("authorization", "Bearer ")
     cap_field: str = "max_tokens"
     refuses: frozenset[str] = frozenset()
+    takes: frozenset[str] | None = None
+    turn: frozenset[str] = OPENAI_TURN | {"reasoning_content", "reasoning", "reasoning_details"}
     usage: Body = field(default_factory=lambda: DETAILED)
     means: Usage = SPLIT
     asked: bool = True
@@ -128,6 +113,7 @@ AZURE = {
     "auth": ("api-key", ""),
     "cap_field": NEW_CAP,
     "stream": "azure",
+    "turn": OPENAI_TURN,
     "error": numbered_error,
     "busy": {"retry-after-ms": "7000", "retry-after": "8"},
     "id_header": "apim-request-id",
@@ -140,6 +126,7 @@ COMPANIES: tuple[Facts, ...] = (
         "/v1/chat/completions",
         cap_field=NEW_CAP,
         busy=OPENAI_BUSY,
+        turn=OPENAI_TURN,
         also=EMBEDS | RESPONDS,
     ),
     Facts("azure", path="/openai/v1/chat/completions", also=EMBEDS | RESPONDS, **AZURE),
@@ -156,6 +143,7 @@ COMPANIES: tuple[Facts, ...] = (
         "/openai/v1/chat/completions",
         base_url="https://bedrock-runtime.us-west-2.amazonaws.com/openai/v1",
         cap_field=NEW_CAP,
+        turn=OPENAI_TURN,
         id_header="x-amzn-requestid",
         also=RESPONDS,
     ),
@@ -164,6 +152,7 @@ COMPANIES: tuple[Facts, ...] = (
         "api.cerebras.ai",
         "/v1/chat/completions",
         cap_field=NEW_CAP,
+        turn=OPENAI_TURN | {"reasoning"},
         error=flat_error,
         busy=CEREBRAS_BUSY,
     ),
@@ -181,12 +170,24 @@ COMPANIES: tuple[Facts, ...] = (
         "api.cohere.ai",
         "/compatibility/v1/chat/completions",
         refuses=frozenset({"stream_options"}),
+        turn=OPENAI_TURN,
         asked=False,
         error=flat_error,
         also=EMBEDS,
     ),
-    Facts("dashscope", "dashscope-intl.aliyuncs.com", "/compatible-mode/v1/chat/completions", also=EMBEDS),
-    Facts("deepinfra", "api.deepinfra.com", "/v1/openai/chat/completions", error=nested_error, also=EMBEDS),
+    Facts(
+        "dashscope",
+        "dashscope-intl.aliyuncs.com",
+        "/compatible-mode/v1/chat/completions",
+        also=EMBEDS,
+    ),
+    Facts(
+        "deepinfra",
+        "api.deepinfra.com",
+        "/v1/openai/chat/completions",
+        error=nested_error,
+        also=EMBEDS,
+    ),
     Facts(
         "deepseek",
         "api.deepseek.com",
@@ -196,15 +197,29 @@ COMPANIES: tuple[Facts, ...] = (
         | {"completion_tokens_details": {"reasoning_tokens": REASONING}},
         stream="keep_alive",
     ),
-    Facts("fireworks", "api.fireworks.ai", "/inference/v1/chat/completions", also=EMBEDS | RESPONDS),
-    Facts("groq", "api.groq.com", "/openai/v1/chat/completions", cap_field=NEW_CAP, stream="groq"),
+    Facts(
+        "fireworks",
+        "api.fireworks.ai",
+        "/inference/v1/chat/completions",
+        also=EMBEDS | RESPONDS,
+    ),
+    Facts(
+        "groq",
+        "api.groq.com",
+        "/openai/v1/chat/completions",
+        cap_field=NEW_CAP,
+        refuses=frozenset({"logit_bias", "logprobs", "top_logprobs", "top_k"}),
+        turn=TURN | {"reasoning"},
+        stream="groq",
+    ),
     Facts("huggingface", "router.huggingface.co", "/v1/chat/completions", error=text_error),
     Facts("hyperbolic", "api.hyperbolic.xyz", "/v1/chat/completions", error=detail_error),
     Facts(
         "mistral",
         "api.mistral.ai",
         "/v1/chat/completions",
-        refuses=frozenset({"stream_options", "seed", "max_completion_tokens"}),
+        takes=MISTRAL_TAKES,
+        turn=frozenset({"role", "content", "tool_calls", "prefix"}),
         usage=TOTALS,
         means=Usage(PROMPT, COMPLETION),
         asked=False,
@@ -221,7 +236,13 @@ COMPANIES: tuple[Facts, ...] = (
     ),
     Facts("nebius", "api.tokenfactory.nebius.com", "/v1/chat/completions", also=EMBEDS),
     Facts("novita", "api.novita.ai", "/v3/openai/chat/completions", error=reason_error),
-    Facts("nvidia", "integrate.api.nvidia.com", "/v1/chat/completions", error=detail_error, also=EMBEDS),
+    Facts(
+        "nvidia",
+        "integrate.api.nvidia.com",
+        "/v1/chat/completions",
+        error=detail_error,
+        also=EMBEDS,
+    ),
     Facts(
         "openrouter",
         "openrouter.ai",
@@ -238,6 +259,7 @@ COMPANIES: tuple[Facts, ...] = (
         "api.perplexity.ai",
         "/chat/completions",
         refuses=frozenset({"stream_options"}),
+        turn=OPENAI_TURN,
         usage={
             "prompt_tokens": PROMPT,
             "completion_tokens": 4,

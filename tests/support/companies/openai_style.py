@@ -7,7 +7,8 @@ from typing import Any
 
 from aiohttp import web
 
-from support.companies.facts import Body, Facts
+from support.companies.error_bodies import Body
+from support.companies.facts import CALL, Facts
 from support.companies.server import ASKED_HOST, stream
 
 KEY = "sk-test"
@@ -36,6 +37,9 @@ class Company:
         self._check(request.headers.get(header) == prefix + KEY, f"no key in {header}")
         self._check(body.get(facts.cap_field) == 9, f"no limit in {facts.cap_field}")
         self._check(not facts.refuses & body.keys(), f"refused: {sorted(facts.refuses & body.keys())}")
+        if facts.takes is not None:
+            self._check(body.keys() <= facts.takes, f"extra_forbidden: {sorted(body.keys() - facts.takes)}")
+        self._check_turns(body["messages"])
         headers = {facts.id_header: REQUEST_ID}
         last = str(body["messages"][-1].get("content"))
         if last.startswith("refuse "):
@@ -52,6 +56,14 @@ class Company:
     def _check(self, right: bool, complaint: str) -> None:
         if not right:
             self.complaints.append(complaint)
+
+    def _check_turns(self, messages: list[Body]) -> None:
+        """Earlier answers may have what the company documents, and nothing else."""
+        for turn in (one for one in messages if one["role"] == "assistant"):
+            extra = turn.keys() - self.facts.turn
+            self._check(not extra, f"unsupported in an assistant's message: {sorted(extra)}")
+            for call in turn.get("tool_calls") or ():
+                self._check(call.keys() <= CALL, f"unsupported in a tool call: {sorted(call.keys() - CALL)}")
 
     def _refuse(self, status: int) -> web.Response:
         headers = {self.facts.id_header: REQUEST_ID} | (self.facts.busy if status == 429 else {})

@@ -1,0 +1,55 @@
+"""What a chat call asks of a deployment beside text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from mini_llm.request import Need, billed_beside_tokens
+
+_TEXT_PARTS: Final = frozenset({"text", "refusal"})
+_OWN_TOOLS: Final = (None, "function", "custom")
+_ASKS: Final = {
+    **dict.fromkeys(("tools", "functions"), Need.TOOLS),
+    **dict.fromkeys(("reasoning_effort", "reasoning"), Need.REASONING),
+    "logprobs": Need.LOGPROBS,
+    "audio": Need.AUDIO,
+}
+"""Fields that ask for something by holding anything."""
+_BILLED: Final = frozenset(
+    {"web_search_options", "search_parameters", "enable_search", "plugins"}
+    | {"models", "provider", "preset", "deferred"}
+)
+"""Searches of OpenAI, xAI, Alibaba and OpenRouter; other models and dearer places that OpenRouter may take
+instead; an answer of xAI that is fetched later, so that this one tells no tokens."""
+_MEDIA_PARTS: Final = {"image_url": Need.IMAGES, "input_audio": Need.AUDIO, "file": Need.FILES}
+
+
+def field_needs(fields: Mapping[str, Any], choices: int) -> set[str]:
+    """What the fields of a call ask of a deployment, its messages aside."""
+    needs = {_ASKS[name] for name in fields.keys() & _ASKS.keys() if fields[name]}
+    shape = fields.get("response_format")
+    if isinstance(shape, dict) and shape.get("type") == "json_schema":
+        needs.add(Need.JSON_SCHEMA)
+    spoken = fields.get("modalities")
+    if spoken and (not isinstance(spoken, list) or "audio" in spoken):
+        needs.add(Need.AUDIO)
+    if choices > 1:
+        needs.add(Need.MANY)
+    tools = fields.get("tools")
+    kinds = [tool.get("type") for tool in tools if isinstance(tool, dict)] if isinstance(tools, list) else []
+    if billed_beside_tokens(fields, [kind for kind in kinds if kind not in _OWN_TOOLS], _BILLED):
+        needs.add(Need.HOSTED)
+    return needs
+
+
+def content_needs(content: object) -> Iterator[str]:
+    """Needs of a message that is not text alone; a part of a kind that nobody knows may hold anything, so it
+    counts as a file."""
+    if not isinstance(content, list):
+        yield Need.FILES
+        return
+    for part in content:
+        kind = part.get("type") if isinstance(part, dict) else None
+        if kind not in _TEXT_PARTS:
+            yield _MEDIA_PARTS.get(kind, Need.FILES) if isinstance(kind, str) else Need.FILES
