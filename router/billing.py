@@ -16,7 +16,6 @@ from mini_llm.price import Usage
 from mini_llm.routing.plan import Attempt
 from mini_llm.wallet.keccak import keccak
 from mini_llm.wallet.limits import BPS, MAX_AMOUNT_BASE
-from router.auth import Principal
 from router.beside import beside
 from router.config import RouterConfig, Settings
 from router.entropy import random_bytes
@@ -32,6 +31,7 @@ from router.metering import Quote, attempt_facts, wholesale_base
 from router.observe.record import current
 from router.offers import Offer, Offers
 from router.pacing import Paced, Pacing
+from router.people.callers import Principal
 from router.people.custody import Custodian
 from router.people.limits import Passage
 

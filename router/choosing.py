@@ -12,9 +12,10 @@ from mini_llm.routing.asked import QUALITY_HEADER, with_quality
 from mini_llm.routing.auto import Bar
 from mini_llm.routing.plan import Plan
 from mini_llm.routing.routes import Routes
-from router.auth import Doors, Header, Principal
+from router.auth import Doors, Header
 from router.metering import quote_call
 from router.people.byok import listed_id
+from router.people.callers import Principal
 
 NOT_ALLOWED: Final = "this API key may not call it"
 TOO_DEAR: Final = "the account cannot pay what it may cost"

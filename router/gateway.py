@@ -11,7 +11,7 @@ from mini_llm.routing.plan import Attempt, Plan
 from mini_llm.routing.routes import Routes
 from mini_llm.surfaces.base import Surface
 from mini_llm.wallet.limits import BPS
-from router.auth import Doors, Header, Principal
+from router.auth import Doors, Header
 from router.billing import Billing, Ticket
 from router.choosing import affordable, cheaper, no_dearer, plan_call
 from router.errors import AnswerGone
@@ -24,6 +24,7 @@ from router.observe.record import current
 from router.pacing import Paced
 from router.passing import passed_on
 from router.people.byok import blame_own_key
+from router.people.callers import Principal
 from router.people.limits import Passage, prompt_estimate
 from router.receipts import REPLAY_HEADER, answer_headers, route_headers, stream_end
 from router.scoring.scorer import Scorer

@@ -13,12 +13,13 @@ from mini_llm.routing.routes import Routes
 from mini_llm.surfaces import SURFACES
 from mini_llm.surfaces.base import Surface
 from mini_llm.tokens import count_tokens
-from router.auth import ACCOUNT_HEADER, Doors, Header, Principal
+from router.auth import ACCOUNT_HEADER, Doors, Header
 from router.choosing import plan_call
 from router.gateway import SCOPES
 from router.ledger.grants import Scope
 from router.pacing import Pacing
 from router.passing import passed_on
+from router.people.callers import Principal
 
 
 @dataclass(frozen=True, slots=True)

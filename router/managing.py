@@ -14,11 +14,11 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from router.auth import Caller, Principal
 from router.ledger import keys
 from router.ledger.grants import Grant, Scope
 from router.ledger.keys import ApiKeyView, NewSecret
 from router.people import teams
+from router.people.callers import Caller, Principal
 from router.people.errors import Escalation, NotYours
 from router.people.models import Role
 
@@ -30,7 +30,7 @@ def create_key(connection: Connection, by: Caller, account: Principal, label: st
     """Makes a key of an account.
 
     Raises:
-        ScopeMissing, Escalation: an API key that may not make this one.
+        ScopeMissing, SecretRetired, Escalation: an API key that may not make this one.
     """
     account.require(Scope.KEYS_WRITE)
     if by.key is not None:
@@ -89,7 +89,7 @@ def change_key(
         changes: fields of `Grant` that change.
 
     Raises:
-        NotYours, ScopeMissing, Escalation, UnknownKey, InvalidGrant.
+        NotYours, ScopeMissing, SecretRetired, Escalation, UnknownKey, InvalidGrant.
     """
     key = _own(connection, by, key_id)
     grant = replace(key.grant, **changes)
@@ -104,7 +104,7 @@ def rotate_key(connection: Connection, by: Caller, key_id: str, grace_s: int) ->
     """Renews a key's secret.
 
     Raises:
-        NotYours, ScopeMissing, Escalation, UnknownKey.
+        NotYours, ScopeMissing, SecretRetired, Escalation, UnknownKey.
     """
     _own(connection, by, key_id)
     return keys.rotate_api_key(connection, key_id, grace_s)
@@ -116,8 +116,11 @@ def revoke_key(connection: Connection, by: Caller, key_id: str) -> None:
     Raises:
         NotYours: no valid key that the caller manages.
         ScopeMissing, Escalation: an API key that may not.
+        SecretRetired: its own key, but an older secret of it.
     """
-    if by.key is None or by.key.key_id != key_id:
+    if by.key is not None and by.key.key_id == key_id:
+        by.key.require_current()
+    else:
         _managed(connection, by, key_id)
     if not keys.revoke_api_key(connection, key_id):
         raise NotYours("API key")

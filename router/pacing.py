@@ -17,7 +17,6 @@ from typing import Final
 from mini_llm.auto.pacer import Pacer, Spent
 from mini_llm.auto.purse import Purse
 from mini_llm.routing.decision import Decision
-from router.auth import Principal
 from router.beside import beside
 from router.config import RouterConfig
 from router.config_money import usd_base
@@ -26,6 +25,7 @@ from router.ledger.pacing import AutoBudget, Steps
 from router.ledger.reservations import Budget
 from router.ledger.writer import Ledger
 from router.people.budgets import periods
+from router.people.callers import Principal
 
 TELL_S: Final = 2.0
 OPERATOR: Final = "auto:operator"

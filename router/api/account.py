@@ -15,12 +15,12 @@ from sqlalchemy import Connection
 from mini_llm.wallet.ceiling import SignedCeiling, settlement_domain
 from router.api.bodies import read_body
 from router.api.people import Fields, base_of, read_fields, takes
-from router.auth import Principal
 from router.errors import UnknownReceipt, WrongAccount
 from router.ledger import read, rewards, tiers
 from router.ledger.ceilings import MAX_CEILING_BASE, check_ceiling, store_ceiling
 from router.ledger.grants import Scope
 from router.ledger.writer import Ledger
+from router.people.callers import Principal
 
 MAX_CEILING_BYTES: Final = 4096
 MAX_LISTED: Final = 100
@@ -102,7 +102,9 @@ async def raise_ceiling(request: Request) -> dict[str, str]:
 @routes.put("/v1/account/referrer", summary="Name who referred the account", openapi_extra=takes(Referrer))
 async def name_referrer(request: Request) -> dict[str, bool]:
     """Once, and before the first paid call: a part of what the account's fees earn then counts for them."""
-    account_idx = await _account(request, Scope.ACCOUNT_WRITE)
+    principal: Principal = await request.app.state.gateway.principal(request.headers.get, Scope.ACCOUNT_WRITE)
+    principal.require_current()
+    account_idx = principal.account_idx
     code = (await read_fields(request, Referrer)).code
     now_s = int(time.time())
     await request.app.state.ledger.submit(lambda c: rewards.name_referrer(c, account_idx, code, now_s))

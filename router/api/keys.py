@@ -11,11 +11,12 @@ from starlette.responses import Response
 
 from router import managing
 from router.api.people import Fields, base_of, caller_of, look, now_s, read_fields, takes, write
-from router.auth import ACCOUNT_HEADER, Caller
+from router.auth import ACCOUNT_HEADER
 from router.ledger import read
 from router.ledger.grants import DEFAULT_SCOPES, Grant
 from router.ledger.keys import ApiKeyView, NewSecret
 from router.people.budgets import periods
+from router.people.callers import Caller
 
 DEFAULT_GRACE_S: Final = 3600
 AMOUNTS: Final = ("day_limit_base", "month_limit_base", "auto_day_base", "auto_month_base")

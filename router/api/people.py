@@ -14,10 +14,11 @@ from sqlalchemy import Connection
 
 from mini_llm.wallet.address import checksummed, is_address
 from router.api.bodies import read_body
-from router.auth import ACCOUNT_HEADER, Caller, Doors
+from router.auth import ACCOUNT_HEADER, Doors
 from router.errors import NulCharacter
 from router.ledger.errors import UnknownAccount
 from router.ledger.writer import Ledger
+from router.people.callers import Caller
 from router.people.desk import Desk
 from router.people.errors import BadInput, NotYours
 

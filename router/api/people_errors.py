@@ -52,6 +52,7 @@ ANSWERS: Final[dict[type[Exception], Callable[[Any], ErrorAnswer]]] = {
     people.NotYours: _refusal(404, "not_found"),
     people.NeedsWallet: _refusal(403, "needs_wallet", PERMISSION),
     people.ScopeMissing: _refusal(403, "scope_missing", PERMISSION),
+    people.SecretRetired: _refusal(403, "secret_retired", PERMISSION),
     people.ModelNotAllowed: lambda e: ErrorAnswer(403, PERMISSION, "model_not_allowed", str(e), "model"),
     people.RoleMissing: _refusal(403, "role_missing", PERMISSION),
     people.TeamRule: _refusal(409, "team_rule"),

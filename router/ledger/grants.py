@@ -27,7 +27,9 @@ class Scope:
 
 
 ALL_SCOPES: Final = frozenset(value for name, value in vars(Scope).items() if name.isupper())
-DEFAULT_SCOPES: Final = ALL_SCOPES - {Scope.KEYS_WRITE, Scope.PROVIDERS_WRITE}
+MANAGING: Final = frozenset({Scope.KEYS_WRITE, Scope.PROVIDERS_WRITE})
+"""What decides who may spend and with whose keys: not for a secret that a newer one replaced."""
+DEFAULT_SCOPES: Final = ALL_SCOPES - MANAGING
 """A key that an app carries about can call and look, but makes no keys."""
 
 

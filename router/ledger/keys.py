@@ -38,6 +38,7 @@ class ApiKeyView:
         grant: what it may do.
         created_s: unix seconds.
         revoked_s: unix seconds, None while it is valid.
+        retired: it was found by a secret that a newer one replaced, which works for its grace only.
     """
 
     key_id: str
@@ -48,6 +49,7 @@ class ApiKeyView:
     grant: Grant
     created_s: int
     revoked_s: int | None
+    retired: bool = False
 
 
 @dataclass(frozen=True)
@@ -176,7 +178,7 @@ def find_api_key(connection: Connection, key_hash: str) -> ApiKeyView | None:
     if row is None or not hmac.compare_digest(row.secret_hash, key_hash):
         return None
     over = any(end_s is not None and end_s <= _now_s() for end_s in (row.until_s, row.expires_s))
-    return None if over or row.revoked_s is not None else _view(row)
+    return None if over or row.revoked_s is not None else _view(row, retired=row.until_s is not None)
 
 
 def api_key(connection: Connection, key_id: str) -> ApiKeyView:
@@ -222,7 +224,7 @@ def _revoke(connection: Connection, *where: Any) -> int:
     return connection.execute(revoked).rowcount
 
 
-def _view(row: Row[Any]) -> ApiKeyView:
+def _view(row: Row[Any], retired: bool = False) -> ApiKeyView:
     amounts = ("day_limit_base", "month_limit_base", "auto_day_base", "auto_month_base")
     rates = ("requests_per_minute", "tokens_per_minute", "parallel")
     grant = Grant(
@@ -231,9 +233,8 @@ def _view(row: Row[Any]) -> ApiKeyView:
         expires_s=row.expires_s,
         **{name: getattr(row, name) for name in (*amounts, *rates)},
     )
-    return ApiKeyView(
-        row.key_id, row.account_idx, row.team_id, row.member, row.label, grant, row.created_s, row.revoked_s
-    )
+    whose = (row.key_id, row.account_idx, row.team_id, row.member)
+    return ApiKeyView(*whose, row.label, grant, row.created_s, row.revoked_s, retired)
 
 
 def _now_s() -> int:

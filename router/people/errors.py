@@ -73,6 +73,15 @@ class ScopeMissing(GatewayError):
         self.scope = scope
 
 
+class SecretRetired(GatewayError):
+    """The key's secret was replaced by a newer one; until it stops it may call, and manage nothing."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "this secret was replaced by a newer one: until it stops it may make calls, but manage nothing"
+        )
+
+
 class ModelNotAllowed(GatewayError):
     """The API key may not call this model."""
 

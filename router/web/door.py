@@ -22,8 +22,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from router.api.bodies import read_body
 from router.api.errors import told
 from router.api.people import desk_of
-from router.auth import Caller, Doors, Principal
+from router.auth import Doors
 from router.errors import NulCharacter, UnknownApiKey
+from router.people.callers import Caller, Principal
 from router.people.errors import BadInput, ForeignForm, NeedsWallet, SignInOff
 from router.web.render import page
 

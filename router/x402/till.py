@@ -14,7 +14,6 @@ import logging
 import time
 from typing import Final
 
-from router.auth import Principal
 from router.billing import Billing, Ticket
 from router.config_relay import X402Config
 from router.ledger import payments
@@ -23,6 +22,7 @@ from router.ledger.payment_table import PaymentState
 from router.ledger.payments import Claim, PaymentView
 from router.ledger.reservations import Replay
 from router.ledger.writer import Ledger
+from router.people.callers import Principal
 from router.people.doorstep import Doorstep
 from router.people.limits import Passage
 from router.relay.gas import FeesTooHigh

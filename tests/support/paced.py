@@ -22,7 +22,6 @@ from mini_llm.routing.plan import Plan
 from mini_llm.routing.routes import Routes
 from mini_llm.surfaces import CHAT
 from mini_llm.wallet.receipt import ReceiptDomain
-from router.auth import Principal
 from router.billing import Billing
 from router.config import RouterConfig, Settings
 from router.db import open_database
@@ -31,6 +30,7 @@ from router.ledger.errors import BudgetExceeded
 from router.ledger.pacing import AutoBudget, bounds_s
 from router.ledger.writer import Ledger
 from router.pacing import Pacing
+from router.people.callers import Principal
 from router.people.limits import Limiter, Passage
 from support.books import CHAIN_ID, SETTLEMENT
 

@@ -11,7 +11,10 @@ import httpx
 import pytest
 from people_world import Person, Town, chat
 
+from router.ledger.grants import ALL_SCOPES
+
 HELLO = [{"role": "user", "content": "hello"}]
+EVERY_SCOPE = sorted(ALL_SCOPES)
 CALL_BASE = 10**8
 """More than one call to `plain` can cost."""
 
@@ -86,6 +89,27 @@ def test_a_rotated_key_works_on_for_its_grace(person: Person) -> None:
     person.ask("DELETE", f"/keys/{key_id}")
     until_refused(person, third)
     assert person.ask("POST", f"/keys/{key_id}/rotate", grace_s=0).status_code == 404
+
+
+def test_a_replaced_secret_calls_and_manages_nothing(person: Person) -> None:
+    key_id, leaked = person.key(scopes=EVERY_SCOPE)
+    made = person.ask("POST", f"/keys/{key_id}/rotate", grace_s=60).json()["api_key"]
+    attempts: tuple[tuple[str, str, dict[str, Any]], ...] = (
+        ("POST", f"/keys/{key_id}/rotate", {"grace_s": 0}),
+        ("PATCH", f"/keys/{key_id}", {"label": "mine"}),
+        ("DELETE", f"/keys/{key_id}", {}),
+        ("POST", "/keys", {"scopes": ["chat"]}),
+        ("PUT", "/provider-keys/up", {"api_key": "sk-somebody-elses"}),
+        ("GET", "/provider-keys", {}),
+        ("DELETE", "/provider-keys/up", {}),
+        ("PUT", "/account/referrer", {"code": "1"}),
+    )
+    for method, path, body in attempts:
+        assert code_of(person.ask(method, path, leaked, **body)) == (403, "secret_retired"), (method, path)
+    assert chat(person, leaked).status_code == chat(person, made).status_code == 200
+    assert person.ask("GET", "/account", leaked).status_code == 200
+    assert person.ask("POST", f"/keys/{key_id}/rotate", made, grace_s=0).status_code == 200
+    until_refused(person, leaked)
 
 
 def test_a_spending_limit_holds_whatever_runs_at_once(person: Person) -> None:
