@@ -26,7 +26,7 @@ from router.passing import passed_on
 from router.people.byok import blame_own_key
 from router.people.callers import Principal
 from router.people.limits import Passage, prompt_estimate
-from router.receipts import REPLAY_HEADER, answer_headers, route_headers, stream_end
+from router.receipts import REPLAY_HEADER, answer_headers, ended, route_headers
 from router.scoring.scorer import Scorer
 from router.streaming import EVENT_STREAM, Client, LiveAnswer
 from router.x402.errors import PaidCallFailed, PaymentRequired
@@ -242,6 +242,6 @@ def replayed(earlier: Replay, surface: Surface, told: dict[str, str]) -> Answer:
         raise AnswerGone(earlier.entry_id)
     body = earlier.answer.body
     if earlier.answer.content_type == EVENT_STREAM:
-        body += stream_end(surface, earlier.receipt)
+        body = ended(surface, body, earlier.receipt)
     headers = answer_headers(earlier.entry_id, earlier.charge_base, earlier.receipt)
     return Answer(body, earlier.answer.content_type, headers | told | {REPLAY_HEADER: "true"})

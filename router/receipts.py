@@ -1,4 +1,4 @@
-"""Receipts on their way out: response headers, comment lines of a stream, export files."""
+"""Receipts on their way out: response headers, comments of a stream, export files."""
 
 from __future__ import annotations
 
@@ -63,11 +63,19 @@ def _printable(name: str) -> str:
     return name if name.isascii() and name.isprintable() else quote(name)
 
 
-def stream_end(surface: Surface, signed: SignedReceipt | None) -> bytes:
-    """The last bytes of a stream: the receipt as a comment, and the end mark.
+def ended(surface: Surface, last: bytes, signed: SignedReceipt | None) -> bytes:
+    """The last bytes of a stream with its end mark, and the receipt as a comment.
 
+    The comment stands in the block of an event that has data: some clients take each blank line for an event.
     Where clients do not skip comments, the receipt is found by the request id.
+
+    Args:
+        surface: the format of the stream.
+        last: whole events, held until the call was charged; of an answer that is told again, all of them.
+        signed: the receipt, None if nothing was charged.
     """
-    if signed is None or not surface.skips_comments:
-        return surface.stream_end()
-    return RECEIPT_COMMENT + f"{encode_receipt(signed)}\n\n".encode() + surface.stream_end()
+    mark = surface.stream_end()
+    if signed is None or not surface.skips_comments or not (last or mark):
+        return last + mark
+    comment = RECEIPT_COMMENT + f"{encode_receipt(signed)}\n".encode()
+    return last + comment + mark if mark else comment + last

@@ -19,7 +19,7 @@ from router.learning import Mirror
 from router.ledger.charges import PostedCharge
 from router.metering import StreamMeter
 from router.observe.record import current
-from router.receipts import route_headers, stream_end
+from router.receipts import ended, route_headers
 from router.scoring.scorer import Scorer
 
 EVENT_STREAM: Final = "text/event-stream"
@@ -123,7 +123,7 @@ class LiveAnswer:
             self._mirror.offer(
                 ticket.request_id, ticket.account_idx, self._surface, self._request, kept, self._served
             )
-        return last + stream_end(self._surface, charged.receipt)
+        return ended(self._surface, last, charged.receipt)
 
     async def _settle_early(self) -> None:
         if not self._meter.generated:

@@ -26,7 +26,7 @@ from mini_llm.request import (
 from mini_llm.surfaces.base import Dialect, StreamReader, StreamTranslator, Surface, WireError
 from mini_llm.surfaces.chat_needs import content_needs, field_needs
 from mini_llm.surfaces.runs import Mould
-from mini_llm.surfaces.sse import event_data, event_end
+from mini_llm.surfaces.sse import event_data, event_end, for_clients
 from mini_llm.surfaces.turns import without
 from mini_llm.surfaces.wording import json_events, json_or_none
 
@@ -169,11 +169,13 @@ class ChatReader(StreamReader):
         try:
             while end < len(whole):
                 event = self._mould.run(whole, end) if self._mould else None
-                if event is None:
-                    event = self.event(whole[end : event_end(whole, end)])
+                if event is not None:
+                    end += len(event.raw)
+                else:
+                    start, end = end, event_end(whole, end)
+                    event = self.event(for_clients(whole[start:end]))
                     self._mould = Mould.of(event) or self._mould
                 events.append(event)
-                end += len(event.raw)
         except ProviderError as error:
             self.failure = error
         return events

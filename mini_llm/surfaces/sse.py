@@ -8,8 +8,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-_BLANK_LINES = (b"\n\n", b"\r\n\r\n", b"\r\r")
-_CLOSING = re.compile(rb"(?:\r\n\r\n|\n\n|\r\r)[\r\n]*")
+_BLANK_LINES = (b"\n\n", b"\n\r\n", b"\r\r")
+_CLOSING = re.compile(rb"(?:\n\r?\n|\r\r)[\r\n]*")
+_MARK = b"\xef\xbb\xbf"
+_OF_CONNECTION = re.compile(rb"(?:\A(?:\xef\xbb\xbf)?|(?<=[\r\n]))(?:id|retry):[^\r\n]*(?:\r\n|\n|\r|\Z)")
 
 
 class EventSplitter:
@@ -49,6 +51,16 @@ def event_end(whole: bytes, start: int) -> int:
     """Where the event that begins at ``start`` ends: after its blank line, and any that follow that one."""
     closing = _CLOSING.search(whole, start)
     return closing.end() if closing else len(whole)
+
+
+def for_clients(event: bytes) -> bytes:
+    """An event without what concerns the connection that it came on: a byte order mark, and where and when to
+    connect again. That leads nobody back to a stream that came through here, and clients that remember an
+    ``id`` take each blank line that follows for an event."""
+    if b"id:" in event or b"retry:" in event:
+        event = _OF_CONNECTION.sub(b"", event)
+        event = event if event.strip(b"\r\n") else b""
+    return event.removeprefix(_MARK)
 
 
 def event_data(event: bytes) -> bytes:

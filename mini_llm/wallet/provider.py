@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -33,6 +34,7 @@ from mini_llm.wallet.told import (
     RECEIPT_HEADER,
     REQUEST_ID_HEADER,
     read_billed,
+    split_receipt,
 )
 
 if TYPE_CHECKING:  # who checks no receipts needs no cryptography
@@ -236,9 +238,11 @@ class WalletStream(UpstreamStream):
         while events := await self._next():
             passed: list[StreamEvent] = []
             for event in events:
-                if not self._is_receipt(event):
-                    self._note(event)
-                    (self._held if self._open_choices <= 0 or event.done else passed).append(event)
+                if event.raw.startswith(RECEIPT_COMMENT):
+                    self.receipt, rest = split_receipt(event.raw)
+                    event = replace(event, raw=rest)
+                self._note(event)
+                (self._held if self._open_choices <= 0 or event.done else passed).append(event)
             if passed:
                 return passed
         if not self._settled:
@@ -259,12 +263,6 @@ class WalletStream(UpstreamStream):
             if not self._left:
                 self._left = True
                 self._leave()
-
-    def _is_receipt(self, event: StreamEvent) -> bool:
-        if not event.raw.startswith(RECEIPT_COMMENT):
-            return False
-        self.receipt = event.raw.removeprefix(RECEIPT_COMMENT).strip().decode("latin-1")
-        return True
 
     def _note(self, event: StreamEvent) -> None:
         self.text_bytes += event.text_bytes

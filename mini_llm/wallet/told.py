@@ -18,7 +18,14 @@ REQUEST_ID_HEADER: Final = "x-vibes-request-id"
 CHARGE_HEADER: Final = "x-vibes-charge-base"
 RECEIPT_HEADER: Final = "x-vibes-receipt"
 RECEIPT_COMMENT: Final = b": vibes-receipt "
-"""Begins the comment of a stream that holds the receipt, before the end mark."""
+"""Begins the line of a stream that holds the receipt: in front of the last event, or alone before it."""
+
+
+def split_receipt(event: bytes) -> tuple[str, bytes]:
+    """The receipt in the first line of an event that begins with its comment, and what else the event has:
+    nothing where the comment stood alone."""
+    line, _, rest = event.partition(b"\n")
+    return line.removeprefix(RECEIPT_COMMENT).strip().decode("latin-1"), rest.lstrip(b"\r\n")
 
 
 def decode_receipt(text: str) -> SignedReceipt:

@@ -211,6 +211,21 @@ async def test_the_end_of_a_stream_is_held_back_until_its_receipt_is_checked(
         assert b"[DONE]" not in text
 
 
+@pytest.mark.parametrize("alone", [False, True])
+async def test_a_receipt_in_a_stream_is_not_passed_on(
+    router: CheatingRouter, tmp_path: Path, alone: bool
+) -> None:
+    router.receipt_alone = alone
+    async with wallet(router, tmp_path) as provider:
+        opened = await provider.open_stream(ask(stream=True), DEPLOYMENT)
+        text = b"".join([event.raw async for batch in opened.batches() for event in batch])
+        await opened.aclose()
+    assert opened.billed is not None
+    assert opened.billed.receipt is not None
+    assert b"receipt" not in text
+    assert text.endswith(b"\n\ndata: [DONE]\n\n")
+
+
 async def test_a_number_that_is_skipped_is_asked_for_before_the_next_signature(
     router: CheatingRouter, tmp_path: Path
 ) -> None:

@@ -34,6 +34,7 @@ class CheatingRouter:
 
     def __init__(self) -> None:
         self.cheat = ""
+        self.receipt_alone = False  # as older routers write it
         self.slowest_first = False  # answers come in the opposite order of their receipts
         self.tokens_written: int | None = None
         self.receipts: list[SignedReceipt] = []
@@ -129,7 +130,8 @@ class CheatingRouter:
             yield _event({"choices": [delta]})
         await asyncio.sleep(0.05)  # else all of it may be read at once
         yield _event({"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]})
-        yield f": vibes-receipt {receipt}\n\n".encode() if receipt else b""
+        if receipt:
+            yield f": vibes-receipt {receipt}\n".encode() + b"\n" * self.receipt_alone
         yield b"data: [DONE]\n\n"
 
     def charge(self) -> tuple[SignedReceipt, str]:

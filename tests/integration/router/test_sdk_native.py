@@ -27,7 +27,7 @@ from mini_llm.request import NEEDS
 
 CLAUDE, GEMINI = "claude-sonnet-4-5", "gemini-3-flash"
 TEXT = "Hello, wörld"
-RECEIPT = re.compile(rb": vibes-receipt [^\n]*\n\n")
+RECEIPT = re.compile(rb": vibes-receipt [^\n]*\n")
 CAP = 100
 CLAUDE_COST_BASE = 25 * 1000 + 9 * 2000
 GEMINI_COST_BASE = 23 * 1000 + 9 * 2000
