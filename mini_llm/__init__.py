@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from mini_llm.client import AsyncClient, Client
     from mini_llm.errors import (
         AnswerLost,
+        AnswerTooLarge,
         BadRequest,
         ConfigError,
         MiniLLMError,
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AnswerLost",
+    "AnswerTooLarge",
     "AsyncChatStream",
     "AsyncClient",
     "BadRequest",

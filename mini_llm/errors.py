@@ -163,6 +163,15 @@ class UpstreamProtocolError(ProviderError):
         self.problem = problem
 
 
+class AnswerTooLarge(ProviderError):
+    """The answer has more than ``limit_bytes``: it is what was asked for that is too much, not the provider's
+    fault, and another provider's answer would be no shorter."""
+
+    def __init__(self, provider: str, limit_bytes: int) -> None:
+        super().__init__(provider, f"sent more than {limit_bytes} bytes")
+        self.limit_bytes = limit_bytes
+
+
 class StreamBrokeOff(ProviderError):
     """A stream ended in its middle; it is not begun again, since part of it has been delivered.
 

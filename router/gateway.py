@@ -19,7 +19,7 @@ from router.learning import Mirror
 from router.ledger.errors import BudgetExceeded, InsufficientFunds
 from router.ledger.grants import Scope
 from router.ledger.reservations import Replay
-from router.metering import quote_call
+from router.metering import quote_call, wasted_usage
 from router.observe.record import current
 from router.pacing import Paced
 from router.passing import passed_on
@@ -145,7 +145,8 @@ class Gateway:
             completion, deployment = served.result, served.candidate.deployment
             usage = await completion_usage(call.surface, request, completion, deployment)
         except BaseException as error:  # a cancelled call too: nothing was delivered, nothing is charged
-            await self._billing.release(ticket, error, tuple(attempts))
+            wasted = wasted_usage(request, plan.first, error)
+            await self._billing.release(ticket, error, tuple(attempts), wasted)
             if till is not None and isinstance(error, Exception):
                 raise PaidCallFailed(error, passage.headers) from error
             blame_own_key(plan, error)

@@ -7,6 +7,7 @@ from typing import Final, NamedTuple
 
 from mini_llm.answer import StreamEvent
 from mini_llm.deployment import Deployment
+from mini_llm.errors import AnswerTooLarge
 from mini_llm.metering import StreamCount
 from mini_llm.price import TOKENS_PER_PRICE, Price, Usage
 from mini_llm.request import Request
@@ -15,6 +16,7 @@ from mini_llm.surfaces.base import Surface
 from mini_llm.wallet.limits import BPS, MAX_AMOUNT_BASE
 from router.config_money import Policy
 from router.ledger.group import AttemptFacts
+from router.people.limits import prompt_estimate
 
 TEMPLATE_TOKENS: Final = 256
 """Most tokens that a chat template adds to a call: preamble, tool instructions, start of the answer."""
@@ -117,6 +119,12 @@ def attempt_facts(
             for one in attempts
         ]
     )
+
+
+def wasted_usage(request: Request, deployment: Deployment, error: BaseException) -> Usage:
+    """What a call used at least that came to nothing: its prompt, and all it could of an answer too large."""
+    cap = (deployment.output_cap(request.output_cap) or 0) if isinstance(error, AnswerTooLarge) else 0
+    return Usage(prompt_estimate(request), cap * request.choices, estimated=True)
 
 
 def wholesale_base(retail_base: int, policy: Policy) -> int:

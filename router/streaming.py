@@ -7,7 +7,13 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-from mini_llm.errors import ProviderError, UpstreamProtocolError, UpstreamTimeout, UpstreamUnreachable
+from mini_llm.errors import (
+    AnswerTooLarge,
+    ProviderError,
+    UpstreamProtocolError,
+    UpstreamTimeout,
+    UpstreamUnreachable,
+)
 from mini_llm.price import Usage
 from mini_llm.request import Request
 from mini_llm.routing.asking import OpenedStream
@@ -26,14 +32,19 @@ EVENT_STREAM: Final = "text/event-stream"
 SLOW_CLIENT_S: Final = 10.0
 """Who lets a stream wait for longer than this pays for it, even if its provider gives up meanwhile."""
 
+_CLIENTS_PART: Final = {
+    "answer_too_long": "The answer is longer than is passed on; what came until here is charged.",
+    "client_too_slow": "The provider gave up; this client did not read on.",
+}
+
 
 class LiveAnswer:
     """A stream that its caller sends piece by piece, and closes whatever happens.
 
     Whole answer: charged before its last piece leaves. Provider broke off: an error event, nothing charged,
-    unless it was the client that did not read on. Closed early because the client is gone: if something was
-    generated, the provider is read on for a while, to learn from it what was used; then it is cut off, and
-    what it generated until then is charged.
+    unless it was the client that did not read on, or asked for more than is passed on. Closed early because
+    the client is gone: if something was generated, the provider is read on for a while, to learn from it what
+    was used; then it is cut off, and what it generated until then is charged.
 
     Attributes:
         client: who it is for.
@@ -145,10 +156,9 @@ class LiveAnswer:
     async def _broke_off(self, error: ProviderError) -> bytes:
         """Settles a stream that ended in its middle; returns what the client is told."""
         usage = await self._meter.usage()
-        silent = isinstance(error, UpstreamTimeout | UpstreamUnreachable)
-        if silent and self._waited_s >= SLOW_CLIENT_S and self._meter.generated:
-            current().outcome = "client_too_slow"
-            told = self._error_event("client_too_slow", "The provider gave up; this client did not read on.")
+        if self._meter.generated and (why := self._clients_part(error)) is not None:
+            current().outcome = why
+            told = self._error_event(why, _CLIENTS_PART[why])
             self._keep(told)
             await self._charge(usage)
             return told
@@ -156,6 +166,13 @@ class LiveAnswer:
         attempts = (*self._served.attempts, self._failed(error, usage))
         await self._billing.release(self._ticket, error, attempts, usage)
         return self._error_event("upstream_error", "The provider broke off; nothing was charged.")
+
+    def _clients_part(self, error: ProviderError) -> str | None:
+        """Why the stream ended, if by how the client asked or read; None if it is the provider's fault."""
+        if isinstance(error, AnswerTooLarge):
+            return "answer_too_long"
+        silent = isinstance(error, UpstreamTimeout | UpstreamUnreachable)
+        return "client_too_slow" if silent and self._waited_s >= SLOW_CLIENT_S else None
 
     def _failed(self, error: ProviderError, usage: Usage) -> Attempt:
         """The try that broke off, with what it used: the user pays nothing, the operator may have to."""

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from mini_llm.answer import StreamEvent
 from mini_llm.errors import (
+    AnswerTooLarge,
     ProviderError,
     UpstreamProtocolError,
     UpstreamTimeout,
@@ -212,5 +213,7 @@ def provider_failure(
             return UpstreamUnreachable(provider, "no connection in time")
         return UpstreamTimeout(provider, error.seconds)
     if isinstance(error, AnswerTooLong):
-        return UpstreamProtocolError(provider, f"more than {error.limit_bytes} bytes")
+        if error.limit_bytes < MAX_ANSWER_BYTES:  # where a short word was to come
+            return UpstreamProtocolError(provider, f"more than {error.limit_bytes} bytes")
+        return AnswerTooLarge(provider, error.limit_bytes)
     return UpstreamUnreachable(provider, error.reason)

@@ -81,8 +81,8 @@ class Attempt:
         usage: what it may have used all the same, as far as anybody knows.
         cost_base: what its provider may bill for that, base units.
         reason: the error in words, without keys, prompts or answers.
-        price: of one that was stopped on its way, for which its provider may bill what nobody knows; None for
-            one that failed by itself or ran on the user's own key.
+        price: of one that its provider may bill although nobody knows what it used: it was stopped on its
+            way, or its answer came to nothing. None if it was refused or ran on the user's own key.
     """
 
     deployment: str
@@ -95,8 +95,8 @@ class Attempt:
     price: Price | None = None
 
     def billed_base(self, usage: Usage | None) -> int:
-        """What its provider may bill, base units. Nobody tells what one used that was stopped on its way: it
-        is reckoned as if it had used what the call did (None: unknown)."""
+        """What its provider may bill, base units. Where nobody tells what it used, it is reckoned as if that
+        were what the call did (None: unknown)."""
         return self.cost_base if self.price is None or usage is None else self.price.cost_base(usage)
 
 

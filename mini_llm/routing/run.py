@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import random
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from mini_llm.config_routing import HedgeConfig
@@ -167,7 +167,7 @@ class Run(Generic[T]):
         now_s, verdict = self._tools.clock(), judge(error)
         deployment, health = candidate.deployment, candidate.health
         outcome = type(error).__name__
-        self._attempts.append(_attempt(candidate, outcome, now_s - began_s, str(error)))
+        self._attempts.append(_attempt(candidate, outcome, now_s - began_s, str(error), verdict.bills))
         self._tools.listener.attempted(deployment, outcome, now_s - began_s)
         opened = False
         if verdict.blames:
@@ -195,9 +195,7 @@ class Run(Generic[T]):
         began_s = self._tools.clock()
         raced = await race(ready, delay_s, self._ask)
         for loser in raced.overtaken:
-            stopped = _attempt(loser, OVERTAKEN, self._tools.clock() - began_s)
-            price = None if loser.deployment.own_key else loser.deployment.price
-            self._attempts.append(replace(stopped, price=price))
+            self._attempts.append(_attempt(loser, OVERTAKEN, self._tools.clock() - began_s, bills=True))
         if raced.won is not None:
             candidate, result = raced.won
             return Outcome(result, candidate, tuple(self._attempts), self._plan.decision)
@@ -213,9 +211,12 @@ class Run(Generic[T]):
         return latency.percentile_s(hedge.percentile)
 
 
-def _attempt(candidate: Candidate, outcome: str, seconds: float, reason: str = "") -> Attempt:
-    deployment = candidate.deployment
-    return Attempt(deployment.id, deployment.provider, outcome, int(seconds * 1000), reason=reason)
+def _attempt(
+    candidate: Candidate, outcome: str, seconds: float, reason: str = "", bills: bool = False
+) -> Attempt:
+    deployment, ms = candidate.deployment, int(seconds * 1000)
+    price = deployment.price if bills and not deployment.own_key else None
+    return Attempt(deployment.id, deployment.provider, outcome, ms, reason=reason, price=price)
 
 
 def _heed_pause(candidate: Candidate, error: MiniLLMError, verdict: Verdict, now_s: float) -> None:

@@ -8,6 +8,7 @@ from typing import Final
 
 from mini_llm.errors import (
     AnswerLost,
+    AnswerTooLarge,
     BadRequest,
     MiniLLMError,
     UnknownModel,
@@ -28,6 +29,7 @@ class Verdict:
         blames: the deployment is at fault, which counts against it.
         limited: it works, and asks for a pause.
         refused_key: it refuses the operator's key or account.
+        bills: it may have done its work, and bill for it.
     """
 
     elsewhere: bool = True
@@ -35,14 +37,19 @@ class Verdict:
     blames: bool = True
     limited: bool = False
     refused_key: bool = False
+    bills: bool = False
 
 
 FINAL: Final = Verdict(elsewhere=False, blames=False)
 """The request itself is at fault: every deployment would refuse it."""
 UNSUITED: Final = Verdict(blames=False)
 """This deployment cannot serve this request; another may."""
+TOO_MUCH: Final = Verdict(elsewhere=False, blames=False, bills=True)
+"""The request asks for more than can be taken; every deployment would do the work in vain."""
 BROKEN: Final = Verdict()
-"""Wrong in a way that asking again does not mend, or that may have cost too much to repeat."""
+"""Wrong in a way that asking again does not mend."""
+WASTED: Final = Verdict(bills=True)
+"""It was asked, and may bill for what it did: not again, but elsewhere."""
 TRANSIENT: Final = Verdict(again=True)
 LIMITED: Final = Verdict(again=True, blames=False, limited=True)
 KEY_REFUSED: Final = Verdict(blames=False, refused_key=True)
@@ -74,8 +81,10 @@ def judge(error: MiniLLMError) -> Verdict:
     """What an attempt's error means for the next step."""
     if isinstance(error, UpstreamRefused):
         return _judge_refusal(error)
+    if isinstance(error, AnswerTooLarge):
+        return TOO_MUCH
     if isinstance(error, UpstreamTimeout | UpstreamProtocolError | AnswerLost):
-        return BROKEN  # it was asked, and may bill for what it did: not again, but elsewhere
+        return WASTED
     if isinstance(error, UnknownModel | BadRequest):
         return UNSUITED  # a local server that went away, or a format that cannot be put in the provider's
     if isinstance(error, WalletError) and not isinstance(error, RouterUnreachable):

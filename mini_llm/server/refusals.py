@@ -11,6 +11,7 @@ from typing import Final
 
 from mini_llm.config_sdk import WALLET
 from mini_llm.errors import (
+    AnswerTooLarge,
     BadRequest,
     MiniLLMError,
     NoneCanServe,
@@ -68,6 +69,8 @@ def refusal_of(error: MiniLLMError) -> Refusal:
             return Refusal(WireError(502, UPSTREAM, "stream_broke_off", str(error)))
         case UpstreamRefused():
             return _upstream(error)
+        case AnswerTooLarge():
+            return Refusal(WireError(400, INVALID, "answer_too_long", _told(error)))
         case UpstreamTimeout():
             return Refusal(WireError(504, UPSTREAM, "upstream_timeout", _told(error)))
         case UpstreamUnreachable():

@@ -168,6 +168,13 @@ ANSWERS: Final[dict[type[Exception], Callable[[Any], ErrorAnswer]]] = _SPECIAL |
     sdk.UpstreamUnreachable: lambda _: ErrorAnswer(
         502, UPSTREAM, "upstream_unreachable", "The provider cannot be reached; nothing was charged."
     ),
+    sdk.AnswerTooLarge: lambda e: ErrorAnswer(  # no 5xx, which clients repeat by themselves
+        400,
+        INVALID,
+        "answer_too_long",
+        f"The answer has more than {e.limit_bytes >> 20} MiB; nothing was charged. "
+        "Ask for fewer tokens, choices or logprobs, or for a stream.",
+    ),
     sdk.UpstreamProtocolError: lambda _: ErrorAnswer(
         502, UPSTREAM, "upstream_failed", "The provider's answer is unusable; nothing was charged."
     ),

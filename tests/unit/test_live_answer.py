@@ -10,7 +10,13 @@ import pytest
 
 from mini_llm.answer import StreamEvent
 from mini_llm.deployment import Deployment
-from mini_llm.errors import ProviderError, UpstreamProtocolError, UpstreamTimeout, UpstreamUnreachable
+from mini_llm.errors import (
+    AnswerTooLarge,
+    ProviderError,
+    UpstreamProtocolError,
+    UpstreamTimeout,
+    UpstreamUnreachable,
+)
 from mini_llm.price import Price, Usage
 from mini_llm.routing.plan import Candidate, Outcome
 from mini_llm.surfaces import CHAT
@@ -145,6 +151,17 @@ async def test_what_was_used_is_known_although_the_provider_broke_off() -> None:
     assert desk.ends == ["released"]
     assert desk.usage is not None
     assert desk.usage.completion_tokens > 0
+
+
+@pytest.mark.parametrize(("said", "end"), [(WORDS, "charged"), ([StreamEvent(b": ping\n\n")], "released")])
+async def test_an_answer_that_is_longer_than_is_passed_on_is_paid_for_until_there(
+    said: list[StreamEvent], end: str
+) -> None:
+    answer, desk = live(Upstream([said], AnswerTooLarge("p", 64 * 2**20)))
+    told = await read_all(answer)
+    await answer.aclose()
+    assert desk.ends == [end]
+    assert (b"answer_too_long" in told) is (end == "charged")
 
 
 async def test_what_a_translation_says_at_the_end_comes_last() -> None:

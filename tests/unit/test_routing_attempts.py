@@ -10,6 +10,7 @@ import pytest
 from support.routing import Bench, config
 
 from mini_llm.errors import (
+    AnswerTooLarge,
     BadRequest,
     MiniLLMError,
     NoneCanServe,
@@ -19,11 +20,13 @@ from mini_llm.errors import (
     UpstreamTimeout,
     UpstreamUnreachable,
 )
+from mini_llm.price import Price, Usage
 from mini_llm.routing.breaker import State
 from mini_llm.routing.plan import Attempt
 from mini_llm.routing.verdict import judge
 from mini_llm.wallet.errors import CapReached, Overcharged, WalletError
 
+PRICED = {"prompt_usd_per_mtok": "10", "completion_usd_per_mtok": "20"}
 TWO = {"routes": {"m": {"groups": [["a"], ["b"]]}}}
 
 
@@ -85,6 +88,33 @@ async def test_failure_falls_back(error: MiniLLMError, again: bool, blamed: bool
     assert bench.health("a").failures == (len(bench.asked) - 1 if blamed else 0)
     assert {one.outcome for one in outcome.attempts} == {type(error).__name__}
     assert [one.deployment for one in outcome.attempts] == bench.asked[:-1]
+
+
+async def test_an_answer_that_is_too_large_is_asked_for_once_and_nobodys_fault() -> None:
+    bench, attempts = two(deployment=PRICED), list[Attempt]()
+    bench.answers["a"] = [AnswerTooLarge("p", 9)]
+    with pytest.raises(AnswerTooLarge):
+        await bench.routes.attempt(await bench.plan(), bench.call, attempts)
+    assert (bench.asked, bench.health("a").failures) == (["a"], 0)
+    assert attempts[0].billed_base(Usage(10, 20)) == 10 * 1000 + 20 * 2000
+
+
+@pytest.mark.parametrize(
+    ("error", "bills"),
+    [
+        (UpstreamTimeout("p", 1), True),
+        (UpstreamProtocolError("p", "no JSON"), True),
+        (refused(500), False),
+        (UpstreamUnreachable("p", "refused"), False),
+    ],
+)
+async def test_a_try_whose_provider_may_have_done_its_work_is_reckoned(
+    error: MiniLLMError, bills: bool
+) -> None:
+    bench = two(deployment=PRICED)
+    bench.answers["a"] = [error]
+    first = (await bench.attempt()).attempts[0]
+    assert (first.billed_base(Usage(10, 20)) > 0) is bills
 
 
 async def test_group_is_asked_once_round_before_it_is_asked_again() -> None:
@@ -202,7 +232,7 @@ async def test_last_error_is_raised_and_all_attempts_are_listed() -> None:
         await bench.routes.attempt(await bench.plan(), bench.call, attempts)
     assert attempts == [
         Attempt("a", "p", "UpstreamRefused", 250),
-        Attempt("b", "p", "UpstreamTimeout", 3000),
+        Attempt("b", "p", "UpstreamTimeout", 3000, price=Price(0, 0)),
     ]
 
 

@@ -170,7 +170,7 @@ class Upstream:
 
     async def stream(self, body: dict[str, Any]) -> AsyncIterator[bytes]:
         model, marker = body["model"], body["messages"][-1]["content"]
-        endless = model.startswith("endless")
+        endless = model.startswith("endless") or model == "bulky"
         words = iter(lambda: "word", None) if endless else iter(WORDS[: body.get("max_tokens", len(WORDS))])
         count = 0
         try:
@@ -192,9 +192,9 @@ class Upstream:
                 count += 1
                 running = usage(count) if model == "endless-counted" else None
                 self.pieces_sent[marker] = count
-                yield event(model, {"content": word + " "}, running=running)
+                yield event(model, {"content": word + " "}, running=running, padding=model == "bulky")
                 if model == "dawdles" or endless:
-                    await asyncio.sleep(0 if model == "endless-fast" else PAUSE_S)
+                    await asyncio.sleep(0 if model in ("endless-fast", "bulky") else PAUSE_S)
                 if count == 3 and model == "pauses":
                     await asyncio.to_thread(self.release.wait, 60)
                 if count == 3:
@@ -243,7 +243,11 @@ def usage(completion_tokens: int) -> dict[str, int]:
 
 
 def event(
-    model: str, delta: dict[str, Any], finish: str | None = None, running: dict[str, int] | None = None
+    model: str,
+    delta: dict[str, Any],
+    finish: str | None = None,
+    running: dict[str, int] | None = None,
+    padding: bool = False,
 ) -> bytes:
     chunk: dict[str, Any] = {
         "id": "c",
@@ -254,6 +258,8 @@ def event(
     }
     if running:
         chunk["usage"] = running
+    if padding:  # as long logprobs are
+        chunk["choices"][0]["logprobs"] = {"content": ["x" * 10**6]}
     return b"data: " + json.dumps(chunk).encode() + b"\n\n"
 
 

@@ -200,7 +200,6 @@ def test_a_provider_without_the_model_is_told_from_one_that_is_not_there(detail:
         ("silent", 504, "upstream_timeout"),
         ("unreachable", 502, "upstream_unreachable"),
         ("not-json", 502, "upstream_failed"),
-        ("huge", 502, "upstream_failed"),
     ],
 )
 @pytest.mark.parametrize("stream", [False, True])
