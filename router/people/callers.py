@@ -40,7 +40,8 @@ class Principal:
         auto_budgets: what its calls to `auto` are to spend in the same periods.
         rates: limits of requests, tokens and parallel calls.
         user_idx: the caller's own account, if a team's pays.
-        provider_keys: the account's own provider keys by provider, sealed.
+        provider_keys: the account's own provider keys by provider, sealed; none if a spending limit has to
+            hold, for it counts what is charged here, and not what their providers bill.
         grant: the key's grant, None for a wallet.
         team_id: the key's team.
         retired: the secret was replaced and works for its grace: it calls and looks, and manages nothing.
@@ -146,13 +147,12 @@ def _of_key(connection: Connection, key: ApiKeyView, now_s: int) -> Principal | 
         budgets=key_budgets(key, now_s),
         auto_budgets=auto_budgets(key, now_s),
         rates=Rates(grant.requests_per_minute, grant.tokens_per_minute, grant.parallel),
-        provider_keys=provider_keys.keys_of(connection, key.account_idx),
         grant=grant,
         team_id=key.team_id,
         retired=key.retired,
     )
     if key.team_id is None or key.member is None:
-        return principal
+        return _with_own_keys(connection, principal)
     try:
         team = teams.membership(connection, key.team_id, key.member)
     except NotYours:
@@ -160,8 +160,15 @@ def _of_key(connection: Connection, key: ApiKeyView, now_s: int) -> Principal | 
     if teams.RANK[team.role] < teams.RANK[Role.MEMBER]:
         return None
     own = sessions.accounts_of(connection, key.member)
-    return replace(
+    member = replace(
         principal,
         budgets=principal.budgets + team_budgets(team, key.member, now_s),
         user_idx=own[0] if own and own[0] != key.account_idx else None,
     )
+    return _with_own_keys(connection, member)
+
+
+def _with_own_keys(connection: Connection, principal: Principal) -> Principal:
+    if principal.budgets or principal.auto_budgets:
+        return principal
+    return replace(principal, provider_keys=provider_keys.keys_of(connection, principal.account_idx))

@@ -197,6 +197,7 @@ def _read_team(connection: Connection, you: str, team_id: int, change: str, firs
     people = teams.members(connection, team_id)
     keys = [key for key in managing.team_keys(connection, you, team_id) if key.revoked_s is None]
     rank = teams.RANK[place.role]
+    limited = place.month_limit_base is not None or place.member_limit_base is not None
     return {
         "team": place,
         "you": you,
@@ -211,5 +212,5 @@ def _read_team(connection: Connection, you: str, team_id: int, change: str, firs
         "answers": rank >= teams.RANK[Role.ADMIN],
         "owns": rank >= teams.RANK[Role.OWNER],
         "makes_keys": rank >= teams.RANK[Role.MEMBER],
-        "own_providers": set(provider_keys.keys_of(connection, place.account_idx)),
+        "own_providers": set() if limited else set(provider_keys.keys_of(connection, place.account_idx)),
     }

@@ -88,6 +88,37 @@ def test_what_is_kept_under_an_own_key_is_its_owners(town: Town) -> None:
     assert refused.json()["error"]["param"] == "previous_response_id"
 
 
+def test_a_spending_limit_is_held_by_no_own_key(town: Town) -> None:
+    owner, member = town.person(), town.visitor()
+    assert owner.ask("PUT", PROVIDER_KEYS, api_key=OWN_KEY).status_code == 204
+    limits = ("day_limit_base", "month_limit_base", "auto_day_base", "auto_month_base")
+    for limit in limits:
+        answer = chat(owner, owner.key(**{limit: str(10**9)})[1])
+        assert int(answer.headers["x-vibes-charge-base"]) > 0, limit
+        assert sent_key(town) == "Bearer sk-operator-secret", limit
+    assert code_of(chat(owner, owner.key(day_limit_base="0")[1])) == (402, "spending_limit")
+    key_id, api_key = owner.key(requests_per_minute=100)  # that limits no money
+    assert chat(owner, api_key).status_code == 200
+    assert sent_key(town) == f"Bearer {OWN_KEY}"
+    assert owner.ask("PATCH", f"/keys/{key_id}", day_limit_base="0").status_code == 200
+    assert code_of(chat(owner, api_key)) == (402, "spending_limit")
+
+    place = f"/teams/{owner.ask('POST', '/teams', name='x').json()['team']}"
+    seat = f"{place}/members/{member.address}"
+    assert owner.ask("PUT", seat, role="member").status_code == 204
+    team = int(place.rpartition("/")[2])
+    _, free = member.key(team=team)
+    assert chat(member, free).status_code == 200  # neither team, member nor key has a limit
+    assert sent_key(town) == f"Bearer {OWN_KEY}"
+    assert code_of(chat(member, member.key(team=team, month_limit_base="0")[1])) == (402, "spending_limit")
+    assert owner.ask("PUT", seat, role="member", month_limit_base="0").status_code == 204
+    assert code_of(chat(member, free)) == (402, "spending_limit")
+    with owner.http() as client:
+        client.put(seat, json={"role": "member", "month_limit_base": None})
+    assert owner.ask("PUT", place, month_limit_base="0").status_code == 200
+    assert code_of(chat(member, free)) == (402, "spending_limit")
+
+
 @pytest.mark.parametrize("stream", [False, True])
 def test_a_refused_own_key_is_told_to_its_owner_and_replaced_by_no_paid_call(
     town: Town, stream: bool
