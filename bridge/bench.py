@@ -47,7 +47,9 @@ def routing(data: Path, fraction: float, seed: int, embeddings: bool) -> None:
                         than two models: over the budget between the weak and the strong one
       cpt50, cpt80      share of those calls, or of that budget, that recovers 50, 80 % of the gap
       saving_95, _90    saved share of the strong model's cost, at 95, 90 % of its quality,
-                        with the threshold that these rows themselves call for
+                        with the threshold that these rows themselves call for, or the
+                        draw between two thresholds
+      blind_95, _90     the same for the best draw between two models, whatever the prompt
       floor_saving      the same at 95 %, with a threshold set before these rows were seen
       floor_quality     what it then reaches of the strong model's quality
       floor_kept        share of resamples in which it reaches 95 %

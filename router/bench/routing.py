@@ -17,7 +17,7 @@ from router.bench.errors import TooFewRows
 from router.bench.fit import Correction, Embed, crossed, describe, split
 from router.bench.floor import RESAMPLES, calibrate, held, kept, margins, resamples, rivals
 from router.bench.foreseen import foreseen_costs
-from router.bench.sweep import Ends, Floats, Sweep, ends, figures, saving, sweep
+from router.bench.sweep import Ends, Floats, Sweep, ends, figures, saving, savings, sweep
 from router.bench.table import MIN_ROWS, Table
 
 Progress = Callable[[str, int, int], None]
@@ -81,6 +81,7 @@ def measure_routing(
         "strong": table.models[between.strong],
         "costs_from": table.costs_from,
         **_figures(swept, by_calls, priced, seed, progress),
+        **_blind(parts[0], parts[1], between.strong, priced),
         "measured_by": "calls of the strong model"
         if calls
         else "budget between the weak and the strong model",
@@ -204,6 +205,15 @@ def _figures(
         low_high = np.quantile(drawn[name], (0.025, 0.975)) if known and drawn[name] else None
         result[f"{name}_interval"] = None if low_high is None else [_short(one) for one in low_high]
     return result
+
+
+def _blind(quality: Floats, cost: Floats, strong: int, priced: bool) -> dict[str, float | None]:
+    """What the best draw between two models saves that looks at no prompt, known the rows."""
+    order = [strong, *(at for at in range(quality.shape[1]) if at != strong)]
+    found = savings(quality.mean(axis=0)[order], cost.mean(axis=0)[order])
+    return {
+        f"blind_{part}": _short(one) if priced else None for part, one in zip((95, 90), found, strict=True)
+    }
 
 
 def _models(table: Table, judged: NDArray[np.int64], cost: Floats) -> list[dict[str, Any]]:

@@ -1,7 +1,8 @@
 """What a router reaches at every price: quality and cost as its thrift goes from none to all.
 
 With thrift λ a prompt goes to the model of the highest ``predicted quality - λ * predicted cost``. The sweep
-holds what that gives, row by row, so that resamples of the rows cost one matrix product.
+holds what that gives, row by row, so that resamples of the rows cost one matrix product. Drawing a thrift for
+each call is a router too, so that every mean of two steps is reached: what counts is the steps' upper hull.
 """
 
 from __future__ import annotations
@@ -125,9 +126,11 @@ class Figures:
         apgr: area under the share of the gap in quality that it recovers, over the share of calls that go to
             the strong model (two models) or of the budget between both (more); .5 is chance, None without a
             gap.
-        cpt50, cpt80: the share of calls, or of that budget, that recovers 50 and 80 % of the gap.
+        cpt50, cpt80: the share of calls, or of that budget, that recovers 50 and 80 % of the gap. With two
+            models, points of the steps themselves, as RouteLLM's paper has it (Ong et al. 2024); with more,
+            of their hull.
         saving_95, saving_90: the saved share of what the strong model alone costs, at 95 and 90 % of its
-        quality.
+            quality, on the hull.
     """
 
     apgr: float | None
@@ -153,11 +156,13 @@ def figures(swept: Sweep, weights: Floats, by_calls: Sweep | None = None) -> lis
 
     quality, cost = mean(swept.quality), mean(swept.cost)
     if by_calls is None:
+        curve = _hull_curve
         spent, reached = (cost - cost[-1]) / np.maximum(cost[0] - cost[-1], _TINY), quality
     else:
+        curve = _curve
         spent, reached = mean(by_calls.share), mean(by_calls.quality)
     return [
-        Figures(*_curve(reached[:, at], spent[:, at]), *_savings(quality[:, at], cost[:, at]))
+        Figures(*curve(reached[:, at], spent[:, at]), *savings(quality[:, at], cost[:, at]))
         for at in range(len(weights))
     ]
 
@@ -167,11 +172,40 @@ def saving(cost: float, dearest: float) -> float:
     return 1 - cost / dearest if dearest > 0 else 0.0
 
 
-def _savings(quality: Floats, cost: Floats) -> Iterator[float]:
-    """At 95 and at 90 % of the strong model, of mean quality and cost at each step, (k,) each."""
-    for part in (0.95, 0.90):
-        enough = cost[quality >= part * quality[0] - _ALIKE]
-        yield saving(float(enough.min()), float(cost[0]))
+def frontier(cost: Floats, quality: Floats) -> tuple[Floats, Floats]:
+    """Vertices of the non-decreasing upper hull of points, both rising: what draws between points reach.
+
+    Source: the measure of RouterBench (Hu et al. 2024); monotone chain (Andrew 1979).
+
+    Args:
+        cost, quality: (k,), means of each step, or of each model.
+    """
+    order = np.lexsort((-quality, cost))
+    highest = np.maximum.accumulate(quality[order])
+    order = order[np.concatenate([[True], quality[order][1:] > highest[:-1]])]
+    hull: list[tuple[float, float]] = []
+    for here in zip(cost[order].tolist(), quality[order].tolist(), strict=True):
+        while len(hull) > 1 and _below(hull[-2], hull[-1], here):
+            hull.pop()
+        hull.append(here)
+    spent, reached = np.array(hull).T
+    return spent, reached
+
+
+def _below(left: tuple[float, float], middle: tuple[float, float], right: tuple[float, float]) -> bool:
+    """Whether the middle point is not above the line between its neighbours."""
+    rise = (middle[1] - left[1]) * (right[0] - left[0])
+    return rise <= (right[1] - left[1]) * (middle[0] - left[0])
+
+
+def savings(quality: Floats, cost: Floats) -> tuple[float, float]:
+    """The share saved at 95 and at 90 % of the first, the strong model; both (k,), means to draw from."""
+    spent, reached = frontier(cost, quality)
+    at_95, at_90 = (
+        saving(float(np.interp(part * quality[0] - _ALIKE, reached, spent)), float(cost[0]))
+        for part in (0.95, 0.90)
+    )
+    return at_95, at_90
 
 
 def _curve(quality: Floats, spent: Floats) -> tuple[float | None, float | None, float | None]:
@@ -183,4 +217,15 @@ def _curve(quality: Floats, spent: Floats) -> tuple[float | None, float | None, 
     order = np.argsort(spent, kind="stable")
     apgr = float(np.trapz(np.interp(_UNIT, spent[order], recovered[order]), _UNIT))
     half, most = (float(spent[recovered >= part - _ALIKE].min()) for part in (0.5, 0.8))
+    return apgr, half, most
+
+
+def _hull_curve(quality: Floats, spent: Floats) -> tuple[float | None, float | None, float | None]:
+    """As `_curve`, of the hull."""
+    strong, weak = quality[0], quality[-1]
+    if strong - weak <= _ALIKE:
+        return None, None, None
+    place, recovered = frontier(spent, (quality - weak) / (strong - weak))
+    apgr = float(np.trapz(np.interp(_UNIT, place, recovered), _UNIT))
+    half, most = (max(0.0, float(np.interp(part - _ALIKE, recovered, place))) for part in (0.5, 0.8))
     return apgr, half, most

@@ -17,44 +17,10 @@ from bridge.cli import main
 from router.bench.embedding import open_embedding
 from router.bench.fit import Correction, crossed, describe, split
 from router.bench.floor import calibrate, held, kept, margins, rivals
-from router.bench.sweep import Ends, Figures, ends, figures, sweep
+from router.bench.sweep import Ends, sweep
 
 RNG = np.random.default_rng(5)
 PRICE = np.array([0.01, 1.0])
-
-
-def known(gains: list[int], order: list[float]) -> Figures:
-    """Figures of a weak model that is always wrong where a strong one gains, predicted in an order."""
-    quality = np.column_stack([1.0 - np.array(gains), np.ones(len(gains))])
-    predicted = np.column_stack([np.zeros(len(order)), order])
-    cost = np.tile(PRICE, (len(gains), 1))
-    swept = sweep(quality, cost, predicted, cost, Ends(0, 1))
-    return figures(swept, np.ones((1, len(gains))), swept)[0]
-
-
-def test_a_perfect_order() -> None:
-    found = known([1, 1, 0, 0, 0, 0, 0, 0, 0, 0], [0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.15, 0.1])
-    assert found.apgr == pytest.approx(0.9, abs=0.01)
-    assert (found.cpt50, found.cpt80) == (0.1, 0.2)
-    assert found.saving_95 == pytest.approx(1 - (0.2 + 0.8 * 0.01))
-    assert found.saving_90 == pytest.approx(1 - (0.1 + 0.9 * 0.01))
-
-
-def test_the_worst_order() -> None:
-    found = known([0, 0, 0, 0, 0, 0, 0, 0, 1, 1], [0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.15, 0.1])
-    assert found.apgr == pytest.approx(0.1, abs=0.01)
-    assert found.saving_95 == 0
-
-
-def test_no_gap() -> None:
-    found = known([0] * 10, list(np.linspace(0.1, 0.9, 10)))
-    assert (found.apgr, found.cpt50) == (None, None)
-    assert found.saving_95 == pytest.approx(0.99)
-
-
-def test_weak_and_strong() -> None:
-    quality = np.array([[0.2, 0.9, 0.5, 0.9]] * 3)
-    assert ends(quality, np.array([3.0, 1.0, 0.1, 2.0])) == Ends(2, 3)
 
 
 def test_a_step_is_believed_where_it_is_sure() -> None:
@@ -199,6 +165,7 @@ def test_the_command(tmp_path: Path, models: int, fraction: str) -> None:
     assert len(found["models"]) == models
     assert all(0 <= found[name] <= 1 for name in ("cpt50", "cpt80", "saving_95", "saving_90", "floor_kept"))
     assert found["apgr_interval"][0] <= found["apgr"] <= found["apgr_interval"][1]
+    assert 0 <= found["blind_95"] <= found["blind_90"] <= 1
     assert found["ms_per_decision"] > 0
     assert "placed by price" in found["notes"][0]
     again = json.loads(run(str(tmp_path / "graded.parquet"), "--fit", fraction).stdout)
@@ -210,6 +177,7 @@ def test_the_command(tmp_path: Path, models: int, fraction: str) -> None:
 def test_without_any_price(tmp_path: Path) -> None:
     found = json.loads(run(str(graded(tmp_path, 3, costs=False))).stdout)
     assert (found["costs_from"], found["saving_95"], found["floor_saving"]) == ("unknown", None, None)
+    assert found["blind_95"] is None
     assert "savings cannot be told" in found["notes"][0]
 
 
@@ -276,7 +244,16 @@ def test_embeddings_go_with_a_fit(tmp_path: Path) -> None:
 
 def test_help_teaches() -> None:
     text = run("--help").stdout
-    for word in ("apgr", "cpt50", "saving_95", "floor_kept", "ms_per_decision", "q_<model>", "Examples:"):
+    for word in (
+        "apgr",
+        "cpt50",
+        "saving_95",
+        "draw between",
+        "floor_kept",
+        "ms_per_decision",
+        "q_<model>",
+        "Examples:",
+    ):
         assert word in text
 
 
