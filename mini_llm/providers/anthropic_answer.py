@@ -66,6 +66,7 @@ class MessagesAsChat(StreamReader):
         self._head: dict[str, Any] = {}
         self._reported: dict[str, Any] = {}
         self._calls: dict[int, int] = {}  # index of a content block: index of its tool call
+        self._inputs: dict[int, dict[str, Any]] = {}  # arguments that came whole, unless they come in pieces
         self._thoughts: dict[int, dict[str, Any]] = {}
 
     def event(self, raw: bytes) -> StreamEvent:
@@ -86,7 +87,7 @@ class MessagesAsChat(StreamReader):
         if kind == "content_block_delta":
             return self._delta(event.get("index"), _dict(event.get("delta")))
         if kind == "content_block_stop":
-            return self._signed(event.get("index"))
+            return self._stop(event.get("index"))
         if kind == "message_delta":
             return self._finish(event)
         usage = usage_of(self._reported) if kind == "message_stop" else None
@@ -107,6 +108,7 @@ class MessagesAsChat(StreamReader):
             self._thoughts[index] = dict(block)
         if kind == "tool_use":
             position = self._calls[index] = len(self._calls)
+            self._inputs[index] = _dict(block.get("input"))
             call = _call(str(block.get("id")), str(block.get("name")), "")
             return self._chunk({"tool_calls": [{"index": position, **call}]})
         if kind == "text" and block.get("text"):
@@ -126,12 +128,22 @@ class MessagesAsChat(StreamReader):
         if kind == "signature_delta" and index in self._thoughts:
             self._thoughts[index]["signature"] = delta.get("signature")
         if kind == "input_json_delta" and index in self._calls:
-            function = {"arguments": str(delta.get("partial_json") or "")}
-            return self._chunk({"tool_calls": [{"index": self._calls[index], "function": function}]})
+            if written := str(delta.get("partial_json") or ""):
+                self._inputs.pop(index, None)
+            return self._arguments(index, written)
         return StreamEvent(b"")
 
-    def _signed(self, index: Any) -> StreamEvent:
-        """A thought is whole: the client gets it with its signature, to send back with a tool's result."""
+    def _arguments(self, index: Any, written: str) -> StreamEvent:
+        call = {"index": self._calls[index], "function": {"arguments": written}}
+        return self._chunk({"tool_calls": [call]})
+
+    def _stop(self, index: Any) -> StreamEvent:
+        """A thought is whole: the client gets it with its signature, to send back with a tool's result.
+
+        So is a call, whose arguments some servers say at its start only.
+        """
+        if whole := self._inputs.pop(index, None):
+            return self._arguments(index, encode(whole).decode())
         thought = self._thoughts.pop(index, None)
         return self._chunk({"thinking_blocks": [thought]}) if thought else StreamEvent(b"")
 

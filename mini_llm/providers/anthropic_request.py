@@ -22,24 +22,32 @@ from mini_llm.providers.chat_shapes import (
     function_of,
     json_schema_of,
     plain_text,
+    refuse_older_functions,
     stop_texts,
 )
 from mini_llm.request import Request
+from mini_llm.surfaces.messages_sent import known_id
 
 DEFAULT_MAX_TOKENS: Final = 4096
 """Sent where nobody names a limit: the format requires one."""
 MIN_BUDGET_TOKENS: Final = 1024
 _BUDGETS: Final = {"minimal": 1024, "low": 2048, "medium": 8192, "high": 16_384, "xhigh": 32_768}
 _EFFORTS: Final = {"none": "low", "minimal": "low", "low": "low", "medium": "medium", "high": "high"}
+_PLAIN_MODELS: Final = (
+    *("claude-2", "claude-instant", "claude-3-haiku", "claude-3-sonnet", "claude-3-opus", "claude-3-5"),
+)
+"""Models that do not think."""
 _BUDGET_MODELS: Final = (
-    *("claude-3", "claude-opus-4-0", "claude-opus-4-1", "claude-opus-4-2", "claude-opus-4-5"),
+    *("claude-3-7", "claude-opus-4-0", "claude-opus-4-1", "claude-opus-4-2", "claude-opus-4-5"),
     *("claude-sonnet-4-0", "claude-sonnet-4-2", "claude-sonnet-4-5", "claude-haiku-4"),
 )
 """Models that think by a budget (``-4-2`` is the date in claude-opus-4-20250514); later ones by an effort."""
-_SAMPLED_MODELS: Final = (*_BUDGET_MODELS, "claude-opus-4-6", "claude-sonnet-4-6")
+_SAMPLED_MODELS: Final = (*_PLAIN_MODELS, *_BUDGET_MODELS, "claude-opus-4-6", "claude-sonnet-4-6")
 """Models that take sampling parameters; later ones refuse them."""
 _SAMPLING: Final = ("temperature", "top_p", "top_k")
 _CHOICES: Final = {"auto": "auto", "none": "none", "required": "any"}
+_FORCED: Final = ("any", "tool")
+"""Choices with which thinking is refused."""
 
 
 def messages_request(request: Request, model: str, output_cap: int | None) -> dict[str, Any]:
@@ -51,6 +59,7 @@ def messages_request(request: Request, model: str, output_cap: int | None) -> di
     fields = request.fields
     if request.choices > 1:
         raise BadRequest("this provider gives one answer to a request", "n")
+    refuse_older_functions(fields)
     body: dict[str, Any] = {"model": model, "max_tokens": output_cap or DEFAULT_MAX_TOKENS}
     system, body["messages"] = _conversation(fields["messages"])
     if system:
@@ -77,7 +86,13 @@ def messages_request(request: Request, model: str, output_cap: int | None) -> di
 
 
 def _conversation(messages: list[Any]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """System texts and turns; results of tools are the user's, and turns of one role in a row become one."""
+    """System texts and turns; results of tools are the user's, and turns of one role in a row become one.
+
+    Where nobody but the system says anything, that is what the user says.
+
+    Raises:
+        BadRequest: there is nothing to say, or it cannot be translated.
+    """
     system: list[dict[str, Any]] = []
     turns: list[dict[str, Any]] = []
     for position, message in enumerate(messages):
@@ -93,11 +108,23 @@ def _conversation(messages: list[Any]) -> tuple[list[dict[str, Any]], list[dict[
             blocks = [_block(kind, value, where) for kind, value in content_parts(message, where)]
         else:
             raise BadRequest(f"role {role!r} cannot be translated for this provider", f"{where}.role")
+        if not (blocks := _filled(blocks)):
+            continue
         if turns and turns[-1]["role"] == role:
             turns[-1]["content"] += blocks
         else:
             turns.append({"role": role, "content": blocks})
-    return [block for block in system if block["text"]], [turn for turn in turns if turn["content"]]
+    system = _filled(system)
+    if not turns and system:
+        system, turns = [], [{"role": "user", "content": system}]
+    if not turns:
+        raise BadRequest("this provider needs a message that is not empty", "messages")
+    return system, turns
+
+
+def _filled(blocks: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Blocks without texts that are blank, which are refused."""
+    return [block for block in blocks if block["type"] != "text" or block["text"].strip()]
 
 
 def _text(value: Mapping[str, Any]) -> dict[str, Any]:
@@ -134,22 +161,27 @@ def _document(value: Mapping[str, Any], where: str) -> dict[str, Any]:
 def _assistant(message: Mapping[str, Any], where: str) -> list[dict[str, Any]]:
     """An earlier answer: signed thoughts first, since they must stand before the calls that came of them."""
     thoughts = message.get("thinking_blocks")
-    blocks = [block for block in thoughts if isinstance(block, dict)] if isinstance(thoughts, list) else []
+    blocks = [block for block in thoughts if _is_own(block)] if isinstance(thoughts, list) else []
     if text := plain_text(message, where):
         blocks.append({"type": "text", "text": text})
     for position, call in enumerate(message.get("tool_calls") or ()):
         param = f"{where}.tool_calls.{position}"
         function = function_of(call, param)
         arguments = arguments_of(function, param)
-        blocks.append(
-            {"type": "tool_use", "id": call.get("id"), "name": function["name"], "input": arguments}
-        )
+        call_id = known_id(call.get("id"))
+        blocks.append({"type": "tool_use", "id": call_id, "name": function["name"], "input": arguments})
     return blocks
 
 
+def _is_own(thought: object) -> bool:
+    """A thought of Anthropic's, which has its signature or is hidden; others are refused."""
+    return isinstance(thought, dict) and bool(thought.get("signature") or thought.get("data"))
+
+
 def _tool_result(message: Mapping[str, Any], where: str) -> dict[str, Any]:
-    blocks = [_block(kind, value, where) for kind, value in content_parts(message, where)]
-    return {"type": "tool_result", "tool_use_id": message.get("tool_call_id"), "content": blocks}
+    result = {"type": "tool_result", "tool_use_id": known_id(message.get("tool_call_id"))}
+    blocks = _filled([_block(kind, value, where) for kind, value in content_parts(message, where)])
+    return result | ({"content": blocks} if blocks else {})
 
 
 def _tools(declared: object) -> list[dict[str, Any]]:
@@ -183,14 +215,14 @@ def _tool_choice(fields: Mapping[str, Any]) -> dict[str, Any]:
 
 def _think(body: dict[str, Any], effort: object, model: str) -> dict[str, Any]:
     """Adds ``thinking`` to a body and returns what goes into ``output_config``."""
-    if not isinstance(effort, str):
+    if not isinstance(effort, str) or model.startswith(_PLAIN_MODELS):
         return {}
+    forced = body.get("tool_choice", {}).get("type") in _FORCED
     if not model.startswith(_BUDGET_MODELS):
-        if effort != "none":
+        if effort != "none" and not forced:
             body["thinking"] = {"type": "adaptive", "display": "summarized"}
         return {"effort": _EFFORTS.get(effort, "high")}
     budget = min(_BUDGETS.get(effort, 0), body["max_tokens"] - 1)  # thoughts count towards the limit
-    forced = body.get("tool_choice", {}).get("type") in ("any", "tool")
     if budget >= MIN_BUDGET_TOKENS and not forced and not _unsigned_call(body["messages"]):
         body["thinking"] = {"type": "enabled", "budget_tokens": budget}
     return {}

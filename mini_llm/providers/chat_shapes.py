@@ -15,6 +15,7 @@ from mini_llm.errors import BadRequest
 from mini_llm.price import Usage
 from mini_llm.request import encode
 from mini_llm.surfaces.chat import text_bytes
+from mini_llm.surfaces.wording import refusal_of
 
 SYSTEM_ROLES: Final = frozenset({"system", "developer"})
 
@@ -68,7 +69,7 @@ def content_parts(message: Mapping[str, Any], where: str) -> Iterator[tuple[str,
 
 
 def plain_text(message: Mapping[str, Any], where: str) -> str:
-    """The text of a message that may hold nothing else.
+    """The text of a message that may hold nothing else, be it one with which the model refused.
 
     Raises:
         BadRequest: it does.
@@ -78,7 +79,7 @@ def plain_text(message: Mapping[str, Any], where: str) -> str:
         if kind not in ("text", "refusal"):
             raise BadRequest(f"a {message.get('role')} message holds text only", f"{where}.content")
         texts.append(str(value[kind]))
-    return "".join(texts)
+    return "".join(texts) or refusal_of(message)
 
 
 def blob(url: object, param: str, fallback: str = "image/jpeg") -> Blob:
@@ -123,6 +124,23 @@ def arguments_of(function: Mapping[str, Any], param: str) -> dict[str, Any]:
     if not isinstance(arguments, dict):
         raise BadRequest("'arguments' must be a JSON object in a string", param)
     return arguments
+
+
+def refuse_older_functions(fields: Mapping[str, Any]) -> None:
+    """Refuses the tools of before ``tools``, whose answers would have to be put in their own form too.
+
+    Raises:
+        BadRequest: the call, or an earlier answer in it, has any.
+    """
+    for name, newer in (("functions", "tools"), ("function_call", "tool_choice")):
+        if fields.get(name):
+            raise BadRequest(f"'{name}' cannot be translated for this provider: use '{newer}'", name)
+    for position, message in enumerate(fields["messages"]):
+        if message.get("function_call"):
+            raise BadRequest(
+                "'function_call' cannot be translated for this provider: use 'tool_calls'",
+                f"messages.{position}.function_call",
+            )
 
 
 def stop_texts(fields: Mapping[str, Any]) -> list[str]:

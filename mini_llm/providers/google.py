@@ -22,7 +22,7 @@ from mini_llm.providers.google_answer import GeminiAsChat, chat_completion
 from mini_llm.providers.google_request import generate_request
 from mini_llm.providers.openai import PLAIN
 from mini_llm.providers.wire import Endpoint
-from mini_llm.request import Need, Request, encode
+from mini_llm.request import Request, encode
 from mini_llm.surfaces import SURFACES
 from mini_llm.surfaces.gemini_stream import usage_of
 from mini_llm.surfaces.wording import json_or_none
@@ -164,7 +164,6 @@ GOOGLE: Final = Company(
     key_prefix="",
     paths={"gemini": "/models/{model}:generateContent", "embeddings": "/models/{model}:batchEmbedContents"},
     limits=(),
-    lacks=frozenset({Need.LOGPROBS}),
     wire=google_wire,
 )
 """The row of Google."""

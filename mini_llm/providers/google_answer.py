@@ -24,10 +24,12 @@ _LENGTH: Final = "MAX_TOKENS"
 _BLOCKED: Final = frozenset(
     {
         *("SAFETY", "RECITATION", "LANGUAGE", "BLOCKLIST", "PROHIBITED_CONTENT", "SPII", "MODEL_ARMOR"),
-        *("IMAGE_SAFETY", "IMAGE_PROHIBITED_CONTENT", "IMAGE_RECITATION"),
+        *("IMAGE_SAFETY", "IMAGE_PROHIBITED_CONTENT", "IMAGE_RECITATION", "IMAGE_OTHER", "NO_IMAGE"),
+        *("MALFORMED_FUNCTION_CALL", "UNEXPECTED_TOOL_CALL", "TOO_MANY_TOOL_CALLS", "MALFORMED_RESPONSE"),
+        *("MISSING_THOUGHT_SIGNATURE", "OTHER"),
     }
 )
-"""Finish reasons of an answer that was withheld."""
+"""Finish reasons of an answer that was withheld: for what it says, or since Google could not use it."""
 
 
 def chat_completion(provider: str, body: bytes) -> Completion:

@@ -10,7 +10,7 @@ function-calling,structured-output,thought-signatures}
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from pydantic_core import from_json
@@ -25,6 +25,7 @@ from mini_llm.providers.chat_shapes import (
     function_of,
     json_schema_of,
     plain_text,
+    refuse_older_functions,
     stop_texts,
 )
 from mini_llm.providers.counting import at
@@ -68,6 +69,9 @@ def generate_request(request: Request, model: str, output_cap: int | None) -> di
     fields = request.fields
     if fields.get("audio"):
         raise BadRequest("spoken answers cannot be translated for this provider", "audio")
+    if fields.get("logprobs"):
+        raise BadRequest("log probabilities cannot be translated for this provider", "logprobs")
+    refuse_older_functions(fields)
     system, contents = _conversation(fields["messages"])
     body: dict[str, Any] = {"contents": contents}
     if system:
@@ -124,11 +128,17 @@ def narrow_schema(schema: Any) -> Any:
 
 
 def _conversation(messages: list[Any]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """System texts and turns; results of tools are the user's, and turns of one role in a row become one."""
+    """System texts and turns; results of tools are the user's, and turns of one role in a row become one.
+
+    Where nobody but the system says anything, that is what the user says.
+
+    Raises:
+        BadRequest: there is nothing to say, or it cannot be translated.
+    """
     system: list[dict[str, Any]] = []
     turns: list[dict[str, Any]] = []
-    called: dict[object, str] = {}  # name of the function by the id of its call
-    for position, message in enumerate(messages):
+    called: dict[str, str] = {}  # name of the function by the id of its call
+    for position, message in _results_as_called(messages):
         where, role = f"messages.{position}", message["role"]
         if role in SYSTEM_ROLES:
             if text := plain_text(message, where):
@@ -139,14 +149,46 @@ def _conversation(messages: list[Any]) -> tuple[list[dict[str, Any]], list[dict[
         elif role == "assistant":
             role, parts = "model", _answer(message, called, where)
         elif role == "user":
-            parts = [_part(kind, value, where) for kind, value in content_parts(message, where)]
+            said = content_parts(message, where)
+            parts = [_part(kind, value, where) for kind, value in said if kind != "text" or value["text"]]
         else:
             raise BadRequest(f"role {role!r} cannot be translated for this provider", f"{where}.role")
         if turns and turns[-1]["role"] == role:
             turns[-1]["parts"] += parts
         elif parts:
             turns.append({"role": role, "parts": parts})
+    if not turns and system:
+        system, turns = [], [{"role": "user", "parts": system}]
+    if not turns:
+        raise BadRequest("this provider needs a message that is not empty", "messages")
     return system, turns
+
+
+def _results_as_called(messages: list[Any]) -> Iterator[tuple[int, Any]]:
+    """Messages and their positions, the results of tools in the order of their calls: older models of Gemini
+    know results of one function by their order."""
+    rank: dict[str, tuple[int, int]] = {}
+    results: list[tuple[tuple[int, int], int, Any]] = []
+    for position, message in enumerate(messages):
+        if message["role"] == "tool":
+            results.append((rank.get(_id(message.get("tool_call_id")), (0, 0)), position, message))
+            continue
+        yield from _sorted(results)
+        results.clear()
+        calls = message.get("tool_calls")
+        for index, call in enumerate(calls if isinstance(calls, list) else ()):
+            if isinstance(call, dict):
+                rank[_id(call.get("id"))] = position, index
+        yield position, message
+    yield from _sorted(results)
+
+
+def _sorted(results: list[tuple[tuple[int, int], int, Any]]) -> Iterator[tuple[int, Any]]:
+    yield from ((position, message) for _, position, message in sorted(results, key=lambda one: one[:2]))
+
+
+def _id(given: object) -> str:
+    return given if isinstance(given, str) else ""
 
 
 def _part(kind: str, value: Mapping[str, Any], where: str) -> dict[str, Any]:
@@ -170,17 +212,17 @@ def _media(found: Blob) -> dict[str, Any]:
     return {"inlineData": {"mimeType": found.media_type, "data": found.data}}
 
 
-def _answer(message: Mapping[str, Any], called: dict[object, str], where: str) -> list[dict[str, Any]]:
+def _answer(message: Mapping[str, Any], called: dict[str, str], where: str) -> list[dict[str, Any]]:
     """An earlier answer; the first of its calls must carry a signature."""
     text = plain_text(message, where)
     parts: list[dict[str, Any]] = [{"text": text}] if text else []
     for position, call in enumerate(message.get("tool_calls") or ()):
         param = f"{where}.tool_calls.{position}"
         function = function_of(call, param)
-        called[call.get("id")] = function["name"]
-        part: dict[str, Any] = {
-            "functionCall": {"name": function["name"], "args": arguments_of(function, param)}
-        }
+        call_id = _id(call.get("id"))
+        called[call_id] = function["name"]
+        said = {"name": function["name"], "args": arguments_of(function, param)}
+        part: dict[str, Any] = {"functionCall": {"id": call_id, **said} if call_id else said}
         signature = at(call, SIGNATURE)
         if isinstance(signature, str) or position == 0:
             part["thoughtSignature"] = signature if isinstance(signature, str) else NO_SIGNATURE
@@ -188,9 +230,10 @@ def _answer(message: Mapping[str, Any], called: dict[object, str], where: str) -
     return parts
 
 
-def _result(message: Mapping[str, Any], called: Mapping[object, str], where: str) -> dict[str, Any]:
-    """What a tool said; Gemini knows it by the function's name and wants an object."""
-    call_id = message.get("tool_call_id")
+def _result(message: Mapping[str, Any], called: Mapping[str, str], where: str) -> dict[str, Any]:
+    """What a tool said; Gemini knows it by the function's name, and by the id where it told one, and wants an
+    object."""
+    call_id = _id(message.get("tool_call_id"))
     name = called.get(call_id)
     if name is None:
         raise BadRequest("answers no earlier tool call", f"{where}.tool_call_id")
@@ -199,9 +242,8 @@ def _result(message: Mapping[str, Any], called: Mapping[object, str], where: str
         said = from_json(text)
     except ValueError:
         said = text
-    return {
-        "functionResponse": {"name": name, "response": said if isinstance(said, dict) else {"result": said}}
-    }
+    answer = {"name": name, "response": said if isinstance(said, dict) else {"result": said}}
+    return {"functionResponse": {"id": call_id, **answer} if call_id else answer}
 
 
 def _declarations(declared: object) -> list[dict[str, Any]]:

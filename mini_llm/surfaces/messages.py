@@ -16,6 +16,7 @@ from mini_llm.request import Request, encode, flag, integer, model_name, read_ob
 from mini_llm.surfaces.base import Dialect, StreamReader, StreamTranslator, Surface, WireError
 from mini_llm.surfaces.chat import chat_request
 from mini_llm.surfaces.messages_request import asks_thoughts, chat_fields, needs_of
+from mini_llm.surfaces.messages_sent import without_foreign
 from mini_llm.surfaces.messages_stream import (
     MessagesReader,
     MessagesTranslator,
@@ -95,7 +96,7 @@ class MessagesSurface(Surface):
         fields = dict(request.fields) | {"model": upstream_model}
         if output_cap is not None:
             fields["max_tokens"] = output_cap
-        fields["messages"] = [_without_foreign_thoughts(message) for message in fields["messages"]]
+        fields["messages"] = without_foreign(fields["messages"])
         return encode(fields)
 
     def to_chat(self, request: Request) -> Request:
@@ -204,18 +205,6 @@ def _blocks(message: Mapping[str, Any], thoughts: bool) -> Iterator[dict[str, An
             "name": call.name,
             "input": arguments_object(call.arguments),
         }
-
-
-def _without_foreign_thoughts(message: dict[str, Any]) -> dict[str, Any]:
-    """Thoughts without Anthropic's signature come from another provider, and Anthropic refuses them."""
-    content = message.get("content")
-    if not isinstance(content, list) or not any(map(_is_foreign_thought, content)):
-        return message
-    return message | {"content": [block for block in content if not _is_foreign_thought(block)]}
-
-
-def _is_foreign_thought(block: object) -> bool:
-    return isinstance(block, dict) and block.get("type") == "thinking" and not block.get("signature")
 
 
 def _texts(content: object) -> Iterator[str]:

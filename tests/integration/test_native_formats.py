@@ -203,7 +203,8 @@ async def test_tools_there_and_back(company: Native, streamed: bool) -> None:
     if isinstance(company.server, gemini_api.Gemini):
         _, asked, answered = company.sent["contents"]
         assert asked["parts"][-1]["thoughtSignature"] == gemini_api.SIGNATURE
-        assert answered["parts"] == [{"functionResponse": {"name": "look_up", "response": {"found": 1}}}]
+        said = {"id": call["id"], "name": "look_up", "response": {"found": 1}}
+        assert answered["parts"] == [{"functionResponse": said}]
     else:
         _, asked, answered = company.sent["messages"]
         assert [block["type"] for block in asked["content"]] == ["text", "tool_use"]
@@ -303,7 +304,8 @@ async def test_a_stream_that_breaks(kind: str) -> None:
 async def test_finish_reasons(claude: Native, gemini: Native) -> None:
     for company, name, reasons in (
         (claude, "stop_reason", {"max_tokens": "length", "refusal": "content_filter", "pause_turn": "stop"}),
-        (gemini, "finish_reason", {"MAX_TOKENS": "length", "SAFETY": "content_filter", "OTHER": "stop"}),
+        (gemini, "finish_reason", {"MAX_TOKENS": "length", "SAFETY": "content_filter"}),
+        (gemini, "finish_reason", dict.fromkeys(("MALFORMED_FUNCTION_CALL", "OTHER"), "content_filter")),
     ):
         for theirs, ours in reasons.items():
             setattr(company.server, name, theirs)

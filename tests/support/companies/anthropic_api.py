@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 from aiohttp import web
@@ -44,6 +45,36 @@ KINDS = {
 }
 
 
+def complaint_of(body: dict[str, Any]) -> str:
+    """What the company would say about messages, tools and thinking; empty if nothing."""
+    turns = body["messages"]
+    if not turns:
+        return "messages: at least one message is required"
+    if turns[0]["role"] != "user":
+        return "messages: first message must use the user role"
+    for turn in turns:
+        if not turn["content"]:
+            return "messages: all messages must have non-empty content"
+        blocks = turn["content"] if isinstance(turn["content"], list) else []
+        said = blocks + [
+            one for block in blocks if isinstance(block.get("content"), list) for one in block["content"]
+        ]
+        for block in said:
+            if block["type"] == "text" and not block["text"].strip():
+                return "messages: text content blocks must contain non-whitespace text"
+            if block["type"] == "thinking" and not block["signature"]:
+                return "messages: Invalid `signature` in `thinking` block"
+            call_id = block.get("tool_use_id", block.get("id", "x"))
+            if not isinstance(call_id, str) or not re.fullmatch(r"[a-zA-Z0-9_-]+", call_id):
+                return "messages: tool_use.id: String should match pattern '^[a-zA-Z0-9_-]+$'"
+    if body.get("thinking", {}).get("type") in ("enabled", "adaptive"):
+        if body.get("tool_choice", {}).get("type") in ("any", "tool"):
+            return "Thinking may not be enabled when tool_choice forces tool use."
+        if body["model"].startswith("claude-3-haiku"):
+            return "thinking: this model does not support thinking"
+    return ""
+
+
 class Anthropic:
     """Answers ``refuse 429``, ``cut``, ``overload`` and anything else as the company does."""
 
@@ -77,12 +108,8 @@ class Anthropic:
         unknown = body.keys() - shape.__annotations__.keys() - OLDER_FIELDS - {"stream"}
         if unknown:
             return self._refuse(400, f"{sorted(unknown)[0]}: Extra inputs are not permitted")
-        if body["messages"][0]["role"] != "user":
-            return self._refuse(400, "messages: first message must use the user role")
-        for turn in body["messages"]:
-            for block in turn["content"] if isinstance(turn["content"], list) else ():
-                if block["type"] == "text" and not block["text"]:
-                    return self._refuse(400, "messages: text content blocks must be non-empty")
+        if complaint := complaint_of(body):
+            return self._refuse(400, complaint)
         if not all(text.strip() for text in body.get("stop_sequences", ())):
             return self._refuse(400, "stop_sequences: each stop sequence must contain non-whitespace")
         thinking = body.get("thinking", {})

@@ -46,6 +46,25 @@ STATUSES = {
 RETRY = {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "7s"}
 
 
+def complaint_of(contents: list[dict[str, Any]]) -> str:
+    """What the company would say about a conversation; empty if nothing."""
+    if not contents:
+        return "contents is not specified"
+    called: list[dict[str, Any]] = []
+    for content in contents:
+        if not content["parts"] or {"text": ""} in content["parts"]:
+            return "contents.parts must not be empty."
+        calls = [part for part in content["parts"] if "functionCall" in part]
+        if calls and "thoughtSignature" not in calls[0]:
+            return "Function call is missing a thought_signature."
+        answers = [part["functionResponse"] for part in content["parts"] if "functionResponse" in part]
+        told = [(one.get("id"), one["name"]) for one in answers]
+        if told and told != [(one.get("id"), one["name"]) for one in called]:
+            return "function response parts must follow the function call parts of the turn before"
+        called = [part["functionCall"] for part in calls]
+    return ""
+
+
 class Gemini:
     """Answers ``refuse 429``, ``cut``, ``break``, ``block`` and anything else as the company does."""
 
@@ -88,11 +107,8 @@ class Gemini:
                 SHAPES[name].validate_python(value)
             except ValidationError as error:
                 return self._refuse(400, f"Invalid value at {name}: {error.errors()[0]['loc']}")
-        for content in body["contents"]:
-            calls = [part for part in content["parts"] if "functionCall" in part]
-            if calls and "thoughtSignature" not in calls[0]:
-                return self._refuse(400, "Function call is missing a thought_signature.")
-        return None
+        complaint = complaint_of(body["contents"])
+        return self._refuse(400, complaint) if complaint else None
 
     def _refuse(self, status: int, message: str) -> web.Response:
         error: dict[str, Any] = {"code": status, "message": message, "status": STATUSES[status]}
