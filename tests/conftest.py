@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -31,6 +32,9 @@ OPENS_LEDGER = frozenset({"books", "ledger"})
 """Fixtures whose first act is to open a ledger in the test's database."""
 
 PARSERS = {"httptools": HttpResponseParser, "h11": http_parser.PlainParser}
+
+# What a shell starts in its background inherits that Ctrl-C is ignored, and so would each command under test.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # No deadline: a test asserts what code does, not how fast a busy machine does it. CI tries the same examples
 # each time, so that a change fails for what it changed; everywhere else the search goes on at random.
