@@ -187,6 +187,11 @@ class StreamBrokeOff(ProviderError):
         self.cause, self.deployment, self.pieces, self.usage = cause, deployment, pieces, usage
 
 
+def no_json(provider: str) -> UpstreamProtocolError:
+    """The error of an answer with a value in it that JSON cannot say, such as the infinity that 1e999 is."""
+    return UpstreamProtocolError(provider, "its numbers are no JSON")
+
+
 def refusal(
     provider: str,
     status: int,

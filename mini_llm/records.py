@@ -136,9 +136,9 @@ class Result(Record):
 
     def _read(self) -> Mapping[str, Any]:
         if self._parsed is None:
-            from pydantic_core import from_json
+            from mini_llm.surfaces.wording import json_or_none
 
-            fields = from_json(self._answer.body)
+            fields = json_or_none(self._answer.body)
             if fields.get("usage") is None:
                 fields["usage"] = usage_fields(self._answer.usage)
             self._parsed = fields

@@ -17,7 +17,7 @@ from mini_llm.errors import (
 from mini_llm.providers.base import UpstreamStream
 from mini_llm.providers.limits import OPENAI_LIMITS, LimitHeaders, retry_after_s
 from mini_llm.surfaces.base import StreamReader
-from mini_llm.surfaces.wording import json_or_none
+from mini_llm.surfaces.wording import failed_choice, json_or_none
 from mini_llm.transport import (
     AnswerTooLong,
     Timeouts,
@@ -142,18 +142,20 @@ class Endpoint:
         )
 
     def raise_hidden_error(self, body: bytes) -> None:
-        """Finds the error in a body that came with status 200, as gateways of other companies send them.
+        """Finds the error in a body that came with status 200, as gateways of other companies send them: the
+        answer's, or that of one of its choices.
 
         Raises:
             UpstreamRefused: there is one.
         """
         answer = json_or_none(body)
-        error = answer.get("error") if isinstance(answer, dict) else None
-        if not error:
+        failed = answer if isinstance(answer, dict) and answer.get("error") else failed_choice(answer)
+        if failed is None:
             return
+        error = failed.get("error")
         code = error.get("code") if isinstance(error, dict) else None
         status = code if isinstance(code, int) and 400 <= code < 600 else SERVER_ERROR
-        raise refusal(self.provider, status, answer)
+        raise refusal(self.provider, status, failed)
 
     async def _read(self, response: UpstreamResponse, limit_bytes: int = MAX_ANSWER_BYTES) -> bytes:
         try:

@@ -5,18 +5,17 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-from pydantic_core import from_json
-
 from mini_llm.answer import Completion, StreamEvent
 from mini_llm.deployment import Deployment
-from mini_llm.errors import ProviderError, UpstreamProtocolError
+from mini_llm.errors import ProviderError, UpstreamProtocolError, no_json
 from mini_llm.price import Usage
-from mini_llm.providers.base import UpstreamStream
+from mini_llm.providers.base import Provider, UpstreamStream
 from mini_llm.request import Request
 from mini_llm.routing.plan import Candidate
 from mini_llm.routing.verdict import judge
 from mini_llm.surfaces import CHAT
 from mini_llm.surfaces.base import StreamTranslator, Surface
+from mini_llm.surfaces.wording import json_or_none
 
 MOST_HELD: Final = 256
 """Reads of a stream that may say nothing before its answer counts as begun all the same."""
@@ -34,17 +33,17 @@ async def complete(
         BadRequest: the provider does not speak the format, and chat cannot say it.
     """
     provider, deployment = candidate.provider, candidate.deployment
-    if request.surface in provider.surfaces:
-        completion = await provider.complete(request, deployment)
-    else:
-        chat = surface.to_chat(request)
-        answer = await provider.complete(chat, deployment)
-        usage = await count(CHAT, chat, answer, deployment)
-        try:
-            body = surface.from_chat(request, from_json(answer.body), usage)
-        except ValueError:
-            raise UpstreamProtocolError(provider.name, "its numbers are no JSON") from None
-        completion = answer._replace(body=body, usage=usage)
+    try:
+        if request.surface in provider.surfaces:
+            completion = await provider.complete(request, deployment)
+        else:
+            chat = surface.to_chat(request)
+            answer = await provider.complete(chat, deployment)
+            usage = await count(CHAT, chat, answer, deployment)
+            body = surface.from_chat(request, json_or_none(answer.body), usage)
+            completion = answer._replace(body=body, usage=usage)
+    except ValueError:  # in the translation of an answer; a request was read as JSON
+        raise no_json(provider.name) from None
     if completion.usage is not None:
         cap = deployment.output_cap(request.output_cap)
         candidate.health.used(clock(), completion.usage, request.choices, cap)
@@ -65,7 +64,7 @@ async def open_stream(
         translator = CHAT.stream_from_chat(request)  # which changes nothing
         stream = await provider.open_stream(request, deployment)
     else:
-        chat, translator = surface.to_chat(request), surface.stream_from_chat(request)
+        chat, translator = surface.to_chat(request), _Careful(surface.stream_from_chat(request), provider)
         stream = await provider.open_stream(chat, deployment)
     try:
         begun = await _until_content(stream, deployment.provider)
@@ -125,6 +124,22 @@ class OpenedStream(UpstreamStream):
             if self._usage is not None:
                 self._health.used(self._clock(), self._usage, self._choices, self._cap)
         await self._stream.aclose()
+
+
+class _Careful(StreamTranslator):
+    """A translator of which a value that cannot be written as JSON is its provider's failure."""
+
+    def __init__(self, inner: StreamTranslator, provider: Provider) -> None:
+        self._inner, self._provider = inner, provider
+
+    def take(self, events: list[StreamEvent]) -> list[StreamEvent]:
+        try:
+            return self._inner.take(events)
+        except ValueError:
+            raise no_json(self._provider.name) from None
+
+    def end(self, usage: Usage) -> list[StreamEvent]:
+        return self._inner.end(usage)
 
 
 async def _until_content(stream: UpstreamStream, provider: str) -> list[StreamEvent]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mini_llm.answer import Completion, StreamEvent
-from mini_llm.errors import ProviderError
+from mini_llm.errors import ProviderError, no_json
 from mini_llm.price import Usage
 from mini_llm.request import Request
 from mini_llm.surfaces.sse import EventSplitter, for_clients, split_events
@@ -81,9 +81,13 @@ class StreamReader(ABC):
         try:
             for raw in split_events(whole):
                 events.append(self.event(for_clients(raw)))
-        except ProviderError as error:
-            self.failure = error
+        except (ProviderError, ValueError) as error:
+            self.failure = self.unusable(error)
         return events
+
+    def unusable(self, error: ProviderError | ValueError) -> ProviderError:
+        """Why reading stopped; a value that cannot be written as JSON, such as 1e999, is the provider's."""
+        return no_json(self.provider) if isinstance(error, ValueError) else error
 
     @abstractmethod
     def event(self, raw: bytes) -> StreamEvent:

@@ -28,7 +28,7 @@ from mini_llm.surfaces.chat_needs import content_needs, field_needs
 from mini_llm.surfaces.runs import Mould
 from mini_llm.surfaces.sse import event_data, event_end, for_clients
 from mini_llm.surfaces.turns import without
-from mini_llm.surfaces.wording import json_events, json_or_none
+from mini_llm.surfaces.wording import choices_of, failed_choice, json_events, json_or_none
 
 CAP_FIELDS: Final = ("max_completion_tokens", "max_tokens")
 END_MARK: Final = b"data: [DONE]\n\n"
@@ -89,6 +89,8 @@ class ChatSurface(Surface):
         answer = json_or_none(body)
         if not isinstance(answer, dict) or not isinstance(answer.get("choices"), list):
             raise UpstreamProtocolError(provider, "the body has no 'choices'")
+        if failed_choice(answer) is not None:
+            raise UpstreamProtocolError(provider, "a choice ended with an error")
         return Completion(body, Usage.from_openai(answer.get("usage")))
 
     def reader(self, provider: str) -> StreamReader:
@@ -101,7 +103,7 @@ class ChatSurface(Surface):
 
     def answer_text(self, raw: bytes) -> str:
         """See ``Surface.answer_text``."""
-        choices = [choice for body in json_events(raw) for choice in _choices(body)]
+        choices = [choice for body in json_events(raw) for choice in choices_of(body)]
         return "".join(text for choice in choices for text in _generated(choice))
 
     def error_body(self, error: WireError) -> bytes:
@@ -176,8 +178,8 @@ class ChatReader(StreamReader):
                     event = self.event(for_clients(whole[start:end]))
                     self._mould = Mould.of(event) or self._mould
                 events.append(event)
-        except ProviderError as error:
-            self.failure = error
+        except (ProviderError, ValueError) as error:
+            self.failure = self.unusable(error)
         return events
 
     def event(self, raw: bytes) -> StreamEvent:
@@ -192,7 +194,9 @@ class ChatReader(StreamReader):
             raise UpstreamProtocolError(self.provider, "an event of the stream is no JSON object")
         if chunk.get("error") or chunk.get("object") == "error":
             raise refusal(self.provider, 0, chunk)
-        choices = _choices(chunk)
+        if (failed := failed_choice(chunk)) is not None:
+            raise refusal(self.provider, 0, failed)
+        choices = choices_of(chunk)
         texts = [length for choice in choices if (length := text_bytes(choice.get("delta")))]
         usage = self.usage(chunk)
         return StreamEvent(
@@ -224,11 +228,6 @@ def _texts(content: Any) -> Iterator[str]:
         for part in content:
             if isinstance(part, dict) and isinstance(part.get("text"), str):
                 yield part["text"]
-
-
-def _choices(body: object) -> list[dict[str, Any]]:
-    choices = body.get("choices") if isinstance(body, dict) else None
-    return [choice for choice in choices if isinstance(choice, dict)] if isinstance(choices, list) else []
 
 
 def _generated(choice: Mapping[str, Any]) -> Iterator[str]:

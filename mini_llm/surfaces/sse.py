@@ -6,11 +6,11 @@ Source: https://html.spec.whatwg.org/multipage/server-sent-events.html
 from __future__ import annotations
 
 import re
+from codecs import BOM_UTF8
 from collections.abc import Iterator
 
 _BLANK_LINES = (b"\n\n", b"\n\r\n", b"\r\r")
 _CLOSING = re.compile(rb"(?:\n\r?\n|\r\r)[\r\n]*")
-_MARK = b"\xef\xbb\xbf"
 _OF_CONNECTION = re.compile(rb"(?:\A(?:\xef\xbb\xbf)?|(?<=[\r\n]))(?:id|retry):[^\r\n]*(?:\r\n|\n|\r|\Z)")
 
 
@@ -60,7 +60,7 @@ def for_clients(event: bytes) -> bytes:
     if b"id:" in event or b"retry:" in event:
         event = _OF_CONNECTION.sub(b"", event)
         event = event if event.strip(b"\r\n") else b""
-    return event.removeprefix(_MARK)
+    return event.removeprefix(BOM_UTF8)
 
 
 def event_data(event: bytes) -> bytes:

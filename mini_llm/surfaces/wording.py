@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from codecs import BOM_UTF8
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -15,6 +16,11 @@ from mini_llm.errors import BadRequest
 from mini_llm.request import encode
 from mini_llm.surfaces.sse import event_data, split_events
 
+_ESCAPES: Final = re.compile(
+    rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(u[dD][89a-fA-F][0-9a-fA-F]{2})|.)",
+    re.DOTALL,
+)
+"""Escapes of JSON; in the group half a surrogate pair without the other."""
 _UNDERSCORE: Final = re.compile(r"(?<=[a-z0-9])_([a-z])")
 
 
@@ -122,7 +128,7 @@ def arguments_object(arguments: object) -> dict[str, Any]:
     if not written.strip():
         return {}
     try:
-        decoded = from_json(written, allow_inf_nan=False)
+        decoded = json_or_none(written.encode())
         encode(decoded)
     except ValueError:
         decoded = None
@@ -244,11 +250,31 @@ def json_events(raw: bytes) -> Iterator[dict[str, Any]]:
 
 
 def json_or_none(data: bytes) -> Any:
-    """A body as JSON, None if it is none."""
+    """A body as JSON, None if it is none.
+
+    Half a surrogate pair, as servers write it that cut text by UTF-16 units, is read as U+FFFD: UTF-8, and so
+    all that is made of it here, could not hold it. A byte order mark is passed over.
+    """
     try:
         return from_json(data, cache_strings="keys")  # what a model writes does not come again
     except ValueError:
+        pass
+    mended = _ESCAPES.sub(lambda found: rb"\ufffd" if found[1] else found[0], data.removeprefix(BOM_UTF8))
+    try:
+        return None if mended == data else from_json(mended)
+    except ValueError:
         return None
+
+
+def failed_choice(body: object) -> dict[str, Any] | None:
+    """The first choice of a chat completion or chunk that ended with an error, None if there is none.
+
+    So OpenRouter tells that a company behind it failed.
+    """
+    for choice in choices_of(body):
+        if choice.get("error") or choice.get("finish_reason") == "error":
+            return choice
+    return None
 
 
 def typed_event(fields: Mapping[str, Any]) -> bytes:

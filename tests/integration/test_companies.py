@@ -174,6 +174,18 @@ async def test_refusals(company: tuple[Company, Provider], status: int, streamed
     assert KEY not in str(error)
 
 
+@pytest.mark.parametrize("streamed", [False, True])
+async def test_a_choice_that_failed_is_a_refusal(streamed: bool) -> None:
+    facts = next(facts for facts in DOCUMENTED if facts.type == "openrouter")
+    async with serving(Company(facts)) as address:
+        http = Loopback(address)
+        provider, request = make(facts, http), ask("fail", stream=streamed)
+        with pytest.raises(UpstreamRefused) as refused:
+            await (collect(provider, request) if streamed else provider.complete(request, UPSTREAM))
+        await http.aclose()
+    assert (refused.value.status, refused.value.detail) == (0 if streamed else 503, REFUSED)
+
+
 @pytest.mark.parametrize("facts", DOCUMENTED, ids=lambda facts: facts.type)
 async def test_stream_that_breaks(facts: Facts) -> None:
     async with serving(Company(facts)) as address:

@@ -94,8 +94,13 @@ def completion(content: str, **more: Any) -> dict[str, Any]:
     return {"id": "c1", "object": "chat.completion", "created": 1, "model": "up", "choices": [choice]} | more
 
 
-def chunk(delta: dict[str, Any] | None, finish: str | None = None, **more: Any) -> bytes:
-    """An event of a chat stream; without a delta it has no choices."""
-    choices = [] if delta is None else [{"index": 0, "delta": delta, "finish_reason": finish}]
+def event(**fields: Any) -> bytes:
+    """An event of a chat stream."""
     head = {"id": "c1", "object": "chat.completion.chunk", "created": 1, "model": "up"}
-    return b"data: " + json.dumps(head | {"choices": choices} | more).encode() + b"\n\n"
+    return b"data: " + json.dumps(head | fields).encode() + b"\n\n"
+
+
+def chunk(delta: dict[str, Any] | None, finish: str | None = None, **more: Any) -> bytes:
+    """An event with one choice, or without a delta with none."""
+    choices = [] if delta is None else [{"index": 0, "delta": delta, "finish_reason": finish}]
+    return event(choices=choices, **more)

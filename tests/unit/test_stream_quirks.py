@@ -106,6 +106,8 @@ async def test_streams_are_read_however_they_are_cut(step: int, end: bytes, mark
             b'data: {"choices": [{"finish_reason": "error"}], "error": {"message": "overloaded"}}',
             "overloaded",
         ),
+        (b'data: {"choices": [{"error": {"message": "overloaded", "code": 502}}]}', "overloaded"),
+        (b'data: {"choices": [{"delta": {}, "finish_reason": "error"}]}', ""),
         (b"data: {broken", None),
         (b"data: [1]", None),
     ],
@@ -122,7 +124,7 @@ async def test_an_error_in_a_stream_comes_after_what_came_before_it(
     with pytest.raises(ProviderError) as failed:
         await anext(batches)
     error = failed.value
-    assert isinstance(error, UpstreamRefused if detail else UpstreamProtocolError)
+    assert isinstance(error, UpstreamProtocolError if detail is None else UpstreamRefused)
     assert detail is None or getattr(error, "detail", None) == detail
 
 
@@ -132,6 +134,8 @@ async def test_an_error_in_a_stream_comes_after_what_came_before_it(
         (b'{"error": {"code": 429, "message": "slow down"}}', 429),
         (b'{"error": {"code": "busy", "message": "slow down"}}', 502),
         (b'{"error": "slow down"}', 502),
+        (b'{"choices": [{"error": {"code": 429, "message": "slow down"}}]}', 429),
+        (b'{"choices": [{"finish_reason": "error", "message": {}, "error": "slow down"}]}', 502),
     ],
 )
 async def test_an_error_with_status_200_is_one(body: bytes, status: int) -> None:

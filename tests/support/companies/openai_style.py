@@ -46,6 +46,8 @@ class Company:
             return self._refuse(int(last.split()[1]))
         if self.complaints:
             return self._refuse(400)
+        if last == "fail":
+            return await self._fail(request, body, headers)
         if body.get("stream"):
             usage = facts.usage if not facts.asked or body.get("stream_options") else None
             events = getattr(self, f"_{facts.stream}")(body, usage)
@@ -68,6 +70,17 @@ class Company:
     def _refuse(self, status: int) -> web.Response:
         headers = {self.facts.id_header: REQUEST_ID} | (self.facts.busy if status == 429 else {})
         return web.json_response(self.facts.error(status, REFUSED), status=status, headers=headers)
+
+    async def _fail(self, request: web.Request, body: Body, headers: dict[str, str]) -> web.StreamResponse:
+        """The provider behind OpenRouter fails when the call has been accepted: with 200, in the choice."""
+        failed: Body = {"index": 0, "finish_reason": "error", "error": {"code": 503, "message": REFUSED}}
+        if not body.get("stream"):
+            choices = [failed | {"message": {"role": "assistant", "content": ""}}]
+            answer = self._head("chat.completion") | {"choices": choices, "usage": self.facts.usage}
+            return web.json_response(answer, headers=headers)
+        chunk = self._head("chat.completion.chunk") | {"choices": [failed | {"delta": {"content": ""}}]}
+        events = [*map(event, self._chunks(body)[:2]), event(chunk), "data: [DONE]\n\n"]
+        return await stream(request, events, headers)
 
     def _whole(self, body: Body) -> Body:
         message: Body = {"role": "assistant", "content": TEXT}
