@@ -8,7 +8,7 @@ from typing import Final
 
 from mini_llm.answer import Completion
 from mini_llm.deployment import CHAT_NEEDS, HOUSE_PARTNER, Deployment
-from mini_llm.errors import ProviderError, UnknownModel
+from mini_llm.errors import ProviderError, UnknownModel, UpstreamTimeout, UpstreamUnreachable
 from mini_llm.price import Price
 from mini_llm.providers.base import Provider, UpstreamStream
 from mini_llm.providers.local_servers import ModelFacts, ask_server
@@ -24,6 +24,9 @@ USUAL_SERVERS: Final = {
     "LM Studio": "http://127.0.0.1:1234/v1",
 }
 PROBE: Final = Timeouts(connect_s=1.0, first_byte_s=1.0, idle_s=1.0, total_s=2.0)
+MISSED_LOOKS: Final = 6
+"""After so many looks in a row that a server did not answer with its models, they are forgotten."""
+_NOBODY: Final = "ConnectionRefusedError"
 UNKNOWN_CONTEXT_TOKENS: Final = 2**20
 """Stands for a context that a local server does not tell; it prices nothing, since local calls are free."""
 
@@ -50,9 +53,10 @@ class LocalProvider(Provider):
         self._probe = Endpoint(name, http, {}, PROBE)
         self._serving: dict[str, OpenAIProvider] = {}
         self._facts: dict[str, dict[str, ModelFacts]] = {url: {} for url in urls}
+        self._missed = dict.fromkeys(urls, 0)
 
     async def discover(self) -> Sequence[Deployment]:
-        """Asks each server for its models and what they can do; one that is not there is passed over."""
+        """Asks each server for its models and what they can do; one that was never there is passed over."""
         await asyncio.gather(*map(self._look, self._servers))
         self._serving = {}
         deployments = []
@@ -78,11 +82,21 @@ class LocalProvider(Provider):
             raise UnknownModel(deployment.model, tuple(self._serving)) from None
 
     async def _look(self, url: str) -> None:
-        """What one server has now; models that it had before are not asked about again."""
+        """What one server has now; models that it had before are not asked about again.
+
+        A server that is busy, such as one that loads a model or answers one call after the other, keeps those
+        that it had: nobody knows better, and a call that fails says more than a model that is not there.
+        """
         try:
             self._facts[url] = await ask_server(self._probe, url, self._facts[url])
-        except ProviderError:
-            self._facts[url] = {}
+            self._missed[url] = 0
+        except UpstreamTimeout:  # somebody took the connection
+            pass
+        except ProviderError as error:
+            self._missed[url] += 1
+            nobody = isinstance(error, UpstreamUnreachable) and error.reason == _NOBODY
+            if nobody or self._missed[url] >= MISSED_LOOKS:
+                self._facts[url] = {}
 
     def _deployment(self, model: str, facts: ModelFacts) -> Deployment:
         return Deployment(

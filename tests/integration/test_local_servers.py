@@ -12,8 +12,10 @@ from support.companies.server import serving
 
 from mini_llm.deployment import CHAT_NEEDS, Deployment
 from mini_llm.http_transport import HttpTransport
-from mini_llm.providers.local import UNKNOWN_CONTEXT_TOKENS, LocalProvider
+from mini_llm.providers import local
+from mini_llm.providers.local import MISSED_LOOKS, UNKNOWN_CONTEXT_TOKENS, LocalProvider
 from mini_llm.request import Need
+from mini_llm.transport import Timeouts
 
 TEXT = CHAT_NEEDS - {Need.IMAGES, Need.AUDIO, Need.FILES}
 OLLAMA = {
@@ -52,9 +54,11 @@ class Server:
 
     def __init__(self, answers: dict[str, Any]) -> None:
         self.answers, self.asked = answers, list[str]()
+        self.pause_s = 0.0
 
     async def __call__(self, request: web.Request) -> web.Response:
         self.asked.append(request.path)
+        await asyncio.sleep(self.pause_s)
         place = request.path
         if place == "/api/show":
             place = (await request.json())["model"]
@@ -120,6 +124,35 @@ async def test_servers_that_are_not_there_or_say_nonsense_are_passed_over() -> N
             async with asyncio.timeout(30):
                 assert await LocalProvider("home", http, servers=urls).discover() == []
         await http.aclose()
+
+
+async def test_a_server_that_is_busy_keeps_its_models(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(local, "PROBE", Timeouts(connect_s=1.0, first_byte_s=0.05, idle_s=1.0, total_s=2.0))
+    server, http = Server(VLLM), HttpTransport()
+    async with serving(server) as address:
+        provider = LocalProvider("home", http, servers=[f"{address}/v1/"])
+        (known,) = await provider.discover()
+        server.pause_s = 0.2
+        for _ in range(MISSED_LOOKS + 1):
+            assert await provider.discover() == [known]
+        server.pause_s, server.answers = 0.0, {"/v1/models": "Loading model"}
+        for _ in range(MISSED_LOOKS - 1):
+            assert await provider.discover() == [known]
+        server.answers = VLLM
+        assert await provider.discover() == [known]
+        server.answers = {}
+        looks = [len(await provider.discover()) for _ in range(MISSED_LOOKS)]
+        assert looks == [1] * (MISSED_LOOKS - 1) + [0]
+        await http.aclose()
+
+
+async def test_the_models_of_a_server_that_was_stopped_are_gone_at_once() -> None:
+    http = HttpTransport()
+    async with serving(Server(VLLM)) as address:
+        provider = LocalProvider("home", http, servers=[f"{address}/v1/"])
+        assert len(await provider.discover()) == 1
+    assert await provider.discover() == []
+    await http.aclose()
 
 
 @pytest.mark.parametrize("shown", [[], {"model_info": []}, {"model_info": {"a.context_length": "x"}}, "text"])
