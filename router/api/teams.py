@@ -39,16 +39,16 @@ class NewTeam(Fields):
 
 
 class TeamChange(Fields):
-    """A team's name, if it is to change, and its budget for a UTC month; null is no limit."""
+    """A team's name and its budget for a UTC month; null takes the limit away, what is left out stays."""
 
-    name: str | None = None
+    name: str = ""
     month_limit_base: str | None = None
 
 
 class MemberChange(Fields):
-    """A member's role, and its budget for a UTC month; null is no limit."""
+    """A member's role, which a new one needs, and its budget for a UTC month, as in `TeamChange`."""
 
-    role: str
+    role: str = ""
     month_limit_base: str | None = None
 
 
@@ -68,7 +68,7 @@ async def create_team(request: Request) -> dict[str, Any]:
 
 @routes.get("/v1/teams", summary="List the wallet's teams")
 async def list_teams(request: Request) -> dict[str, Any]:
-    """All open teams that the wallet is a member of."""
+    """All open teams that the wallet is a member of, or pays for."""
     address = await wallet_of(request)
     found = await look(request, lambda connection: teams.memberships(connection, address))
     return {"data": [_shown(team) for team in found]}
@@ -98,15 +98,15 @@ async def show_team(request: Request, team: str) -> dict[str, Any]:
 
 @routes.put("/v1/teams/{team}", summary="Change a team", openapi_extra=takes(TeamChange))
 async def change_team(request: Request, team: str) -> dict[str, Any]:
-    """Owners set name and budget."""
+    """Owners set name and budget; what is left out stays as it is."""
     address = await wallet_of(request)
     team_id = number_of("team", team)
     sent = await read_fields(request, TeamChange)
-    limit_base = base_of("month_limit_base", sent.month_limit_base)
+    changes = _changes(sent)
 
     def change(connection: Connection) -> dict[str, Any]:
         place = teams.membership(connection, team_id, address)
-        teams.change_team(connection, place, sent.name, limit_base)
+        teams.change_team(connection, place, changes)
         return _shown(teams.membership(connection, team_id, address))
 
     return await write(request, change)
@@ -133,16 +133,16 @@ async def close_team(request: Request, team: str) -> Response:
     openapi_extra=takes(MemberChange),
 )
 async def set_member(request: Request, team: str, member: str) -> Response:
-    """`member` is a wallet address. Who becomes a viewer loses its keys."""
+    """`member` is a wallet address. Who becomes a viewer loses its keys; what is left out stays as it is."""
     address = await wallet_of(request)
     team_id = number_of("team", team)
     sent = await read_fields(request, MemberChange)
     whom = address_of(member)
-    limit_base = base_of("month_limit_base", sent.month_limit_base)
+    changes = _changes(sent)
     await write(
         request,
         lambda connection: teams.set_member(
-            connection, teams.membership(connection, team_id, address), whom, sent.role, limit_base, now_s()
+            connection, teams.membership(connection, team_id, address), whom, changes, now_s()
         ),
     )
     return Response(status_code=204)
@@ -177,6 +177,14 @@ async def list_team_keys(request: Request, team: str) -> dict[str, Any]:
             "data": [key_shown(connection, key) for key in managing.team_keys(connection, address, team_id)]
         },
     )
+
+
+def _changes(sent: TeamChange | MemberChange) -> dict[str, Any]:
+    """What was sent, the budget in base units."""
+    changes = sent.model_dump(exclude_unset=True)
+    if "month_limit_base" in changes:
+        changes["month_limit_base"] = base_of("month_limit_base", sent.month_limit_base)
+    return changes
 
 
 def _shown(team: Membership) -> dict[str, Any]:

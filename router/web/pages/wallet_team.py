@@ -78,7 +78,7 @@ async def change_team(request: Request, team: str) -> Response:
 
     def change(connection: Connection, place: Membership) -> None:
         limit_base = fields.amount_base(form, "month_limit_base")
-        teams.change_team(connection, place, form.text("name"), limit_base)
+        teams.change_team(connection, place, {"name": form.text("name"), "month_limit_base": limit_base})
 
     return await _done(request, found, team, change)
 
@@ -91,8 +91,8 @@ async def set_member(request: Request, team: str) -> Response:
 
     def change(connection: Connection, place: Membership) -> None:
         limit_base = fields.amount_base(form, "month_limit_base")
-        whom = address_of(form.text("address"))
-        teams.set_member(connection, place, whom, form.text("role"), limit_base, now_s())
+        changes = {"role": form.text("role"), "month_limit_base": limit_base}
+        teams.set_member(connection, place, address_of(form.text("address")), changes, now_s())
 
     return await _done(request, found, team, change)
 

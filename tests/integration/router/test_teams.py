@@ -7,6 +7,7 @@ import time
 import httpx
 import pytest
 from people_world import Person, Town, chat
+from sqlalchemy import text
 
 ROLES = ("owner", "admin", "member", "viewer")
 
@@ -24,6 +25,14 @@ def found(town: Town) -> tuple[Person, int, dict[str, Person]]:
         set_ = founder.ask("PUT", f"/teams/{team}/members/{person.address}", role=role)
         assert set_.status_code == 204, set_.text
     return founder, team, people | {"stranger": town.person()}
+
+
+def page_of(person: Person, path: str) -> str:
+    """A page as the signed-in wallet sees it."""
+    cookies = {"vibes_session": person.token}
+    answer = httpx.get(person.url.removesuffix("/v1") + path, cookies=cookies)
+    assert answer.status_code == 200, answer.text
+    return answer.text
 
 
 def refused_soon(person: Person, api_key: str) -> None:
@@ -93,14 +102,74 @@ def test_only_the_member_changes_its_key_and_not_beyond_a_team_key(town: Town) -
 def test_the_one_who_pays_stays_an_owner(town: Town) -> None:
     founder, team, people = found(town)
     second = people["owner"]
-    assert second.ask("DELETE", f"/teams/{team}/members/{founder.address}").status_code == 204
+    seat = f"/teams/{team}/members/{founder.address}"
+    for method, body in (("DELETE", {}), *(("PUT", {"role": role}) for role in ("viewer", "admin"))):
+        for person in (second, founder):
+            refused = person.ask(method, seat, **body)
+            assert code_of(refused) == (409, "team_rule"), (method, body)
+            assert "the account of this wallet pays" in refused.json()["error"]["message"]
+        assert code_of(people["admin"].ask(method, seat, **body)) == (403, "role_missing")
+    assert second.ask("PUT", seat, role="owner", month_limit_base="7").status_code == 204
+    assert founder.ask("GET", f"/teams/{team}").json()["your_month_limit_base"] == "7"
     key_id, api_key = second.key(team=team)
     assert founder.ask("GET", f"/teams/{team}").json()["role"] == "owner"
     assert founder.ask("POST", f"/keys/{key_id}/rotate", grace_s=0).status_code == 404  # it would show it
     assert founder.ask("DELETE", f"/keys/{key_id}").status_code == 204
     refused_soon(second, api_key)
-    last = second.ask("DELETE", f"/teams/{team}/members/{second.address}")
-    assert code_of(last) == (409, "team_rule")
+    assert second.ask("DELETE", f"/teams/{team}/members/{second.address}").status_code == 204
+
+
+@pytest.mark.parametrize("written", ["viewer", None])
+def test_the_one_who_pays_finds_a_team_that_another_took_from_it(town: Town, written: str | None) -> None:
+    """A ledger of an earlier release may hold it."""
+    founder, team, people = found(town)
+    statement = f"UPDATE team_member SET role = '{written}'" if written else "DELETE FROM team_member"
+    seat_of = text(f"{statement} WHERE team_id = :team AND address = :address")
+    town.world.ledger.run(lambda c: c.execute(seat_of, {"team": team, "address": founder.address}))
+    assert founder.user is not None
+    (listed,) = founder.ask("GET", "/teams").json()["data"]
+    assert (listed["team"], listed["role"], listed["account"]) == (team, "owner", founder.user.idx)
+    assert "night shift" in page_of(founder, "/wallet/team")
+    seen = people["viewer"].ask("GET", f"/teams/{team}").json()["members"]
+    assert [one["role"] for one in seen if one["address"] == founder.address] == ["owner"]
+    seat = f"/teams/{team}/members/{founder.address}"
+    assert code_of(people["owner"].ask("DELETE", seat)) == (409, "team_rule")
+    assert "it stays an owner" in page_of(founder, f"/wallet/team/{team}?change={founder.address}")
+    assert founder.ask("PUT", seat, month_limit_base="7").status_code == 204
+    assert founder.ask("GET", f"/teams/{team}").json()["your_month_limit_base"] == "7"
+    assert people["owner"].ask("GET", "/teams").json()["data"][0]["role"] == "owner"
+    assert people["stranger"].ask("GET", "/teams").json()["data"] == []
+    assert founder.ask("DELETE", f"/teams/{team}").status_code == 204
+    assert founder.ask("GET", "/teams").json()["data"] == []
+
+
+def test_what_is_not_sent_stays(town: Town) -> None:
+    founder, team, people = found(town)
+    member, at = people["member"].address, f"/teams/{team}"
+
+    def put(path: str, **body: str | None) -> httpx.Response:
+        with founder.http() as client:
+            return client.put(path, json=body)
+
+    def kept() -> tuple[str, str | None, str, str | None]:
+        told = founder.ask("GET", at).json()
+        (one,) = [one for one in told["members"] if one["address"] == member]
+        return told["name"], told["month_limit_base"], one["role"], one["month_limit_base"]
+
+    assert put(at, month_limit_base="0").status_code == 200
+    assert put(f"{at}/members/{member}", month_limit_base="5").status_code == 204
+    assert put(at, name="renamed").json()["month_limit_base"] == "0"
+    assert put(f"{at}/members/{member}", role="admin").status_code == 204
+    assert kept() == ("renamed", "0", "admin", "5")
+    assert put(at).status_code == 200
+    assert put(f"{at}/members/{member}").status_code == 204
+    assert kept() == ("renamed", "0", "admin", "5")
+    assert put(at, month_limit_base=None).json()["month_limit_base"] is None
+    assert put(f"{at}/members/{member}", month_limit_base=None).status_code == 204
+    assert kept() == ("renamed", None, "admin", None)
+    newcomer = town.visitor().address
+    assert code_of(put(f"{at}/members/{newcomer}", month_limit_base="5")) == (400, "invalid_field")
+    assert code_of(put(at, name=None)) == (400, "invalid_field")
 
 
 def test_roles_allow_what_they_say_and_no_more(town: Town) -> None:
