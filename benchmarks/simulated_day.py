@@ -168,16 +168,18 @@ class Day:
             self.result.fates[number] = "failed"
             return
         waited_s = self._clock() - began_s
-        served, broke = outcome.candidate, outcome.result
+        served, (era, broke) = outcome.candidate, outcome.result
         stream = call.request.stream
         if stream:
             served.health.in_flight += 1
             await asyncio.sleep(call.tokens / MODELS[served.deployment.model][1] * (0.5 if broke else 1.0))
             served.health.in_flight -= 1
         if broke:
-            served.health.broke_off(self._clock())
+            served.health.broke_off(self._clock(), era)
             self.result.fates[number] = "broke off"
             return
+        if stream:
+            served.health.completed(self._clock(), era)
         cost_base = served.deployment.price.cost_base(Usage(400, call.tokens))
         self.result.costs_base[number] = cost_base
         if self._lots is not None and plan.decision is not None:
@@ -187,9 +189,12 @@ class Day:
         else:
             self.result.fates[number] = "late" if waited_s > (FIRST_S if stream else WHOLE_S) else "served"
 
-    async def _ask(self, candidate: Candidate, call: Call) -> bool:
-        """What a provider does with a call. Returns: the stream that has begun will break off."""
-        provider, rng = candidate.deployment.provider, self._rng
+    async def _ask(self, candidate: Candidate, call: Call) -> tuple[int, bool]:
+        """What a provider does with a call.
+
+        Returns: the breaker's era in which it began, and whether the stream that has begun will break off.
+        """
+        provider, rng, era = candidate.deployment.provider, self._rng, candidate.health.breaker.era
         first_s, speed, _ = MODELS[candidate.deployment.model]
         factor, fails = 1.0, 0.002
         for fault in self._faults[provider]:
@@ -218,4 +223,4 @@ class Day:
         broken = rng.random() < fails
         if broken and (not call.request.stream or rng.random() < 0.5):
             raise UpstreamRefused(provider, 500)
-        return broken
+        return era, broken

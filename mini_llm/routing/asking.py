@@ -11,7 +11,9 @@ from mini_llm.errors import ProviderError, UpstreamProtocolError, no_json
 from mini_llm.price import Usage
 from mini_llm.providers.base import Provider, UpstreamStream
 from mini_llm.request import Request
+from mini_llm.routing.events import left_alone
 from mini_llm.routing.plan import Candidate
+from mini_llm.routing.run import Tools
 from mini_llm.routing.verdict import judge
 from mini_llm.surfaces import CHAT
 from mini_llm.surfaces.base import StreamTranslator, Surface
@@ -19,6 +21,9 @@ from mini_llm.surfaces.wording import json_or_none
 
 MOST_HELD: Final = 256
 """Reads of a stream that may say nothing before its answer counts as begun all the same."""
+ENDS_EARLY: Final = "the stream ends in its middle"
+SLOW_READER_S: Final = 10.0
+"""A stream that fails after nobody has read it for so long may have failed for that."""
 Count = Callable[[Surface, Request, Completion, Deployment], Awaitable[Usage]]
 """Tells the tokens of a whole answer in a format, whether its provider reported them or not."""
 
@@ -50,9 +55,7 @@ async def complete(
     return completion
 
 
-async def open_stream(
-    candidate: Candidate, surface: Surface, request: Request, clock: Callable[[], float]
-) -> OpenedStream:
+async def open_stream(candidate: Candidate, surface: Surface, request: Request, tools: Tools) -> OpenedStream:
     """A stream, and its translation into the caller's format, once its first content has come.
 
     Raises:
@@ -60,6 +63,7 @@ async def open_stream(
         BadRequest: the provider does not speak the format, and chat cannot say it.
     """
     provider, deployment = candidate.provider, candidate.deployment
+    era = candidate.health.breaker.era  # of this call: it has just begun, and nothing has been awaited since
     if request.surface in provider.surfaces:
         translator = CHAT.stream_from_chat(request)  # which changes nothing
         stream = await provider.open_stream(request, deployment)
@@ -71,11 +75,13 @@ async def open_stream(
     except BaseException:
         await stream.aclose()
         raise
-    return OpenedStream(candidate, request, stream, translator, begun, clock)
+    return OpenedStream(candidate, request, stream, translator, begun, tools, era)
 
 
 class OpenedStream(UpstreamStream):
     """A stream that has begun to answer. It counts among its deployment's calls until it is closed.
+
+    Its deployment's breaker is told once how it went: complete, broken off, or left by its reader.
 
     Attributes:
         translator: makes the caller's format of its events.
@@ -88,10 +94,14 @@ class OpenedStream(UpstreamStream):
         stream: UpstreamStream,
         translator: StreamTranslator,
         begun: list[StreamEvent],
-        clock: Callable[[], float],
+        tools: Tools,
+        era: int,
     ) -> None:
         self.translator = translator
-        self._health, self._clock = candidate.health, clock
+        self._candidate, self._health, self._tools = candidate, candidate.health, tools
+        self._era: int | None = era  # None once the breaker has been told
+        self._finished = 0
+        self._handed_s = tools.clock()
         self._choices, self._cap = request.choices, candidate.deployment.output_cap(request.output_cap)
         self._stream, self._begun = stream, begun
         self.upstream_id = stream.upstream_id
@@ -103,26 +113,48 @@ class OpenedStream(UpstreamStream):
         """See ``UpstreamStream.next_batch``."""
         events, self._begun = self._begun, []
         if not events:
+            asked_s = self._tools.clock()
             try:
                 events = await self._stream.next_batch()
             except ProviderError as error:
-                if judge(error).blames:
-                    self._health.broke_off(self._clock())
+                if judge(error).blames and asked_s - self._handed_s < SLOW_READER_S:
+                    self._broke_off(error)
                 raise
             finally:
                 self.billed = self._stream.billed
+            if not events:
+                self._broke_off(UpstreamProtocolError(self._candidate.deployment.provider, ENDS_EARLY))
         for event in events:
             if event.usage is not None:  # the last counts
                 self._usage = event.usage
+            if event.finished or event.done:
+                self._finished += self._choices if event.done else event.finished
+                self._completed()
+        self._handed_s = self._tools.clock()
         return events
+
+    def _completed(self) -> None:
+        if self._era is not None and self._finished >= self._choices:
+            self._health.completed(self._tools.clock(), self._era)
+            self._era = None
+
+    def _broke_off(self, error: ProviderError) -> None:
+        if self._era is None:  # only the end mark, or less, is missing
+            return
+        now_s, era, self._era = self._tools.clock(), self._era, None
+        if self._health.broke_off(now_s, era):
+            left_alone(self._tools.listener, self._candidate, now_s, error)
 
     async def aclose(self) -> None:
         """See ``UpstreamStream.aclose``."""
         if self._open:
             self._open = False
             self._health.in_flight -= 1
+            if self._era is not None:
+                self._health.abandoned(self._era)
+                self._era = None
             if self._usage is not None:
-                self._health.used(self._clock(), self._usage, self._choices, self._cap)
+                self._health.used(self._tools.clock(), self._usage, self._choices, self._cap)
         await self._stream.aclose()
 
 

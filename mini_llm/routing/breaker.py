@@ -37,6 +37,7 @@ class Breaker:
         "_all",
         "_failures",
         "_good",
+        "_probed_s",
         "_probes",
         "_row",
         "_trips",
@@ -49,15 +50,22 @@ class Breaker:
     def __init__(self, settings: BreakerConfig) -> None:
         self.settings = settings
         self.state = State.CLOSED
-        self.until_s = 0.0
+        self.until_s = self._probed_s = 0.0
         self._failures, self._all = Window(settings.window_s), Window(settings.window_s)
         self.era = self._probes = self._good = self._trips = self._row = 0
 
     def admits(self, now_s: float) -> bool:
-        """True if a call may begin: it is closed, or time for one more probe."""
+        """True if a call may begin: it is closed, or time for one more probe.
+
+        A probe that runs for longer than ``max_open_s`` keeps no other away: a stream lasts for as long as
+        its reader likes.
+        """
         if self.state is State.CLOSED:
             return True
-        return now_s >= self.until_s and self._probes < self.settings.probes
+        if now_s < self.until_s:
+            return False
+        settings = self.settings
+        return self._probes < settings.probes or now_s >= self._probed_s + settings.max_open_s
 
     def begin(self, now_s: float) -> int:
         """A call begins, admitted or not: a last resort is asked all the same.
@@ -69,6 +77,7 @@ class Breaker:
         if self.state is State.OPEN and now_s >= self.until_s:
             self._enter(State.HALF_OPEN)
         self._probes += 1
+        self._probed_s = now_s
         return self.era
 
     def succeeded(self, now_s: float, era: int) -> None:

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import logging
+
 from mini_llm.deployment import Deployment
+from mini_llm.errors import MiniLLMError
+from mini_llm.routing.plan import Candidate
+
+log = logging.getLogger(__name__)
 
 
 class Listener:
@@ -19,3 +25,19 @@ class Listener:
 
 
 SILENT = Listener()
+
+
+def left_alone(
+    listener: Listener, candidate: Candidate, now_s: float, error: MiniLLMError, mend: str | None = None
+) -> None:
+    """Tells that an error has opened a deployment's breaker; ``mend`` is what the operator has to mend."""
+    seconds = candidate.health.breaker.until_s - now_s
+    listener.opened(candidate.deployment, seconds)
+    log.log(
+        logging.ERROR if mend else logging.WARNING,
+        "deployment %s is left alone for %.0f s: %s (%s)",
+        candidate.deployment.id,
+        seconds,
+        mend or "it fails too often",
+        error,
+    )

@@ -127,7 +127,7 @@ class Health:
     def begin(self, now_s: float) -> int:
         """A call begins.
 
-        Returns: what `succeeded`, `failed` or `gave_up` must be told when it ends.
+        Returns: what those must be told who say how it ends.
         """
         self.in_flight += 1
         self.waiting += 1
@@ -137,11 +137,15 @@ class Health:
         return self.breaker.begin(now_s)
 
     def succeeded(self, now_s: float, era: int, seconds: float, stream: bool) -> None:
-        """The call was answered, or its stream has begun, after ``seconds``."""
+        """The call was answered, or its stream has begun, after ``seconds``.
+
+        Of a stream the breaker hears when it is over: by ``completed``, ``broke_off`` or ``abandoned``.
+        """
         self.in_flight -= 1
         self.waiting -= 1
         self.answered += 1
-        self.breaker.succeeded(now_s, era)
+        if not stream:
+            self.breaker.succeeded(now_s, era)
         (self.first if stream else self.whole).measured(now_s, seconds)
 
     def failed(self, now_s: float, era: int) -> bool:
@@ -154,10 +158,21 @@ class Health:
         self.failures += 1
         return self.breaker.failed(now_s, era)
 
-    def broke_off(self, now_s: float) -> None:
-        """A stream that had begun failed; its call has counted as answered."""
+    def completed(self, now_s: float, era: int) -> None:
+        """A stream that had begun came to its end in good order."""
+        self.breaker.succeeded(now_s, era)
+
+    def broke_off(self, now_s: float, era: int) -> bool:
+        """A stream that had begun failed; its call has counted as answered.
+
+        Returns: True if that opened the breaker.
+        """
         self.failures += 1
-        self.breaker.failed(now_s, self.breaker.era)
+        return self.breaker.failed(now_s, era)
+
+    def abandoned(self, era: int) -> None:
+        """Whoever read a stream left before its end, which tells nothing about the deployment."""
+        self.breaker.gave_up(era)
 
     def gave_up(self, era: int) -> None:
         """The call ended without telling anything about the deployment."""

@@ -126,8 +126,8 @@ class Routes:
         self, plan: Plan, surface: Surface, request: Request, attempts: list[Attempt]
     ) -> Coroutine[Any, Any, Outcome[OpenedStream]]:
         """A stream whose first content has come; raises as ``attempt`` does."""
-        clock, sent = self._tools.clock, self._sent(plan, request)
-        return self.attempt(plan, lambda one: open_stream(one, surface, sent(one), clock), attempts)
+        tools, sent = self._tools, self._sent(plan, request)
+        return self.attempt(plan, lambda one: open_stream(one, surface, sent(one), tools), attempts)
 
     def _sent(self, plan: Plan, request: Request) -> Callable[[Candidate], Request]:
         """The request as each candidate gets it: without the quality that it asks for, unless that one is a

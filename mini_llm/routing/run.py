@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import random
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -10,7 +9,7 @@ from typing import Generic, TypeVar
 
 from mini_llm.config_routing import HedgeConfig
 from mini_llm.errors import MiniLLMError, UpstreamRefused
-from mini_llm.routing.events import Listener
+from mini_llm.routing.events import Listener, left_alone
 from mini_llm.routing.health import Hindrance
 from mini_llm.routing.hedge import race
 from mini_llm.routing.plan import Attempt, Candidate, Outcome, Plan
@@ -21,8 +20,6 @@ T = TypeVar("T")
 
 OVERTAKEN = "Hedged"
 """Outcome of an attempt that another overtook."""
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,11 +177,8 @@ class Run(Generic[T]):
         health.limited += verdict.limited
         _heed_pause(candidate, error, verdict, now_s)
         if opened:
-            seconds = health.breaker.until_s - now_s
-            self._tools.listener.opened(deployment, seconds)
-            tell = log.error if verdict.refused_key else log.warning
-            why = "its provider refuses the operator's key" if verdict.refused_key else "it fails too often"
-            tell("deployment %s is left alone for %.0f s: %s (%s)", deployment.id, seconds, why, error)
+            mend = "its provider refuses the operator's key" if verdict.refused_key else None
+            left_alone(self._tools.listener, candidate, now_s, error, mend)
 
     async def _hedged(self, hedge: HedgeConfig) -> Outcome[T] | None:
         """Asks the first candidate, and when it is slow the second beside it; None if neither serves."""

@@ -109,6 +109,18 @@ def test_last_resort_that_answers_closes_it_early() -> None:
     assert breaker.state is State.CLOSED
 
 
+def test_probe_that_goes_on_for_ever_does_not_keep_others_away() -> None:
+    breaker = Breaker(SETTINGS)
+    trip(breaker, 0)
+    for _ in range(SETTINGS.probes):
+        breaker.begin(5)
+    assert not breaker.admits(5 + SETTINGS.max_open_s - 0.1)
+    now_s = 5 + SETTINGS.max_open_s
+    assert breaker.admits(now_s)
+    breaker.begin(now_s)
+    assert not breaker.admits(now_s + 1)
+
+
 class Machine(RuleBasedStateMachine):
     """Calls begin and end in any order while time passes."""
 
@@ -117,6 +129,7 @@ class Machine(RuleBasedStateMachine):
         self.breaker, self.now_s = Breaker(SETTINGS), 0.0
         self.running: list[tuple[int, bool]] = []
         self.trips = 0
+        self.probed_s = 0.0
 
     @rule(seconds=st.floats(0.01, 15))
     def time_passes(self, seconds: float) -> None:
@@ -126,7 +139,11 @@ class Machine(RuleBasedStateMachine):
     def begin_if_admitted(self) -> None:
         if self.breaker.admits(self.now_s):
             shut = self.breaker.state is not State.CLOSED
+            if self.breaker.state is State.HALF_OPEN:
+                assert self.probing() < SETTINGS.probes or self.overdue()
             era = self.breaker.begin(self.now_s)
+            if shut:
+                self.probed_s = self.now_s
             self.running.append((era, shut))
             assert self.breaker.state is not State.OPEN
 
@@ -149,12 +166,17 @@ class Machine(RuleBasedStateMachine):
             assert self.breaker.state is State.OPEN
             assert self.now_s < self.breaker.until_s <= self.now_s + SETTINGS.max_open_s
 
+    def probing(self) -> int:
+        return sum(era == self.breaker.era for era, _ in self.running)
+
+    def overdue(self) -> bool:
+        return self.now_s - self.probed_s >= SETTINGS.max_open_s
+
     @invariant()
-    def never_more_probes_than_allowed(self) -> None:
+    def half_open_admits_as_many_probes_as_allowed(self) -> None:
         if self.breaker.state is State.HALF_OPEN:
-            probing = sum(era == self.breaker.era for era, _ in self.running)
-            assert probing <= SETTINGS.probes
-            assert self.breaker.admits(self.now_s) == (probing < SETTINGS.probes)
+            free = self.probing() < SETTINGS.probes
+            assert self.breaker.admits(self.now_s) == (free or self.overdue())
 
     @invariant()
     def open_admits_nobody_before_its_time(self) -> None:
