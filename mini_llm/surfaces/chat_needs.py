@@ -16,6 +16,7 @@ _ASKS: Final = {
     "audio": Need.AUDIO,
 }
 """Fields that ask for something by holding anything."""
+_NO_EFFORT: Final = "none"
 _BILLED: Final = frozenset(
     {"web_search_options", "search_parameters", "enable_search", "plugins"}
     | {"models", "provider", "preset", "deferred"}
@@ -27,7 +28,9 @@ _MEDIA_PARTS: Final = {"image_url": Need.IMAGES, "input_audio": Need.AUDIO, "fil
 
 def field_needs(fields: Mapping[str, Any], choices: int) -> set[str]:
     """What the fields of a call ask of a deployment, its messages aside."""
-    needs = {_ASKS[name] for name in fields.keys() & _ASKS.keys() if fields[name]}
+    needs = {
+        _ASKS[name] for name in fields.keys() & _ASKS.keys() if fields[name] and fields[name] != _NO_EFFORT
+    }
     shape = fields.get("response_format")
     if isinstance(shape, dict) and shape.get("type") == "json_schema":
         needs.add(Need.JSON_SCHEMA)

@@ -100,13 +100,14 @@ class _Calls:
 
     def __init__(self) -> None:
         self._count = 0
-        self._open: list[tuple[str, str]] = []
+        self._open: list[tuple[str, str, bool]] = []  # name, id, and whether the client gave that
 
     def begin(self, name: str, given: object) -> str:
         """The id of a call, made up if none is given."""
-        call_id = given if isinstance(given, str) and given else f"call_{self._count}"
+        known = isinstance(given, str) and bool(given)
+        call_id = str(given) if known else f"call_{self._count}"
         self._count += 1
-        self._open.append((name, call_id))
+        self._open.append((name, call_id, known))
         return call_id
 
     def answer(self, name: str, given: object, path: str) -> str:
@@ -115,8 +116,11 @@ class _Calls:
         Raises:
             BadRequest: there is no such call before it.
         """
-        for position, (called, call_id) in enumerate(self._open):
-            if given == call_id or (not given and called == name):
+        ids = [call_id if known else None for _, call_id, known in self._open]
+        if given and given in ids:
+            return self._open.pop(ids.index(given))[1]
+        for position, (called, call_id, known) in enumerate(self._open):
+            if called == name and not (given and known):
                 del self._open[position]
                 return call_id
         raise BadRequest(f"there is no open call of the function {name!r} before this response", path)

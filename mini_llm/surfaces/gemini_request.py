@@ -82,7 +82,7 @@ def chat_fields(fields: Mapping[str, Any], model: str, stream: bool) -> dict[str
         chat["stream"] = True
     config = generation_config(fields)
     CONFIG.check(config, "generationConfig.")
-    chat.update((there, config[name]) for name, there in _SAME.items() if config.get(name) is not None)
+    chat.update((there, config[name]) for name, there in _SAME.items() if config.get(name) not in (None, []))
     for modality in config.get("responseModalities") or ():
         if modality != "TEXT":
             raise untranslatable("generationConfig.responseModalities", "an answer that is not text")
@@ -118,7 +118,8 @@ def needs_of(fields: Mapping[str, Any], config: Mapping[str, Any]) -> frozenset[
         needs.add(Need.HOSTED)
     if fields.get("cachedContent"):
         needs.add(Need.FILES)
-    if config.get("thinkingConfig"):
+    thinking = config.get("thinkingConfig")
+    if thinking and not (isinstance(thinking, dict) and camel(thinking).get("thinkingBudget") == 0):
         needs.add(Need.REASONING)
     if config.get("responseSchema") or config.get("responseJsonSchema"):
         needs.add(Need.JSON_SCHEMA)
@@ -164,7 +165,8 @@ def _response_format(config: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
 
 
 def _effort(config: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """How hard to think: by name, or by a budget of tokens (0: not at all, -1: as the model likes)."""
+    """How hard to think: by name, or by a budget of tokens. None (0) and the model's own choice (-1) are not
+    said: models that cannot think refuse to be told, and most others think only if they are."""
     where = "generationConfig.thinkingConfig"
     thinking = camel(mapping(config.get("thinkingConfig") or {}, where))
     said = frozenset({"includeThoughts", "thinkingBudget", "thinkingLevel"})
@@ -214,4 +216,7 @@ def _calling(fields: Mapping[str, Any], functions: list[dict[str, Any]]) -> Iter
     if allowed:
         if not isinstance(allowed, list):
             raise BadRequest(f"'{where}.allowedFunctionNames' must be a list", where)
-        yield "tools", [one for one in functions if one["function"]["name"] in allowed]
+        offered = [one for one in functions if one["function"]["name"] in allowed]
+        if not offered:
+            raise BadRequest(f"'{where}.allowedFunctionNames' names no function that is declared", where)
+        yield "tools", offered

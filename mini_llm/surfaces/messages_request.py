@@ -6,6 +6,7 @@ Source: https://docs.anthropic.com/en/api/messages and the types of the package 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from hashlib import sha256
 from typing import Any, Final
 
 from mini_llm.errors import BadRequest
@@ -26,8 +27,8 @@ FIELDS: Final = Wording(
     },
     refused={
         "container": "containers run at Anthropic",
-        "context_management": "Anthropic edits the conversation",
-        "inference_geo": "where the call is computed cannot be promised",
+        "context_management": "Anthropic edits the conversation (edits that only clear are dropped)",
+        "inference_geo": "where the call is computed cannot be promised (global is dropped)",
         "mcp_servers": "Anthropic calls the servers",
         "user_profile_id": "profiles are kept at Anthropic",
         "workspace_id": "workspaces are kept at Anthropic",
@@ -47,6 +48,7 @@ TOOL: Final = Wording(
 )
 MEDIUM_BUDGET_TOKENS: Final = 4096
 HIGH_BUDGET_TOKENS: Final = 16384
+MOST_USER_LETTERS: Final = 64
 _OWN_TOOLS: Final = ("custom", "bash_", "text_editor_", "computer_", "memory_")
 """How kinds of tools begin that the client runs; all others run at Anthropic."""
 _BILLED: Final = frozenset(
@@ -61,7 +63,7 @@ def chat_fields(fields: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         BadRequest: malformed, or chat cannot say it.
     """
-    FIELDS.check(fields)
+    FIELDS.check({name: value for name, value in fields.items() if not _is_harmless(name, value)})
     chat: dict[str, Any] = {"model": fields["model"], "messages": list(chat_messages(fields))}
     for name, there in (
         ("max_tokens", "max_tokens"),
@@ -71,16 +73,16 @@ def chat_fields(fields: Mapping[str, Any]) -> dict[str, Any]:
         ("stop_sequences", "stop"),
         ("stream", "stream"),
     ):
-        if fields.get(name) is not None:
+        if fields.get(name) not in (None, []):
             chat[there] = fields[name]
     if tools := fields.get("tools"):
         chat["tools"] = [_tool(tool, f"tools.{i}") for i, tool in enumerate(objects(tools, "tools"))]
-    if fields.get("tool_choice") is not None:
-        chat.update(_tool_choice(mapping(fields["tool_choice"], "tool_choice")))
+        if fields.get("tool_choice") is not None:
+            chat.update(_tool_choice(mapping(fields["tool_choice"], "tool_choice")))
     chat.update(_thinking_and_format(fields))
     user = mapping(fields.get("metadata") or {}, "metadata").get("user_id")
     if user is not None:
-        chat["user"] = text(user, "metadata.user_id")
+        chat["user"] = _short(text(user, "metadata.user_id"))
     return chat
 
 
@@ -93,7 +95,8 @@ def needs_of(fields: Mapping[str, Any]) -> frozenset[str]:
             needs.add(Need.FILES)  # what a hosted tool adds to the prompt does not follow from the request
     kinds = [kind_of(tool, "custom") for tool in tools] if isinstance(tools, list) else []
     hosted = [kind for kind in kinds if not kind.startswith(_OWN_TOOLS)]
-    if billed_beside_tokens(fields, hosted, _BILLED) or _summarises(fields.get("context_management")):
+    told = {name: value for name, value in fields.items() if not _is_harmless(name, value)}
+    if billed_beside_tokens(told, hosted, _BILLED) or _summarises(fields.get("context_management")):
         needs.add(Need.HOSTED)
     if asks_thoughts(fields):
         needs.add(Need.REASONING)
@@ -101,6 +104,19 @@ def needs_of(fields: Mapping[str, Any]) -> frozenset[str]:
     if isinstance(shape, dict) and shape.get("format"):
         needs.add(Need.JSON_SCHEMA)
     return frozenset(needs)
+
+
+def _is_harmless(name: str, value: object) -> bool:
+    """A field that says what holds without it, or only clears old thoughts and results away."""
+    if name == "context_management":
+        edits = value.get("edits", []) if isinstance(value, dict) else None
+        return isinstance(edits, list) and all(kind_of(edit).startswith("clear_") for edit in edits)
+    return (name, value) in (("speed", "standard"), ("inference_geo", "global"))
+
+
+def _short(user: str) -> str:
+    """An id of a user, of which OpenAI takes 64 letters: Claude Code's is longer, and goes as its hash."""
+    return user if len(user) <= MOST_USER_LETTERS else sha256(user.encode()).hexdigest()
 
 
 def _summarises(management: object) -> bool:

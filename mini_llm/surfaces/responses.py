@@ -15,7 +15,8 @@ from mini_llm.request import Request, encode, flag, integer, model_name, read_ob
 from mini_llm.surfaces import responses_output as output
 from mini_llm.surfaces.base import Dialect, StreamReader, StreamTranslator, Surface, WireError
 from mini_llm.surfaces.chat import ChatSurface, chat_request
-from mini_llm.surfaces.responses_request import chat_fields, input_items, needs_of
+from mini_llm.surfaces.responses_items import input_items
+from mini_llm.surfaces.responses_request import chat_fields, needs_of
 from mini_llm.surfaces.responses_stream import ResponsesReader, ResponsesTranslator
 from mini_llm.surfaces.wording import choices_of, json_events, json_or_none
 

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from mini_llm.errors import BadRequest
 from mini_llm.request import Need, billed_beside_tokens
+from mini_llm.surfaces.responses_items import chat_messages, input_items, item_needs
 from mini_llm.surfaces.wording import Wording, json_text, kind_of, mapping, objects, text, untranslatable
 
 FIELDS: Final = Wording(
@@ -47,24 +48,7 @@ REASONING: Final = Wording(
     },
     refused={"mode": "other ways to reason are hosted"},
 )
-ITEMS: Final[Mapping[str, str]] = {
-    "message": "said",
-    "function_call": "said",
-    "function_call_output": "said",
-    "reasoning": "dropped: chat has no place for the thoughts of earlier turns",
-}
-"""Kinds of input items and what becomes of them; any other kind is refused."""
-PARTS: Final[Mapping[str, str]] = {
-    "input_text": "said",
-    "output_text": "said",
-    "refusal": "said as text",
-    "input_image": "said (a URL; a file id is refused)",
-    "input_file": "said (file data; a file id and a URL are refused)",
-    "input_audio": "said",
-}
-"""Kinds of content parts and what becomes of them; any other kind is refused."""
-_MEDIA: Final = {"input_image": Need.IMAGES, "input_file": Need.FILES, "input_audio": Need.AUDIO}
-_SAME: Final = ("model", "temperature", "top_p", "stream", "parallel_tool_calls", "user")
+_SAME: Final = ("model", "temperature", "top_p", "stream", "user")
 _INCLUDED: Final = "message.output_text.logprobs"
 _HARMLESS_INCLUDES: Final = frozenset({_INCLUDED, "reasoning.encrypted_content"})
 
@@ -82,43 +66,23 @@ def chat_fields(fields: Mapping[str, Any]) -> dict[str, Any]:
     }
     FIELDS.check(told)
     chat: dict[str, Any] = {name: fields[name] for name in _SAME if fields.get(name) is not None}
-    chat["messages"] = list(_messages(fields))
+    chat["messages"] = list(chat_messages(fields))
     if fields.get("max_output_tokens") is not None:
         chat["max_completion_tokens"] = fields["max_output_tokens"]
-    if tools := fields.get("tools"):
+    if tools := fields.get("tools"):  # without which chat takes neither of the other two
         chat["tools"] = [_tool(tool, f"tools.{i}") for i, tool in enumerate(objects(tools, "tools"))]
-    if fields.get("tool_choice") is not None:
-        chat["tool_choice"] = _tool_choice(fields["tool_choice"])
+        if fields.get("parallel_tool_calls") is not None:
+            chat["parallel_tool_calls"] = fields["parallel_tool_calls"]
+        if fields.get("tool_choice") is not None:
+            chat["tool_choice"] = _tool_choice(fields["tool_choice"])
     chat.update(_text_and_reasoning(fields))
     chat.update(_logprobs(fields))
     return chat
 
 
-def input_items(fields: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The input as items.
-
-    Raises:
-        BadRequest: it is neither text nor a list of items.
-    """
-    given = fields.get("input")
-    if isinstance(given, str):
-        return [{"type": "message", "role": "user", "content": given}]
-    return objects(given, "input")
-
-
 def needs_of(fields: Mapping[str, Any]) -> frozenset[str]:
     """What a request asks of a deployment."""
-    needs: set[str] = set()
-    for item in input_items(fields) if fields.get("input") is not None else ():
-        for content in (item.get("content"), item.get("output")):
-            for part in content if isinstance(content, list) else ():
-                kind = kind_of(part)
-                if kind not in PARTS:
-                    needs.add(Need.FILES)
-                elif kind in _MEDIA:
-                    needs.add(_MEDIA[kind])
-        if kind_of(item, "message") not in ITEMS:
-            needs.add(Need.FILES)
+    needs = set(item_needs(input_items(fields))) if fields.get("input") is not None else set()
     if fields.get("tools"):
         needs.add(Need.TOOLS)
     hosted = [tool for tool in _list(fields.get("tools")) if kind_of(tool) not in ("function", "custom")]
@@ -135,88 +99,6 @@ def needs_of(fields: Mapping[str, Any]) -> frozenset[str]:
     if _wants_logprobs(fields):
         needs.add(Need.LOGPROBS)
     return frozenset(needs)
-
-
-def _messages(fields: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    if fields.get("instructions"):
-        yield {"role": "system", "content": text(fields["instructions"], "instructions")}
-    calls: dict[str, Any] | None = None  # the assistant message that collects calls of one turn
-    for position, item in enumerate(input_items(fields)):
-        path, kind = f"input.{position}", kind_of(item, "message")
-        if kind == "function_call":
-            function = {
-                "name": text(item.get("name"), f"{path}.name"),
-                "arguments": text(item.get("arguments"), f"{path}.arguments"),
-            }
-            call = {"id": text(item.get("call_id"), path), "type": "function", "function": function}
-            if calls is None:
-                calls = {"role": "assistant", "content": None, "tool_calls": [call]}
-            else:
-                calls["tool_calls"].append(call)
-            continue
-        if kind == "reasoning":
-            continue
-        if calls is not None:
-            yield calls
-            calls = None
-        if kind == "function_call_output":
-            yield _output(item, path)
-        elif kind == "message":
-            yield _message(item, path)
-        else:
-            raise untranslatable(f"{path}.type", f"an input item of type {kind!r}")
-    if calls is not None:
-        yield calls
-
-
-def _message(item: Mapping[str, Any], path: str) -> dict[str, Any]:
-    role, content = item.get("role"), item.get("content")
-    if role not in ("user", "assistant", "system", "developer"):
-        raise BadRequest(f"'{path}.role' must be user, assistant, system or developer", f"{path}.role")
-    role = "system" if role == "developer" else role  # the word that every server knows
-    if isinstance(content, str):
-        return {"role": role, "content": content}
-    parts = [_part(part, f"{path}.content.{i}") for i, part in enumerate(objects(content, f"{path}.content"))]
-    if role == "assistant" or (all(part["type"] == "text" for part in parts) and len(parts) == 1):
-        return {"role": role, "content": _joined(parts, f"{path}.content")}
-    return {"role": role, "content": parts}
-
-
-def _output(item: Mapping[str, Any], path: str) -> dict[str, Any]:
-    output = item.get("output")
-    if not isinstance(output, str):
-        parts = [_part(part, f"{path}.output") for part in objects(output, f"{path}.output")]
-        output = _joined(parts, f"{path}.output")
-    call_id = text(item.get("call_id"), f"{path}.call_id")
-    return {"role": "tool", "tool_call_id": call_id, "content": output}
-
-
-def _joined(parts: list[dict[str, Any]], path: str) -> str:
-    """Text parts as one text; chat's tool results and assistants have nothing else."""
-    if any(part["type"] != "text" for part in parts):
-        raise untranslatable(path, "anything but text here")
-    return "".join(part["text"] for part in parts)
-
-
-def _part(part: Mapping[str, Any], path: str) -> dict[str, Any]:
-    kind = kind_of(part)
-    if kind in ("input_text", "output_text"):
-        return {"type": "text", "text": text(part.get("text"), f"{path}.text")}
-    if kind == "refusal":
-        return {"type": "text", "text": text(part.get("refusal"), f"{path}.refusal")}
-    if kind == "input_image" and part.get("image_url") is not None:
-        image = {"url": text(part["image_url"], f"{path}.image_url")}
-        detail = part.get("detail")
-        return {
-            "type": "image_url",
-            "image_url": image | ({"detail": detail} if detail in ("low", "high", "auto") else {}),
-        }
-    if kind == "input_audio":
-        return {"type": "input_audio", "input_audio": mapping(part.get("input_audio"), path)}
-    if kind == "input_file" and part.get("file_data") is not None:
-        file = {name: text(part[name], path) for name in ("filename", "file_data") if part.get(name)}
-        return {"type": "file", "file": file}
-    raise untranslatable(path, f"a part of type {kind!r} like this")
 
 
 def _tool(tool: Mapping[str, Any], path: str) -> dict[str, Any]:

@@ -147,6 +147,18 @@ async def test_a_conversation_begun_at_another_company(company: tuple[Company, P
     assert "I cannot." in server.asked[1]["messages"][1].values()
 
 
+@pytest.mark.parametrize("thinks", [True, False])
+async def test_only_a_model_that_thinks_is_told_not_to(thinks: bool) -> None:
+    able = UPSTREAM.capabilities | {"reasoning"} if thinks else UPSTREAM.capabilities - {"reasoning"}
+    server = Company(DOCUMENTED[0])
+    async with serving(server) as address:
+        http = Loopback(address)
+        provider = make(DOCUMENTED[0], http)
+        await provider.complete(ask(reasoning_effort="none"), replace(UPSTREAM, capabilities=able))
+        assert ("reasoning_effort" in server.asked[0]) is thinks
+        await http.aclose()
+
+
 async def test_another_server_gets_every_member() -> None:
     config = ProviderConfig.model_validate({"type": "openai", "base_url": "http://router.example/v1"})
     server = Company(replace(DOCUMENTED[0], cap_field="max_tokens"))

@@ -125,6 +125,7 @@ def test_images_are_not_taken_for_text() -> None:
         ({"tools": [], "functions": None, "logprobs": False, "audio": {}}, set()),
         ({"functions": [{"name": "f"}], "logprobs": True}, {Need.TOOLS, Need.LOGPROBS}),
         ({"reasoning_effort": "low"}, {Need.REASONING}),
+        ({"reasoning_effort": "none"}, set()),
         ({"reasoning": {"effort": "low"}, "n": 2}, {Need.REASONING, Need.MANY}),
         ({"audio": {"voice": "a"}}, {Need.AUDIO}),
         ({"modalities": ["text", "audio"]}, {Need.AUDIO}),

@@ -12,6 +12,7 @@ from mini_llm.surfaces import (
     gemini_request,
     messages_content,
     messages_request,
+    responses_items,
     responses_request,
 )
 from mini_llm.surfaces.wording import Wording
@@ -29,7 +30,7 @@ WORDINGS = {
 }
 KINDS = {
     "messages": {"content block": messages_content.BLOCKS},
-    "responses": {"input item": responses_request.ITEMS, "content part": responses_request.PARTS},
+    "responses": {"input item": responses_items.ITEMS, "content part": responses_items.PARTS},
     "gemini": {"part": gemini_contents.PARTS},
 }
 
