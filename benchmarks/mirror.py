@@ -29,10 +29,12 @@ from numpy.typing import NDArray
 from mini_llm.auto.choice import Option, Weights, choose
 from mini_llm.auto.predictor import Prediction, Predictor
 from mini_llm.auto.priors import ModelFacts
+from router.config_learning import Learning
 from router.mirror.beliefs import Beliefs
 from router.mirror.evaluate import Estimate, Logged, gain, robust, weighted
 from router.mirror.explore import chances, drawn, mixed
 from router.mirror.policy import STAGES, Terms, follows, next_step
+from router.mirror.standing import Shares
 from router.mirror.tally import Cell, Count, Kind, Tally, step_of
 
 Array = NDArray[np.float64]
@@ -42,6 +44,8 @@ CALLS, ACCOUNTS, FEEDBACK, SHARE, EXPLORE = 10_000, 400, 0.1, 0.95, 0.02
 CALL_S, HALF_LIFE_S, REFRESH = 60, 2 * 86_400, 100
 """Seconds between calls (a week in all), and calls between two looks at what was learned."""
 TERMS, WINDOW = Terms(), 800
+WEIGHING = Learning(proven_usd="0").weighing(100)
+"""Accounts have paid enough to be believed."""
 COST_REGRET = 0.1
 COST_ALONE = Weights(cost=1e9)
 WEAK, STRONG, NEW = 0, 1, 2
@@ -167,7 +171,7 @@ def still(world: World, known: bool) -> Run:
 
 def learning(world: World, percent: int | None) -> Run:
     """What was learned is followed by a share of accounts; None: by as many as the policy says."""
-    tally, beliefs = Tally(HALF_LIFE_S), Beliefs({})
+    tally, beliefs, shares = Tally(HALF_LIFE_S), Beliefs({}), Shares()
     gated, run = percent is None, Run([], [], [], [])
     now = 25 if gated and world.scene.broken else percent or 0
     since = 0
@@ -196,7 +200,8 @@ def learning(world: World, percent: int | None) -> Run:
         if world.feedback[at]:
             value = float(world.quality[at, served])
             cell = Cell(NAMES[served], prediction.form, Kind.FEEDBACK, step_of(prediction.quality[served]))
-            tally.add(cell, value, odds[served], now_s)
+            share = shares.take(WEIGHING, now_s, account, NAMES[served])
+            tally.add(cell, value, odds[served], now_s, share)
             run.logged.append(
                 Logged(account, value, NAMES[served], NAMES[shipped], NAMES[learned],
                        corrected.quality[shipped], corrected.quality[learned], odds[shipped], odds[learned])

@@ -24,6 +24,7 @@ from router.config_money import DEFAULT_TIERS, Bps, HangUp, Idx, Policy, Promoti
 from router.config_people import PeopleSettings, load_people
 from router.config_relay import Relay, X402Config
 from router.errors import LosesMoney, SplitExceedsCharge, TiersOutOfOrder
+from router.mirror.standing import Weighing
 from router.operating import Operating, load_operating
 
 DEFAULT_MAX_BODY_BYTES: Final = 4 * 2**20
@@ -61,6 +62,11 @@ class RouterConfig(RoutingConfig):
         """The tiers from the dearest to the cheapest; the first is everybody's."""
         default = tuple(tier for tier in DEFAULT_TIERS if tier.pays(self.policy))
         return self.tiers or default or DEFAULT_TIERS[:1]  # the first may lose money too: then it is refused
+
+    @property
+    def weighing(self) -> Weighing:
+        """What outcomes of calls count."""
+        return self.auto.learning.weighing(self.vibes_per_usd)
 
     def partner_bps(self, partner_id: int) -> int:
         """The share of a partner, 0 for the house."""

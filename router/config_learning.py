@@ -9,6 +9,8 @@ from pydantic import AfterValidator, Field
 from mini_llm.config_auto import AutoConfig
 from mini_llm.config_base import Strict
 from mini_llm.price import parse_usd
+from router.config_money import usd_base
+from router.mirror.standing import Weighing
 
 
 def _some(usd: str) -> str:
@@ -17,7 +19,13 @@ def _some(usd: str) -> str:
     return usd
 
 
+def _amount(usd: str) -> str:
+    parse_usd(usd)
+    return usd
+
+
 SomeUsd = Annotated[str, AfterValidator(_some)]
+Usd = Annotated[str, AfterValidator(_amount)]
 
 
 class OperatorBudget(Strict):
@@ -40,11 +48,16 @@ class Learning(Strict):
     """Share of the calls whose model is drawn by lot among those that are good enough, with `follow`."""
     half_life_h: Annotated[int, Field(ge=1, le=10_000)] = 48
     """Hours after which an outcome counts half."""
+    most_a_day: Annotated[int, Field(ge=1, le=10_000)] = 10
+    """What the outcomes of one account on one model in a day count at most, like so many of others."""
+    proven_usd: Usd = "0.1"
+    """An account that has paid so much for calls counts half, one that has paid nothing not at all; "0": all
+    count alike, as fits a house whose models are free."""
 
-    @property
-    def half_life_s(self) -> int:
-        """The same in seconds."""
-        return self.half_life_h * 3600
+    def weighing(self, vibes_per_usd: int) -> Weighing:
+        """What outcomes count."""
+        proven_base = usd_base(self.proven_usd, vibes_per_usd)
+        return Weighing(self.half_life_h * 3600, self.most_a_day, proven_base)
 
 
 class RouterAuto(AutoConfig):

@@ -47,7 +47,7 @@ class Follower:
 
     def adopt(self, config: RouterConfig) -> None:
         """Goes by another configuration from now on."""
-        self._settings = config.auto.learning
+        self._settings, self._weighing = config.auto.learning, config.weighing
 
     @property
     def active(self) -> bool:
@@ -105,9 +105,9 @@ class Follower:
             log.warning("%d %% of accounts follow what was learned: %s", step.percent, step.reason)
 
     def _looked(self, now_s: int) -> tuple[Beliefs, Evidence, Step | None]:
+        half_life_s, proven_base = self._weighing.half_life_s, self._weighing.proven_base
         counts, found = self._ledger.read(
-            lambda connection: (mirror.counts(connection), learning_steps.evidence(connection))
+            lambda connection: (mirror.counts(connection), learning_steps.evidence(connection, proven_base))
         )
-        half_life_s = self._settings.half_life_s
         beliefs = Beliefs({cell: count.faded(now_s, half_life_s) for cell, count in counts.items()})
         return beliefs, found, next_step(found.share.percent, found.rows, found.saved, TERMS)

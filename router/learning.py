@@ -2,7 +2,7 @@
 
 A call waits for nothing: what is known of it is put into a queue, dropped if that is full, read in a thread
 between calls, and written every few seconds. Prompts live in memory until they are read, and their salted
-fingerprints for two minutes: who sends the same again was not served well.
+fingerprints for an hour: who sends the same again was not served well.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import asyncio
 import json
 import logging
 import time
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -31,17 +31,17 @@ from router.ledger import learning_steps, mirror
 from router.ledger.learning_steps import DrawnFacts
 from router.ledger.mirror import Answered, Seen
 from router.ledger.writer import Ledger
+from router.mirror.repeats import Repeats
+from router.mirror.standing import Shares, Weighing
 from router.mirror.tally import Kind, step_of
+from router.observe.record import current
 from router.people.byok import listed_id
 
 MOST_WAITING: Final = 256
 MOST_BYTES: Final = 2**18
 """Longest request, and longest answer, that is looked at."""
 FLUSH_S: Final = 2.0
-RETRY_S: Final = 120.0
-"""A prompt that is sent again sooner was not answered well."""
-MOST_PROMPTS: Final = 10_000
-"""Fingerprints that are remembered."""
+_NS: Final = 1_000_000_000
 ALWAYS: Final = 1.0
 """The chance of a model that was not drawn by lot."""
 
@@ -57,7 +57,8 @@ class _Job:
     surface: Surface
     request: Request
     raw: bytes
-    at_s: float
+    began_s: float
+    ended_s: float
 
 
 class Mirror:
@@ -72,18 +73,20 @@ class Mirror:
         self._ledger = ledger
         self._salt = blake2b(b"prompts that are sent again", digest_size=32, key=secret).digest()
         self._waiting: deque[_Job] = deque()
-        self._prompts: OrderedDict[bytes, tuple[Answered, float]] = OrderedDict()
+        self._repeats: Repeats[tuple[Answered, int]] = Repeats()
+        self._shares = Shares()
         self.dropped = 0
         self.adopt(config)
 
     def adopt(self, config: RouterConfig) -> None:
         """Goes by another configuration from now on."""
         self._settings = config.auto.learning
+        self._weighing = config.weighing
 
     @property
-    def half_life_s(self) -> int:
-        """See `router.mirror.tally.Count.faded`."""
-        return self._settings.half_life_s
+    def weighing(self) -> Weighing:
+        """What outcomes count."""
+        return self._weighing
 
     def offer(
         self,
@@ -122,7 +125,8 @@ class Mirror:
             return
         failed = (_answered(request_id, decision, one.deployment) for one in served.attempts)
         known = tuple(one for one in failed if one is not None)
-        self._waiting.append(_Job(call, account_idx, lot, known, surface, request, raw, time.monotonic()))
+        began_s, ended_s = current().started_ns / _NS, time.perf_counter_ns() / _NS
+        self._waiting.append(_Job(call, account_idx, lot, known, surface, request, raw, began_s, ended_s))
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[Mirror]:
@@ -142,41 +146,37 @@ class Mirror:
                 log.error("outcomes were not counted: %s", type(error).__name__)
 
     async def _flush(self) -> None:
-        if not self._waiting and not self._prompts:
-            return
         jobs = [self._waiting.popleft() for _ in range(len(self._waiting))]
-        seen = await asyncio.to_thread(lambda: [*self._read(jobs), *self._answered_well()])
+        if not jobs and not self._repeats.watching:
+            return
+        now_s, weighing = int(time.time()), self._weighing
+        seen = await asyncio.to_thread(lambda: list(self._read(jobs, now_s)))
         if not jobs and not seen:
             return
-        calls, now_s, half_life_s = [job.call for job in jobs], int(time.time()), self.half_life_s
+        calls = [job.call for job in jobs]
         lots = [job.drawn for job in jobs if job.drawn is not None]
 
         def write(connection: Connection) -> None:
-            mirror.record(connection, calls, seen, now_s, half_life_s)
+            mirror.record(connection, calls, seen, now_s, weighing)
             learning_steps.log(connection, lots, now_s)
 
         await self._ledger.submit(write)
 
-    def _read(self, jobs: Sequence[_Job]) -> Iterator[Seen]:
+    def _read(self, jobs: Sequence[_Job], now_s: int) -> Iterator[Seen]:
         for job in jobs:
-            yield _seen(job.call, Kind.SERVED, True)
+            yield self._seen(job.call, job.account_idx, Kind.SERVED, True, now_s)
             for failed in job.failed:
-                yield _seen(failed, Kind.SERVED, False)
+                yield self._seen(failed, job.account_idx, Kind.SERVED, False, now_s)
             if Need.JSON_SCHEMA in job.request.needs:
-                yield _seen(job.call, Kind.FORMAT, _is_json(job.surface.answer_text(job.raw)))
-            mark = self._fingerprint(job)
-            if (earlier := self._prompts.pop(mark, None)) is not None and job.at_s - earlier[1] <= RETRY_S:
-                yield _seen(earlier[0], Kind.RETRY, False)
-            self._prompts[mark] = job.call, job.at_s
-            if len(self._prompts) > MOST_PROMPTS:
-                self._prompts.popitem(last=False)
+                good = _is_json(job.surface.answer_text(job.raw))
+                yield self._seen(job.call, job.account_idx, Kind.FORMAT, good, now_s)
+            self._repeats.sent(self._fingerprint(job), (job.call, job.account_idx), job.began_s, job.ended_s)
+        for (call, account_idx), good in self._repeats.outcomes(time.perf_counter_ns() / _NS):
+            yield self._seen(call, account_idx, Kind.RETRY, good, now_s)
 
-    def _answered_well(self) -> Iterator[Seen]:
-        """Calls whose prompt was not sent again for long enough."""
-        before_s = time.monotonic() - RETRY_S
-        while self._prompts and next(iter(self._prompts.values()))[1] < before_s:
-            _, (call, _) = self._prompts.popitem(last=False)
-            yield _seen(call, Kind.RETRY, True)
+    def _seen(self, call: Answered, account_idx: int, kind: Kind, good: bool, now_s: int) -> Seen:
+        share = self._shares.take(self._weighing, now_s, account_idx, call.model, kind)
+        return Seen(call.cell(kind), float(good), call.chance, account_idx, share)
 
     def _fingerprint(self, job: _Job) -> bytes:
         mark = blake2b(job.account_idx.to_bytes(8, "big"), digest_size=16, key=self._salt)
@@ -217,10 +217,6 @@ def _drawn(request_id: str, account_idx: int, lot: Drawn) -> DrawnFacts | None:
         shipped_base=lot.shipped_base,
         learned_base=lot.learned_base,
     )
-
-
-def _seen(call: Answered, kind: Kind, good: bool) -> Seen:
-    return Seen(call.cell(kind), float(good), call.chance)
 
 
 def _is_json(text: str | None) -> bool:

@@ -37,9 +37,9 @@ async def give_feedback(request: Request) -> dict[str, Any]:
         said = await read_fields(request, Verdict)
         value = float(said.verdict == "good") if isinstance(said.verdict, str) else said.verdict
         learner: Mirror = request.app.state.mirror
-        idx, half_life_s = principal.account_idx, learner.half_life_s
+        idx, weighing = principal.account_idx, learner.weighing
         await request.app.state.ledger.submit(
-            lambda found: mirror.give_feedback(found, idx, said.request_id, value, now_s(), half_life_s)
+            lambda found: mirror.give_feedback(found, idx, said.request_id, value, now_s(), weighing)
         )
     finally:
         passage.leave()

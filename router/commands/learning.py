@@ -23,8 +23,13 @@ def learning() -> None:
     """What outcomes of calls say of the models that "auto" chooses from."""
 
 
+_config = click.option(
+    "--config", "path", envvar="VIBES_CONFIG", required=True, type=click.Path(path_type=Path)
+)
+
+
 @learning.command("show")
-@click.option("--config", "path", envvar="VIBES_CONFIG", required=True, type=click.Path(path_type=Path))
+@_config
 def show(path: Path) -> None:
     """Show what is believed of each model, by form of the prompt, as JSON lines.
 
@@ -34,7 +39,7 @@ def show(path: Path) -> None:
     weight     outcomes that it rests on, faded
     """
     with told():
-        half_life_s = load_router_config(path, os.environ).auto.learning.half_life_s
+        half_life_s = load_router_config(path, os.environ).weighing.half_life_s
     now_s = time.time()
     counts = read_ledger(mirror.counts)
     beliefs = Beliefs({cell: count.faded(now_s, half_life_s) for cell, count in counts.items()})
@@ -44,14 +49,17 @@ def show(path: Path) -> None:
 
 
 @learning.command("steps")
-def steps() -> None:
+@_config
+def steps(path: Path) -> None:
     """Show who followed what was learned, and what the log says since, as JSON lines; the last step first."""
-    found, taken = read_ledger(lambda c: (learning_steps.evidence(c), learning_steps.shares(c)))
+    with told():
+        proven_base = load_router_config(path, os.environ).weighing.proven_base
+    found, taken = read_ledger(lambda c: (learning_steps.evidence(c, proven_base), learning_steps.shares(c)))
     estimate = gain(found.rows)
-    told = {"judged": estimate.calls, "saved": round(found.saved, 4)}
+    changes = {"judged": estimate.calls, "saved": round(found.saved, 4)}
     if estimate.low > -math.inf:
-        told |= {name: round(getattr(estimate, name), 4) for name in ("mean", "low", "high")}
-    click.echo(json.dumps({"percent": found.share.percent, "quality_changes_by": told}))
+        changes |= {name: round(getattr(estimate, name), 4) for name in ("mean", "low", "high")}
+    click.echo(json.dumps({"percent": found.share.percent, "quality_changes_by": changes}))
     for step in taken:
         click.echo(json.dumps(asdict(step)))
 

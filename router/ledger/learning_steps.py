@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from itertools import islice
 from typing import Any, Final
 
 from sqlalchemy import Connection, delete, insert, select
 
-from router.ledger.mirror import DAY_S, FEEDBACK_S
+from router.ledger.mirror import FEEDBACK_S
 from router.ledger.mirror_tables import CALL_FEEDBACK, DRAWN_CALL, LEARNING_STEP
+from router.ledger.models import ACCOUNT
 from router.mirror.evaluate import Logged
+from router.mirror.standing import DAY_S
 
 MOST_LOGGED: Final = 800
 """Calls, the last ones, that a decision rests on."""
+MOST_OF_ONE: Final = MOST_LOGGED // 10
+"""Of one account: else the last to say a lot would be the only one who is heard."""
+MOST_LOOKED_AT: Final = 20_000
+"""Calls that these are taken from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,21 +91,31 @@ def in_force(connection: Connection) -> Share:
     return next(iter(shares(connection, 1)), Share())
 
 
-def evidence(connection: Connection) -> Evidence:
-    """What is known for the next step."""
+def evidence(connection: Connection, proven_base: int) -> Evidence:
+    """What is known for the next step, by accounts that have paid `proven_base` for calls."""
     share = in_force(connection)
-    query = (
+    judged = (
         select(DRAWN_CALL, CALL_FEEDBACK.c.value)
         .join(CALL_FEEDBACK, CALL_FEEDBACK.c.entry_id == DRAWN_CALL.c.entry_id)
-        .where(DRAWN_CALL.c.made_s >= share.at_s)
+        .join(ACCOUNT, ACCOUNT.c.idx == DRAWN_CALL.c.account_idx)
+        .where(DRAWN_CALL.c.made_s >= share.at_s, ACCOUNT.c.spent_base >= proven_base)
         .order_by(DRAWN_CALL.c.made_s.desc())
-        .limit(MOST_LOGGED)
+        .limit(MOST_LOOKED_AT)
     )
-    found: Sequence[Any] = connection.execute(query).all()
+    found = list(islice(_of_many(connection.execute(judged.execution_options(yield_per=1000))), MOST_LOGGED))
     shipped_base = sum(row.shipped_base for row in found)
     learned_base = sum(row.learned_base for row in found)
     millionths = (shipped_base - learned_base) * 1_000_000 // max(1, shipped_base)
     return Evidence(share, tuple(map(_logged, found)), millionths / 1_000_000)
+
+
+def _of_many(rows: Iterable[Any]) -> Iterator[Any]:
+    """The rows without what is beyond `MOST_OF_ONE` of an account."""
+    had: Counter[int] = Counter()
+    for row in rows:
+        had[row.account_idx] += 1
+        if had[row.account_idx] <= MOST_OF_ONE:
+            yield row
 
 
 def take(connection: Connection, before: Share, percent: int, reason: str, now_s: int) -> bool:

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import Connection, Select, and_, delete, func, insert, select, update
+from sqlalchemy import Connection, Select, and_, delete, func, insert, or_, select, update
 
 from router.ledger.call_models import CALL
 from router.ledger.errors import LedgerError
 from router.ledger.mirror_tables import AUTO_CALL, CALL_FEEDBACK, OUTCOME_COUNT
-from router.ledger.models import ENTRY, State
+from router.ledger.models import ACCOUNT, ENTRY, State
+from router.mirror.standing import DAY_S, Weighing
 from router.mirror.tally import Cell, Count, Kind, weight_of
 
-FEEDBACK_S: Final = 7 * 86_400
+FEEDBACK_S: Final = 7 * DAY_S
 """How long after its end a call may be judged, seconds."""
-DAY_S: Final = 86_400
 MOST_A_DAY: Final = 1_000
 """Verdicts of one account in any day."""
 
@@ -70,11 +70,28 @@ class Answered:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """An outcome that nobody had to tell: its cell, 0 (bad) .. 1 (good), the chance of the model."""
+    """An outcome that nobody had to tell.
+
+    Attributes:
+        cell: where it is counted.
+        value: 0 (bad) .. 1 (good).
+        chance: with which the model was asked, above 0..1.
+        account_idx: whose call it was.
+        share: what it counts beside others of the account, see `Weighing.share`.
+    """
 
     cell: Cell
     value: float
     chance: float
+    account_idx: int
+    share: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Verdict:
+    account_idx: int
+    value: float
+    told_s: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +102,7 @@ class _Change:
 
 
 def record(
-    connection: Connection, calls: Sequence[Answered], seen: Iterable[Seen], now_s: int, half_life_s: int
+    connection: Connection, calls: Sequence[Answered], seen: Sequence[Seen], now_s: int, weighing: Weighing
 ) -> None:
     """Keeps calls until they are judged, and counts outcomes; what was said of a call before counts now.
 
@@ -94,35 +111,38 @@ def record(
         calls: each for the first time.
         seen: outcomes.
         now_s: unix seconds.
-        half_life_s: see `Count.faded`.
+        weighing: what each counts.
     """
-    changes = [_change(one.cell, one.value, one.chance) for one in seen]
+    standing = _standing(connection, {one.account_idx for one in seen}, weighing)
+    changes = [
+        _change(one.cell, one.value, one.chance, one.share * standing[one.account_idx]) for one in seen
+    ]
     if calls:
         connection.execute(
             insert(AUTO_CALL),
             [{name: getattr(one, name) for name in one.__slots__} | {"made_s": now_s} for one in calls],
         )
         by_id = {one.entry_id: one for one in calls}
-        said: Select[Any] = select(CALL_FEEDBACK.c.entry_id, CALL_FEEDBACK.c.value)
-        for row in connection.execute(said.where(CALL_FEEDBACK.c.entry_id.in_(by_id))):
-            call = by_id[row.entry_id]
-            changes.append(_change(call.cell(Kind.FEEDBACK), row.value, call.chance))
+        said: Select[Any] = select(CALL_FEEDBACK).where(CALL_FEEDBACK.c.entry_id.in_(by_id))
+        for row in connection.execute(said).all():
+            verdict = _Verdict(row.account_idx, row.value, row.told_s)
+            changes.append(_judged(connection, by_id[row.entry_id], verdict, weighing))
     connection.execute(delete(AUTO_CALL).where(AUTO_CALL.c.made_s < now_s - FEEDBACK_S - DAY_S))
-    _count(connection, changes, now_s, half_life_s)
+    _count(connection, changes, now_s, weighing.half_life_s)
 
 
 def give_feedback(
-    connection: Connection, account_idx: int, entry_id: str, value: float, now_s: int, half_life_s: int
+    connection: Connection, account_idx: int, entry_id: str, value: float, now_s: int, weighing: Weighing
 ) -> None:
     """Keeps what an account says of one of its calls, and counts it; the last word takes the place of others.
 
     Args:
         connection: a writing transaction.
-        account_idx: who says it.
+        account_idx: who says it: who made the call, or paid for it.
         entry_id: request id of the call.
         value: 0 (bad) .. 1 (good).
         now_s: unix seconds.
-        half_life_s: see `Count.faded`.
+        weighing: what it counts.
 
     Raises:
         UnknownCall: the account has no such call, or it has not ended.
@@ -130,8 +150,9 @@ def give_feedback(
         TooMuchFeedback: the account said enough for a day.
     """
     ended: Select[Any] = select(CALL.c.time_s).join(ENTRY, ENTRY.c.number == CALL.c.entry_number)
-    own = and_(ENTRY.c.id == entry_id, CALL.c.account_idx == account_idx, ENTRY.c.state == State.POSTED)
-    finished = connection.execute(ended.where(own)).one_or_none()
+    own = or_(CALL.c.account_idx == account_idx, ENTRY.c.user_idx == account_idx)
+    posted = and_(ENTRY.c.id == entry_id, ENTRY.c.state == State.POSTED)
+    finished = connection.execute(ended.where(posted, own)).one_or_none()
     if finished is None:
         raise UnknownCall(entry_id)
     if now_s - finished.time_s > FEEDBACK_S:
@@ -150,11 +171,12 @@ def give_feedback(
     if found is None:  # its model was named, or the worker that served it has not told of it yet
         return
     call = Answered(found.entry_id, found.model, found.form, found.step, found.chance)
-    change = _change(call.cell(Kind.FEEDBACK), value, call.chance)
+    told_s = now_s if before is None else before.told_s
+    change = _judged(connection, call, _Verdict(account_idx, value, told_s), weighing)
     if before is not None:
-        left = change.weight * 0.5 ** ((now_s - max(before.told_s, found.made_s)) / half_life_s)
+        left = change.weight * 0.5 ** ((now_s - max(told_s, found.made_s)) / weighing.half_life_s)
         change = _Change(change.cell, 0.0, left * (value - before.value))
-    _count(connection, [change], now_s, half_life_s)
+    _count(connection, [change], now_s, weighing.half_life_s)
 
 
 def counts(connection: Connection) -> dict[Cell, Count]:
@@ -185,8 +207,30 @@ def _admit(connection: Connection, account_idx: int, now_s: int) -> None:
         raise TooMuchFeedback(max(1, found.first_s + DAY_S - now_s))
 
 
-def _change(cell: Cell, value: float, chance: float) -> _Change:
-    weight = weight_of(cell.kind, chance)
+def _judged(connection: Connection, call: Answered, said: _Verdict, weighing: Weighing) -> _Change:
+    """A verdict, for what it counts after those on the same model that the account gave in the day before."""
+    earlier = and_(
+        CALL_FEEDBACK.c.account_idx == said.account_idx,
+        CALL_FEEDBACK.c.told_s > said.told_s - DAY_S,
+        CALL_FEEDBACK.c.told_s <= said.told_s,
+        CALL_FEEDBACK.c.entry_id != call.entry_id,
+        AUTO_CALL.c.model == call.model,
+    )
+    both = CALL_FEEDBACK.join(AUTO_CALL, AUTO_CALL.c.entry_id == CALL_FEEDBACK.c.entry_id)
+    had = connection.execute(select(func.count()).select_from(both).where(earlier)).scalar_one()
+    standing = _standing(connection, {said.account_idx}, weighing)[said.account_idx]
+    return _change(call.cell(Kind.FEEDBACK), said.value, call.chance, weighing.share(had) * standing)
+
+
+def _standing(connection: Connection, accounts: Collection[int], weighing: Weighing) -> dict[int, float]:
+    """What outcomes of each account count, by what it has paid."""
+    query = select(ACCOUNT.c.idx, ACCOUNT.c.spent_base).where(ACCOUNT.c.idx.in_(accounts))
+    spent = {row.idx: row.spent_base for row in connection.execute(query)} if accounts else {}
+    return {idx: weighing.standing(spent.get(idx, 0)) for idx in accounts}
+
+
+def _change(cell: Cell, value: float, chance: float, share: float) -> _Change:
+    weight = weight_of(cell.kind, chance) * share
     return _Change(cell, weight, weight * value)
 
 

@@ -111,10 +111,19 @@ class Tally:
         self.half_life_s = half_life_s
         self._counts = dict(counts)
 
-    def add(self, cell: Cell, value: float, chance: float, now_s: float) -> None:
-        """Counts an outcome, 0 (bad) .. 1 (good), of a model that was asked with a chance."""
+    def add(self, cell: Cell, value: float, chance: float, now_s: float, share: float = 1.0) -> None:
+        """Counts an outcome, 0 (bad) .. 1 (good), of a model that was asked with a chance.
+
+        Args:
+            cell: where.
+            value: of the answer.
+            chance: of the model, above 0..1.
+            now_s: Unix seconds.
+            share: of what it counts by itself, see `router.mirror.standing`.
+        """
         count = self._counts.get(cell, Count(0.0, 0.0, now_s))
-        self._counts[cell] = count.plus(value, weight_of(cell.kind, chance), now_s, self.half_life_s)
+        weight = share * weight_of(cell.kind, chance)
+        self._counts[cell] = count.plus(value, weight, now_s, self.half_life_s)
 
     def at(self, now_s: float) -> dict[Cell, Count]:
         """What is left of the counts."""

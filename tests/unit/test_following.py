@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import random
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 
 import pytest
+from sqlalchemy import Connection
 from support.books import NOW_S, Books, new_books
 
 from mini_llm.auto.choice import Choice, Option
@@ -17,6 +19,7 @@ from router.following import Follower
 from router.ledger import learning_steps, mirror
 from router.ledger.learning_steps import DrawnFacts, Share
 from router.ledger.mirror import Answered, Seen
+from router.mirror.standing import Weighing
 from router.mirror.tally import Kind
 
 MODELS = ("cheap", "dear", "poor")
@@ -27,6 +30,7 @@ LEARNED = Choice(1, (1, 0, 2), 0.8, "learned")
 FOLLOWING = RouterConfig.model_validate(
     {"providers": {}, "deployments": [], "auto": {"learning": {"enabled": True, "follow": True}}}
 )
+PROVEN_BASE = FOLLOWING.weighing.proven_base
 
 
 class Fixed:
@@ -52,6 +56,7 @@ def books(database: str) -> Iterator[Books]:
     with new_books(database) as books:
         for idx in range(1, 6):
             books.fund(idx, 10**9)
+            books.call(idx, PROVEN_BASE)
         yield books
 
 
@@ -100,17 +105,21 @@ def facts(entry_id: str, idx: int, served: str) -> DrawnFacts:
 def play(books: Books, calls: int, good: dict[str, float]) -> None:
     """Judged calls, each by the old or the new model."""
     made_s = int(time.time()) - 10
-    for number in range(calls):
-        call, idx, served = f"{number:064x}", number % 5 + 1, ("old", "new")[number % 7 % 2]
-        lot = facts(call, idx, served)
-        value = good[served]
+    lots = [facts(f"{at:064x}", at % 5 + 1, ("old", "new")[at % 7 % 2]) for at in range(calls)]
+    judge(books, lots, [good[lot.served] for lot in lots], made_s)
 
-        def write(connection: object, lot: DrawnFacts = lot, value: float = value) -> None:
-            learning_steps.log(connection, [lot], made_s)  # type: ignore[arg-type]
-            row = {"entry_id": lot.entry_id, "account_idx": lot.account_idx, "value": value, "told_s": NOW_S}
-            connection.execute(mirror.CALL_FEEDBACK.insert(), row)  # type: ignore[attr-defined]
 
-        books.ledger.run(write)
+def judge(books: Books, lots: list[DrawnFacts], values: list[float], made_s: int) -> None:
+    rows = [
+        {"entry_id": lot.entry_id, "account_idx": lot.account_idx, "value": value, "told_s": NOW_S}
+        for lot, value in zip(lots, values, strict=True)
+    ]
+
+    def write(connection: Connection) -> None:
+        learning_steps.log(connection, lots, made_s)
+        connection.execute(mirror.CALL_FEEDBACK.insert(), rows)
+
+    books.ledger.run(write)
 
 
 async def test_the_share_grows_with_a_gain_and_ends_with_a_loss(books: Books) -> None:
@@ -140,6 +149,20 @@ async def test_the_share_grows_with_a_gain_and_ends_with_a_loss(books: Books) ->
     assert follower.percent == 0
 
 
+def test_no_account_is_all_that_a_step_rests_on(books: Books) -> None:
+    play(books, 1000, {"old": 0.2, "new": 0.9})
+    crowd = [facts(f"{number:064x}", 1, "new") for number in range(1000, 1900)]  # the last to say something
+
+    judge(books, crowd, [0.0] * len(crowd), int(time.time()))
+    found = books.ledger.read(lambda connection: learning_steps.evidence(connection, PROVEN_BASE))
+    assert Counter(row.account_idx for row in found.rows) == dict.fromkeys(range(1, 6), 80)
+    books.fund(6, 10**9)
+    books.ledger.run(
+        lambda c: c.execute(learning_steps.DRAWN_CALL.update().values(account_idx=6))  # who paid nothing
+    )
+    assert not books.ledger.read(lambda connection: learning_steps.evidence(connection, PROVEN_BASE)).rows
+
+
 def test_only_one_of_two_workers_takes_a_step(books: Books) -> None:
     def take(percent: int) -> bool:
         return books.ledger.run(lambda found: learning_steps.take(found, Share(), percent, "test", NOW_S))
@@ -150,8 +173,8 @@ def test_only_one_of_two_workers_takes_a_step(books: Books) -> None:
 
 
 async def test_beliefs_are_read(books: Books) -> None:
-    seen = [Seen(Answered("", "old", "open", 2, 0.05).cell(Kind.FEEDBACK), 0.0, 0.05)] * 50
-    books.ledger.run(lambda found: mirror.record(found, [], seen, NOW_S, 3600))
+    seen = [Seen(Answered("", "old", "open", 2, 0.05).cell(Kind.FEEDBACK), 0.0, 0.05, 1, 1.0)] * 50
+    books.ledger.run(lambda found: mirror.record(found, [], seen, NOW_S, Weighing(3600, 10, 0)))
     follower = Follower(books.ledger, FOLLOWING, b"secret")
     follower.beliefs = follower._looked(NOW_S)[0]
     assert follower.beliefs.of("old", "open").offset < -1

@@ -17,6 +17,7 @@ from router.ledger import learning_steps, mirror
 from router.ledger.learning_steps import Share
 from router.ledger.mirror import Answered, Seen
 from router.ledger.mirror_tables import DRAWN_CALL
+from router.mirror.standing import Weighing
 from router.mirror.tally import Kind
 
 JSON_WANTED = {
@@ -27,7 +28,7 @@ JSON_WANTED = {
 
 @pytest.fixture(scope="module")
 def following_world(new_world: Any) -> World:
-    learned = {"enabled": True, "follow": True, "explore": 0.03}
+    learned = {"enabled": True, "follow": True, "explore": 0.03, "proven_usd": "0"}
     made: World = new_world(more=settings() | {"auto": AMONG | {"learning": learned}})
     return made
 
@@ -37,7 +38,7 @@ def learning_world(new_world: Any) -> World:
     more = settings()
     for one in more["deployments"]:
         one["capabilities"] = ["tools", "json_schema"]
-    more["auto"] = AMONG | {"learning": {"enabled": True}}
+    more["auto"] = AMONG | {"learning": {"enabled": True, "proven_usd": "0", "most_a_day": 10_000}}
     made: World = new_world(more=more)
     return made
 
@@ -64,13 +65,12 @@ def test_outcomes_are_counted(learning_world: World) -> None:
     user = learning_world.user()
     answer = ask(user)
     assert say(user, answer.headers["x-vibes-request-id"], "bad").json()["value"] == 0.0
-    again = ask(user, stream=True)  # the same prompt: the first answer was no good
+    again = ask(user, stream=True)
     assert say(user, again.headers["x-vibes-request-id"], 0.75).status_code == 200
     ask(user, messages=[{"role": "user", "content": "As JSON."}], response_format=JSON_WANTED)
     ask(user, model="llama-3.2-1b")  # named: nothing is learned
     found = counted(learning_world, lambda kinds: kinds[Kind.SERVED][1] > 0.029)
     assert found[Kind.FEEDBACK] == pytest.approx([0.075, 0.2], rel=0.01)
-    assert found[Kind.RETRY] == pytest.approx([0.0, 0.05], rel=0.01)
     assert found[Kind.FORMAT] == pytest.approx([0.0, 0.05], rel=0.01)  # the upstream writes plain words
     assert found[Kind.SERVED] == pytest.approx([0.03, 0.03], rel=0.01)
 
@@ -106,10 +106,10 @@ def test_a_model_that_is_judged_bad_is_left_where_accounts_follow(following_worl
     usual = ask(user).headers["x-vibes-deployment"]
     assert usual == "gpt-4o-mini"
     bad = Answered("", "gpt-4o-mini", "open", 2, 0.05)
-    seen = [Seen(bad.cell(Kind.FEEDBACK), 0.0, 0.05)] * 100
+    seen = [Seen(bad.cell(Kind.FEEDBACK), 0.0, 0.05, 1, 1.0)] * 100
 
     def judge(connection: Connection) -> None:
-        mirror.record(connection, [], seen, int(time.time()), 10**6)
+        mirror.record(connection, [], seen, int(time.time()), Weighing(10**6, 10, 0))
         learning_steps.take(connection, Share(), 90, "test", int(time.time()))
 
     world.ledger.run(judge)
