@@ -44,8 +44,19 @@ CHECKS: Final[Mapping[str, str]] = {
     "receipt totals": "running totals per account and partner add up",
     "receipt anchors": "the receipts of each batch make its receipts root and total",
     "partner receipts": "each batch's partner words equal the receipts' sums per partner",
+    "partner bundles": "one partner's receipts are in the batches' receipts trees and make its part of them",
 }
 """Every check by name, in the order in which the report lists them."""
+
+OF_BUNDLES: Final = "partner bundles"
+"""The check that needs proof bundles."""
+OF_RECEIPTS: Final = frozenset(
+    {
+        "receipt format", "receipt signatures", "receipt charges", "receipt sequences", "receipt chain",
+        "receipt totals", "receipt anchors", "partner receipts",
+    }
+)  # fmt: skip
+"""The checks that need an export of receipts."""
 
 
 @dataclass(frozen=True)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
+from bridge.audit.bundles import Bundles
 from bridge.audit.chain import Facts
 from bridge.audit.checks import CHECKS, Mismatch, Tally
 from bridge.audit.money import Partner
@@ -25,32 +26,38 @@ class Outcome:
         facts: the audited contract.
         head: the audited block.
         tally: what held.
+        without: checks that could not be made with what there was to audit.
         replay: the chain's side, None if it does not replay.
         receipts: the receipts' side, None if not reached or not all hold.
+        bundles: what a partner's proof bundles prove, None as for the receipts.
         mismatch: the first thing that does not hold, None if all does.
         held_base: tokens that the contract holds, base units.
         delay_s: seconds that the owner waits before anything that it does, None if the chain does not replay.
+        done: whether the audit came to its end.
     """
 
     facts: Facts
     head: int
     tally: Tally
+    without: frozenset[str] = frozenset()
     replay: Replay | None = None
     receipts: Receipts | None = None
+    bundles: Bundles | None = None
     mismatch: Mismatch | None = None
     held_base: int = 0
     delay_s: int | None = None
+    done: bool = False
 
     @property
     def ok(self) -> bool:
-        """True if every check holds."""
-        return self.mismatch is None and self.receipts is not None
+        """True if every check holds that could be made."""
+        return self.done and self.mismatch is None
 
 
 def as_json(outcome: Outcome, partner_name: str | None) -> dict[str, Any]:
     """One object: ok, checks, first_mismatch, batches, receipts, partners, totals; amounts in base units.
 
-    A check's `ok` is null if the audit stopped before it was reached.
+    A check's `ok` is null if the audit stopped before it was reached, or had nothing to make it with.
     """
     facts, replay = outcome.facts, outcome.replay
     return {
@@ -67,6 +74,7 @@ def as_json(outcome: Outcome, partner_name: str | None) -> dict[str, Any]:
         "roles": _roles(outcome),
         "accounts": _accounts(replay) if replay else None,
         "receipts": _receipts(outcome.receipts) if outcome.receipts else None,
+        "bundles": asdict(outcome.bundles) if outcome.bundles else None,
         "partners": [_partner(*entry) for entry in _selected(replay, partner_name)] if replay else [],
         "totals": {**totals(replay), "liabilities": liabilities(replay), "held": outcome.held_base}
         if replay
@@ -100,7 +108,7 @@ def as_text(outcome: Outcome, partner_name: str | None) -> str:
                     ["batch", "block", "gross", "share", "earned"], _partner_batch_rows(replay, partner_name)
                 ),
             ]
-    if outcome.receipts:
+    if outcome.ok:
         lines += ["", *_totals_lines(outcome)]
     lines += ["", *_verdict(outcome)]
     return "\n".join(lines)
@@ -115,7 +123,8 @@ def vibes(amount_base: int) -> str:
 def _held(outcome: Outcome, name: str) -> bool | None:
     if outcome.mismatch is not None and outcome.mismatch.check == name:
         return False
-    return True if outcome.ok or outcome.tally.counts[name] else None
+    reached = outcome.ok and name not in outcome.without
+    return True if reached or outcome.tally.counts[name] else None
 
 
 def _mismatch(found: Mismatch) -> dict[str, Any]:
@@ -243,23 +252,29 @@ def _partner_batch_rows(replay: Replay, name: str) -> Iterable[list[str]]:
 
 
 def _totals_lines(outcome: Outcome) -> list[str]:
-    replay, receipts = outcome.replay, outcome.receipts
-    if replay is None or receipts is None:
+    replay, receipts, bundles = outcome.replay, outcome.receipts, outcome.bundles
+    if replay is None:
         return []
     sums, owed_base = totals(replay), sum(liabilities(replay).values())
     names = ("gross", "burned", "partners", "fee", "pool", "treasury", "rewards")
-    return [
+    lines = [
         "totals in VIBES: " + ", ".join(f"{name} {vibes(sums[name])}" for name in names),
         f"held {vibes(outcome.held_base)}, owed {vibes(owed_base)}",
-        f"receipts: {receipts.settled:,} settled ({vibes(receipts.settled_base)}), "
-        f"{receipts.unsettled:,} not yet settled ({vibes(receipts.unsettled_base)})",
     ]
+    if receipts is not None:
+        lines.append(
+            f"receipts: {receipts.settled:,} settled ({vibes(receipts.settled_base)}), "
+            f"{receipts.unsettled:,} not yet settled ({vibes(receipts.unsettled_base)})"
+        )
+    if bundles is not None:
+        lines.append(f"bundles: {bundles.receipts:,} receipts of the partner ({vibes(bundles.charged_base)})")
+    return lines
 
 
 def _verdict(outcome: Outcome) -> list[str]:
     found = outcome.mismatch
     if found is None:
-        return ["audit: OK"]
+        return [*_not_checked(outcome), "audit: OK"]
     rows = {
         "block": found.place.block, "batch": found.place.batch, "where": found.place.subject or None,
         "expected": found.expected, "actual": found.actual,
@@ -267,6 +282,12 @@ def _verdict(outcome: Outcome) -> list[str]:
     lines = [f"audit: MISMATCH in {found.check}"]
     lines += [f"  {name:<9}{'-' if value is None else value}" for name, value in rows.items()]
     return lines + [f"  evidence {document}" for document in found.evidence]
+
+
+def _not_checked(outcome: Outcome) -> list[str]:
+    if not outcome.without:
+        return []
+    return [f"not checked: {', '.join(name for name in CHECKS if name in outcome.without)}"]
 
 
 def _table(header: list[str], rows: Iterable[list[str]], align: str = "") -> list[str]:

@@ -53,6 +53,14 @@ class Subtree:
     node: Node
 
 
+class MisplacedSubtree(ValueError):
+    """A subtree that cannot begin where it stands, or whose sum no tree can have."""
+
+    def __init__(self, subtree: Subtree) -> None:
+        super().__init__(f"a subtree of level {subtree.level} with {subtree.node[1]} does not begin here")
+        self.subtree = subtree
+
+
 class ReceiptsTree:
     """A tree that is given its leaves one by one and keeps one node per level, however many there are."""
 
@@ -68,11 +76,29 @@ class ReceiptsTree:
         """
         if not _is_leaf(leaf):
             raise InvalidReceiptLeaf(*leaf)
-        level, node = 0, _leaf_node(leaf)
+        self._add(0, _leaf_node(leaf))
+
+    def add_subtree(self, subtree: Subtree) -> None:
+        """Append the top of the next `2^level` leaves, for those who are not told the leaves.
+
+        Raises:
+            MisplacedSubtree: no subtree of its level begins here.
+        """
+        level, (_, sum_base) = subtree.level, subtree.node
+        if level < 0 or (self._subtrees and self._subtrees[-1][0] < level) or not 0 <= sum_base <= _MAX_SUM:
+            raise MisplacedSubtree(subtree)
+        self._add(level, subtree.node)
+
+    def _add(self, level: int, node: Node) -> None:
         while self._subtrees and self._subtrees[-1][0] == level:
             node = _parent(self._subtrees.pop()[1], node)
             level += 1
         self._subtrees.append((level, node))
+
+    @property
+    def total_base(self) -> int:
+        """Sum of all charges so far, base units."""
+        return sum(sum_base for _, (_, sum_base) in self._subtrees)
 
     @property
     def root(self) -> Node:

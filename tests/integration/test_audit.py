@@ -3,15 +3,18 @@ operator, invisible to the contract, it finds."""
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from support.auditing import Audited, Refused, lying_node, run_audit
+from support.bundles import bundle_lines
 from support.settling import Scenario, export
 
-from bridge.audit.checks import CHECKS
+from bridge.audit.checks import CHECKS, OF_BUNDLES, OF_RECEIPTS
 from bridge.rollup.batch import Slot, encode_partner_word
+from mini_llm.wallet.receipt import SignedReceipt
 
 
 def audit(scenario: Scenario, folder: Path, *options: str, url: str = "") -> Audited:
@@ -24,7 +27,9 @@ def test_an_honest_history_holds(scenario: Scenario, tmp_path: Path) -> None:
     report = found.report
     assert (found.code, report["ok"], report["first_mismatch"]) == (0, True, None)
     assert [check["name"] for check in report["checks"]] == list(CHECKS)
-    assert all(check["ok"] and check["count"] for check in report["checks"])
+    assert [check["name"] for check in report["checks"] if not (check["ok"] and check["count"])] == [
+        OF_BUNDLES
+    ]
     assert [batch["gross"] for batch in report["batches"]] == [1_934_678, 345_712, 5]
     assert report["receipts"] == {
         "count": 8,
@@ -44,7 +49,7 @@ def test_the_text_ends_with_the_verdict(scenario: Scenario, tmp_path: Path) -> N
     found = audit(scenario, tmp_path)
     assert found.code == 0
     lines = found.output.rstrip().splitlines()
-    assert lines[-1] == "audit: OK"
+    assert lines[-2:] == ["not checked: partner bundles", "audit: OK"]
     assert all(any(line.startswith(name) for line in lines) for name in CHECKS)
     assert found.errors == ""  # no progress bars where there is no terminal
 
@@ -62,6 +67,87 @@ def test_a_partner_sees_its_batches(scenario: Scenario, tmp_path: Path) -> None:
     unknown = audit(scenario, tmp_path, "--partner", "nobody")
     assert unknown.code == 2
     assert "house, pithy-labs, long-form" in unknown.errors
+
+
+def test_without_receipts_the_chain_alone_is_audited(scenario: Scenario, tmp_path: Path) -> None:
+    found = run_audit(scenario.stack.url, scenario.stack.settlement.address, None, "--json")
+    assert (found.code, found.report["ok"], found.report["receipts"]) == (0, True, None)
+    unchecked = {check["name"] for check in found.report["checks"] if check["ok"] is None}
+    assert unchecked == OF_RECEIPTS | {OF_BUNDLES}
+    assert all(check["count"] for check in found.report["checks"] if check["name"] not in unchecked)
+    text = run_audit(scenario.stack.url, scenario.stack.settlement.address, None)
+    assert "not checked: receipt format, " in text.output
+    with scenario.settling.branch():
+        call = scenario.settling.prepare(Slot(scenario.alice.idx, charge=77), wallets=(scenario.alice,))
+        scenario.settling.send(call.altered(receipts_root=b"\1" * 32))
+        alone = run_audit(scenario.stack.url, scenario.stack.settlement.address, None)
+        assert alone.code == 0  # the proof does not cover the receipts' root: only receipts show it
+
+
+def write_bundles(scenario: Scenario, folder: Path, partner_id: int) -> list[Path]:
+    """The bundles of a partner's two batches, as a router tells them."""
+    domain, written = scenario.settling.domain, []
+    for number, receipts in enumerate(settled_by_batch(scenario), start=1):
+        marked = [
+            ((one.receipt.digest(domain), one.receipt.charge_base), one.receipt.partner == partner_id)
+            for one in sorted(receipts, key=lambda one: (one.receipt.account, one.receipt.account_sequence))
+        ]
+        head = {
+            "format": "vibes-partner-bundle/1", "chain_id": domain.chain_id, "batch": number,
+            "settlement": domain.settlement.lower(), "partner": partner_id,
+        }  # fmt: skip
+        lines = [json.dumps(head), *bundle_lines(marked)]
+        written.append(folder / f"{number}.jsonl")
+        written[-1].write_text("".join(line + "\n" for line in lines))
+    return written
+
+
+def settled_by_batch(scenario: Scenario) -> list[list[SignedReceipt]]:
+    """The scenario's receipts of each batch, by running totals of the accounts."""
+    report = run_audit(scenario.stack.url, scenario.stack.settlement.address, None, "--json").report
+    left, batches = list(scenario.settling.receipts), []
+    for batch in report["batches"]:
+        taken, total_base = [], 0
+        while total_base < batch["gross"]:
+            taken.append(left.pop(0))
+            total_base += taken[-1].receipt.charge_base
+        batches.append(taken)
+    return batches
+
+
+def test_a_partner_audits_its_bundles(scenario: Scenario, tmp_path: Path) -> None:
+    files = write_bundles(scenario, tmp_path, partner_id=2)
+
+    def run() -> Audited:
+        options = ("--partner", "long-form", "--bundles", str(tmp_path), "--json")
+        return run_audit(scenario.stack.url, scenario.stack.settlement.address, None, *options)
+
+    found = run()
+    assert (found.code, found.report["ok"]) == (0, True)
+    assert found.report["bundles"] == {"receipts": 3, "charged_base": 700_133}
+    assert {one["name"] for one in found.report["checks"] if one["ok"] is None} == OF_RECEIPTS
+    honest = files[0].read_text()
+    head, *told = honest.splitlines()
+    for lines in (
+        told,  # without what it is about
+        [head.replace('"batch": 1', '"batch": 2'), *told],
+        [head, *told[:-1]],
+        [head, *told, told[-1]],
+        [head, *told[::-1]],
+        [head, *(line.replace('"]', '0"]') for line in told)],
+        [head, "[1", *told],
+        [head, '["0x12","1"]', *told],
+        [head, *['[0,"0x' + "ab" * 32 + '","0"]'] * 3],
+        [head, *['["0x' + "ab" * 32 + '","9007199254740993"]'] * 9],
+    ):
+        files[0].write_text("".join(line + "\n" for line in lines))
+        mismatch = run().mismatch
+        assert (mismatch["check"], mismatch["batch"]) == (OF_BUNDLES, 1)
+    files[0].write_text(honest)
+    files[1].unlink()
+    missing = run()
+    assert (missing.code, missing.report["ok"]) == (2, None)
+    assert "the bundle of batch 2" in missing.errors
 
 
 def test_what_cannot_be_audited_is_said(scenario: Scenario, tmp_path: Path) -> None:
@@ -87,6 +173,8 @@ def test_an_audit_that_cannot_be_made_answers_programs_too(scenario: Scenario, t
         run_audit(url, "0x12", receipts, "--json"),
         run_audit(url, settlement, tmp_path / "missing", "--json"),
         run_audit(url, settlement, receipts, "--partner", "nobody", "--json"),
+        run_audit(url, settlement, None, "--bundles", str(tmp_path), "--json"),
+        run_audit(url, settlement, None, "--bundles", str(tmp_path), "--partner", "long-form", "--json"),
     ):
         assert (found.code, found.report["ok"]) == (2, None)
         assert found.report["error"] in found.errors

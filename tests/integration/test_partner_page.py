@@ -190,6 +190,14 @@ def test_the_bundles_of_a_partner_hold_all_its_receipts_as_the_audit_finds_them(
         )
 
 
+def test_a_partner_audits_itself_from_the_chain_and_the_routers_bundles(place: Place) -> None:
+    options = ("--partner", PARTNERS[0][0], "--bundles", place.url, "--json")
+    audited = run_audit(place.stack.url, place.stack.settlement.address, None, *options)
+    assert audited.code == 0, audited.output
+    (partner,) = audited.report["partners"]
+    assert audited.report["bundles"]["charged_base"] == partner["gross"]
+
+
 def test_a_bundle_tells_nothing_of_a_receipt_but_its_hash_and_charge(http: httpx.Client) -> None:
     answer = http.get("/partners/1/batches/1.jsonl")
     assert answer.headers["content-type"] == "application/jsonl"

@@ -44,9 +44,10 @@ class Audited:
         return found
 
 
-def run_audit(url: str, settlement: str, receipts: Path, *options: str) -> Audited:
-    """`vibes audit` with these options."""
-    arguments = ["audit", "--rpc", url, "--settlement", settlement, "--receipts", str(receipts), *options]
+def run_audit(url: str, settlement: str, receipts: Path | None, *options: str) -> Audited:
+    """`vibes audit` with these options, of the chain alone if there are no receipts."""
+    arguments = ["audit", "--rpc", url, "--settlement", settlement, *options]
+    arguments += [] if receipts is None else ["--receipts", str(receipts)]
     result = CliRunner(mix_stderr=False).invoke(main, arguments)
     if result.exception is not None and not isinstance(result.exception, SystemExit):
         raise result.exception
