@@ -65,6 +65,11 @@ class Connection(asyncio.Protocol):
         done = self._complete and not self._pieces and not self._transport.get_write_buffer_size()
         return done and self._open
 
+    @property
+    def unanswered(self) -> bool:
+        """Nothing has come since the last request."""
+        return self._in_head and not self._loose_bytes
+
     def silent(self) -> bool:
         """Nothing waits in the socket: neither the provider's farewell, nor an answer that nobody asked for
         and that would pass for the next call's."""
@@ -130,6 +135,7 @@ class Connection(asyncio.Protocol):
         try:
             self._parser.feed_data(data)
         except FAILURES as error:
+            self._loose_bytes += len(data)
             self._fail(TransportFailure(type(error).__name__))
             return
         if len(self._pieces) > before:

@@ -14,9 +14,11 @@ from urllib.parse import quote, unquote, urlsplit
 
 import certifi
 
+from mini_llm.addresses import first_to_answer
 from mini_llm.connection import Connection
 from mini_llm.inflating import Inflating
 from mini_llm.transport import (
+    KeptConnectionClosed,
     Timeouts,
     Transport,
     TransportFailure,
@@ -26,6 +28,9 @@ from mini_llm.transport import (
 
 IDLE_S: Final = 15.0
 """A connection that was idle for longer is not used again: the provider may be closing it."""
+CROSSING_S: Final = 1.0
+"""A kept connection whose end comes so soon after a request was being closed when that was sent. Later it is the
+provider, or somebody between, that gave the call up."""
 FINISH_S: Final = 1.0
 """How long a connection waits in the background for the end of an answer that has said all."""
 _PORTS: Final = {"http": 80, "https": 443}
@@ -70,12 +75,21 @@ class HttpTransport(Transport):
         began_s = loop.time()
         place = _place(url)
         request = _request(method, place, headers, body)
-        connection = self._take(place.origin, began_s) or await self._connect(place.origin, timeouts)
+        kept = self._take(place.origin, began_s)
+        connection = kept or await self._connect(place.origin, timeouts)
         try:
             await connection.ask(request, timeouts, began_s)
             return _Response(connection)
-        except BaseException:
+        except BaseException as error:
             connection.drop()
+            if (
+                kept is not None
+                and isinstance(error, TransportFailure)
+                and connection.unanswered
+                and loop.time() - began_s < CROSSING_S
+            ):
+                self._drop_idle(place.origin)
+                raise KeptConnectionClosed(error.reason) from error
             raise
 
     async def aclose(self) -> None:
@@ -96,6 +110,11 @@ class HttpTransport(Transport):
                 return connection
             connection.drop()
         return None
+
+    def _drop_idle(self, origin: _Origin) -> None:
+        """Closes what has been idle for longer than a connection that its provider has just closed."""
+        for connection in self._idle.get(origin, ()):
+            connection.drop()  # which takes it out, later
 
     def _keep(self, origin: _Origin, connection: Connection) -> None:
         """Takes a connection back."""
@@ -126,27 +145,14 @@ class HttpTransport(Transport):
             limit_s, stage = timeouts.total_s, "total"
         try:
             async with asyncio.timeout(limit_s):
-                return await self._first_that_answers(origin)
+                found = await self._resolve(origin.host, origin.port)
+                return await first_to_answer(found, partial(self._open_at, origin), Connection.drop)
         except TimeoutError:
             raise TransportTimeout(stage, limit_s) from None
         except (OSError, ValueError) as error:
             raise TransportFailure(type(error).__name__) from error
 
-    async def _first_that_answers(self, origin: _Origin) -> Connection:
-        """A connection to one of the host's addresses.
-
-        Raises:
-            OSError: none of them answers, and this is what the last one said.
-        """
-        *others, last = await self._resolve(origin.host, origin.port)
-        for address in others:
-            try:
-                return await self._open_at(address, origin)
-            except OSError:
-                continue
-        return await self._open_at(last, origin)
-
-    async def _open_at(self, address: str, origin: _Origin) -> Connection:
+    async def _open_at(self, origin: _Origin, address: str) -> Connection:
         tls: dict[str, Any] = {}
         if origin.secure:
             self._tls = self._tls or _trusting()

@@ -44,6 +44,11 @@ class TransportFailure(Exception):
         self.reason = reason
 
 
+class KeptConnectionClosed(TransportFailure):
+    """A connection that was kept from an earlier call closed at once, and nothing of an answer came: its provider
+    closed it while the request was on its way. The next request gets a connection of its own."""
+
+
 class AnswerTooLong(Exception):
     """The body is longer than ``limit_bytes``."""
 

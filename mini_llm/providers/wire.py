@@ -20,6 +20,7 @@ from mini_llm.surfaces.base import StreamReader
 from mini_llm.surfaces.wording import failed_choice, json_or_none
 from mini_llm.transport import (
     AnswerTooLong,
+    KeptConnectionClosed,
     Timeouts,
     Transport,
     TransportFailure,
@@ -39,7 +40,13 @@ PLAIN_HEADERS: Final = {"content-type": "application/json", "accept-encoding": "
 
 
 class Endpoint:
-    """A company's address, with everything that each call repeats made once."""
+    """A company's address, with everything that each call repeats made once.
+
+    Args:
+        asks_again: a call that was lost with a connection being closed is sent once more. The provider has hardly
+            read the first; if it has, the call is paid for twice, as it may be after any retry. Not for calls
+            that must not be.
+    """
 
     def __init__(
         self,
@@ -50,8 +57,9 @@ class Endpoint:
         *,
         limits: tuple[LimitHeaders, ...] = OPENAI_LIMITS,
         id_header: str = "x-request-id",
+        asks_again: bool = True,
     ) -> None:
-        self.provider = provider
+        self.provider, self._asks_again = provider, asks_again
         self._http, self._timeouts = http, timeouts
         self._headers = PLAIN_HEADERS | dict(headers)
         self._limits, self._id_header = limits, id_header
@@ -123,8 +131,14 @@ class Endpoint:
             ProviderError: it did not.
         """
         every = {**self._headers, **headers} if headers else self._headers
+        limits = timeouts or self._timeouts
         try:
-            response = await self._http.send(method, url, every, body, timeouts or self._timeouts)
+            try:
+                response = await self._http.send(method, url, every, body, limits)
+            except KeptConnectionClosed:
+                if not self._asks_again:
+                    raise
+                response = await self._http.send(method, url, every, body, limits)
         except TRANSPORT_FAILURES as error:
             raise provider_failure(self.provider, error) from error
         if response.status == OK:

@@ -100,7 +100,7 @@ class WalletProvider(OpenAIProvider):
     def __init__(self, base_url: str, http: Transport, headers: dict[str, str], guard: Guard | None) -> None:
         super().__init__(NAME, base_url, http, headers=headers, paths=PATHS)
         self._guard = guard
-        self._wire = Endpoint(NAME, http, headers, Timeouts())
+        self._wire = Endpoint(NAME, http, headers, Timeouts(), asks_again=False)  # nothing is paid twice
 
     async def complete(self, request: Request, deployment: Deployment) -> Completion:
         """See ``Provider.complete``; ``billed`` is what the router charged, checked if there is a guard.

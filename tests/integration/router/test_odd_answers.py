@@ -33,6 +33,7 @@ ANSWERS = {
     "failing": [
         streamed(chunk({"content": "a"}) + event(choices=[FAILED | {"delta": {}}]) + TELLS_USAGE + DONE)
     ],
+    "closes": [whole(completion("Still here.", usage=USAGE)), b""],
     "halves": [whole(json.dumps(completion("X", usage=USAGE)).encode().replace(b"X", b"".join(HALVES[:1])))],
     "half-by-half": [
         streamed(*(chunk({"content": "X"}).replace(b"X", half) for half in HALVES), chunk({}, "stop") + DONE)
@@ -143,3 +144,13 @@ def test_a_number_that_is_none_is_the_providers_failure(shop: World) -> None:
     refused = whole_answer(user, "/chat/completions", model="infinite", messages=HELLO)
     assert (refused.status_code, refused.json()["error"]["code"]) == (502, "upstream_failed")
     assert user.settled_view().spent_base == 0
+
+
+def test_a_provider_that_closes_its_connections_is_not_blamed(shop: World, odd: Scripted) -> None:
+    user, calls = shop.user(), 8  # more than a breaker would bear
+    for _ in range(calls):
+        answer = whole_answer(user, "/chat/completions", model="closes", messages=HELLO)
+        assert answer.status_code == 200
+        assert "x-vibes-attempts" not in answer.headers
+    assert odd.asked.count("closes") > calls
+    assert user.settled_view().spent_base == calls * USAGE_BASE
