@@ -1,4 +1,4 @@
-"""Which of a host's addresses to connect to: each has a head start over the next, and the first to answer wins.
+"""Which of a host's addresses to connect to: each has a head start over the next, the first to answer wins.
 
 Source: RFC 8305 (Happy Eyeballs).
 """

@@ -29,7 +29,7 @@ from mini_llm.transport import (
 IDLE_S: Final = 15.0
 """A connection that was idle for longer is not used again: the provider may be closing it."""
 CROSSING_S: Final = 1.0
-"""A kept connection whose end comes so soon after a request was being closed when that was sent. Later it is the
+"""A kept connection that ends so soon after a request was being closed when that was sent. Later it is the
 provider, or somebody between, that gave the call up."""
 FINISH_S: Final = 1.0
 """How long a connection waits in the background for the end of an answer that has said all."""

@@ -45,8 +45,10 @@ class TransportFailure(Exception):
 
 
 class KeptConnectionClosed(TransportFailure):
-    """A connection that was kept from an earlier call closed at once, and nothing of an answer came: its provider
-    closed it while the request was on its way. The next request gets a connection of its own."""
+    """A connection that was kept from an earlier call closed at once, and nothing of an answer came.
+
+    Its provider closed it while the request was on its way. The next request gets a connection of its own.
+    """
 
 
 class AnswerTooLong(Exception):

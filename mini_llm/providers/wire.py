@@ -43,9 +43,9 @@ class Endpoint:
     """A company's address, with everything that each call repeats made once.
 
     Args:
-        asks_again: a call that was lost with a connection being closed is sent once more. The provider has hardly
-            read the first; if it has, the call is paid for twice, as it may be after any retry. Not for calls
-            that must not be.
+        asks_again: a call that was lost with a connection being closed is sent once more. The provider has
+            hardly read the first; if it has, the call is paid for twice, as it may be after any retry. Not
+            for calls that must not be.
     """
 
     def __init__(
