@@ -9,10 +9,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 from hashlib import blake2b
-from typing import Final
+from typing import Final, NamedTuple
 
 from mini_llm.config_routing import RolloutConfig
 from mini_llm.routing.breaker import State
+from mini_llm.routing.health import Health
 from mini_llm.routing.plan import Candidate
 
 BOUND_Z: Final = 2.33
@@ -46,6 +47,20 @@ class RolloutStatus:
     reason: str | None
 
 
+class _Record(NamedTuple):
+    """Where a deployment's counters stood when the rollout began: below zero by what was counted before its
+    provider changed, with which its counters begin anew."""
+
+    health: Health
+    calls: int
+    failures: int
+
+    def since(self) -> tuple[int, int]:
+        """Calls and failures since then. Of calls that ran then, some end as none and some as failures."""
+        calls = max(self.health.calls - self.calls, 0)
+        return calls, min(self.health.failures - self.failures, calls)
+
+
 class Rollout:
     """One rollout within one process. It survives a reload of the configuration that does not change it.
 
@@ -74,17 +89,20 @@ class Rollout:
         self.stage = Stage.RAMPING
         self.reason: str | None = None
         self._step, self._step_s = 0, now_s
-        self._base: dict[str, tuple[int, int]] = {}
+        self._records: dict[str, _Record] = {}
         self._judged, self._step_calls = (0, 0), 0
         if self.new is not None:
             self.attach(self.new, self._stable)
 
     def attach(self, new: Candidate, stable: Sequence[Candidate]) -> None:
-        """Names who is compared; counting goes on for those who are known already."""
+        """Names who is compared; counting goes on for those who are known already, by whatever counters."""
         self.new, self._stable = new, tuple(stable)
         for candidate in (new, *stable):
-            health = candidate.health
-            self._base.setdefault(candidate.deployment.id, (health.calls, health.failures))
+            health, known = candidate.health, self._records.get(candidate.deployment.id)
+            if known is None or known.health is not health:
+                calls, failures = known.since() if known is not None else (0, 0)
+                record = _Record(health, health.calls - calls, health.failures - failures)
+                self._records[candidate.deployment.id] = record
 
     @property
     def percent(self) -> float:
@@ -124,14 +142,14 @@ class Rollout:
     def _since(self, candidates: Sequence[Candidate]) -> tuple[int, int]:
         calls = failures = 0
         for candidate in candidates:
-            calls_before, failures_before = self._base[candidate.deployment.id]
-            calls += candidate.health.calls - calls_before
-            failures += candidate.health.failures - failures_before
+            its_calls, its_failures = self._records[candidate.deployment.id].since()
+            calls += its_calls
+            failures += its_failures
         return calls, failures
 
     def _judge(self) -> None:
         """Compares the error rates, when the new deployment has failed again or twice as much is known."""
-        if self.new is None or not self.new.health.failures:
+        if self.new is None or not self._records[self.new.deployment.id].since()[1]:
             return
         calls, failures, stable_calls, stable_failures = self.counts()
         evidence = (failures, stable_calls.bit_length())
@@ -168,9 +186,9 @@ def upper_bound(failures: int, calls: int) -> float:
 
     Source: Wilson, Probable inference, the law of succession, and statistical inference (1927).
     """
-    if not calls:
+    if calls <= 0:
         return 1.0
-    rate, z2 = failures / calls, BOUND_Z**2
+    rate, z2 = min(max(failures / calls, 0.0), 1.0), BOUND_Z**2
     middle = rate + z2 / (2 * calls)
     half = BOUND_Z * math.sqrt(rate * (1 - rate) / calls + z2 / (4 * calls**2))
     return min((middle + half) / (1 + z2 / calls), 1.0)

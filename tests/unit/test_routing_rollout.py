@@ -6,8 +6,10 @@ import logging
 from typing import Any
 
 import pytest
+from pydantic import SecretStr
 from support.routing import Bench, config
 
+from mini_llm.config_routing import RolloutConfig
 from mini_llm.errors import UpstreamRefused
 from mini_llm.routing.rollout import Stage, tail, upper_bound
 
@@ -104,6 +106,64 @@ async def test_reload_keeps_a_rollout_that_has_not_changed_and_restarts_one_that
     assert status(made).percent == 20
 
 
+def rotated(made: Bench, key: str) -> None:
+    """Each provider gets another key, with which everything that is known of its deployments is forgotten."""
+    table = made.catalog.table.config
+    providers = {"p": table.providers["p"].model_copy(update={"api_key": SecretStr(key)})}
+    made.catalog.adopt(table.model_copy(update={"providers": providers}))
+
+
+async def test_counts_go_on_when_a_reload_changes_the_provider() -> None:
+    plain = config("old", "new", routes={"m": {"groups": [["old"]]}}, retry={"retries": 0})
+    made = Bench(plain)
+    for _ in range(300):
+        await made.attempt()
+    steps = [{"percent": 50, "for_s": 60, "min_calls": 200}, {"percent": 60}]
+    ramped = plain.model_copy(update={"rollouts": {"m": RolloutConfig(to="new", steps=steps)}})
+    made.catalog.adopt(ramped)
+    for _ in range(200):
+        await made.attempt()
+    before = status(made)
+    assert (before.calls + before.stable_calls, before.stable_failures) == (200, 0)
+    rotated(made, "first")
+    rotated(made, "second")
+    assert status(made) == before
+    while status(made).calls < 200:
+        await made.attempt()
+    made.clock.now_s += 61
+    await made.plan()
+    assert status(made).percent == 60
+
+
+async def test_bad_one_is_rolled_back_after_a_reload_that_changed_the_provider() -> None:
+    made = bench([{"percent": 50}])
+    for _ in range(100):
+        await made.attempt()
+    made.answers["new"] = [UpstreamRefused("p", 404)]
+    for number in range(100):
+        if number % 10 == 5:  # so often that it never fails often enough under one key
+            rotated(made, str(number))
+        assert (await made.attempt()).result == "old"
+    assert status(made).stage is Stage.ROLLED_BACK
+
+
+async def test_calls_from_before_a_rollout_do_not_upset_its_counts() -> None:
+    plain = config("old", "new")
+    made = Bench(plain)
+    old, new = made.health("old"), made.health("new")
+    running = [old.begin(0.0) for _ in range(5)]
+    early = new.begin(0.0)
+    new.succeeded(0.0, early, 0.1, True)
+    ramped = plain.model_copy(update={"rollouts": {"m": RolloutConfig(to="new", steps=[{"percent": 50}])}})
+    made.catalog.adopt(ramped)
+    for era in running:
+        old.gave_up(era)
+    new.broke_off(0.0, early)
+    assert made.catalog.table.rollouts["m"].counts() == (0, 0, 0, 0)
+    for _ in range(30):
+        assert (await made.attempt()).result in ("old", "new")
+
+
 async def test_restart_begins_with_a_clean_record() -> None:
     made = bench([{"percent": 100}])
     made.answers["new"] = [UpstreamRefused("p", 404)]
@@ -132,6 +192,11 @@ def test_bound_shrinks_with_evidence() -> None:
     assert upper_bound(0, 0) == 1.0
     assert upper_bound(0, 100) == pytest.approx(0.0515, abs=1e-3)
     assert 0.01 < upper_bound(10, 1000) < 0.022
+
+
+@pytest.mark.parametrize(("failures", "calls"), [(-3, -5000), (3, -1), (3, 1), (-1, 10)])
+def test_bound_of_impossible_counts_is_a_chance(failures: int, calls: int) -> None:
+    assert 0.0 <= upper_bound(failures, calls) <= 1.0
 
 
 async def test_a_held_rollout_takes_no_steps_and_is_rolled_back_all_the_same() -> None:
