@@ -99,7 +99,10 @@ class StreamCount:
 
 
 def _counted(surface: Surface, request: Request, deployment: Deployment, raw: bytes) -> Usage:
-    """Tokens of the prompt's and the answer's text. Roles, tools, templates and media are not counted."""
+    """Tokens of the prompt and of the answer: their texts, and tools, schemas, calls and results as JSON.
+
+    Roles, templates and media are not counted.
+    """
     model = deployment.upstream_model
-    read = count_tokens(surface.prompt_texts(request), model)
+    read = count_tokens(surface.counted_texts(request), model)
     return Usage(read, count_tokens([surface.answer_text(raw)], model), estimated=True)

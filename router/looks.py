@@ -86,7 +86,7 @@ class Looks:
                 return Count(counted, estimated=False)
         except (BadRequest, ProviderError):
             pass  # an estimate is better than none, and is marked as one
-        texts = SURFACES[request.surface].prompt_texts(request)
+        texts = SURFACES[request.surface].counted_texts(request)
         model = look.plan.deployments[0].upstream_model
         return Count(await asyncio.to_thread(count_tokens, texts, model), estimated=True)
 

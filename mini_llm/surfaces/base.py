@@ -179,7 +179,15 @@ class Surface(ABC):
 
     @abstractmethod
     def prompt_texts(self, request: Request) -> list[str]:
-        """The texts of the prompt, for counting tokens when no provider does."""
+        """What is said in the prompt, in order."""
+
+    @abstractmethod
+    def unsaid_texts(self, request: Request) -> list[str]:
+        """What else of the prompt a model reads: tools, schemas, calls and structured results, as JSON."""
+
+    def counted_texts(self, request: Request) -> list[str]:
+        """All of both, for counting tokens when no provider does."""
+        return [*self.prompt_texts(request), *self.unsaid_texts(request)]
 
     @abstractmethod
     def answer_text(self, raw: bytes) -> str:

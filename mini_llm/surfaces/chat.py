@@ -23,6 +23,7 @@ from mini_llm.request import (
     model_name,
     read_object,
 )
+from mini_llm.surfaces import counted
 from mini_llm.surfaces.base import Dialect, StreamReader, StreamTranslator, Surface, WireError
 from mini_llm.surfaces.chat_needs import content_needs, field_needs
 from mini_llm.surfaces.runs import Mould
@@ -100,6 +101,10 @@ class ChatSurface(Surface):
     def prompt_texts(self, request: Request) -> list[str]:
         """See ``Surface.prompt_texts``."""
         return [text for message in request.fields["messages"] for text in _texts(message.get("content"))]
+
+    def unsaid_texts(self, request: Request) -> list[str]:
+        """See ``Surface.unsaid_texts``."""
+        return counted.of_chat(request.fields)
 
     def answer_text(self, raw: bytes) -> str:
         """See ``Surface.answer_text``."""

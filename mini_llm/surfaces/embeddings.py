@@ -82,6 +82,10 @@ class EmbeddingsSurface(Surface):
             texts.append(item if isinstance(item, str) else " ".join(map(str, item)))
         return texts
 
+    def unsaid_texts(self, request: Request) -> list[str]:
+        """Nothing: inputs are all there is."""
+        return []
+
     def answer_text(self, raw: bytes) -> str:
         """Nothing is generated."""
         return ""

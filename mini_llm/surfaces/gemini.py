@@ -13,6 +13,7 @@ from mini_llm.answer import Completion
 from mini_llm.errors import BadRequest, UpstreamProtocolError
 from mini_llm.price import Usage
 from mini_llm.request import MAX_CHOICES, Request, encode, integer, model_name, read_object
+from mini_llm.surfaces import counted
 from mini_llm.surfaces.base import Dialect, StreamReader, StreamTranslator, Surface, WireError
 from mini_llm.surfaces.chat import chat_request
 from mini_llm.surfaces.gemini_contents import content_list
@@ -147,6 +148,14 @@ class GeminiSurface(Surface):
                 if isinstance(part, dict) and isinstance(part.get("text"), str):
                     texts.append(part["text"])
         return texts
+
+    def unsaid_texts(self, request: Request) -> list[str]:
+        """See ``Surface.unsaid_texts``."""
+        return counted.of_gemini(
+            request.fields,
+            generation_config(request.fields),
+            content_list(request.fields.get("contents")),
+        )
 
     def answer_text(self, raw: bytes) -> str:
         """See ``Surface.answer_text``."""

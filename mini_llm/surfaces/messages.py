@@ -13,6 +13,7 @@ from mini_llm.answer import Completion
 from mini_llm.errors import BadRequest, UpstreamProtocolError
 from mini_llm.price import Usage
 from mini_llm.request import Request, encode, flag, integer, model_name, read_object
+from mini_llm.surfaces import counted
 from mini_llm.surfaces.base import Dialect, StreamReader, StreamTranslator, Surface, WireError
 from mini_llm.surfaces.chat import chat_request
 from mini_llm.surfaces.messages_request import asks_thoughts, chat_fields, needs_of
@@ -156,6 +157,10 @@ class MessagesSurface(Surface):
         """See ``Surface.prompt_texts``."""
         said = (request.fields.get("system"), *(one.get("content") for one in request.fields["messages"]))
         return [text for content in said for text in _texts(content)]
+
+    def unsaid_texts(self, request: Request) -> list[str]:
+        """See ``Surface.unsaid_texts``."""
+        return counted.of_messages(request.fields)
 
     def answer_text(self, raw: bytes) -> str:
         """See ``Surface.answer_text``."""

@@ -12,6 +12,7 @@ from mini_llm.answer import Completion
 from mini_llm.errors import BadRequest, UpstreamProtocolError
 from mini_llm.price import Usage
 from mini_llm.request import Request, encode, flag, integer, model_name, read_object
+from mini_llm.surfaces import counted
 from mini_llm.surfaces import responses_output as output
 from mini_llm.surfaces.base import Dialect, StreamReader, StreamTranslator, Surface, WireError
 from mini_llm.surfaces.chat import ChatSurface, chat_request
@@ -97,6 +98,10 @@ class ResponsesSurface(Surface):
                     if isinstance(part, dict) and _is_text(part.get("text")):
                         texts.append(part["text"])
         return texts
+
+    def unsaid_texts(self, request: Request) -> list[str]:
+        """See ``Surface.unsaid_texts``."""
+        return counted.of_responses(request.fields)
 
     def answer_text(self, raw: bytes) -> str:
         """See ``Surface.answer_text``."""

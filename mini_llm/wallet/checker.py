@@ -233,7 +233,7 @@ def most_prompt_tokens(request: Request, tolerance_percent: int) -> int | None:
         return _with(
             count_tokens([encode(dict(request.fields)).decode()], request.model), tolerance_percent
         ) + (added + TOOL_TOKENS)
-    own = count_tokens(SURFACES[request.surface].prompt_texts(request), request.model)
+    own = count_tokens(SURFACES[request.surface].counted_texts(request), request.model)
     return _with(own, tolerance_percent) + added
 
 

@@ -111,7 +111,9 @@ def test_any_body_is_refused_or_becomes_a_request(surface: str, data: st.DataObj
     except BadRequest:
         return
     one.upstream_body(request, "up", 5, Dialect())
-    assert all(isinstance(text, str) for text in one.prompt_texts(request))
+    texts = one.counted_texts(request)
+    assert all(isinstance(text, str) for text in texts)
+    assert sum(len(text.encode()) for text in texts) <= request.size_bytes  # which the reservation goes by
     try:
         chat = one.to_chat(request)
     except BadRequest:

@@ -14,7 +14,7 @@ from mini_llm.deployment import Deployment
 from mini_llm.metering import KEPT_BYTES, completion_usage
 from mini_llm.price import Price, Usage
 from mini_llm.request import Request
-from mini_llm.surfaces import CHAT
+from mini_llm.surfaces import CHAT, SURFACES
 from mini_llm.tokens import count_tokens
 from router.metering import StreamMeter, most_usage, quote_call
 
@@ -166,3 +166,122 @@ async def test_whole_answers_that_nobody_counted_are_counted_by_their_text() -> 
     assert await completion_usage(CHAT, chat("two words"), uncounted, PRICED) == Usage(2, 3, estimated=True)
     counted = Completion(body.encode(), Usage(1, 2))
     assert await completion_usage(CHAT, chat(), counted, PRICED) == Usage(1, 2)
+
+
+WORDS = "word " * 3000
+SCHEMA = {"type": "object", "properties": {"a": {"type": "string", "description": WORDS}}}
+ASKS = {
+    "chat": {"messages": [{"role": "user", "content": "hi"}]},
+    "messages": {"messages": [{"role": "user", "content": "hi"}], "max_tokens": 9},
+    "responses": {"input": [{"role": "user", "content": "hi"}]},
+    "gemini": {"contents": [{"role": "user", "parts": [{"text": "hi"}]}]},
+}
+LONG: list[tuple[str, dict[str, object]]] = [
+    ("chat", {"tools": [{"type": "function", "function": {"name": "f", "parameters": SCHEMA}}]}),
+    ("chat", {"functions": [{"name": "f", "parameters": SCHEMA}]}),
+    ("chat", {"response_format": {"type": "json_schema", "json_schema": {"schema": SCHEMA}}}),
+    (
+        "chat",
+        {
+            "messages": [
+                {"role": "assistant", "tool_calls": [{"function": {"name": "f", "arguments": WORDS}}]}
+            ]
+        },
+    ),
+    (
+        "chat",
+        {"messages": [{"role": "assistant", "tool_calls": [{"custom": {"name": "f", "input": WORDS}}]}]},
+    ),
+    ("chat", {"messages": [{"role": "assistant", "function_call": {"name": "f", "arguments": WORDS}}]}),
+    ("messages", {"tools": [{"name": "f", "input_schema": SCHEMA}]}),
+    ("messages", {"output_config": {"format": {"type": "json_schema", "schema": SCHEMA}}}),
+    (
+        "messages",
+        {
+            "messages": [
+                {"role": "assistant", "content": [{"type": "tool_use", "name": "f", "input": {"a": WORDS}}]}
+            ]
+        },
+    ),
+    (
+        "messages",
+        {
+            "messages": [
+                {"role": "user", "content": [{"type": "document", "source": {"type": "text", "data": WORDS}}]}
+            ]
+        },
+    ),
+    ("responses", {"tools": [{"type": "function", "name": "f", "parameters": SCHEMA}]}),
+    ("responses", {"text": {"format": {"type": "json_schema", "name": "s", "schema": SCHEMA}}}),
+    ("responses", {"input": [{"type": "function_call", "call_id": "c", "name": "f", "arguments": WORDS}]}),
+    ("gemini", {"tools": [{"function_declarations": [{"name": "f", "parametersJsonSchema": SCHEMA}]}]}),
+    ("gemini", {"generation_config": {"response_schema": SCHEMA}}),
+    (
+        "gemini",
+        {"contents": [{"role": "model", "parts": [{"functionCall": {"name": "f", "args": {"a": WORDS}}}]}]},
+    ),
+    (
+        "gemini",
+        {
+            "contents": [
+                {"role": "user", "parts": [{"function_response": {"name": "f", "response": {"a": WORDS}}}]}
+            ]
+        },
+    ),
+]
+
+
+@pytest.mark.parametrize(("surface", "fields"), LONG)
+async def test_tools_and_calls_are_counted_within_what_is_reserved(
+    surface: str, fields: dict[str, object]
+) -> None:
+    one = SURFACES[surface]
+    request = one.parse(json.dumps({"model": "m"} | ASKS[surface] | fields).encode())
+    wide = replace(PRICED, context_tokens=10**6)
+    usage = await completion_usage(one, request, Completion(b"{}", None), wide)
+    assert 3000 <= usage.prompt_tokens <= 3100
+    assert usage.prompt_tokens <= most_usage(request, wide).prompt_tokens
+
+
+CALLED = {"name": "f", "arguments": '{"a": "one two three"}'}
+ANSWERS: dict[str, tuple[dict[str, object], list[dict[str, object]]]] = {
+    "chat": (
+        {"choices": [{"message": {"tool_calls": [{"id": "c", "function": CALLED}]}}]},
+        [{"choices": [{"delta": {"tool_calls": [{"index": 0, "function": CALLED}]}}]}],
+    ),
+    "messages": (
+        {"type": "message", "content": [{"type": "tool_use", "name": "f", "input": {"a": "one two three"}}]},
+        [
+            {
+                "type": "content_block_delta",
+                "delta": {"type": "input_json_delta", "partial_json": CALLED["arguments"]},
+            }
+        ],
+    ),
+    "responses": (
+        {"object": "response", "output": [{"type": "function_call", "call_id": "c", **CALLED}]},
+        [{"type": "response.function_call_arguments.delta", "delta": CALLED["arguments"]}],
+    ),
+    "gemini": (
+        {
+            "candidates": [
+                {"content": {"parts": [{"functionCall": {"name": "f", "args": {"a": "one two three"}}}]}}
+            ]
+        },
+        [
+            {
+                "candidates": [
+                    {"content": {"parts": [{"functionCall": {"name": "f", "args": {"a": "one two three"}}}]}}
+                ]
+            }
+        ],
+    ),
+}
+
+
+@pytest.mark.parametrize("surface", ANSWERS)
+def test_what_a_model_calls_is_counted(surface: str) -> None:
+    whole, streamed = ANSWERS[surface]
+    events = b"".join(b"data: " + json.dumps(one).encode() + b"\n\n" for one in streamed)
+    for raw in (json.dumps(whole).encode(), events):
+        assert count_tokens([SURFACES[surface].answer_text(raw)]) >= 5
