@@ -18,6 +18,18 @@ class UnknownApiKey(GatewayError):
         super().__init__("no valid API key in the Authorization, x-api-key or x-goog-api-key header")
 
 
+class AccountCannotPay(GatewayError):
+    """The account cannot pay for a call, told to a caller who may not see what it has.
+
+    Attributes:
+        needed_base: what the call may cost, base units; None if no call is served at present.
+    """
+
+    def __init__(self, needed_base: int | None) -> None:
+        super().__init__("the account cannot pay for this call")
+        self.needed_base = needed_base
+
+
 class ClientGone(GatewayError):
     """The client left before the provider generated anything."""
 

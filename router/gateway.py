@@ -14,9 +14,9 @@ from mini_llm.wallet.limits import BPS
 from router.auth import Doors, Header
 from router.billing import Billing, Ticket
 from router.choosing import affordable, cheaper, no_dearer, plan_call
-from router.errors import AnswerGone
+from router.errors import AccountCannotPay, AnswerGone
 from router.learning import Mirror
-from router.ledger.errors import BudgetExceeded, InsufficientFunds
+from router.ledger.errors import AccountInDeficit, BudgetExceeded, InsufficientFunds
 from router.ledger.grants import Scope
 from router.ledger.reservations import Replay
 from router.metering import quote_call, wasted_usage
@@ -189,11 +189,17 @@ class Gateway:
                 ticket = await self._billing.reserve(
                     principal, passage, call.endpoint, client_key, body, quote, paced
                 )
-            except (InsufficientFunds, BudgetExceeded):
+            except (InsufficientFunds, BudgetExceeded) as error:
                 if (fewer := cheaper(plan, request)) is None:
+                    if isinstance(error, InsufficientFunds) and not principal.sees_account:
+                        raise AccountCannotPay(error.needed_base) from error
                     raise
                 plan = fewer
                 record.model = plan.first.model
+            except AccountInDeficit as error:
+                if principal.sees_account:
+                    raise
+                raise AccountCannotPay(None) from error
             else:
                 return ticket, plan
 

@@ -71,6 +71,21 @@ def _insufficient(error: books.InsufficientFunds) -> ErrorAnswer:
     )
 
 
+def _cannot_pay(error: own.AccountCannotPay) -> ErrorAnswer:
+    """The same without what the account has or owes, for a key without the scope to see it."""
+    if error.needed_base is None:
+        message = "The account that pays cannot be charged at present: ask whoever answers for it."
+        return ErrorAnswer(402, "insufficient_funds", "account_in_deficit", message)
+    return ErrorAnswer(
+        402,
+        "insufficient_funds",
+        "insufficient_funds",
+        f"This call may cost up to {vibes(error.needed_base)} VIBES, more than the account can spend: "
+        "lower max_tokens, or ask whoever answers for the account.",
+        values={"needed_base": str(error.needed_base)},
+    )
+
+
 def _refused(error: sdk.UpstreamRefused) -> ErrorAnswer:
     """Passes on complaints about the request only: a provider's other words are about us, not the client."""
     if error.status in _CLIENTS_FAULT:
@@ -144,6 +159,7 @@ ANSWERS: Final[dict[type[Exception], Callable[[Any], ErrorAnswer]]] = _SPECIAL |
     ),
     books.NothingToUndo: lambda e: ErrorAnswer(409, INVALID, "nothing_to_undo", str(e)),
     books.InsufficientFunds: _insufficient,
+    own.AccountCannotPay: _cannot_pay,
     books.AccountClosed: lambda e: ErrorAnswer(403, INVALID, "account_closed", str(e)),
     books.AccountInDeficit: _in_deficit,
     books.AccountPaused: lambda e: ErrorAnswer(403, INVALID, "account_paused", str(e)),

@@ -157,14 +157,17 @@ def secret_shown(made: NewSecret) -> dict[str, Any]:
     return {"id": made.key_id, "api_key": made.secret}
 
 
-def shown(connection: Connection, key: ApiKeyView) -> dict[str, Any]:
-    """A key without its secrets, amounts as decimal strings."""
+def shown(connection: Connection, key: ApiKeyView, answers: bool = False) -> dict[str, Any]:
+    """A key without its secrets, amounts as decimal strings.
+
+    answers: of a key in a team, who looks answers for the team and sees which account pays.
+    """
     grant = key.grant
     day, month = periods(now_s())
     return {
         "id": key.key_id,
         "label": key.label,
-        "account": key.account_idx,
+        "account": key.account_idx if key.team_id is None or answers else None,
         "team": key.team_id,
         "member": key.member,
         "scopes": sorted(grant.scopes),

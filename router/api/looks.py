@@ -35,8 +35,8 @@ async def quote(request: Request) -> dict[str, Any]:
     """Body: `{"surface": "chat" | "responses" | "messages" | "gemini" | "embeddings", "request": {…}}`.
 
     `request` is what would be sent to that surface; for `gemini`, with `model` in it. Amounts are base units
-    as decimal strings, at the price of the account's tier (`rate_bps` of retail). Nothing is reserved or
-    written, so the price may change before the call is made.
+    as decimal strings, at the price of the account's tier (`rate_bps` of retail); `available_base` is told to
+    who may read the account. Nothing is reserved or written, so the price may change before the call is made.
     """
     look = await _look(request, _quoted)
     rate_bps, available_base = await _money(request, look)
@@ -45,7 +45,7 @@ async def quote(request: Request) -> dict[str, Any]:
         "object": "quote",
         "surface": look.request.surface,
         "model": look.request.model,
-        **_most(look.request, plan, available_base, rate_bps),
+        **_most(look, plan, available_base, rate_bps),
         "deployments": [_offer(look.request, one.deployment, rate_bps) for one in plan.candidates],
     }
 
@@ -66,9 +66,7 @@ async def route(request: Request) -> dict[str, Any]:
     if plan.decision is None:
         found = await request.app.state.catalog.route(look.request.model)
         members = [one for group in found.groups for one in group.members]
-    return explain(look.request, plan, members, rate_bps) | _most(
-        look.request, plan, available_base, rate_bps
-    )
+    return explain(look.request, plan, members, rate_bps) | _most(look, plan, available_base, rate_bps)
 
 
 @routes.post("/v1/messages/count_tokens", summary="Count a prompt's tokens (Anthropic's Messages API)")
@@ -92,12 +90,13 @@ async def _money(request: Request, look: Look) -> tuple[int, int]:
     return request.app.state.offers.tier(account_idx).rate_bps, view.available_base
 
 
-def _most(call: Call, plan: Plan, available_base: int, rate_bps: int) -> dict[str, Any]:
-    """What would be reserved, and whether the account has it."""
-    most_base = quote_call(call, plan.deployments).at(rate_bps)
+def _most(look: Look, plan: Plan, available_base: int, rate_bps: int) -> dict[str, Any]:
+    """What would be reserved, and whether the account has it; how much it has is for who may see it."""
+    most_base = quote_call(look.request, plan.deployments).at(rate_bps)
+    shown = {"available_base": str(available_base)} if look.principal.sees_account else {}
     return {
         "most_base": str(most_base),
-        "available_base": str(available_base),
+        **shown,
         "rate_bps": rate_bps,
         "affordable": most_base <= available_base,
     }

@@ -168,15 +168,16 @@ async def remove_member(request: Request, team: str, member: str) -> Response:
 
 @routes.get("/v1/teams/{team}/keys", summary="List a team's API keys")
 async def list_team_keys(request: Request, team: str) -> dict[str, Any]:
-    """A member sees its own keys, admins and owners all."""
+    """A member sees its own keys, admins and owners all, and which account pays."""
     address = await wallet_of(request)
     team_id = number_of("team", team)
-    return await look(
-        request,
-        lambda connection: {
-            "data": [key_shown(connection, key) for key in managing.team_keys(connection, address, team_id)]
-        },
-    )
+
+    def read(connection: Connection) -> dict[str, Any]:
+        answers = _answers(teams.membership(connection, team_id, address))
+        found = managing.team_keys(connection, address, team_id)
+        return {"data": [key_shown(connection, key, answers) for key in found]}
+
+    return await look(request, read)
 
 
 def _changes(sent: TeamChange | MemberChange) -> dict[str, Any]:
@@ -189,15 +190,18 @@ def _changes(sent: TeamChange | MemberChange) -> dict[str, Any]:
 
 def _shown(team: Membership) -> dict[str, Any]:
     """A team as its member sees it; which account pays is for those who answer for it."""
-    answers = teams.RANK[team.role] >= teams.RANK[Role.ADMIN]
     return {
         "team": team.team_id,
         "name": team.name,
         "role": team.role,
-        "account": team.account_idx if answers else None,
+        "account": team.account_idx if _answers(team) else None,
         "month_limit_base": _text(team.month_limit_base),
         "your_month_limit_base": _text(team.member_limit_base),
     }
+
+
+def _answers(team: Membership) -> bool:
+    return teams.RANK[team.role] >= teams.RANK[Role.ADMIN]
 
 
 def _text(amount_base: int | None) -> str | None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from sqlalchemy import Connection
 
-from router.ledger.grants import ALL_SCOPES, MANAGING, Grant
+from router.ledger.grants import ALL_SCOPES, MANAGING, Grant, Scope
 from router.ledger.keys import ApiKeyView, find_api_key
 from router.ledger.pacing import AutoBudget
 from router.ledger.reservations import Budget
@@ -59,6 +59,11 @@ class Principal:
     grant: Grant | None = None
     team_id: int | None = None
     retired: bool = False
+
+    @property
+    def sees_account(self) -> bool:
+        """It may see what the account has."""
+        return Scope.ACCOUNT_READ in self.scopes
 
     def require(self, scope: str) -> None:
         """Raises ScopeMissing unless it may be used for this, SecretRetired if only its newer secret may."""

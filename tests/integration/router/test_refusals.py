@@ -13,7 +13,8 @@ from router_world import World, read_when
 
 from mini_llm.errors import UpstreamRefused
 from router.api.errors import told
-from router.ledger import chain, leaving, reverse
+from router.ledger import chain, create_api_key, leaving, reverse
+from router.ledger.grants import Grant, Scope
 from router.ledger.models import Kind
 
 MESSAGES: list[Any] = [{"role": "user", "content": "hello"}]
@@ -87,6 +88,13 @@ def test_money_that_the_chain_took_back_is_402_until_it_is_covered(world: World)
         assert (response.status_code, error_of(response)["code"]) == (402, "account_in_deficit")
         assert error_of(response)["deficit_base"] == str(spent_base)
         assert client.get("/account").json()["deficit_base"] == str(spent_base)
+        blind = Grant(scopes=frozenset({Scope.CHAT}))
+        made = user.ledger.run(lambda c: create_api_key(c, user.idx, "no look", grant=blind))
+        bearer = {"authorization": f"Bearer {made.secret}"}
+        refused = client.post("/chat/completions", json=BODY, headers=bearer)
+        assert (refused.status_code, error_of(refused)["code"]) == (402, "account_in_deficit")
+        assert str(spent_base) not in refused.text
+        assert "deficit_base" not in refused.text
         user.ledger.run(lambda c: chain.credit_deposit(c, user.idx, 10**9, f"again:{user.idx}"))
         assert client.post("/chat/completions", json=BODY).status_code == 200
 

@@ -70,6 +70,43 @@ def test_a_member_spends_the_teams_money_within_both_budgets(town: Town) -> None
     assert listed["id"] == key_id
 
 
+def test_a_member_is_told_no_balance(town: Town) -> None:
+    founder, team, people = found(town)
+    member = people["member"]
+    assert founder.user is not None
+    key_id, api_key = member.key(team=team)
+    call = {"model": "plain", "messages": [{"role": "user", "content": "x"}]}
+    for path in ("/quote", "/route"):
+        told = member.ask("POST", path, api_key, request=call).json()
+        assert told["affordable"] is True, told
+        assert "available_base" not in told
+        assert founder.ask("POST", path, request=call).json()["available_base"] == "10000000000"
+    (listed,) = member.ask("GET", f"/teams/{team}/keys").json()["data"]
+    assert (listed["id"], listed["account"]) == (key_id, None)
+    assert member.ask("PATCH", f"/keys/{key_id}", label="mine").json()["account"] is None
+    for answers in (people["admin"], founder):
+        (listed,) = answers.ask("GET", f"/teams/{team}/keys").json()["data"]
+        assert listed["account"] == founder.user.idx
+    blind = founder.key(scopes=["chat"])[1]
+    assert "available_base" not in founder.ask("POST", "/quote", blind, request=call).json()
+
+
+def test_a_member_is_told_no_balance_when_it_is_too_small(town: Town) -> None:
+    poor, member = town.person(deposit_base=1234), town.visitor()
+    team = poor.ask("POST", "/teams", name="x").json()["team"]
+    poor.ask("PUT", f"/teams/{team}/members/{member.address}", role="member")
+    _, api_key = member.key(team=team)
+    for stream in (False, True):
+        for blind in (api_key, poor.key(scopes=["chat"])[1]):
+            refused = chat(poor, blind, stream=stream)
+            assert code_of(refused) == (402, "insufficient_funds"), refused.text
+            assert int(refused.json()["error"]["needed_base"]) > 1234
+            assert "available_base" not in refused.text
+            assert "1234" not in refused.text
+    assert chat(poor, poor.key()[1]).json()["error"]["available_base"] == "1234"
+    assert chat(poor, poor.token).json()["error"]["available_base"] == "1234"
+
+
 def test_removing_a_member_kills_its_keys(town: Town) -> None:
     founder, team, people = found(town)
     leaves, demoted, stays = people["member"], people["admin"], people["owner"]
