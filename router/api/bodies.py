@@ -10,6 +10,8 @@ from starlette.types import Receive, Scope
 from router.errors import BodyTooLarge, ClientGone
 
 _HEADERS: Final = "vibes.headers"
+_LISTS: Final = frozenset({b"anthropic-beta", b"openai-beta"})
+"""Lists, which may come in several lines. Of any other header that comes again the last line counts."""
 
 
 def headers_of(scope: Scope) -> Mapping[bytes, bytes]:
@@ -17,6 +19,9 @@ def headers_of(scope: Scope) -> Mapping[bytes, bytes]:
     headers: dict[bytes, bytes] | None = scope.get(_HEADERS)
     if headers is None:
         headers = scope[_HEADERS] = dict(scope["headers"])
+        if len(headers) != len(scope["headers"]):
+            for name in _LISTS & headers.keys():
+                headers[name] = b",".join([value for other, value in scope["headers"] if other == name])
     return headers
 
 

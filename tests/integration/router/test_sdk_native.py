@@ -163,6 +163,13 @@ def test_tokens_are_counted_by_anthropic(natives: Natives) -> None:
     assert "token-counting-2024-11-01" in natives.claude.headers[-1]["anthropic-beta"]
 
 
+def test_betas_may_come_in_several_lines(natives: Natives) -> None:
+    lines = [("anthropic-version", "2023-06-01"), ("anthropic-beta", "a-1,b-2"), ("anthropic-beta", "c-3")]
+    with natives.user().http() as http:
+        assert http.post("/messages", json=SAID | {"model": "opus"}, headers=lines).status_code == 200
+    assert natives.claude.headers[-1]["anthropic-beta"] == "a-1,b-2,c-3"
+
+
 def test_the_headers_of_the_format_are_passed_on_and_no_others(natives: Natives) -> None:
     user = natives.user()
     strange = {"cookie": "a=b", "x-forwarded-for": "10.1.2.3", "x-trace-me": "1", "openai-beta": "x=v1"}
