@@ -13,7 +13,8 @@ from itertools import takewhile
 from typing import Any
 from weakref import finalize
 
-from mini_llm.config_sdk import Settings
+from mini_llm.config import ProviderConfig
+from mini_llm.config_sdk import WALLET, Settings
 from mini_llm.costs import Costs
 from mini_llm.errors import BadRequest, MiniLLMError, NotSetUp
 from mini_llm.hops import Hop, hops_of, passed_over
@@ -117,18 +118,26 @@ class Engine:
     async def models(self) -> dict[str, str]:
         """Every name that is known to be served, with its first provider.
 
-        These are configured models and aliases by their names, and as ``provider/model`` what each provider
-        that answers lists.
+        These are configured models and aliases by their names, and as ``provider/model`` or ``wallet/model``
+        what each provider and the wallet's router list, if they answer.
         """
+        return (await self.listed())[0]
+
+    async def listed(self) -> tuple[dict[str, str], list[str]]:
+        """As `models`, and who could not be asked."""
         from mini_llm.probe import probe_all  # few calls need it
 
-        offered, told = await asyncio.gather(self.catalog.offers(), probe_all(self.settings.providers))
+        asked: dict[str, ProviderConfig] = dict(self.settings.providers)
+        wallet = self.settings.wallet
+        if wallet is not None and (router := wallet.as_provider) is not None:
+            asked[WALLET] = router
+        offered, told = await asyncio.gather(self.catalog.offers(), probe_all(asked))
         offered = await self.catalog.choices() | offered
         found = {name: deployment.provider for name, deployment in offered.items()}
         for one in told:
             for model in one.models or ():
                 found.setdefault(f"{one.provider}/{model}", one.provider)
-        return found
+        return found, [one.provider for one in told if not one.healthy]
 
     async def aclose(self) -> None:
         """Closes connections, and writes what the usage log still holds."""

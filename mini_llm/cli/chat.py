@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from mini_llm.streams import AsyncChatStream
 
 DEFAULT_ALIAS = "default"
+AUTO = "auto"
+"""What leaves the choice of a model to the router."""
 _BREAKS_LINES = frozenset("\n\t")
 
 
@@ -129,12 +131,17 @@ def question(words: tuple[str, ...]) -> str:
 async def _default_model(client: AsyncClient) -> str:
     """The alias of that name, else the first model that is configured or found on this machine.
 
+    With nothing but a wallet of this protocol its router chooses, within the limits that its owner set.
+
     Raises:
         Trouble: there is none, and models that cost money are not chosen for anybody.
     """
     if DEFAULT_ALIAS in client.engine.settings.aliases:
         return DEFAULT_ALIAS
+    settings = client.engine.settings
     offered = await client.engine.catalog.offers()
+    if not offered and not settings.providers and settings.wallet and settings.wallet.type == "vibes":
+        return AUTO
     if not offered:
         raise Trouble(
             "say which model with -m MODEL, or set one for good: mini-llm alias set default=MODEL"

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final
 
-from mini_llm.config import ProviderConfig
 from mini_llm.config_sdk import WALLET
 from mini_llm.costs import Cost
 from mini_llm.errors import ProviderError
@@ -47,9 +46,9 @@ async def look_at(wallet: WalletConfig) -> Credits:
     """Asks the wallet's router; one without an address is told as unreachable."""
     if wallet.base_url is None:
         return Credits(Probe(WALLET, "unreachable", "has no endpoint: run `mini-llm login --url https://…`"))
-    if wallet.api_key is None:
+    asked = wallet.as_provider
+    if asked is None or wallet.api_key is None:
         return Credits(Probe(WALLET, "key refused", "is not signed in: run `mini-llm login`"))
-    asked = ProviderConfig.model_validate({"base_url": wallet.base_url, "api_key": wallet.api_key})
     http = HttpTransport()
     try:
         told = await probe(WALLET, asked, http)

@@ -9,6 +9,7 @@ import click
 
 from mini_llm.cli.ending import UNREACHABLE, Trouble
 from mini_llm.cli.state import State, json_option, pass_state, print_json, printable, table
+from mini_llm.config_sdk import WALLET
 
 if TYPE_CHECKING:
     from mini_llm.settings import Settings
@@ -42,9 +43,8 @@ def models(state: State, pattern: str | None, as_json: bool) -> None:
         ]
         click.echo(table([head, *rows]))
     for name in silent:
-        click.echo(
-            f"{printable(name)} does not list its models now: see `mini-llm providers test {name}`", err=True
-        )
+        how = "status" if name == WALLET else f"providers test {name}"
+        click.echo(f"{printable(name)} does not list its models now: see `mini-llm {how}`", err=True)
     if not kept and not as_json:
         raise Trouble(
             "no model" + (f" has {pattern!r} in its name" if pattern else " is known"),
@@ -55,20 +55,13 @@ def models(state: State, pattern: str | None, as_json: bool) -> None:
 async def _listed(settings: Settings) -> tuple[list[dict[str, Any]], list[str]]:
     """Every model, and the providers that could not be asked."""
     from mini_llm.engine import Engine
-    from mini_llm.probe import probe_all
 
     engine = Engine(settings)
     try:
-        offered, told = await asyncio.gather(engine.catalog.offers(), probe_all(settings.providers))
-        offered = await engine.catalog.choices() | offered
+        found, silent = await engine.listed()
     finally:
         await engine.aclose()
-    found = {name: one.provider for name, one in offered.items()}
-    for one in told:
-        for model in one.models or ():
-            found.setdefault(f"{one.provider}/{model}", one.provider)
-    listed = [_entry(settings, name, provider) for name, provider in found.items()]
-    return listed, [one.provider for one in told if not one.healthy]
+    return [_entry(settings, name, provider) for name, provider in found.items()], silent
 
 
 def _entry(settings: Settings, name: str, provider: str) -> dict[str, Any]:

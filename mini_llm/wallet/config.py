@@ -8,6 +8,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 
+from mini_llm.config import ProviderConfig
 from mini_llm.config_base import ApiUrl, Strict
 from mini_llm.price import parse_usd
 from mini_llm.wallet.limits import BASE_PER_USD, MAX_IDX
@@ -77,6 +78,13 @@ class WalletConfig(Strict):
             return None
         url = str(self.endpoint).rstrip("/")
         return url if url.endswith("/v1") else f"{url}/v1"
+
+    @property
+    def as_provider(self) -> ProviderConfig | None:
+        """Its router for who only wants to know what it lists; None without an address and a key."""
+        if self.base_url is None or self.api_key is None:
+            return None
+        return ProviderConfig.model_validate({"base_url": self.base_url, "api_key": self.api_key})
 
     @property
     def daily_cap_base(self) -> int | None:

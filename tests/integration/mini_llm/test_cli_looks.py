@@ -203,6 +203,17 @@ def test_doctor_hints(ready: Cli) -> None:
     assert "/nowhere/ca.pem" in found["SSL_CERT_FILE"]["says"]
 
 
+def test_with_a_wallet_alone_its_router_lists_and_chooses(ready: Cli, server: ModelServer) -> None:
+    ready.write(wallet={"type": "vibes", "endpoint": server.url, "api_key": "sk-wallet"})
+    listed = {one["name"]: one["served_by"] for one in ready.json("models")["models"]}
+    assert listed.items() >= {"wallet/llama3.2": "wallet", "wallet/nomic-embed": "wallet"}.items()
+    assert ready.run("chat", "hi").returncode == 0
+    assert server.calls[-1]["model"] == "auto"
+    server.key = "another"
+    told = ready.run("models")
+    assert "wallet does not list its models now: see `mini-llm status`" in told.stderr
+
+
 def test_the_wallet_is_looked_at(ready: Cli, server: ModelServer) -> None:
     wallet = {"type": "custom", "endpoint": server.url, "api_key": "sk-wallet"}
     ready.write(wallet=wallet)
