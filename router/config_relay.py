@@ -62,7 +62,10 @@ class X402Config(Strict):
         settle_timeout_s: longest wait for the chain before the client is told to come back.
         public_url: address under which clients reach the router, if it is not the one in their requests.
         address_checks: payments of one address that a worker looks at in vain within ten minutes, so that
-            nobody keeps the node busy for nothing; good ones do not count.
+            nobody keeps the node busy for nothing; settled ones do not count.
+        payer_reverts: chain transactions of one payer that may revert in 24 hours.
+        contract_reverts: of all payers together that are contracts (EIP-1271).
+        address_reverts: of payments that came from one address to a worker.
     """
 
     pay_to: Address
@@ -72,3 +75,6 @@ class X402Config(Strict):
     settle_timeout_s: Annotated[int, Field(ge=1, le=600)] = 30
     public_url: str | None = None
     address_checks: Annotated[int, Field(ge=1, le=10**6)] = 600
+    payer_reverts: Annotated[int, Field(ge=1, le=10**6)] = 5
+    contract_reverts: Annotated[int, Field(ge=0, le=10**6)] = 50
+    address_reverts: Annotated[int, Field(ge=1, le=10**6)] = 20

@@ -159,6 +159,27 @@ contract ContractWallet is IERC1271 {
     }
 }
 
+/// @dev An attacker's contract wallet: it takes any signature in a simulation, and burns all gas on chain. It knows
+/// the one from the other by the gas price, or because its owner turns it in between.
+contract TwoFacedWallet is IERC1271 {
+    bool private immutable seesPrice;
+    bool private turned;
+
+    constructor(bool seesPrice_) {
+        seesPrice = seesPrice_;
+    }
+
+    function turn(bool turned_) external {
+        turned = turned_;
+    }
+
+    function isValidSignature(bytes32, bytes calldata) external view returns (bytes4) {
+        bool onChain = seesPrice ? tx.gasprice != 0 : turned;
+        while (onChain) {}
+        return IERC1271.isValidSignature.selector;
+    }
+}
+
 /// @dev Passes a batch on, as a contract between operator and settlement would.
 contract Forwarder {
     function settle(

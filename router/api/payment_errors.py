@@ -51,6 +51,9 @@ ANSWERS: Final[dict[type[Exception], Callable[[Any], ErrorAnswer]]] = {
     books.TooManyDeposits: lambda e: ErrorAnswer(
         429, "rate_limit_error", "too_many_deposits", f"{e}. Or deposit from your wallet."
     ),
+    books.TooManyReverts: lambda e: ErrorAnswer(
+        429, "rate_limit_error", "too_often", str(e), headers={"retry-after": str(e.wait_s)} | x402.NO_RETRY
+    ),
     books.PaymentMismatch: lambda _: ErrorAnswer(
         422, INVALID, "payment_mismatch", "This payment was made for another call.", headers=x402.NO_RETRY
     ),

@@ -217,6 +217,14 @@ class TooManyDeposits(LedgerError):
         self.limit, self.of_wallet = limit, of_wallet
 
 
+class TooManyReverts(LedgerError):
+    """So many transactions moved nothing that no more are sent for this payer for `wait_s` seconds."""
+
+    def __init__(self, limit: int, wait_s: int) -> None:
+        super().__init__(f"{limit} chain transactions like this one were sent for nothing: try again later")
+        self.limit, self.wait_s = limit, wait_s
+
+
 class PaymentNotRefundable(LedgerError):
     """Only a settled x402 payment that bought nothing can be paid back."""
 

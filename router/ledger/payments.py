@@ -6,6 +6,7 @@ A payment of a call (x402) is claimed for that call, and good for it until it is
        ↑________|                                       sent: the signed chain tx is stored, then broadcast
                                                         settled: the chain has it; the money has moved
 A chain tx that reverted, or whose nonce another one took, leads back to claimed with a note: no money moved.
+One that reverted burnt gas, and is not sent again.
 `used` is not stored: a settled payment is used once the ledger has a posted entry under `origin_key`, the
 call's idempotency key. Whatever step a process dies at, the row says what to do next, and never to pay twice.
 A deposit (`router.ledger.deposits`) goes the same way up to `settled`.
@@ -38,6 +39,11 @@ NONCE_MEMORY_S: Final = 60
 """A nonce of ours that was mined this recently counts as taken, whatever a node said before."""
 
 
+BY_CONTRACT: Final = "signed by a contract"
+"""Begins the note of a payment whose payer is a contract, until it is settled."""
+REVERTED: Final = "its chain tx reverted"
+"""Ends the note of a payment whose chain tx moved nothing."""
+
 _BOUND: Final = ("endpoint", "body_hash", "call_data")
 """What a payment is bound to by its claim: the call, and the signed order itself."""
 
@@ -65,6 +71,7 @@ class Claim:
         from_block: a block before which it was not executed.
         now_s: unix seconds.
         settlement: address of the contract that a deposit goes to, lower case; None pays for a call.
+        note: `BY_CONTRACT` or None.
     """
 
     payment_id: str
@@ -80,6 +87,7 @@ class Claim:
     from_block: int
     now_s: int
     settlement: str | None = None
+    note: str | None = None
 
 
 @dataclass(frozen=True)
@@ -107,6 +115,16 @@ class PaymentView:
     settled_s: int | None
     note: str | None
     settlement: str | None
+
+    @property
+    def by_contract(self) -> bool:
+        """Its payer is a contract, whose word on the signature may change."""
+        return self.note is not None and self.note.startswith(BY_CONTRACT)
+
+    @property
+    def reverted(self) -> bool:
+        """Its chain tx moved nothing."""
+        return self.state == PaymentState.CLAIMED and self.note is not None and self.note.endswith(REVERTED)
 
 
 @dataclass(frozen=True)
@@ -152,7 +170,8 @@ def claim(connection: Connection, request: Claim) -> PaymentView:
 def mark_sent(
     connection: Connection, payment_id: str, chain_nonce: int, now_s: int, sign: Sign
 ) -> PaymentView:
-    """Gives a claimed payment the wallet's next nonce and stores its signed tx; others stay as they are.
+    """Gives a claimed payment the wallet's next nonce and stores its signed tx. Others stay as they are, and
+    so does one that reverted.
 
     The database hands out nonces, so that all workers can use one wallet.
 
@@ -164,7 +183,7 @@ def mark_sent(
         sign: makes the tx.
     """
     payment = _known(connection, payment_id)
-    if payment.state != PaymentState.CLAIMED:
+    if payment.state != PaymentState.CLAIMED or payment.reverted:
         return payment
     taken: int | None = connection.execute(
         select(func.max(PAYMENT.c.tx_nonce)).where(
@@ -172,7 +191,8 @@ def mark_sent(
         )
     ).scalar_one()
     nonce = chain_nonce if taken is None else max(chain_nonce, taken + 1)
-    changes = {"state": PaymentState.SENT, "tx_nonce": nonce, "sent_s": now_s, "note": None}
+    changes = {"state": PaymentState.SENT, "tx_nonce": nonce, "sent_s": now_s}
+    changes["note"] = BY_CONTRACT if payment.by_contract else None
     return _change(connection, payment_id, changes | vars(sign(nonce)))
 
 
@@ -194,10 +214,14 @@ def mark_settled(connection: Connection, payment_id: str, tx_hash: str, now_s: i
 
 
 def mark_unsent(connection: Connection, old: PaymentView, note: str) -> PaymentView:
-    """The tx of `old` can no longer move the money: back to claimed, to be verified anew if it comes back."""
+    """The tx of `old` can no longer move the money: back to claimed, to be verified anew if it comes back.
+
+    `note` says why; `REVERTED` keeps it from being sent again.
+    """
     payment = _known(connection, old.id)
     if not _same_tx(payment, old):
         return payment
+    note = f"{BY_CONTRACT}: {note}" if payment.by_contract else note
     cleared = dict.fromkeys(("tx_nonce", "tx_hash", "raw_tx", "max_fee_wei", "tip_wei", "sent_s"))
     return _change(connection, old.id, {"state": PaymentState.CLAIMED, "note": note} | cleared)
 

@@ -117,6 +117,12 @@ class Authorization:
         )
 
 
+def payee_of(call_data: bytes) -> str:
+    """Whom an authorisation pays, from the call that executes it: an address, lower case."""
+    payee = call_data[len(_TRANSFER_CALL) + _WORD_BYTES :][:_WORD_BYTES]
+    return "0x" + payee[-20:].hex()
+
+
 def canonical_signature(signature: bytes) -> bytes:
     """The signature with v 27 or 28 where a wallet wrote 0 or 1; others as they are."""
     if len(signature) == _EOA_SIGNATURE_BYTES and signature[-1] < 2:

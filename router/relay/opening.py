@@ -32,7 +32,6 @@ async def open_settler(ledger: Ledger, settings: Settings) -> AsyncIterator[Sett
     relay = config.relay
     terms = Terms(
         token=Token(relay.asset.lower(), relay.asset_name, relay.asset_version, settings.domain.chain_id),
-        pay_to="" if config.x402 is None else config.x402.pay_to.lower(),
         confirmations=relay.confirmations,
         max_fee_wei=relay.max_fee_gwei * WEI_PER_GWEI,
     )

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Final
+import asyncio
+from typing import Any, Final
 
 from mini_llm.wallet.signature import InvalidSignature, recover_address
-from router.relay.eip3009 import DOMAIN_SEPARATOR_CALL, Token
-from router.relay.node import Node, NodeError
+from router.relay.eip3009 import DOMAIN_SEPARATOR_CALL, Token, revert_data
+from router.relay.gas import Fees, offer
+from router.relay.node import Node, NodeError, NodeRefused
 
 MAX_GAS: Final = 300_000
 """Most gas for executing an authorisation: a contract wallet's check runs at the operator's cost."""
@@ -14,6 +16,10 @@ MAX_GAS: Final = 300_000
 
 class WrongChain(NodeError):
     """The node serves another chain, or the token there is not the one that was configured."""
+
+
+class WalletEmpty(NodeError):
+    """The wallet that sends cannot pay for the gas."""
 
 
 class TooMuchGas(Exception):
@@ -31,24 +37,34 @@ class Rehearsal:
         node: the chain.
         token: the asset.
         sender: address that will send.
+        max_fee_wei: most that it pays for one gas.
     """
 
-    def __init__(self, node: Node, token: Token, sender: str) -> None:
-        self._node, self._token, self._sender = node, token, sender
+    def __init__(self, node: Node, token: Token, sender: str, max_fee_wei: int) -> None:
+        self._node, self._token, self._sender, self._max_fee_wei = node, token, sender, max_fee_wei
         self._checked = False
 
     async def rehearse(self, to: str, call_data: bytes) -> tuple[int, int]:
         """Gas that a call of ours takes, with a margin, and a block before which it was not executed.
 
+        It is made with the sender and the gas price of the transaction: a contract sees both.
+
         Raises:
             NodeRefused: it would revert.
             TooMuchGas: it takes more than the operator pays for.
+            FeesTooHigh: gas costs more than the operator pays.
             NodeError: the chain does not say.
         """
         await self._check_chain()
-        call = {"from": self._sender, "to": to, "data": "0x" + call_data.hex()}
-        height = await self.height()
-        gas = await self._node.number("eth_estimateGas", call)
+        height, market = await asyncio.gather(self.height(), self._node.market())
+        fees = offer(market, self._max_fee_wei)
+        call = {"from": self._sender, "to": to, "data": "0x" + call_data.hex()} | _priced(fees)
+        try:
+            gas = await self._node.number("eth_estimateGas", call)
+        except NodeRefused as error:
+            if not revert_data(error.data):
+                await self._require_funds(fees)
+            raise
         if gas > MAX_GAS:
             raise TooMuchGas(gas)
         return gas + gas // 4, height
@@ -61,19 +77,28 @@ class Rehearsal:
         """
         return await self._node.number("eth_blockNumber")
 
+    async def is_contract(self, address: str) -> bool:
+        """There is code at the address, which then checks signatures.
+
+        Raises:
+            NodeError: the node did not say.
+        """
+        await self._check_chain()
+        return await self._node.call("eth_getCode", address, "latest") not in ("0x", "", None)
+
     async def may_be_signed(self, payer: str, digest: bytes, signature: bytes) -> bool:
         """False if the payer is no contract and its key did not sign: cheaper to refuse than to simulate.
 
         Raises:
             NodeError: the node did not say.
         """
-        try:
-            if recover_address(digest, signature).lower() == payer:
-                return True
-        except InvalidSignature:
-            pass
-        await self._check_chain()
-        return await self._node.call("eth_getCode", payer, "latest") not in ("0x", "", None)
+        return signed_by_key(payer, digest, signature) or await self.is_contract(payer)
+
+    async def _require_funds(self, fees: Fees) -> None:
+        """A node refuses to simulate what the sender cannot pay: that is no fault of the call."""
+        funds_wei = await self._node.number("eth_getBalance", self._sender, "latest")
+        if funds_wei < MAX_GAS * fees.max_fee_wei:
+            raise WalletEmpty(f"{self._sender} has {funds_wei} wei left for gas")
 
     async def _check_chain(self) -> None:
         """The node must serve our chain, and the token must sign under the name that we tell clients."""
@@ -87,3 +112,17 @@ class Rehearsal:
         if await self._node.call("eth_call", call, "latest") != "0x" + token.domain_separator().hex():
             raise WrongChain(f"no EIP-3009 token of that name and version at {token.address}")
         self._checked = True
+
+
+def signed_by_key(payer: str, digest: bytes, signature: bytes) -> bool:
+    """The payer's own key signed."""
+    try:
+        return recover_address(digest, signature).lower() == payer
+    except InvalidSignature:
+        return False
+
+
+def _priced(fees: Fees) -> dict[str, Any]:
+    if fees.tip_wei is None:
+        return {"gasPrice": hex(fees.max_fee_wei)}
+    return {"maxFeePerGas": hex(fees.max_fee_wei), "maxPriorityFeePerGas": hex(fees.tip_wei)}

@@ -18,12 +18,13 @@ from eth_account import Account
 from eth_account.signers.local import LocalAccount
 
 from mini_llm.wallet.address import to_checksum_address
-from router.ledger import deposits, payments
+from router.ledger import deposits, payments, reverts
 from router.ledger.deposits import DepositLimits
 from router.ledger.payment_table import PaymentState
 from router.ledger.payments import Claim, PaymentView, SignedTx
+from router.ledger.reverts import RevertLimits
 from router.ledger.writer import Ledger
-from router.relay.eip3009 import Token, moved, used_topics
+from router.relay.eip3009 import Token, moved, payee_of, used_topics
 from router.relay.gas import Fees, FeesTooHigh, offer
 from router.relay.node import Node, NodeError, NodeRefused
 from router.relay.rehearsal import Rehearsal
@@ -41,17 +42,15 @@ _LOG: Final = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Terms:
-    """Where payments go and what the operator pays for it.
+    """What is moved and what the operator pays for it.
 
     Args:
         token: the asset.
-        pay_to: address that payments for calls go to; empty if none are taken.
         confirmations: blocks, the tx's own included, after which a tx counts as final.
         max_fee_wei: most to pay for one gas.
     """
 
     token: Token
-    pay_to: str
     confirmations: int
     max_fee_wei: int
 
@@ -69,7 +68,7 @@ class Settler:
     def __init__(self, ledger: Ledger, node: Node, terms: Terms, private_key: bytes) -> None:
         self._ledger, self._node, self._terms = ledger, node, terms
         self._wallet: LocalAccount = Account.from_key(private_key)
-        self.rehearsal = Rehearsal(node, terms.token, self._wallet.address)
+        self.rehearsal = Rehearsal(node, terms.token, self._wallet.address, terms.max_fee_wei)
 
     @property
     def address(self) -> str:
@@ -81,10 +80,11 @@ class Settler:
         """The asset."""
         return self._terms.token
 
-    async def send(self, payment: PaymentView) -> PaymentView:
-        """Signs, stores and broadcasts the tx of a claimed payment.
+    async def send(self, payment: PaymentView, limits: RevertLimits) -> PaymentView:
+        """Signs, stores and broadcasts the tx of a claimed payment, unless it reverted before.
 
         Raises:
+            TooManyReverts: a limit is reached; nothing was sent.
             NodeError: the node did not say what is needed; nothing was sent.
             FeesTooHigh: nothing was sent.
         """
@@ -92,7 +92,7 @@ class Settler:
         chain_nonce = await self._spent_nonces()
         now_s = int(time.time())
         sent = await self._ledger.submit(
-            lambda connection: payments.mark_sent(connection, payment.id, chain_nonce, now_s, sign)
+            lambda connection: reverts.mark_sent(connection, payment, limits, chain_nonce, now_s, sign)
         )
         await self._broadcast(sent)
         return sent
@@ -141,7 +141,7 @@ class Settler:
             await self._push(payment)
             return payment
         if not self._paid(payment, receipt):
-            return await self._superseded(payment, "its chain tx reverted")
+            return await self._superseded(payment, payments.REVERTED)
         return await self._confirm(payment, receipt)
 
     async def find_executed(self, payment: PaymentView) -> PaymentView | None:
@@ -253,7 +253,8 @@ class Settler:
         return SignedTx(tx_hash, bytes(signed.raw_transaction), fees.max_fee_wei, fees.tip_wei)
 
     def _paid(self, payment: Claim | PaymentView, receipt: Any) -> bool:
-        token, payee = self._terms.token.address, payment.settlement or self._terms.pay_to
+        # where its payer signed it to: the configured address may be another by now
+        token, payee = self._terms.token.address, payment.settlement or payee_of(payment.call_data)
         succeeded = int(receipt["status"], 16) == 1
         return succeeded and moved(receipt["logs"], token, payment.payer, payee, payment.amount_base)
 

@@ -16,11 +16,12 @@ from typing import Final
 
 from router.billing import Billing, Ticket
 from router.config_relay import X402Config
-from router.ledger import payments
+from router.ledger import payments, reverts
 from router.ledger.errors import InFlight, LedgerError
 from router.ledger.payment_table import PaymentState
 from router.ledger.payments import Claim, PaymentView
 from router.ledger.reservations import Replay
+from router.ledger.reverts import RevertLimits
 from router.ledger.writer import Ledger
 from router.people.callers import Principal
 from router.people.doorstep import Doorstep
@@ -37,7 +38,7 @@ from router.x402.errors import (
     PaymentsUnavailable,
 )
 from router.x402.purchase import Purchase
-from router.x402.verifier import WRONG_AMOUNT, Verifier, refusal
+from router.x402.verifier import WRONG_AMOUNT, Verified, Verifier, refusal
 from router.x402.wire import Offer, Payment
 
 KEY_ID: Final = "x402"
@@ -64,6 +65,8 @@ class Till:
     ) -> None:
         self._ledger, self._billing, self._settler, self._verifier = ledger, billing, settler, verifier
         self._options, self._doorstep = options, doorstep
+        self._limits = RevertLimits(options.payer_reverts, options.contract_reverts)
+        self._reverts = Doorstep(options.address_reverts, window_s=reverts.WINDOW_S)
         self.principal = Principal(options.account, KEY_ID)
 
     async def reserve(self, passage: Passage, purchase: Purchase, header: str | None) -> Ticket | Replay:
@@ -74,7 +77,7 @@ class Till:
 
         Raises:
             PaymentError: see `take` and `settle`; PaymentRequired with `paid_base` if that is too little.
-            TooOften: see `take`.
+            TooOften, TooManyReverts: see `take` and `settle`.
             PaymentMismatch: the payment was made for another call.
             PaidCallFailed: the first call with this payment still runs.
         """
@@ -99,6 +102,8 @@ class Till:
         except BaseException as error:
             await self._billing.release(ticket, error, ())
             raise
+        if payment.state == PaymentState.CLAIMED:  # else nothing was asked of the chain
+            self._doorstep.forgive(purchase.address)
         passage.headers = passage.headers | self.headers(settled)
         return ticket
 
@@ -120,7 +125,7 @@ class Till:
         payment = wire.read_payment(header)
         order = payment.authorization
         payment_id = order.payment_id(self._settler.token)
-        gas, from_block = await self._verified(payment, payment_id, offer, purchase.address)
+        found = await self._verified(payment, payment_id, offer, purchase.address)
         request = Claim(
             payment_id=payment_id,
             payer=order.payer,
@@ -131,9 +136,10 @@ class Till:
             body_hash=hashlib.sha256(purchase.body).digest(),
             client_key=client_key(payment_id),
             call_data=order.call_data(),
-            gas=gas,
-            from_block=from_block,
+            gas=found.gas,
+            from_block=found.from_block,
             now_s=int(time.time()),
+            note=payments.BY_CONTRACT if found.by_contract else None,
         )
         return await self._ledger.submit(lambda connection: payments.claim(connection, request))
 
@@ -146,17 +152,21 @@ class Till:
             PaymentRequired: the chain refused it after all; no money moved.
             PaymentPending: not final in time; the money may still move, and is then good for the same call.
             PaymentsUnavailable: the chain cannot be asked; nothing was sent.
+            TooOften, TooManyReverts: too much was sent for nothing, for this address or this payer.
         """
         payment = await self._find(claimed.id) or claimed
         try:
             if payment.state == PaymentState.CLAIMED:
-                payment = await self._settler.send(payment)
+                self._reverts.require(purchase.address)
+                payment = await self._settler.send(payment, self._limits)
         except (NodeError, FeesTooHigh) as error:
             raise _unavailable(error) from None
         payment = await self._settler.settle(payment, self._options.settle_timeout_s)
         if payment.state == PaymentState.SENT:
             raise self._pending(payment)
         if payment.state != PaymentState.SETTLED:
+            if payment.reverted:
+                self._reverts.wait_s(purchase.address)
             reason = _REFUNDED if payment.state == PaymentState.REFUNDED else _FAILED
             raise refusal(self._offer(purchase), reason, payment.payer)
         return payment
@@ -182,30 +192,28 @@ class Till:
             self._ledger.read, lambda connection: payments.find_payment(connection, payment_id)
         )
 
-    async def _verified(
-        self, payment: Payment, payment_id: str, offer: Offer, address: str
-    ) -> tuple[int, int]:
-        """What `Verifier.verify` says; nothing (0, 0) of a payment that is on its way, or has arrived.
+    async def _verified(self, payment: Payment, payment_id: str, offer: Offer, address: str) -> Verified:
+        """What `Verifier.verify` says; nothing of a payment that is on its way, or has arrived.
 
-        Of an address that sent too much in vain the chain is asked nothing.
+        Of an address that sent too much in vain the chain is asked nothing. A payment counts as vain until it
+        is settled: what a simulation says may not come true.
         """
         known = await self._find(payment_id)
         if known is not None and known.state != PaymentState.CLAIMED:
-            return 0, 0
+            return Verified()
         self._doorstep.enter(address)
         try:
-            if await self._under_way(known):
-                found = 0, 0
-            else:
-                found = await self._verifier.verify(payment, offer)
+            if not await self._under_way(known):
+                if known is not None and known.reverted:  # it would burn as much gas again
+                    raise refusal(offer, _FAILED, known.payer)
+                return await self._verifier.verify(payment, offer)
         except PaymentRequired:
             if not await self._under_way(await self._find(payment_id)):
-                raise
-            found = 0, 0  # a replay was faster, and the chain knows the nonce by now
-        except NodeError as error:
+                raise  # else a replay was faster, and the chain knows the nonce by now
+        except (NodeError, FeesTooHigh) as error:
             raise _unavailable(error) from None
         self._doorstep.forgive(address)
-        return found
+        return Verified()
 
     async def _under_way(self, known: PaymentView | None) -> bool:
         """The payment was sent, by us or, after we claimed it, by somebody else."""

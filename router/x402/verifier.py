@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import time
-from typing import Final
+from typing import Final, NamedTuple
 
 from mini_llm.wallet.keccak import keccak
 from mini_llm.wallet.limits import MAX_AMOUNT_BASE
 from router.relay.eip3009 import revert_data
 from router.relay.node import NodeRefused
-from router.relay.rehearsal import Rehearsal, TooMuchGas
+from router.relay.rehearsal import Rehearsal, TooMuchGas, signed_by_key
 from router.x402 import wire
 from router.x402.errors import PaymentRequired
 from router.x402.wire import Offer, Payment
@@ -41,6 +41,20 @@ WRONG_AMOUNT: Final = "invalid_exact_evm_payload_authorization_value_mismatch"
 _TOO_DEAR: Final = "invalid_exact_evm_payload_too_much_gas"
 
 
+class Verified(NamedTuple):
+    """What the chain says of a payment.
+
+    Attributes:
+        gas: that executing the authorisation takes.
+        from_block: a block before which it was not executed.
+        by_contract: its payer is a contract.
+    """
+
+    gas: int = 0
+    from_block: int = 0
+    by_contract: bool = False
+
+
 class Verifier:
     """Checks payments and changes nothing.
 
@@ -51,14 +65,15 @@ class Verifier:
     def __init__(self, rehearsal: Rehearsal) -> None:
         self._rehearsal = rehearsal
 
-    async def verify(self, payment: Payment, offer: Offer) -> tuple[int, int]:
-        """Gas that executing the authorisation takes, and a block before which it was not executed.
+    async def verify(self, payment: Payment, offer: Offer) -> Verified:
+        """What the chain says of a payment that is good.
 
         The token itself checks signature (of a key, or by EIP-1271 of a contract), nonce, balance and time,
         in a simulation of what settling will do.
 
         Raises:
             PaymentRequired: it is not good.
+            FeesTooHigh: gas costs more than the operator pays.
             NodeError: the chain does not say.
         """
         order = payment.authorization
@@ -66,9 +81,12 @@ class Verifier:
             raise refusal(offer, reason, order.payer)
         try:
             digest = order.digest(offer.token)
-            if not await self._rehearsal.may_be_signed(order.payer, digest, order.signature):
+            # asked of a key's account too: it may have code as well (EIP-7702), which then decides
+            by_contract = await self._rehearsal.is_contract(order.payer)
+            if not by_contract and not signed_by_key(order.payer, digest, order.signature):
                 raise refusal(offer, BAD_SIGNATURE, order.payer)
-            return await self._rehearsal.rehearse(offer.token.address, order.call_data())
+            gas, from_block = await self._rehearsal.rehearse(offer.token.address, order.call_data())
+            return Verified(gas, from_block, by_contract)
         except TooMuchGas:
             raise refusal(offer, _TOO_DEAR, order.payer) from None
         except NodeRefused as error:

@@ -56,3 +56,17 @@ def test_what_was_no_waste_is_not_counted() -> None:
         step.forgive("192.0.2.1")
     step.forgive("192.0.2.9")
     assert [step.wait_s("192.0.2.1") > 0 for _ in range(3)] == [False, False, True]
+
+
+def test_who_has_done_too_much_is_found_without_counting() -> None:
+    now_s = 0.0
+    step = Doorstep(1, lambda: now_s, window_s=100)
+    for _ in range(3):
+        step.require("192.0.2.1")
+    step.enter("192.0.2.1")
+    now_s = 60.0
+    with pytest.raises(TooOften) as told:
+        step.require("192.0.2.1")
+    assert told.value.wait_s == 40
+    now_s = 100.0
+    step.require("192.0.2.1")

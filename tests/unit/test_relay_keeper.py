@@ -13,7 +13,7 @@ from router.relay.eip3009 import Token
 from router.relay.node import NodeRefused
 from router.relay.settler import Settler, Terms
 
-TERMS = Terms(Token("0x" + "11" * 20, "VIBES", "1", 31337), "", confirmations=1, max_fee_wei=1)
+TERMS = Terms(Token("0x" + "11" * 20, "VIBES", "1", 31337), confirmations=1, max_fee_wei=1)
 
 
 class Node:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import threading
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from router.db import open_database
-from router.ledger import payments
-from router.ledger.errors import PaymentMismatch, PaymentNotRefundable
+from router.ledger import payments, reverts
+from router.ledger.errors import PaymentMismatch, PaymentNotRefundable, TooManyReverts
 from router.ledger.payment_table import PaymentState
 from router.ledger.payments import Claim, PaymentView, SignedTx
+from router.ledger.reverts import RevertLimits
 from router.ledger.writer import Ledger
 
 NOW_S = 1_800_000_000
@@ -115,9 +117,53 @@ def test_a_replacement_keeps_the_nonce_and_one_worker_makes_it(ledger: Ledger) -
 
 def test_a_payment_that_could_not_be_sent_may_be_sent_anew(ledger: Ledger) -> None:
     old = sent(ledger, 1)
-    back = ledger.run(lambda c: payments.mark_unsent(c, old, "reverted"))
-    assert (back.state, back.note, back.tx_nonce) == (PaymentState.CLAIMED, "reverted", None)
+    back = ledger.run(lambda c: payments.mark_unsent(c, old, "its nonce is taken"))
+    assert (back.state, back.note, back.tx_nonce) == (PaymentState.CLAIMED, "its nonce is taken", None)
     assert sent(ledger, 1, chain_nonce=8).tx_nonce == 8
+
+
+def test_a_payment_that_reverted_is_not_sent_again(ledger: Ledger) -> None:
+    old = sent(ledger, 1)
+    back = ledger.run(lambda c: payments.mark_unsent(c, old, payments.REVERTED))
+    assert back.reverted
+    assert sent(ledger, 1) == back
+
+
+def within(ledger: Ledger, number: int, limits: RevertLimits, now_s: int, **of: Any) -> PaymentView:
+    """Sends a payment within limits."""
+    known = ledger.run(lambda c: payments.claim(c, replace(claim_of(number), now_s=now_s, **of)))
+    return ledger.run(lambda c: reverts.mark_sent(c, known, limits, 0, now_s, signed))
+
+
+def revert(ledger: Ledger, payment: PaymentView) -> PaymentView:
+    return ledger.run(lambda c: payments.mark_unsent(c, payment, payments.REVERTED))
+
+
+def test_a_payer_whose_payments_revert_waits_a_day(ledger: Ledger) -> None:
+    limits = RevertLimits(payer=2, contracts=9)
+    for number in (1, 2):
+        revert(ledger, within(ledger, number, limits, NOW_S + number))
+    with pytest.raises(TooManyReverts) as told:
+        within(ledger, 3, limits, NOW_S + 100)
+    assert told.value.wait_s == reverts.WINDOW_S - 99
+    within(ledger, 4, limits, NOW_S + 100, payer="0x" + "22" * 20)
+    assert within(ledger, 5, limits, NOW_S + 1 + reverts.WINDOW_S).state == PaymentState.SENT
+
+
+def test_contracts_are_counted_together_and_on_their_way(ledger: Ledger) -> None:
+    limits, by_contract = RevertLimits(payer=9, contracts=2), {"note": payments.BY_CONTRACT}
+    first, second = (
+        within(ledger, number, limits, NOW_S, payer=f"0x{number:040x}", **by_contract) for number in (1, 2)
+    )
+    for outcome in (lambda: None, lambda: revert(ledger, first)):
+        outcome()
+        with pytest.raises(TooManyReverts):
+            within(ledger, 3, limits, NOW_S, **by_contract)
+    with pytest.raises(TooManyReverts):
+        within(ledger, 3, RevertLimits(payer=9, contracts=0), NOW_S, **by_contract)
+    within(ledger, 4, limits, NOW_S)  # of a key
+    ledger.run(lambda c: payments.mark_settled(c, second.id, "0x2", NOW_S))
+    within(ledger, 3, limits, NOW_S, **by_contract)
 
 
 def test_only_a_settled_unused_payment_is_refunded(ledger: Ledger) -> None:

@@ -18,7 +18,7 @@ import pytest
 from held_router import HELD
 from router_upstream import Upstream
 from support.anvil import running_anvil
-from support.stack import Stack
+from support.stack import VIBES, Stack
 from x402_world import PATH, Gate, Shop, body_of, decoded, make_shop, marker
 
 from router.ledger import books, read
@@ -59,7 +59,7 @@ def only_row(shop: Shop, wallet: Any) -> Any:
 
 
 STEPS = {
-    "claimed": ("eth_getBlockByNumber", PaymentState.CLAIMED),
+    "claimed": ("eth_getTransactionCount", PaymentState.CLAIMED),
     "sent, not broadcast": ("eth_sendRawTransaction", PaymentState.SENT),
     "broadcast, not seen": ("eth_getTransactionReceipt", PaymentState.SENT),
 }
@@ -260,8 +260,34 @@ def test_a_payer_who_spends_the_money_first_gets_nothing(shop: Shop, stack: Stac
     assert refused.status_code == 402
     assert only_row(shop, wallet).state == PaymentState.CLAIMED
     assert not shop.upstream.calls_of(words)
-    again = shop.post(body, header)
-    assert again.json()["error"]["code"] == "invalid_exact_evm_insufficient_balance"
+    stack.anvil.rpc("evm_setAutomine", True)
+    stack.send(stack.owner, stack.token.functions.mint(wallet.address, VIBES))
+    assert shop.post(body, header).json()["error"]["code"] == "transaction_failed"  # and is not sent again
+
+
+@pytest.mark.usefixtures("unmined")
+def test_a_payment_on_its_way_is_good_whatever_address_is_paid_by_now(shop: Shop, stack: Stack) -> None:
+    wallet, words, router = shop.wallet_unmined(), marker(), shop.world.router
+    body = body_of("plain", words, max_tokens=5)
+    header = shop.header(wallet, body)
+    assert shop.post(body, header).status_code == 503
+    file = Path(router.environ["VIBES_CONFIG"])
+    before = file.read_text()
+    config = json.loads(before)
+    config["x402"]["pay_to"] = stack.owner.address
+    try:
+        router.stop()
+        file.write_text(json.dumps(config))
+        stack.anvil.rpc("evm_mine")
+        router.start()
+        answer = until_served(shop, body, header)
+        assert answer.status_code == 200, answer.text
+        assert only_row(shop, wallet).state == PaymentState.SETTLED
+        assert len(shop.upstream.calls_of(words)) == 1
+    finally:
+        router.stop()
+        file.write_text(before)
+        router.start()
 
 
 def test_a_node_that_is_away_takes_no_payments_and_stops_no_others(shop: Shop, gate: Gate) -> None:
