@@ -186,6 +186,22 @@ def _exit_on_signal(number: int, frame: FrameType | None) -> None:
     raise SystemExit(128 + number)
 
 
+class PortTaken(Exception):
+    """Something listens on the port already."""
+
+    def __init__(self, port: int) -> None:
+        super().__init__(f"port {port} is in use: stop what listens there, or choose another with --port")
+        self.port = port
+
+
+def check_free(port: int) -> None:
+    """Raises PortTaken if something listens on a TCP port of 127.0.0.1."""
+    try:
+        socket.create_server(("127.0.0.1", port)).close()
+    except OSError as error:
+        raise PortTaken(port) from error
+
+
 def free_port() -> int:
     """A TCP port of 127.0.0.1 that nobody listens on now."""
     with socket.create_server(("127.0.0.1", 0)) as listener:

@@ -18,7 +18,7 @@ import httpx
 import tools
 from eth_account import Account
 from eth_account.signers.local import LocalAccount
-from processes import Child, Processes, free_port
+from processes import Child, Processes, check_free, free_port
 from progress import Reporter
 from upstream import OFFERS, LiveServer, router_config
 from wallet_flow import Contracts
@@ -119,9 +119,12 @@ def running_stack(reporter: Reporter, live: LiveServer | None = None, port: int 
 
     Raises:
         MissingTools: something is not installed.
+        PortTaken: something else listens on the port.
         ChildFailed: a program ended or was not ready in time; the error has the end of its log.
     """
     tools.check(ROOT)
+    if port:
+        check_free(port)
     folder = RUNS / f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}"
     keys = Keys.make(folder / "keys")
     answerers_key = secrets.token_urlsafe(24)
@@ -135,6 +138,7 @@ def running_stack(reporter: Reporter, live: LiveServer | None = None, port: int 
                 record = _deploy(processes, rpc_url, keys, folder)
             ports = (port or free_port(), free_port())
             environment = _environment(folder, rpc_url, record, ports[0])
+            environment["ANSWERERS_API_KEY"] = answerers_key
             admin_key = _admit(folder)
             relay = {
                 "key_file": str(folder / "keys" / "relay.key"),
@@ -152,7 +156,7 @@ def running_stack(reporter: Reporter, live: LiveServer | None = None, port: int 
                     [PROGRAMS / "vibes", "settle", "--watch", "--interval", str(SETTLE_INTERVAL_S)],
                     environment,
                 )
-                urls = _start_router(processes, ports, environment | {"ANSWERERS_API_KEY": answerers_key})
+                urls = _start_router(processes, ports, environment)
             contracts = Contracts(rpc_url, record)
             yield Stack(folder, processes, keys, contracts, record, rpc_url, *urls, admin_key, environment)
         finally:
@@ -241,7 +245,7 @@ def _deploy(processes: Processes, rpc_url: str, keys: Keys, folder: Path) -> dic
     for name in ("exit", f"batch{BATCH_SIZE}"):
         (circuits / name).symlink_to(ROOT / "build" / "circuits" / name)
     for account in (keys.owner, keys.operator, keys.relayer, keys.relay):
-        _give_ether(rpc_url, account.address)
+        give_ether(rpc_url, account.address)
     options: dict[str, str | Path] = {
         "--rpc-url": rpc_url,
         "--network": "anvil",
@@ -256,7 +260,7 @@ def _deploy(processes: Processes, rpc_url: str, keys: Keys, folder: Path) -> dic
     return deployed
 
 
-def _give_ether(rpc_url: str, address: str) -> None:
+def give_ether(rpc_url: str, address: str) -> None:
     """Gas money out of nothing, as only a local chain has it."""
     call = {
         "jsonrpc": "2.0",

@@ -12,15 +12,17 @@ import sys
 import time
 
 from customers import Customer, make_customer, open_account
-from processes import ChildFailed
+from processes import ChildFailed, PortTaken
 from progress import Reporter
-from stack import Stack, running_stack, save_key
+from stack import Stack, give_ether, running_stack, save_key
 from tools import MissingTools
 from upstream import OFFERS, NoLiveServer, find_live_server
 
 from mini_llm.wallet.limits import BASE_PER_VIBES
 
 DEPOSIT_BASE = 100 * BASE_PER_VIBES
+POCKET_BASE = 500 * BASE_PER_VIBES
+"""What the wallet has beside its deposit, to try deposits with, base units."""
 CEILING_BASE = DEPOSIT_BASE
 DEFAULT_PORT = 8402
 
@@ -42,15 +44,22 @@ def main() -> None:
             with reporter.step("open an account with a deposit and a spending ceiling"):
                 customer = make_customer(stack, open_account(stack, DEPOSIT_BASE), CEILING_BASE)
                 save_key(stack.folder / "keys" / "wallet.key", customer.wallet.account)
+                fill_pocket(stack, customer.wallet.account.address)
             facts = describe(stack, customer)
             print(json.dumps(facts) if options.json else explain(facts), flush=True)
             while True:
                 stack.processes.check()
                 time.sleep(0.5)
-    except (MissingTools, NoLiveServer, ChildFailed) as error:
+    except (MissingTools, NoLiveServer, PortTaken, ChildFailed) as error:
         sys.exit(f"vibes up: {error}")
     except KeyboardInterrupt:
         sys.exit(0)
+
+
+def fill_pocket(stack: Stack, address: str) -> None:
+    """Gives the wallet tokens and money for gas, so that its owner can deposit, withdraw and leave."""
+    stack.contracts.send(stack.keys.owner, stack.contracts.token.functions.transfer(address, POCKET_BASE))
+    give_ether(stack.rpc_url, address)
 
 
 def describe(stack: Stack, customer: Customer) -> dict[str, object]:
@@ -95,6 +104,7 @@ def explain(facts: dict[str, object]) -> str:
 {listing}
 
 The key pays from account {facts["account"]}, which has {DEPOSIT_BASE // BASE_PER_VIBES} VIBES.
+The wallet has {POCKET_BASE // BASE_PER_VIBES} more to deposit, and ether for gas.
 
   from openai import OpenAI
   client = OpenAI(base_url="{facts["base_url"]}", api_key="{facts["api_key"]}")

@@ -10,10 +10,13 @@ import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import httpx
 import openai
 import pytest
+from support.anvil import artifact
+from web3 import Web3
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "scripts"))
@@ -55,6 +58,17 @@ def test_up_serves_a_paid_call_and_leaves_nothing_behind() -> None:
             accounts = facts["operator_pages"].replace("/operator", "/admin/v1/accounts")
             assert httpx.get(accounts, headers=operator).json()["accounts"]
             assert len(processes_in(folder)) >= 2  # bridge and router
+            checked = f". {facts['environment']} && {command[0]}-router config check $VIBES_CONFIG"
+            told = subprocess.run(["bash", "-c", checked], capture_output=True, text=True)
+            assert told.returncode == 0, told.stderr
+            port = str(urlsplit(facts["pages"]).port)
+            second = subprocess.run([*command[:-1], port], capture_output=True, text=True, cwd=ROOT)
+            assert (second.returncode, second.stdout) == (1, "")
+            assert f"port {port} is in use" in second.stderr
+            w3 = Web3(Web3.HTTPProvider(facts["rpc_url"]))
+            assert w3.eth.get_balance(facts["wallet"]) > 10**18
+            token = w3.eth.contract(facts["token"], abi=artifact("VibesToken")[0])
+            assert token.functions.balanceOf(facts["wallet"]).call() == 500_000_000
             up.send_signal(signal.SIGINT)
             assert up.wait(60) == 0
         finally:
