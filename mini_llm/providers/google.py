@@ -24,6 +24,7 @@ from mini_llm.providers.openai import PLAIN
 from mini_llm.providers.wire import Endpoint
 from mini_llm.request import Request, encode
 from mini_llm.surfaces import SURFACES
+from mini_llm.surfaces.embeddings import google_options
 from mini_llm.surfaces.gemini_stream import usage_of
 from mini_llm.surfaces.wording import json_or_none
 from mini_llm.transport import Timeouts, Transport
@@ -117,17 +118,19 @@ def embed_request(request: Request, model: str) -> dict[str, Any]:
     """An embeddings request of OpenAI's format as ``batchEmbedContents``.
 
     Raises:
-        BadRequest: the input is tokens of another company's tokenizer.
+        BadRequest: the input is tokens of another company's tokenizer, or what stands beside it is malformed.
     """
     asked = request.fields.get("input")
     texts = asked if isinstance(asked, list) else [asked]
     if not texts or not all(isinstance(text, str) for text in texts):
         raise BadRequest("this provider embeds text, not tokens", "input")
     size = request.fields.get("dimensions")
-    options = {} if size is None else {"outputDimensionality": size}
+    common = {"model": f"models/{model}"} | ({} if size is None else {"outputDimensionality": size})
+    options = google_options(request.fields) or [{}] * len(texts)
     return {
         "requests": [
-            {"model": f"models/{model}", "content": {"parts": [{"text": text}]}, **options} for text in texts
+            {**common, **own, "content": {"parts": [{"text": text}]}}
+            for text, own in zip(texts, options, strict=True)
         ]
     }
 

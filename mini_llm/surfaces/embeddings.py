@@ -14,10 +14,13 @@ from mini_llm.price import Usage
 from mini_llm.request import Need, Request, encode, model_name, read_object
 from mini_llm.surfaces.base import Dialect, StreamReader, StreamTranslator, Surface, WireError
 from mini_llm.surfaces.chat import ChatReader, ChatSurface
-from mini_llm.surfaces.wording import json_or_none
+from mini_llm.surfaces.wording import json_or_none, objects, untranslatable
 
 MAX_INPUTS: Final = 2048
 """Most inputs of one call, as at OpenAI."""
+GOOGLE: Final = "google"
+"""Field of what Google takes beside each input, which its provider alone can say: a list of objects."""
+GOOGLE_OPTIONS: Final = ("taskType", "title")
 _NOT_CHAT: Final = "embeddings are no conversation; this provider does not offer them"
 
 
@@ -30,6 +33,7 @@ class EmbeddingsSurface(Surface):
     def parse(self, body: bytes, model: str | None = None, stream: bool | None = None) -> Request:
         """See ``Surface.parse``."""
         fields, size_bytes = read_object(body)
+        google_options(fields)
         return Request(
             surface=self.name,
             fields=fields,
@@ -47,7 +51,11 @@ class EmbeddingsSurface(Surface):
         self, request: Request, upstream_model: str, output_cap: int | None, dialect: Dialect
     ) -> bytes:
         """See ``Surface.upstream_body``; nothing is generated, so there is no cap to send."""
-        return encode(dict(request.fields) | {"model": upstream_model})
+        for options in google_options(request.fields):
+            for name in options:
+                raise untranslatable(name, f"'{name}'")
+        fields = {name: value for name, value in request.fields.items() if name != GOOGLE}
+        return encode(fields | {"model": upstream_model})
 
     def to_chat(self, request: Request) -> Request:
         """See ``Surface.to_chat``."""
@@ -83,8 +91,8 @@ class EmbeddingsSurface(Surface):
         return texts
 
     def unsaid_texts(self, request: Request) -> list[str]:
-        """Nothing: inputs are all there is."""
-        return []
+        """See ``Surface.unsaid_texts``: titles of what is embedded."""
+        return [option["title"] for option in google_options(request.fields) if "title" in option]
 
     def answer_text(self, raw: bytes) -> str:
         """Nothing is generated."""
@@ -97,6 +105,25 @@ class EmbeddingsSurface(Surface):
     def error_event(self, error: WireError) -> bytes:
         """See ``Surface.error_event``."""
         return ChatSurface().error_event(error)
+
+
+def google_options(fields: Mapping[str, Any]) -> list[dict[str, str]]:
+    """What Google is told beside each input; empty if nothing.
+
+    Raises:
+        BadRequest: it is malformed, or not as many as there are inputs.
+    """
+    given = fields.get(GOOGLE)
+    if given is None:
+        return []
+    options = objects(given, GOOGLE)
+    for option in options:
+        for name, value in option.items():
+            if name not in GOOGLE_OPTIONS or not isinstance(value, str):
+                raise BadRequest(f"'{name}' must be one of {', '.join(GOOGLE_OPTIONS)}, and text", name)
+    if len(options) != len(_inputs(fields.get("input"))):
+        raise BadRequest(f"'{GOOGLE}' must have an object for each input", GOOGLE)
+    return options
 
 
 def _inputs(value: object) -> list[str | list[int]]:

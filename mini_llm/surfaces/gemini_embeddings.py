@@ -10,18 +10,15 @@ from typing import Any, Final
 
 from mini_llm.errors import BadRequest
 from mini_llm.request import encode, read_object
+from mini_llm.surfaces.embeddings import GOOGLE, GOOGLE_OPTIONS
 from mini_llm.surfaces.gemini_contents import content_list
 from mini_llm.surfaces.wording import Wording, camel, json_or_none, objects, untranslatable
 
 EMBED_ONE: Final = "embedContent"
 EMBED_MANY: Final = "batchEmbedContents"
 FIELDS: Final = Wording(
-    said=frozenset({"model", "content", "outputDimensionality"}),
+    said=frozenset({"model", "content", "outputDimensionality", *GOOGLE_OPTIONS}),
     dropped={"autoTruncate": "the provider's default is used"},
-    refused={
-        "taskType": "OpenAI's API has no place for it, and the vectors would differ",
-        "title": "OpenAI's API has no place for it, and the vectors would differ",
-    },
 )
 
 
@@ -45,6 +42,9 @@ def embeddings_request(body: bytes, model: str, many: bool) -> bytes:
         raise untranslatable("requests", "vectors of several lengths in one call")
     if sizes:
         made["dimensions"] = sizes[0]
+    options = [{name: one[name] for name in GOOGLE_OPTIONS if one.get(name) is not None} for one in asked]
+    if any(options):
+        made[GOOGLE] = options
     return encode(made)
 
 

@@ -12,7 +12,7 @@ from aiohttp import web
 from support.companies.facts import COMPANIES as DOCUMENTED
 from support.companies.facts import TOLD_WAIT_S, Facts
 from support.companies.openai_style import CALL_ID, KEY, REFUSED, REQUEST_ID, TEXT, Company
-from support.companies.server import ASKED_HOST, Loopback, serving
+from support.companies.server import ASKED_HOST, Loopback, serving, stream
 
 from mini_llm.answer import StreamEvent
 from mini_llm.config import ProviderConfig
@@ -227,4 +227,42 @@ async def test_formats_beside_chat(facts: Facts) -> None:
             assert completion.usage == Usage(4, 0)
             path = facts.path.replace("/chat/completions", f"/{name}")
             assert asked.pop() == (facts.host, path + query, "hi")
+        await http.aclose()
+
+
+RESPONSE = {"id": "resp_1", "object": "response", "status": "completed", "output": []}
+STREAMED = (
+    {"type": "response.created", "response": RESPONSE | {"status": "in_progress"}},
+    *({"type": "response.output_text.delta", "output_index": 0, "delta": piece} for piece in ("Hel", "lo, ")),
+    {"type": "response.output_text.delta", "output_index": 0, "delta": "wörld"},
+    {"type": "response.completed", "response": RESPONSE | {"usage": {"input_tokens": 4, "output_tokens": 3}}},
+)
+
+
+@pytest.mark.parametrize(
+    "facts", [one for one in DOCUMENTED if "responses" in one.also], ids=lambda facts: facts.type
+)
+@pytest.mark.parametrize("cut", [False, True])
+async def test_responses_as_a_stream(facts: Facts, cut: bool) -> None:
+    asked = []
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        asked.append((request.headers[ASKED_HOST], request.path_qs, await request.json()))
+        told = [f"event: {one['type']}\ndata: {json.dumps(one)}\n\n" for one in STREAMED]
+        return await stream(request, told[:2] if cut else told, {facts.id_header: REQUEST_ID}, cut=cut)
+
+    async with serving(answer) as address:
+        http = Loopback(address)
+        request = SURFACES["responses"].parse(b'{"model": "m", "input": "hi", "stream": true}')
+        if cut:
+            with pytest.raises(UpstreamUnreachable):
+                await collect(make(facts, http), request)
+        else:
+            events = await collect(make(facts, http), request)
+            assert SURFACES["responses"].answer_text(b"".join(event.raw for event in events)) == TEXT
+            assert [event.usage for event in events if event.usage] == [Usage(4, 3)]
+            assert sum(event.finished for event in events) == 1
+        ((host, path, body),) = asked
+        assert (host, path) == (facts.host, facts.path.replace("/chat/completions", "/responses"))
+        assert (body["model"], body["input"], body["stream"]) == ("upstream-1", "hi", True)
         await http.aclose()

@@ -84,6 +84,9 @@ def natives(upstream: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Ite
             | {"context_tokens": 10**6},
             {"model": "caches", "upstream_model": CLAUDE, "provider": "claude"} | rate | limits | CACHE_RATES,
             {"model": "flash", "upstream_model": GEMINI, "provider": "gemini"} | rate | limits,
+            {"model": "usual", "upstream_model": GEMINI, "provider": "gemini"}
+            | rate
+            | {"max_output_tokens": CAP, "context_tokens": 4000},
         ]
         world = make_world(tmp_path_factory.mktemp("native"), upstream, base)
         yield Natives(world, claude, claude_url, gemini, gemini_url)
@@ -324,3 +327,31 @@ def test_embeddings_of_google(natives: Natives) -> None:
     assert embedded.embeddings is not None
     assert [one.values for one in embedded.embeddings] == [[1.0, 0.5], [3.0, 0.5]]
     assert user.view().spent_base == 2 * 4 * 1000
+
+
+def test_google_is_told_what_its_embeddings_are_for(natives: Natives) -> None:
+    told = types.EmbedContentConfig(task_type="RETRIEVAL_DOCUMENT", title="T", output_dimensionality=2)
+    client = google_client(natives.user())
+    made = client.models.embed_content(model="flash", contents=["a", "bcd"], config=told)
+    assert [one.values for one in made.embeddings or []] == [[1.0, 0.5], [3.0, 0.5]]
+    assert [(one["taskType"], one["title"]) for one in natives.gemini.asked[-1]["requests"]] == [
+        ("RETRIEVAL_DOCUMENT", "T")
+    ] * 2
+    before = len(natives.world.upstream.embedded)
+    with pytest.raises(errors.ClientError, match="works only with a provider"):
+        client.models.embed_content(model="vectors", contents="a", config=told)
+    assert len(natives.world.upstream.embedded) == before
+
+
+def test_google_tells_log_probabilities_in_its_own_format(natives: Natives) -> None:
+    """Without a capability that the configuration names."""
+    wanted = types.GenerateContentConfig(response_logprobs=True, logprobs=2)
+    user = natives.user()
+    assert (
+        google_client(user).models.generate_content(model="usual", contents="hi", config=wanted).text == TEXT
+    )
+    assert natives.gemini.asked[-1]["generationConfig"]["responseLogprobs"] is True
+    with pytest.raises(openai.BadRequestError, match="log probabilities cannot be translated"):
+        user.client().chat.completions.create(
+            model="usual", messages=[{"role": "user", "content": "hi"}], logprobs=True
+        )
