@@ -19,10 +19,12 @@ KEPT_BYTES: Final = 2**18
 async def completion_usage(
     surface: Surface, request: Request, completion: Completion, deployment: Deployment
 ) -> Usage:
-    """What the provider counted, else what we count of its text."""
-    if completion.usage is not None:
-        return completion.usage
-    return await asyncio.to_thread(_counted, surface, request, deployment, completion.body)
+    """What the provider counted, else what we count of its text; nobody writes a text of no tokens."""
+    told = completion.usage
+    if told is not None and not _nothing(told):
+        return told
+    counted = await asyncio.to_thread(_counted, surface, request, deployment, completion.body)
+    return counted if told is None or counted.completion_tokens else told
 
 
 class StreamCount:
@@ -81,6 +83,8 @@ class StreamCount:
         and ends with the next): then the completion is what we count, if that is more.
         """
         reported = self._reported
+        if reported is not None and self._pieces and _nothing(reported):
+            reported = None
         if reported is not None and not self._outdated:
             return reported
         usage = await asyncio.to_thread(_counted, self._surface, self._request, self._deployment, self.kept)
@@ -91,11 +95,27 @@ class StreamCount:
             return usage._replace(completion_tokens=written)
         return reported._replace(completion_tokens=max(written, reported.completion_tokens), estimated=True)
 
+    def tells_usage(self, event: StreamEvent) -> bool:
+        """The client asked for the usage that this event carries, and it is what will be charged."""
+        believed = event.usage is not None and not (self._pieces and _nothing(event.usage))
+        return believed and self._request.wants_usage
+
+    def untold(self, usage: Usage) -> bytes:
+        """The event with a usage that the provider has not told and the client asked for; else empty."""
+        if not usage.estimated or not self._request.wants_usage:
+            return b""
+        return self._surface.usage_event(self._request, self.kept, usage)
+
     def _keep(self, raw: bytes) -> None:
         self._seen_bytes += len(raw)
         if not self._kept or self._seen_bytes <= KEPT_BYTES:
             self._kept.append(raw)
             self._kept_bytes += len(raw)
+
+
+def _nothing(usage: Usage) -> bool:
+    """It says that nothing was read and nothing written, as servers do that do not count."""
+    return not usage.prompt_tokens and not usage.completion_tokens
 
 
 def _counted(surface: Surface, request: Request, deployment: Deployment, raw: bytes) -> Usage:

@@ -166,9 +166,9 @@ def receipt_of(billed: Billed | None) -> SignedReceipt | None:
 
 def usage_fields(usage: Any) -> dict[str, Any]:
     """OpenAI's ``usage`` object of tokens that were counted here."""
-    from mini_llm.providers.chat_shapes import usage_object
+    from mini_llm.surfaces.chat import usage_fields as told
 
-    return {**usage_object(usage), "estimated": usage.estimated}
+    return {**told(usage), "estimated": usage.estimated}
 
 
 def _seen(value: Any) -> Any:

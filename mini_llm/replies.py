@@ -115,19 +115,20 @@ class Stream:
             self.usage = await self._count.usage()
             self._outcome = "ok"
             closing = self._translator.end(self.usage)
-            yield b"".join(event.raw for event in closing if not event.done) + self.surface.stream_end()
+            last = b"".join(event.raw for event in closing if not event.done)
+            yield last + self._count.untold(self.usage) + self.surface.stream_end()
         finally:
             await self.aclose()
 
     async def _events(self) -> AsyncGenerator[bytes, None]:
-        count, wants_usage = self._count, self._request.wants_usage
+        count = self._count
         try:
             async with aclosing(self._upstream.batches()) as batches:  # type: ignore[type-var]
                 async for events in batches:
                     passed = []
                     for event in self._translator.take(events):
                         count.count(event)
-                        if not event.done and (wants_usage or not event.bare_usage):
+                        if not event.done and (not event.bare_usage or count.tells_usage(event)):
                             passed.append(event.raw)
                     if passed:
                         yield b"".join(passed)

@@ -100,7 +100,7 @@ class StreamMeter(StreamCount):
         passed: list[bytes] = []
         for event in events:
             self.count(event)
-            if event.done or (event.bare_usage and not self._request.wants_usage):
+            if event.done or (event.bare_usage and not self.tells_usage(event)):
                 continue
             if self._finished >= self._request.choices:
                 self.held += event.raw

@@ -124,7 +124,7 @@ class LiveAnswer:
     async def _last_piece(self) -> bytes:
         usage = await self._meter.usage()
         closing = self._meter.take(self._translator.end(usage))  # which may add to what is held
-        last = self._meter.held + closing
+        last = self._meter.held + closing + self._meter.untold(usage)
         self._keep(last)
         charged = await self._charge(usage)
         if self._scorer is not None and charged.receipt is not None:

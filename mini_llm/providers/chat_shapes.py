@@ -14,7 +14,7 @@ from mini_llm.answer import Completion, StreamEvent
 from mini_llm.errors import BadRequest
 from mini_llm.price import Usage
 from mini_llm.request import encode
-from mini_llm.surfaces.chat import text_bytes
+from mini_llm.surfaces.chat import text_bytes, usage_fields
 from mini_llm.surfaces.wording import refusal_of
 
 SYSTEM_ROLES: Final = frozenset({"system", "developer"})
@@ -165,24 +165,6 @@ def json_schema_of(fields: Mapping[str, Any]) -> Mapping[str, Any] | None:
     return schema
 
 
-def usage_object(usage: Usage) -> dict[str, Any]:
-    """A usage as OpenAI reports it."""
-    return {
-        "prompt_tokens": usage.prompt_tokens,
-        "completion_tokens": usage.completion_tokens,
-        "total_tokens": usage.prompt_tokens + usage.completion_tokens,
-        "prompt_tokens_details": {
-            "cached_tokens": usage.cached_tokens,
-            "cache_write_tokens": usage.cache_write_tokens,
-            "audio_tokens": usage.audio_prompt_tokens,
-        },
-        "completion_tokens_details": {
-            "reasoning_tokens": usage.reasoning_tokens,
-            "audio_tokens": usage.audio_completion_tokens,
-        },
-    }
-
-
 def whole_answer(
     head: Mapping[str, Any], choices: Sequence[tuple[dict[str, Any], str]], usage: Usage | None
 ) -> Completion:
@@ -196,7 +178,7 @@ def whole_answer(
         ],
     }
     if usage is not None:
-        answer["usage"] = usage_object(usage)
+        answer["usage"] = usage_fields(usage)
     return Completion(encode(answer), usage)
 
 
@@ -226,7 +208,7 @@ def chunk_event(
 
 def usage_event(head: Mapping[str, Any], usage: Usage) -> StreamEvent:
     """The chunk that tells the client what was used."""
-    chunk = {**head, "object": "chat.completion.chunk", "choices": [], "usage": usage_object(usage)}
+    chunk = {**head, "object": "chat.completion.chunk", "choices": [], "usage": usage_fields(usage)}
     return StreamEvent(_event(chunk), usage=usage, bare_usage=True)
 
 

@@ -201,6 +201,16 @@ class Surface(ABC):
     def error_event(self, error: WireError) -> bytes:
         """An error inside a stream, in the form that this format's clients raise."""
 
+    def usage_event(self, request: Request, events: bytes, usage: Usage) -> bytes:
+        """The event that tells a client what its stream used, if that is one of its own in this format.
+
+        Args:
+            request: the call.
+            events: some of the stream, whose name it has.
+            usage: what will be charged.
+        """
+        return b""
+
     def stream_end(self) -> bytes:
         """The end mark of a stream, sent after the receipt; empty if the format has none."""
         return b""

@@ -5,14 +5,16 @@ Source: https://platform.openai.com/docs/api-reference/chat
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping
+from secrets import token_hex
 from typing import Any, Final
 
 from pydantic_core import to_json
 
 from mini_llm.answer import Completion, StreamEvent
 from mini_llm.errors import BadRequest, ProviderError, UpstreamProtocolError, refusal
-from mini_llm.price import Usage
+from mini_llm.price import Usage, plausible
 from mini_llm.request import (
     MAX_CHOICES,
     Need,
@@ -120,9 +122,41 @@ class ChatSurface(Surface):
         """See ``Surface.error_event``."""
         return b"data: " + self.error_body(error) + b"\n\n"
 
+    def usage_event(self, request: Request, events: bytes, usage: Usage) -> bytes:
+        """See ``Surface.usage_event``."""
+        first = next(json_events(events), {})
+        begun, model = first.get("id"), first.get("model")
+        chunk = {
+            "id": begun if isinstance(begun, str) else f"chatcmpl-{token_hex(12)}",
+            "object": "chat.completion.chunk",
+            "created": plausible(first.get("created")) or int(time.time()),
+            "model": model if isinstance(model, str) else request.model,
+            "choices": [],
+            "usage": usage_fields(usage),
+        }
+        return b"data: " + encode(chunk) + b"\n\n"
+
     def stream_end(self) -> bytes:
         """See ``Surface.stream_end``."""
         return END_MARK
+
+
+def usage_fields(usage: Usage) -> dict[str, Any]:
+    """A usage as OpenAI reports it."""
+    return {
+        "prompt_tokens": usage.prompt_tokens,
+        "completion_tokens": usage.completion_tokens,
+        "total_tokens": usage.prompt_tokens + usage.completion_tokens,
+        "prompt_tokens_details": {
+            "cached_tokens": usage.cached_tokens,
+            "cache_write_tokens": usage.cache_write_tokens,
+            "audio_tokens": usage.audio_prompt_tokens,
+        },
+        "completion_tokens_details": {
+            "reasoning_tokens": usage.reasoning_tokens,
+            "audio_tokens": usage.audio_completion_tokens,
+        },
+    }
 
 
 def chat_request(fields: Mapping[str, Any], size_bytes: int) -> Request:

@@ -160,6 +160,38 @@ async def test_text_after_the_last_count_is_counted() -> None:
     assert await meter.usage() == Usage(900, 7, cached_tokens=800)
 
 
+async def test_text_of_no_tokens_is_counted() -> None:
+    meter = StreamMeter(CHAT, chat("two words", stream=True, stream_options={"include_usage": True}), PRICED)
+    nothing = StreamEvent(b"data: usage\n\n", usage=Usage(0, 0), bare_usage=True)
+    assert meter.take([nothing]) == nothing.raw
+    assert await meter.usage() == Usage(0, 0)
+    meter.take([spoken("a b c"), FINISH, nothing, DONE])
+    counted = Usage(2, 3, estimated=True)
+    assert await meter.usage() == counted
+    assert meter.held == FINISH.raw
+    body = json.dumps({"choices": [{"index": 0, "message": {"role": "assistant", "content": "a b c"}}]})
+    whole = Completion(body.encode(), Usage(0, 0))
+    assert await completion_usage(CHAT, chat("two words"), whole, PRICED) == counted
+    empty = Completion(b'{"choices": [{"index": 0, "message": {"content": ""}}]}', Usage(0, 0))
+    assert await completion_usage(CHAT, chat("two words"), empty, PRICED) == Usage(0, 0)
+
+
+async def test_usage_that_nobody_told_is_told_to_a_client_that_asked() -> None:
+    asked = chat("two words", stream=True, stream_options={"include_usage": True})
+    for request, told in ((asked, True), (chat(stream=True), False)):
+        meter = StreamMeter(CHAT, request, PRICED)
+        meter.take([spoken("a b c"), FINISH])
+        event = meter.untold(await meter.usage())
+        assert bool(event) is told
+    meter = StreamMeter(CHAT, asked, PRICED)
+    first = b'data: {"id": "c7", "created": 5, "model": "up", "choices": []}\n\n'
+    meter.take([StreamEvent(first, pieces=1, text_bytes=1), FINISH])
+    chunk = json.loads(meter.untold(Usage(2, 3, estimated=True)).removeprefix(b"data: "))
+    assert (chunk["id"], chunk["created"], chunk["model"], chunk["choices"]) == ("c7", 5, "up", [])
+    assert (chunk["usage"]["prompt_tokens"], chunk["usage"]["completion_tokens"]) == (2, 3)
+    assert meter.untold(Usage(2, 3)) == b""
+
+
 async def test_whole_answers_that_nobody_counted_are_counted_by_their_text() -> None:
     body = json.dumps({"choices": [{"index": 0, "message": {"role": "assistant", "content": "a b c"}}]})
     uncounted = Completion(body.encode(), None)

@@ -18,6 +18,7 @@ PRICE = {"prompt_usd_per_mtok": "10", "completion_usd_per_mtok": "20"}
 USAGE_BASE = USAGE["prompt_tokens"] * 1000 + USAGE["completion_tokens"] * 2000
 RECEIPT = re.compile(r"\A: vibes-receipt \S+\n(?:event: \S+\n)?data: ")
 TELLS_USAGE = chunk(None, usage=USAGE)
+ZERO = dict.fromkeys(USAGE, 0)
 FAILED = {"index": 0, "finish_reason": "error", "error": {"code": 502, "message": "down"}}
 HALVES = (rb"hi \ud83d", rb"\ude00!")
 ANSWERS = {
@@ -34,6 +35,11 @@ ANSWERS = {
         streamed(chunk({"content": "a"}) + event(choices=[FAILED | {"delta": {}}]) + TELLS_USAGE + DONE)
     ],
     "closes": [whole(completion("Still here.", usage=USAGE)), b""],
+    "uncounted": [streamed(chunk({"content": "three more words"}), chunk({}, "stop") + DONE)],
+    "zero": [
+        streamed(chunk({"content": "three more words"}), chunk({}, "stop") + chunk(None, usage=ZERO) + DONE)
+    ],
+    "zero-whole": [whole(completion("three more words", usage=ZERO))],
     "halves": [whole(json.dumps(completion("X", usage=USAGE)).encode().replace(b"X", b"".join(HALVES[:1])))],
     "half-by-half": [
         streamed(*(chunk({"content": "X"}).replace(b"X", half) for half in HALVES), chunk({}, "stop") + DONE)
@@ -154,3 +160,26 @@ def test_a_provider_that_closes_its_connections_is_not_blamed(shop: World, odd: 
         assert "x-vibes-attempts" not in answer.headers
     assert odd.asked.count("closes") > calls
     assert user.settled_view().spent_base == calls * USAGE_BASE
+
+
+@pytest.mark.parametrize("model", ["uncounted", "zero"])
+def test_who_asks_is_told_what_was_counted_here(shop: World, model: str) -> None:
+    user = shop.user()
+    chunks = list(
+        user.client().chat.completions.create(
+            model=model, messages=HELLO, stream=True, stream_options={"include_usage": True}
+        )
+    )
+    (usage,) = [one.usage for one in chunks if one.usage]
+    assert chunks[-1].usage is usage
+    assert (chunks[-1].id, chunks[-1].choices) == ("c1", [])
+    assert (usage.prompt_tokens, usage.completion_tokens) == (1, 3)
+    assert user.settled_view().spent_base == 1 * 1000 + 3 * 2000
+    assert spoken(user, model) == "three more words"
+    assert user.settled_view().spent_base == 2 * (1 * 1000 + 3 * 2000)
+
+
+def test_a_text_of_no_tokens_is_charged_as_counted_here(shop: World) -> None:
+    user = shop.user()
+    assert whole_answer(user, "/chat/completions", model="zero-whole", messages=HELLO).status_code == 200
+    assert user.settled_view().spent_base == 1 * 1000 + 3 * 2000
