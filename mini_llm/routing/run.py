@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import random
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -20,6 +21,8 @@ T = TypeVar("T")
 
 OVERTAKEN = "Hedged"
 """Outcome of an attempt that another overtook."""
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +177,8 @@ class Run(Generic[T]):
         if verdict.refused_key and not deployment.own_key:  # what is a user's, is not its fault
             opened = health.breaker.admits(now_s)
             health.breaker.trip(now_s, health.breaker.settings.refused_key_s)
+        if verdict.low_credit and not deployment.own_key:
+            log.error("deployment %s: the operator's credit there is too low for long answers", deployment.id)
         health.limited += verdict.limited
         _heed_pause(candidate, error, verdict, now_s)
         if opened:

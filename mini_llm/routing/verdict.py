@@ -29,6 +29,7 @@ class Verdict:
         blames: the deployment is at fault, which counts against it.
         limited: it works, and asks for a pause.
         refused_key: it refuses the operator's key or account.
+        low_credit: the operator's account there is too low for so much, though not for less.
         bills: it may have done its work, and bill for it.
     """
 
@@ -37,6 +38,7 @@ class Verdict:
     blames: bool = True
     limited: bool = False
     refused_key: bool = False
+    low_credit: bool = False
     bills: bool = False
 
 
@@ -53,6 +55,7 @@ WASTED: Final = Verdict(bills=True)
 TRANSIENT: Final = Verdict(again=True)
 LIMITED: Final = Verdict(again=True, blames=False, limited=True)
 KEY_REFUSED: Final = Verdict(blames=False, refused_key=True)
+LOW_CREDIT: Final = Verdict(blames=False, low_credit=True)
 
 _REFUSALS: Final = {
     **dict.fromkeys((401, 402, 403), KEY_REFUSED),
@@ -75,6 +78,19 @@ _UNSUITED_WORDS: Final = re.compile(
     r"|input token count|(not|n't) support|unsupported|not available for this model",
     re.IGNORECASE,
 )
+_CONTENT_WORDS: Final = re.compile(
+    r"moderat(ed|ion)|flagged|safety|inappropriate|harmful|prohibited[ _-]?content|sensitive (content|words)"
+    r"|content[ _-]?(policy|filter|management|moderat|violat|restrict)|data[ _-]?inspection"
+    r"|(usage|content|community) (guidelines|polic(y|ies))",
+    re.IGNORECASE,
+)
+_ACCOUNT_WORDS: Final = re.compile(
+    r"\b(your|this|the) (account|organi[sz]ation|project|workspace|team|access|(api )?key)\b", re.IGNORECASE
+)
+"""Who is flagged by a provider may be the operator."""
+_LENGTH_WORDS: Final = re.compile(
+    r"(fewer|lower|reduce|less) (max[ _]?)?tokens|(fewer|lower|reduce|less) max_", re.IGNORECASE
+)
 
 
 def judge(error: MiniLLMError) -> Verdict:
@@ -92,11 +108,25 @@ def judge(error: MiniLLMError) -> Verdict:
     return TRANSIENT
 
 
+def refuses_content(error: UpstreamRefused) -> bool:
+    """The provider objects to what the request says, in a way that looks like something else: with the status
+    of a refused key, or within a stream. Its words are for the request's sender."""
+    if error.status not in (0, 403):
+        return False
+    said = f"{error.code or ''} {error.kind or ''} {error.detail}"
+    return _CONTENT_WORDS.search(said) is not None and _ACCOUNT_WORDS.search(said) is None
+
+
 def _judge_refusal(error: UpstreamRefused) -> Verdict:
+    if refuses_content(error):
+        return FINAL
+    if error.status == 402 and _LENGTH_WORDS.search(error.detail):
+        return LOW_CREDIT
     verdict = _REFUSALS.get(error.status)
     if verdict is not None:
         return verdict
-    if 400 <= error.status < 500:
-        unsuited = error.code in _UNSUITED_CODES or _UNSUITED_WORDS.search(error.detail) is not None
-        return UNSUITED if unsuited else FINAL
+    if error.status == 0 or 400 <= error.status < 500:
+        if error.code in _UNSUITED_CODES or _UNSUITED_WORDS.search(error.detail):
+            return UNSUITED
+        return FINAL if error.status else TRANSIENT
     return TRANSIENT  # 5xx, and errors inside a stream of which nothing has been passed on

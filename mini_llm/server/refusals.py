@@ -22,6 +22,7 @@ from mini_llm.errors import (
     UpstreamTimeout,
     UpstreamUnreachable,
 )
+from mini_llm.routing.verdict import refuses_content
 from mini_llm.surfaces.base import WireError
 from mini_llm.surfaces.paths import KeyInAddress
 from mini_llm.wallet.errors import WalletError
@@ -84,7 +85,7 @@ def refusal_of(error: MiniLLMError) -> Refusal:
 
 def _upstream(error: UpstreamRefused) -> Refusal:
     message = f"{_told(error)}: {error.detail}" if error.detail else _told(error)
-    if error.status in _CLIENTS_FAULT:
+    if error.status in _CLIENTS_FAULT or refuses_content(error):
         return Refusal(WireError(400, INVALID, error.code or "upstream_refused", message, error.param))
     if error.status in _BUSY:
         return _busy(message, error.retry_after)

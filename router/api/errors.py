@@ -14,6 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from mini_llm import errors as sdk
+from mini_llm.routing.verdict import judge, refuses_content
 from mini_llm.surfaces.paths import KeyInAddress, surface_of
 from mini_llm.wallet.ceiling import CeilingOutOfRange, MalformedCeiling
 from router import errors as own
@@ -88,13 +89,17 @@ def _cannot_pay(error: own.AccountCannotPay) -> ErrorAnswer:
 
 def _refused(error: sdk.UpstreamRefused) -> ErrorAnswer:
     """Passes on complaints about the request only: a provider's other words are about us, not the client."""
-    if error.status in _CLIENTS_FAULT:
+    if error.status in _CLIENTS_FAULT or refuses_content(error):
         message = error.detail or "The provider refused the request as malformed."
-        return ErrorAnswer(400, INVALID, error.code or "upstream_refused", message, error.param)
+        code = error.code if error.code and not error.code.isdecimal() else "upstream_refused"
+        return ErrorAnswer(400, INVALID, code, message, error.param)
     if error.status in _BUSY:
         headers = {} if error.retry_after is None else {"retry-after": str(math.ceil(error.retry_after))}
         message = "The provider is busy; nothing was charged. Try again later."
         return ErrorAnswer(503, UPSTREAM, "upstream_busy", message, headers=headers)
+    if judge(error).low_credit:
+        message = "The provider takes this call only with fewer max_tokens; nothing was charged."
+        return ErrorAnswer(400, INVALID, "upstream_refused", message, "max_tokens")
     if error.status == NOT_FOUND and "model" in error.detail.lower():
         message = "The provider of this model does not have it, or not for the key that was used."
         return ErrorAnswer(NOT_FOUND, INVALID, "model_not_found", f"{message} Nothing was charged.", "model")
