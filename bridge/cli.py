@@ -35,6 +35,7 @@ from bridge.status import Status, read_status
 from bridge.tables import Batch
 from bridge.watch import check_health, last_word, watch
 from mini_llm.cli.lazy import LazyGroup
+from mini_llm.errors import ConfigError as SettingError
 from router.ledger import LedgerError
 
 ENVIRONMENT = """\b
@@ -68,7 +69,7 @@ def exit_codes(command: Callable[..., None]) -> Callable[..., None]:
     def wrapped(*args: Any, **kwargs: Any) -> None:
         try:
             command(*args, **kwargs)
-        except ConfigError as error:
+        except (ConfigError, SettingError) as error:
             _fail(error, EXIT_USAGE)
         except RpcUnavailable as error:
             _fail(error, EXIT_UNREACHABLE)

@@ -7,12 +7,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event, inspect, make_url
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy import Connection, Engine, create_engine, event, inspect
 from sqlalchemy.orm import Session
 
 from bridge.errors import ConfigError
 from bridge.tables import Table
+from router.db_trouble import opening, parsed
+
+STORE = "VIBES_BRIDGE_URL"
 
 
 class Sessions:
@@ -28,12 +30,17 @@ class Sessions:
 
 
 def open_engine(url: str) -> Engine:
-    """The store's database, created if it is not there; commits are durable once they return."""
-    engine = create_engine(url, hide_parameters=True)  # errors are logged
-    if engine.dialect.name == "sqlite":
-        event.listen(engine, "connect", _durable)
-        event.listen(engine, "begin", _begin)
-    Table.metadata.create_all(engine)
+    """The store's database, created if it is not there; commits are durable once they return.
+
+    Raises router.db_trouble.NotOpened if it cannot be used.
+    """
+    address = parsed(url, STORE)
+    with opening(STORE):
+        engine = create_engine(address, hide_parameters=True)  # errors are logged
+        if engine.dialect.name == "sqlite":
+            event.listen(engine, "connect", _durable)
+            event.listen(engine, "begin", _begin)
+        Table.metadata.create_all(engine)
     return engine
 
 
@@ -47,20 +54,19 @@ def add_indexes(engine: Engine) -> None:
 def require_table(name: str, url: str, table: str) -> None:
     """Refuses a database that is not there, or is not the expected one, instead of creating anything in it.
 
-    name: the setting that holds the URL. table: what the database must have. Raises ConfigError.
+    name: the setting that holds the URL. table: what the database must have. Raises ConfigError, or
+    router.db_trouble.NotOpened if it cannot be used.
     """
-    try:
-        parsed = make_url(url)
-        file = parsed.database if parsed.get_backend_name() == "sqlite" else None
-        if file and not Path(file).is_file():
-            raise ConfigError(name, f"names {file}, which does not exist")
-        engine = create_engine(parsed)
+    address = parsed(url, name)
+    file = address.database if address.get_backend_name() == "sqlite" else None
+    if file and not Path(file).is_file():
+        raise ConfigError(name, f"names {file}, which does not exist")
+    with opening(name):
+        engine = create_engine(address)
         try:
             known = inspect(engine).has_table(table)
         finally:
             engine.dispose()
-    except SQLAlchemyError as error:  # its text may hold the password
-        raise ConfigError(name, f"cannot be opened: {type(error).__name__}") from None
     if not known:
         raise ConfigError(name, f"names a database that has no table {table!r}")
 

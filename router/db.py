@@ -9,11 +9,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from sqlalchemy import BigInteger, Connection, Engine, Integer, create_engine, inspect, make_url, text
+from sqlalchemy import BigInteger, Connection, Engine, Integer, create_engine, inspect, text
 from sqlalchemy.orm import registry
 from sqlmodel import SQLModel
 
+from mini_llm.errors import ConfigError
 from router.db_sessions import configure_sessions, writing
+from router.db_trouble import BEGIN, FORMS, LEDGER, NotOpened, opening, parsed, prepare_file
 
 _REGISTRY: Final = registry()
 METADATA: Final = _REGISTRY.metadata
@@ -128,24 +130,37 @@ GUARDS: Final = (
 """The ledger's rules as triggers."""
 
 
-def open_database(url: str) -> Engine:
+def open_database(url: str, *, create: bool = True) -> Engine:
     """Opens the ledger database; creates its tables in an empty one. Several processes may do so at once.
 
     Args:
         url: SQLAlchemy URL, e.g. `sqlite:////var/lib/vibes/ledger.db`. SQLite runs in WAL mode and syncs
             every commit to disk but some of reservations (ADR 0016).
+        create: False for who needs a ledger that is there: a mistyped address makes none then.
 
     Import `router.ledger` before: its tables are the ones created.
 
     Raises:
         UnsupportedDatabase: for anything but SQLite and PostgreSQL.
         WrongRevision: the tables are of another release.
+        NotOpened: it cannot be used, or there is none.
     """
-    engine = connect_database(url)
+    engine = connect_database(url, create=create)
+    try:
+        with opening():
+            _make_ready(engine, create)
+    except BaseException:
+        engine.dispose()
+        raise
+    return engine
+
+
+def _make_ready(engine: Engine, create: bool) -> None:
     with writing(engine).begin() as connection:
         new = is_empty(connection)
+        if new and not create:
+            raise NotOpened(LEDGER, f"the database holds no ledger; {BEGIN}")
         if not new and (found := revision_of(connection)) != SCHEMA_REVISION:
-            engine.dispose()
             raise WrongRevision(found, SCHEMA_REVISION)
         METADATA.create_all(connection)  # whoever opens it first need not know all tables
         if new:
@@ -156,21 +171,24 @@ def open_database(url: str) -> Engine:
                 text(f"CREATE TABLE {_VERSIONS} (version_num VARCHAR(32) NOT NULL PRIMARY KEY)")
             )
             connection.execute(text(f"INSERT INTO {_VERSIONS} VALUES ('{SCHEMA_REVISION}')"))  # noqa: S608
-    return engine
 
 
-def connect_database(url: str) -> Engine:
+def connect_database(url: str, *, create: bool = True) -> Engine:
     """An engine for the ledger database, whatever tables it has.
 
     Raises:
         UnsupportedDatabase: for anything but SQLite and PostgreSQL.
+        NotOpened: the URL is none, its driver is missing, or there is no file and none is to be made.
     """
-    dialect = make_url(url).get_backend_name()
+    address = parsed(url)
+    dialect = address.get_backend_name()
     if dialect not in ("sqlite", "postgresql"):
         raise UnsupportedDatabase(dialect)
+    prepare_file(address, create)
     # errors are logged, and parameters hold answers
     arguments = {"cached_statements": 512} if dialect == "sqlite" else {}
-    engine = create_engine(url, hide_parameters=True, connect_args=arguments)
+    with opening():
+        engine = create_engine(address, hide_parameters=True, connect_args=arguments)
     configure_sessions(engine)
     return engine
 
@@ -190,21 +208,22 @@ def revision_of(connection: Connection) -> str | None:
     return found
 
 
-class UnsupportedDatabase(ValueError):
+class UnsupportedDatabase(ConfigError):
     """The ledger runs on SQLite and PostgreSQL only."""
 
     def __init__(self, dialect: str) -> None:
-        super().__init__(f"{dialect} cannot hold the ledger: use sqlite or postgresql")
+        super().__init__(LEDGER, f"{dialect} cannot hold the ledger: {FORMS}")
         self.dialect = dialect
 
 
-class WrongRevision(ValueError):
+class WrongRevision(ConfigError):
     """The ledger database was made by another release; None is the first, which kept no revision."""
 
     def __init__(self, found: str | None, wanted: str) -> None:
         super().__init__(
+            LEDGER,
             f"the ledger database is at revision {found or 'of the first release'} and this program needs "
-            f"{wanted}: stop every router and bridge, make a backup, then run `vibes-router db upgrade`"
+            f"{wanted}: stop every router and bridge, make a backup, then run `vibes-router db upgrade`",
         )
         self.found, self.wanted = found, wanted
 

@@ -56,6 +56,7 @@ from router.observe.routing import RouteListener
 from router.operating import Operating
 from router.people.byok import OwnKeyTerms
 from router.people.desk import open_desk
+from router.people.vault import open_vault
 from router.receipts import CHARGE_HEADER, RECEIPT_HEADER, REPLAY_HEADER, REQUEST_ID_HEADER, ROUTE_HEADER
 from router.relay import relay_deposits, relaying
 from router.reload import Reload
@@ -91,7 +92,8 @@ def create_apps(settings: Settings, observer: Observer, drain: Drain, link: Link
         link: of a worker, to the process that commits calls for all.
 
     Raises:
-        ConfigError: the providers and deployments do not fit together, or the operators' keys are unusable.
+        ConfigError: the providers and deployments do not fit together, or the ledger, the master key or the
+            operators' keys are unusable.
     """
     operating = settings.operating
     api = create_api(settings, observer, drain, link)
@@ -111,10 +113,12 @@ def create_api(settings: Settings, observer: Observer, drain: Drain, link: Link 
     """What answers behind the front; its `state` holds the open parts while it runs."""
     http = TellingTransport(HttpTransport())
     catalog = build_catalog(settings.config, settings.config.vibes_per_usd, http, settings.environ)
+    # what an operator can get wrong is opened here, before the server, which would tell it as a fault
+    vault = open_vault(settings.people.master_key)
+    engine = open_database(settings.ledger_url)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        engine = open_database(settings.ledger_url)
         ledger = Ledger(engine, link)
         ledger.committed = observer.metrics.committed
 
@@ -127,7 +131,7 @@ def create_api(settings: Settings, observer: Observer, drain: Drain, link: Link 
         app.state.drain, app.state.pulse = drain, PulseKeeper(observer.metrics)
         try:
             async with open_desk(
-                settings.people, settings.domain, settings.receipt_key, ledger, http, terms
+                settings.people, settings.domain, settings.receipt_key, ledger, vault, http, terms
             ) as desk:
                 billing = Billing(ledger, settings, desk.custodian)
                 epochs = EpochKeeper(ledger, settings.config)

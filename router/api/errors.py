@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
+from sqlalchemy.exc import DBAPIError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
@@ -20,6 +21,7 @@ from mini_llm.wallet.ceiling import CeilingOutOfRange, MalformedCeiling
 from router import errors as own
 from router.api import payment_errors, people_errors
 from router.api.answer import INVALID, UPSTREAM, ErrorAnswer, vibes
+from router.db_trouble import trouble_of
 from router.ledger import errors as books
 from router.ledger import mirror
 from router.ledger.rewards import ReferralRefused
@@ -34,8 +36,12 @@ CLIENT_CLOSED: Final = 499
 """nginx's status for a request whose client is gone; nobody receives it."""
 RETRY_AFTER_S: Final = "1"
 """What a client whose first call with a key still runs is told to wait."""
+LEDGER_RETRY_S: Final = "5"
+"""When to come back to a router whose ledger cannot be used."""
 STOPPED_RETRY_S: Final = "30"
 """When to come back to a router that an operator has stopped."""
+LEDGER_UNAVAILABLE: Final = "ledger_unavailable"
+MAY_BE_CHARGED: Final = "If this call was charged, GET /v1/account shows it."
 _CLIENTS_FAULT: Final = frozenset({400, 413, 415, 422})
 _UNVERSIONED: Final = frozenset({"/chat/completions", "/responses", "/embeddings", "/models", "/messages"})
 """Where a client calls whose base_url lacks the version."""
@@ -213,10 +219,20 @@ def told(error: Exception) -> ErrorAnswer:
             said = answer(error)
             current().outcome = said.code
             return said
+    if (trouble := trouble_of(error)) is not None:
+        log.error("the ledger cannot be used: %s", trouble)
+        current().outcome = LEDGER_UNAVAILABLE
+        return _ledger_unavailable()
     log.error("fault: %s", describe(error))
     current().outcome = "internal_error"
-    message = "The router failed. If this call was charged, GET /v1/account shows it."
-    return ErrorAnswer(500, "server_error", "internal_error", message)
+    return ErrorAnswer(500, "server_error", "internal_error", f"The router failed. {MAY_BE_CHARGED}")
+
+
+def _ledger_unavailable() -> ErrorAnswer:
+    charged = "Nothing was charged." if current().call_id is None else MAY_BE_CHARGED
+    message = f"The router's ledger cannot be used at the moment. {charged} Try again later."
+    headers = {"retry-after": LEDGER_RETRY_S}
+    return ErrorAnswer(503, "server_error", LEDGER_UNAVAILABLE, message, headers=headers)
 
 
 def install(app: FastAPI) -> None:
@@ -224,6 +240,7 @@ def install(app: FastAPI) -> None:
     for kind in ANSWERS:
         app.add_exception_handler(kind, _answer)
     app.add_exception_handler(HTTPException, http_refusal)
+    app.add_exception_handler(DBAPIError, _answer)
     app.add_exception_handler(Exception, _answer)
 
 

@@ -6,20 +6,26 @@ It stands before the paid calls, so it must stay cheap: one dict of headers, one
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Mapping
 from typing import Final
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from mini_llm.errors import ConfigError
 from mini_llm.surfaces.paths import surface_of
 from router.api.answer import ErrorAnswer
 from router.api.bodies import headers_of
 from router.api.errors import told
+from router.db_trouble import trouble_of
 from router.drain import Drain
 from router.errors import Draining, EncodedBody, NulCharacter, RepeatedHeader, TooManyHeaders, UnknownHost
+from router.observe.logs import describe
 from router.observe.observer import Observer
 from router.observe.record import CallRecord, enter, new_record
 from router.operating import Operating
+
+log = logging.getLogger(__name__)
 
 HEALTH: Final = frozenset({"/healthz", "/readyz"})
 SECURITY: Final = ((b"x-content-type-options", b"nosniff"),)
@@ -103,7 +109,20 @@ class Front:
             await receive()
             await send({"type": "websocket.close", "code": 1000})
         else:
-            await self._app(scope, receive, send)
+            await self._live(scope, receive, send)
+
+    async def _live(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Start and end of the application. What keeps it from either is told in a line of ours."""
+
+        async def said(message: Message) -> None:
+            await send({"type": message["type"]})  # without the framework's traceback, which quotes the error
+
+        try:
+            await self._app(scope, receive, said)
+        except Exception as error:
+            words = str(error) if isinstance(error, ConfigError) else trouble_of(error)
+            log.error("the router cannot go on: %s", words or describe(error))
+            raise
 
 
 class _Answer:

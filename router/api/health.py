@@ -9,6 +9,7 @@ from typing import Any, Final
 from fastapi import APIRouter, Request
 from sqlalchemy import Connection
 
+from router.db_trouble import trouble_of
 from router.drain import Drain
 from router.errors import NotReady
 from router.ledger import probe
@@ -53,7 +54,7 @@ class Readiness:
         except TimeoutError:
             return f"the ledger did not take a write in {TIMEOUT_S:g} s"
         except Exception as error:
-            return f"the ledger does not take writes ({type(error).__name__})"
+            return f"the ledger does not take writes: {trouble_of(error) or type(error).__name__}"
         return None
 
 

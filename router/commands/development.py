@@ -56,7 +56,7 @@ def dev_account(usd: str, dry_run: bool, as_json: bool) -> None:
             "elsewhere accounts come from deposits into the settlement contract"
         )
     amount_base = _amount_base(usd, settings.config.vibes_per_usd)
-    idx = read_ledger(next_idx)
+    idx = read_ledger(next_idx, create=True)
     if dry_run:
         click.echo(f"would open account {idx} with {amount_base} base units ({usd} USD) and make an API key")
         return

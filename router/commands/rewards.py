@@ -9,11 +9,9 @@ from pathlib import Path
 
 import click
 
-from router.commands.ledger import read_ledger, told, write_ledger
-from router.config import load_ledger_url, load_router_config
-from router.db import open_database
+from router.commands.ledger import opened_ledger, read_ledger, told, write_ledger
+from router.config import load_router_config
 from router.ledger import rewards as ledger_rewards
-from router.ledger.writer import Ledger
 from router.rewards import close_epoch
 
 
@@ -34,8 +32,8 @@ def close(now: bool, path: Path) -> None:
     """
     with told():
         config = load_router_config(path, os.environ)
-        with Ledger(open_database(load_ledger_url(os.environ))) as ledger:
-            closed = close_epoch(ledger, config, int(time.time()), early=now)
+    with opened_ledger() as ledger:
+        closed = close_epoch(ledger, config, int(time.time()), early=now)
     if closed is None:
         click.echo("no epoch has ended")
         return

@@ -19,12 +19,13 @@ from router.observe import logs
 
 DEFAULT_PORT: Final = 8402
 """Not one of the ports on which local model servers are looked for."""
+PORT: Final = click.IntRange(0, 65_535)
 LOG_LEVELS: Final = ("info", "warning", "error")
 
 
 @click.command()
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
-@click.option("--port", default=DEFAULT_PORT, show_default=True, help="Port; 0 takes a free one.")
+@click.option("--port", default=DEFAULT_PORT, show_default=True, type=PORT, help="Port; 0 takes a free one.")
 @click.option(
     "--workers",
     default=1,
@@ -45,7 +46,7 @@ LOG_LEVELS: Final = ("info", "warning", "error")
 @click.option("--admin-host", default="127.0.0.1", show_default=True, help="Address of the operator's API.")
 @click.option(
     "--admin-port",
-    type=int,
+    type=PORT,
     help="Its port, with /metrics; 0 takes a free one; worker n = 0, 1 … has PORT + n  [default: none]",
 )
 def serve(
@@ -139,7 +140,12 @@ def _serve_here(
     apps = create_apps(settings, Observer(calls, _tracer(settings)), drain, link)
     admin, (admin_host, admin_port) = None, admin_address
     if admin_port is not None:
+        if admin_port and address[1] == admin_port:
+            raise ConfigError("--admin-port", f"{admin_port} is the port of the public address: take another")
         admin = configure(apps.admin, admin_host, admin_port, operating, lifespan="off")
+        _shared_socket(admin_host, admin_port, setting="--admin-port", alone=True).close()
+    if not shared:
+        _shared_socket(*address, alone=True).close()
     sockets = [_shared_socket(*address)] if shared else None
     DrainingServer(configure(apps.public, *address, operating), drain, admin, link).run(sockets)
 
@@ -186,10 +192,10 @@ def _link(ledger_fd: int, drain: Drain) -> Link:
     return Link(socket.socket(fileno=ledger_fd), stop)
 
 
-def _shared_socket(host: str, port: int, *, alone: bool = False) -> socket.socket:
+def _shared_socket(host: str, port: int, *, setting: str = "--port", alone: bool = False) -> socket.socket:
     """A socket on which several processes may listen at once; the system spreads the connections.
 
-    With `alone` it is none of these, to see whether anybody listens there.
+    With `alone` it is none of these, to see whether anybody listens there; `setting` is what says where.
 
     Raises:
         ConfigError: the address cannot be had.
@@ -205,7 +211,7 @@ def _shared_socket(host: str, port: int, *, alone: bool = False) -> socket.socke
     except OSError as error:
         if opened is not None:
             opened.close()
-        raise ConfigError("--port", f"{host}:{port} cannot be listened on: {error.strerror}") from None
+        raise ConfigError(setting, f"{host}:{port} cannot be listened on: {error.strerror}") from None
     return opened
 
 

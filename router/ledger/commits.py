@@ -16,6 +16,7 @@ from typing import Final
 from sqlalchemy import Engine
 
 from router.db_sessions import TransactionName, is_lost, name_of_transaction, was_committed
+from router.db_trouble import trouble_of
 from router.ledger.calls import Unwritten, run_calls_alone
 from router.ledger.jobs import (
     Job,
@@ -75,7 +76,12 @@ class Commits:
 
     def _fail(self, jobs: Sequence[Job], error: BaseException) -> None:
         """Nothing of the jobs is known to be committed; neither is what a refusal among them rests on."""
-        _LOG.error("ledger commit of %d operations failed", len(jobs), exc_info=error)
+        _LOG.error(
+            "ledger commit of %d operations failed: %s",
+            len(jobs),
+            trouble_of(error) or "see the exception",
+            exc_info=error,
+        )
         self._kept.give_up()
         for job in jobs:
             job.result, job.error = None, error

@@ -5,7 +5,8 @@ Nothing else may use the database meanwhile. A move that fails leaves everything
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,10 +14,12 @@ from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import Connection, inspect
+from alembic.util import CommandError
+from sqlalchemy import Connection, Engine, inspect
 
 from router.db import METADATA, connect_database, is_empty, revision_of
 from router.db_sessions import writing
+from router.db_trouble import opening
 from router.ledger import models as models  # registers the tables that a database is compared with
 from router.ledger.errors import LedgerError
 
@@ -51,11 +54,23 @@ class DanglingRows(LedgerError):
         self.tables = tuple(tables)
 
 
+class NoSuchMove(LedgerError):
+    """This release does not know the revision, or it is on the other side of the database's own."""
+
+    def __init__(self, revision: str) -> None:
+        super().__init__(
+            f"the database cannot be brought to {revision!r}: `vibes-router db current` shows the revisions"
+        )
+        self.revision = revision
+
+
 def upgrade(url: str, revision: str = "head") -> str:
     """Brings the database to a later revision, its data kept; returns the revision that it is at then.
 
     Raises:
         UnknownTables: it was made by no release.
+        NoSuchMove: there is no such revision.
+        NotOpened: it cannot be used.
     """
 
     def steps(connection: Connection, config: Config) -> None:
@@ -64,7 +79,7 @@ def upgrade(url: str, revision: str = "head") -> str:
             command.stamp(config, FIRST)
         command.upgrade(config, revision)
 
-    return _move(url, steps)
+    return _move(url, revision, steps, create=True)
 
 
 def downgrade(url: str, revision: str) -> str:
@@ -72,28 +87,22 @@ def downgrade(url: str, revision: str) -> str:
 
     Raises:
         WouldLoseMoney: something of it is owed to somebody.
+        NoSuchMove: there is no such revision.
+        NotOpened: it cannot be used, or is not there.
     """
-    return _move(url, lambda _, config: command.downgrade(config, revision))
+    return _move(url, revision, lambda _, config: command.downgrade(config, revision))
 
 
 def current(url: str) -> str | None:
     """The revision of a database; None for the first release's, and for an empty one."""
-    engine = connect_database(url)
-    try:
-        with engine.begin() as connection:
-            return revision_of(connection)
-    finally:
-        engine.dispose()
+    with _connected(url) as engine, engine.begin() as connection:
+        return revision_of(connection)
 
 
 def differences(url: str) -> list[str]:
     """How the tables differ from what this program expects, in words; empty if they do not."""
-    engine = connect_database(url)
-    try:
-        with engine.begin() as connection:
-            return [repr(change) for change in schema_changes(connection)]
-    finally:
-        engine.dispose()
+    with _connected(url) as engine, engine.begin() as connection:
+        return [repr(change) for change in schema_changes(connection)]
 
 
 def schema_changes(connection: Connection) -> list[Any]:
@@ -101,23 +110,34 @@ def schema_changes(connection: Connection) -> list[Any]:
     return list(compare_metadata(MigrationContext.configure(connection), METADATA))
 
 
-def _move(url: str, steps: Callable[[Connection, Config], None]) -> str:
-    engine = connect_database(url)
+@contextmanager
+def _connected(url: str, *, create: bool = False) -> Iterator[Engine]:
+    with opening():
+        engine = connect_database(url, create=create)
+        try:
+            yield engine
+        finally:
+            engine.dispose()
+
+
+def _move(
+    url: str, revision: str, steps: Callable[[Connection, Config], None], *, create: bool = False
+) -> str:
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
     config.set_main_option("path_separator", "os")
-    try:
-        with writing(engine).connect() as connection:
-            if engine.dialect.name == "sqlite":  # a table that others refer to is rebuilt, and dropped for it
-                connection.connection.cursor().execute("PRAGMA foreign_keys = OFF")
-            with connection.begin():
-                config.attributes["connection"] = connection
+    with _connected(url, create=create) as engine, writing(engine).connect() as connection:
+        if engine.dialect.name == "sqlite":  # a table that others refer to is rebuilt, and dropped for it
+            connection.connection.cursor().execute("PRAGMA foreign_keys = OFF")
+        with connection.begin():
+            config.attributes["connection"] = connection
+            try:
                 steps(connection, config)
-                if engine.dialect.name == "sqlite":
-                    _check_references(connection)
-                return revision_of(connection) or ""
-    finally:
-        engine.dispose()
+            except CommandError:
+                raise NoSuchMove(revision) from None
+            if engine.dialect.name == "sqlite":
+                _check_references(connection)
+            return revision_of(connection) or ""
 
 
 def _check_first(connection: Connection) -> None:

@@ -13,6 +13,7 @@ import traceback
 from types import TracebackType
 from typing import Any, Final, TextIO
 
+from router.db_trouble import trouble_of
 from router.observe.record import CallRecord, current
 
 FORMATS: Final = ("auto", "json", "text")
@@ -50,14 +51,17 @@ class TextFormatter(logging.Formatter):
     def formatException(self, ei: Any) -> str:
         """Where it happened, without its words."""
         error = describe(ei[1])
-        return "\n".join((error["type"], *error["places"]))
+        return "\n".join((error["type"], *filter(None, (error.get("trouble"),)), *error["places"]))
 
 
 def describe(error: BaseException) -> dict[str, Any]:
-    """An exception without its words: the type, and `file:line function` of each frame, outermost first."""
+    """An exception without its words: the type, why a database cannot be used if that is it, and
+    `file:line function` of each frame, outermost first."""
     frames = traceback.extract_tb(error.__traceback__)
+    trouble = trouble_of(error)
     return {
         "type": type(error).__name__,
+        **({} if trouble is None else {"trouble": str(trouble)}),
         "places": [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames],
     }
 

@@ -22,7 +22,7 @@ from router.people.exchange import Exchange
 from router.people.limits import Limiter
 from router.people.sessions import Nonces
 from router.people.siwe import Place
-from router.people.vault import Vault, open_vault
+from router.people.vault import Vault
 from router.people.wallets import Wallets
 
 MAX_ASKED: Final = 100
@@ -68,6 +68,7 @@ async def open_desk(
     contract: ReceiptDomain,
     secret: bytes,
     ledger: Ledger,
+    vault: Vault | None,
     transport: Transport,
     terms: Callable[[], OwnKeyTerms],
 ) -> AsyncIterator[Desk]:
@@ -78,13 +79,10 @@ async def open_desk(
         contract: chain and settlement contract.
         secret: known to every worker and nobody else; nonces are sealed and user codes hashed with it.
         ledger: where people are.
+        vault: of `VIBES_MASTER_KEY`, None without one.
         transport: to the configured providers.
         terms: the configuration in force.
-
-    Raises:
-        ConfigError: the master key cannot be used.
     """
-    vault = open_vault(settings.master_key)
     guarded, chain = HttpTransport(public()), HttpTransport()
     limiter = Limiter()
     desk = Desk(

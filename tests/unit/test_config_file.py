@@ -224,7 +224,7 @@ def test_check_command(tmp_path: Path) -> None:
     assert (good.exit_code, good.output) == (0, f"{tmp_path}/router.toml: 2 deployments at 1 providers\n")
     losing = write(tmp_path, priced + "[policy]\nwholesale_bps = 9999\n")
     refused = CliRunner().invoke(main, ["config", "check", str(losing)])
-    assert refused.exit_code == 1
+    assert refused.exit_code == 2
     assert "each call would lose money" in refused.output
 
 

@@ -217,7 +217,7 @@ def test_the_commands(first_release: str, monkeypatch: pytest.MonkeyPatch) -> No
 
     assert "without a revision" in run("current")[1]
     code, told = CliRunner().invoke(cli.main, ["keys", "list"]).exit_code, run("check")
-    assert code == 1
+    assert code == 2
     assert told[0] == 1
     assert run("upgrade") == (0, f"at revision {SCHEMA_REVISION}\n")
     assert run("check")[0] == 0

@@ -236,6 +236,6 @@ def test_a_port_that_is_taken_is_told(new_world: Any) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         done = served(world, "--port", str(port))
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert f"127.0.0.1:{port} cannot be listened on: Address already in use" in done.stderr
     assert "Traceback" not in done.stderr
