@@ -15,6 +15,7 @@ DEFAULT_MAX_HEADERS: Final = 100
 DEFAULT_READ_S: Final = 30
 DEFAULT_KEEP_ALIVE_S: Final = 75
 DEFAULT_DRAIN_S: Final = 30
+DEFAULT_SILENT_S: Final = 60
 _ORIGIN: Final = re.compile(r"https?://[a-z0-9.-]+(:[0-9]{1,5})?|https?://\[[0-9a-f:]+\](:[0-9]{1,5})?")
 _ADDRESS: Final = re.compile(r"[0-9a-f.:]+(/[0-9]{1,3})?")
 _HOST: Final = re.compile(r"[a-z0-9.-]+|\[[0-9a-f:]+\]")
@@ -31,6 +32,7 @@ class Operating:
         drain_s: seconds that running calls get after the first SIGTERM.
         drain_notice_s: seconds after the first SIGTERM in which the socket stays open although no call runs,
             so that load balancers see `/readyz` fail first.
+        silent_s: seconds without a sign of life after which a worker is replaced; 0: never.
         hosts: names that a request's Host may have; none: any.
         proxies: addresses whose `X-Forwarded-For` and `-Proto` are believed; none: nobody's.
         origins: web origins whose pages may call; none: CORS is off.
@@ -47,6 +49,7 @@ class Operating:
     keep_alive_s: int = DEFAULT_KEEP_ALIVE_S
     drain_s: int = DEFAULT_DRAIN_S
     drain_notice_s: int = 0
+    silent_s: int = DEFAULT_SILENT_S
     hosts: frozenset[str] = frozenset()
     proxies: tuple[str, ...] = ()
     origins: tuple[str, ...] = ()
@@ -71,6 +74,7 @@ def load_operating(environ: Mapping[str, str]) -> Operating:
         keep_alive_s=_number(environ, "VIBES_KEEP_ALIVE_S", DEFAULT_KEEP_ALIVE_S, least=1),
         drain_s=_number(environ, "VIBES_DRAIN_S", DEFAULT_DRAIN_S),
         drain_notice_s=_number(environ, "VIBES_DRAIN_NOTICE_S", 0),
+        silent_s=_number(environ, "VIBES_WORKER_SILENT_S", DEFAULT_SILENT_S),
         hosts=frozenset(_words(environ, "VIBES_TRUSTED_HOSTS", _HOST, "a host name without a port")),
         proxies=_words(environ, "VIBES_TRUSTED_PROXIES", _ADDRESS, "an address or network"),
         origins=_words(

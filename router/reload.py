@@ -63,7 +63,11 @@ class Reload:
                 yield
         finally:
             with suppress(ValueError, RuntimeError, NotImplementedError):
+                # asyncio leaves the system's own way behind, which would end a process that stops in order
+                signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
                 loop.remove_signal_handler(signal.SIGHUP)
+                signal.signal(signal.SIGHUP, signal.SIG_IGN)
+                signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
 
     async def now(self) -> bool:
         """Reads the file and puts it into force.

@@ -12,10 +12,13 @@ from types import FrameType
 from typing import Final
 
 from router.db import open_database
+from router.ledger.pipe import BEAT_S
 from router.ledger.shared import SharedLedger
 
 LEAVE_S: Final = 10.0
-"""How long a worker may take to end once it has closed its link, beside its drain."""
+"""How long a worker may take to end once it was told to or has closed its link, beside its drain."""
+ABSENT_S: Final = 2 * BEAT_S
+"""A pause of this process itself after which nobody is called silent: the machine slept, a disk was slow."""
 RESTART_S: Final = 5.0
 """Least seconds between two starts in one worker's place."""
 _POLL_S: Final = 0.05
@@ -39,15 +42,20 @@ class Supervisor:
         ledger_url: as in `router.db.open_database`.
         commands: of each worker; `--ledger-fd` and a descriptor are added.
         drain_s: seconds that a worker's drain may take.
+        silent_s: seconds without a sign of life after which a worker that had started is replaced; 0: never.
     """
 
-    def __init__(self, ledger_url: str, commands: Sequence[Sequence[str]], drain_s: float) -> None:
-        self._leave_s = drain_s + LEAVE_S
+    def __init__(
+        self, ledger_url: str, commands: Sequence[Sequence[str]], drain_s: float, silent_s: float
+    ) -> None:
+        self._leave_s, self._silent_s = drain_s + LEAVE_S, silent_s
+        self._here_s = self._looked_s = time.monotonic()
         self._engine = open_database(ledger_url)
         self._ledger = SharedLedger(self._engine)
         self._commands = commands
         self._places = [_Place() for _ in commands]
         self._stopping = False
+        self._end_by_s = 0.0  # when nobody has any longer to stop
         self._status = 0
 
     def run(self) -> int:
@@ -71,17 +79,20 @@ class Supervisor:
         return self._stopping and all(place.process is None for place in self._places)
 
     @property
-    def _pause_s(self) -> float | None:
+    def _pause_s(self) -> float:
         """How long nothing has to be done here unless a worker wants something."""
         if any(place.closed_s is not None for place in self._places):
             return _POLL_S
         empty = [place.started_s + RESTART_S for place in self._places if place.process is None]
         if self._stopping:
-            return None if len(empty) < len(self._places) else 0.0
-        return max(0.0, min(empty) - time.monotonic()) if empty else None
+            return BEAT_S if len(empty) < len(self._places) else 0.0
+        return min(BEAT_S, max(0.0, min(empty) - time.monotonic())) if empty else BEAT_S
 
     def _look_after_all(self) -> None:
         now_s = time.monotonic()
+        if now_s > self._looked_s + ABSENT_S:
+            self._here_s = now_s
+        self._looked_s = now_s
         for number, place in enumerate(self._places):
             if place.process is None:
                 if not self._stopping and (not place.started_s or now_s >= place.started_s + RESTART_S):
@@ -93,6 +104,19 @@ class Supervisor:
                     self._ended(number, place, status)
                 elif now_s > place.closed_s + self._leave_s:
                     place.process.kill()
+            elif self._stopping:
+                if now_s > self._end_by_s:
+                    _LOG.error("worker %d has not stopped: it is killed", number)
+                    place.process.kill()
+            elif self._is_silent(number, now_s):
+                _LOG.error("worker %d gave no sign of life for %g s: it is killed", number, self._silent_s)
+                place.process.kill()
+
+    def _is_silent(self, number: int, now_s: float) -> bool:
+        heard_s = self._ledger.heard_s(number)
+        if not self._silent_s or heard_s is None:
+            return False
+        return now_s > max(heard_s, self._here_s) + self._silent_s
 
     def _start(self, number: int, place: _Place) -> None:
         place.started_s = time.monotonic()
@@ -133,6 +157,8 @@ class Supervisor:
             self._stop(signum)
 
     def _stop(self, signum: int) -> None:
+        if not self._stopping:
+            self._end_by_s = time.monotonic() + self._leave_s
         self._stopping = True
         for place in self._places:
             if place.process is not None:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from router.ledger.jobs import Awaited
-from router.ledger.pipe import GREETING, Pipe
+from router.ledger.pipe import BEAT_S, GREETING, Pipe
 
 _LOG = logging.getLogger(__name__)
 
@@ -51,9 +51,13 @@ class Link:
         self._send(GREETING)
 
     def say_ready(self) -> None:
-        """Says that this worker has started: if it falls now, another one is to take its place."""
+        """Says that this worker has started: if it falls now, another one is to take its place.
+
+        It goes on saying so, which a loop that hangs does not.
+        """
         if self._open:
             self._send([])
+            self._loop.call_later(BEAT_S, self.say_ready)
 
     @property
     def waiting(self) -> int:

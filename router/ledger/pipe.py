@@ -19,6 +19,9 @@ _LENGTH_BYTES: Final = 4
 _PIECE_BYTES: Final = 2**18
 _LOG: Final = logging.getLogger(__name__)
 
+BEAT_S: Final = 5.0
+"""A worker that has started gives a sign of life this often."""
+
 GREETING: Final = (version("vibes-rails"), SCHEMA_REVISION)
 """What a worker says first: another release's pickles may mean something else. It is the one that was loaded,
 whatever has been installed in its place since."""

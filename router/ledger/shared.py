@@ -38,6 +38,7 @@ class SharedLedger:
         self._names: dict[Pipe, int] = {}
         self._greeted: set[Pipe] = set()
         self._ready: set[int] = set()
+        self._heard_s: dict[int, float] = {}
         self._leaving: set[Pipe] = set()  # that ask for nothing more
 
     def new_link(self, name: int) -> socket.socket:
@@ -52,6 +53,10 @@ class SharedLedger:
     def was_ready(self, name: int) -> bool:
         """Whether the last worker of this name has started."""
         return name in self._ready
+
+    def heard_s(self, name: int) -> float | None:
+        """When a worker that has started last gave a sign of life, monotonic seconds; None of another one."""
+        return self._heard_s.get(name) if name in self._ready else None
 
     def turn(self, timeout_s: float | None) -> list[int]:
         """Waits for operations, commits them, and answers. Returns the workers that closed their links."""
@@ -87,6 +92,7 @@ class SharedLedger:
             self._greeted.add(pipe)
         if messages:  # the first one says no more than that
             self._ready.add(name)
+            self._heard_s[name] = time.monotonic()
         return messages
 
     def _commit(self, asked: list[tuple[Pipe, int, Job]]) -> None:

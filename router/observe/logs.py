@@ -16,7 +16,6 @@ from typing import Any, Final, TextIO
 from router.db_trouble import trouble_of
 from router.observe.record import CallRecord, current
 
-FORMATS: Final = ("auto", "json", "text")
 FLUSH_BYTES: Final = 2**16
 _ENCODE: Final = json.JSONEncoder(separators=(",", ":"), ensure_ascii=True).encode
 _NS_PER_MS: Final = 1_000_000
@@ -71,7 +70,7 @@ def set_up(level: str, form: str, stream: TextIO | None = None) -> bool:
 
     Args:
         level: lowest level that is told.
-        form: one of `FORMATS`; "auto" is text on a terminal and JSON elsewhere.
+        form: "json", "text" or "auto", which is text on a terminal and JSON elsewhere.
         stream: another place than stderr.
     """
     out = stream or sys.stderr

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -155,3 +158,33 @@ def test_a_database_that_takes_no_writes_is_not_ready(new_world: Any) -> None:
     until(lambda: ready(world).status_code == 503)
     assert "does not take writes" in ready(world).json()["error"]["message"]
     assert "DROP" not in ready(world).text
+
+
+def test_a_word_to_reload_ends_no_router_that_starts_or_stops(new_world: Any) -> None:
+    world: World = new_world()
+    world.router.stop()
+    command = [sys.executable, "-m", "router.cli", "serve", "--port", "0"]
+    with subprocess.Popen(command, env=world.router.environ, stderr=subprocess.PIPE, text=True) as router:
+        until(lambda: ignores_hangup(router.pid))
+        told: list[str] = []
+        reader = threading.Thread(target=lambda: told.extend(router.stderr or ()))
+        reader.start()
+
+        def hung_up() -> bool:
+            time.sleep(0.05)
+            router.send_signal(signal.SIGHUP)
+            return any("running on" in line for line in told)
+
+        until(hung_up)
+        router.send_signal(signal.SIGTERM)
+        while router.poll() is None:
+            router.send_signal(signal.SIGHUP)
+            time.sleep(0.001)
+        reader.join(20)
+        assert router.returncode == 0, told
+
+
+def ignores_hangup(pid: int) -> bool:
+    """Whether the process has said that SIGHUP, the first of the signals, is to do nothing."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    return bool(int(status.partition("SigIgn:")[2].split()[0], 16) & 1)

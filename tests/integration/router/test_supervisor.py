@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -159,6 +160,36 @@ def test_workers_are_not_ready_while_nobody_commits(team: World) -> None:
     until(lambda: httpx.get(url, timeout=10).status_code == 200)
 
 
+def test_a_worker_that_hangs_is_replaced(new_world: Any) -> None:
+    world: World = new_world("--workers", "2", "--admin-port", "0", VIBES_WORKER_SILENT_S="8")
+    until(lambda: len(addresses(world)) == 4)
+    (first, _) = pids(world)
+    os.kill(first, signal.SIGSTOP)
+    until(lambda: len(pids(world)) == 3)
+    until(lambda: len(addresses(world)) == 6)
+    assert "worker 0 gave no sign of life for 8 s: it is killed" in world.router.log.read_text()
+    assert not runs(first)
+    assert set(calls(world.user(), 10)) == {200}
+    assert all(map(runs, pids(world)[1:]))  # who lives is left alone, however long it is asked nothing
+    assert world.router.process is not None
+    world.router.process.send_signal(signal.SIGSTOP)  # as a machine that sleeps
+    time.sleep(12)
+    world.router.process.send_signal(signal.SIGCONT)
+    time.sleep(2)
+    assert len(pids(world)) == 3
+
+
+def test_a_worker_that_hangs_does_not_keep_the_others_from_stopping(new_world: Any) -> None:
+    world: World = new_world("--workers", "2", "--admin-port", "0", VIBES_DRAIN_S="0")
+    until(lambda: len(addresses(world)) == 4)
+    os.kill(pids(world)[1], signal.SIGSTOP)
+    sent_signal(world)
+    assert world.router.process is not None
+    assert world.router.process.wait(40) == 0
+    assert not any(map(runs, pids(world)))
+    assert "worker 1 has not stopped: it is killed" in world.router.log.read_text()
+
+
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_drains_all_workers(team: World, how: signal.Signals) -> None:
     user = team.user()
@@ -206,8 +237,9 @@ def test_an_admin_port_that_cannot_start_ends_it_all(new_world: Any) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         done = served(world, "--port", "0", "--admin-port", port)
-    assert done.returncode == 3
-    assert re.search(r"worker \d ended with status 3 before it was ready", done.stderr)
+    assert done.returncode == 2
+    assert f"--admin-port: 127.0.0.1:{port} cannot be listened on" in done.stderr
+    assert re.search(r"worker \d ended with status 2 before it was ready", done.stderr)
 
 
 def test_ports_that_meet_are_told(world: World) -> None:
@@ -216,7 +248,7 @@ def test_ports_that_meet_are_told(world: World) -> None:
         (["--port", str(world.router.port)], "cannot be listened on: Address already in use"),
     ):
         done = served(world, *options)
-        assert (done.returncode, told in done.stderr, "Traceback" in done.stderr) == (1, True, False)
+        assert (done.returncode, told in done.stderr, "Traceback" in done.stderr) == (2, True, False)
 
 
 def test_workers_that_cannot_start_end_it_all(new_world: Any) -> None:
