@@ -46,7 +46,7 @@ VIBES_HSTS_S            Strict-Transport-Security for so long [default: off]
 \b
 People (all optional, see docs/gateway/keys.md):
 VIBES_PUBLIC_URL         where users reach the router; without it no wallet signs in
-VIBES_SESSION_S          a sign-in lasts so long [default: 43200]
+VIBES_SESSION_S          a sign-in lasts so long [default: 604800]
 VIBES_RPC_URL            a node that is asked about contract wallets
 VIBES_WALLET_RPC_URL     a node that wallets are told of, if it is another one
 VIBES_CHAIN_NAME         what wallets call the chain
