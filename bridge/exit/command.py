@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
 import click
-from eth_account import Account
 from eth_account.signers.local import LocalAccount
 from eth_typing import ChecksumAddress
 from eth_utils.address import is_address, to_checksum_address
@@ -23,6 +23,7 @@ from bridge.exit.errors import KeyNeeded, OwnerKeyNeeded
 from bridge.exit.leave import Leaving, Left
 from bridge.progress import progress_bars
 from bridge.rollup.errors import InvalidTransition
+from mini_llm.wallet.keyfile import BadKeyFile, read_wallet_key
 
 TIMEOUT_S: Final = 30
 FAILED, USAGE, UNREACHABLE, WAITING = 1, 2, 3, 4
@@ -39,12 +40,13 @@ answers nonsense, 4 a deadline is to be waited for: run it again after the time 
 @click.option(
     "--key-file", "--key", envvar="VIBES_EXIT_KEY_FILE", metavar="FILE",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="File with a hex private key: the owner's, or with --owner that of whoever pays the gas.",
+    help="A keystore, or a hex private key that only you can read: the owner's, or with --owner that of "
+    "whoever pays the gas. Also VIBES_EXIT_KEY_FILE.",
 )  # fmt: skip
 @click.option("--owner", metavar="ADDRESS", help="Whose account it is [default: the key's].")
 @click.option(
     "--circuits", envvar="VIBES_CIRCUITS_DIR", default="build/circuits", show_default=True, metavar="DIR",
-    type=click.Path(path_type=Path), help="Folder with the exit circuit.",
+    type=click.Path(path_type=Path), help="Folder with the exit circuit. Also VIBES_CIRCUITS_DIR.",
 )  # fmt: skip
 @click.option("--from-block", default=0, show_default=True, type=click.IntRange(min=0),
               help="Where to start reading: not after the contract was deployed.")  # fmt: skip
@@ -73,6 +75,9 @@ def exit_command(
       vibes exit --rpc URL --settlement ADDRESS --key-file my.key
       vibes exit --rpc URL --settlement ADDRESS --key-file my.key --dry-run
       vibes exit --rpc URL --settlement ADDRESS --owner ADDRESS --key-file payer.key
+
+    Where no file has the key, as with a hardware wallet: `--owner ADDRESS --dry-run --json` tells the next
+    call as a transaction for that wallet (`to`, `data`, `value`).
     """
     try:
         key = _read_key(key_file)
@@ -110,6 +115,9 @@ def as_json(left: Left) -> dict[str, Any]:
         "next": {
             "function": planned[0].function,
             "arguments": list(planned[0].arguments),
+            "to": planned[1].transaction["to"],
+            "data": planned[1].transaction["data"],
+            "value": "0",
             "gas": planned[1].gas,
             "cost_wei": planned[1].cost_wei,
         }
@@ -170,7 +178,12 @@ def _read_key(path: Path | None) -> LocalAccount | None:
     if path is None:
         return None
     try:
-        key: LocalAccount = Account.from_key(path.read_text().strip())
-    except (ValueError, OSError):
-        raise ConfigError("--key-file", "holds no private key") from None
-    return key
+        return read_wallet_key(path, _password)
+    except BadKeyFile as error:
+        raise ConfigError("--key-file", str(error)) from None
+
+
+def _password() -> str:
+    """The keystore's: of the environment for programs, else asked for."""
+    given = os.environ.get("VIBES_EXIT_PASSWORD")
+    return given or str(click.prompt("Password of the keystore", hide_input=True, err=True))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import threading
 import time
@@ -17,6 +18,7 @@ from support.leaving import Exited, pass_time, run_exit, save_key
 from support.lies import calldata, change_calldata, change_log, topic
 from support.settling import Scenario
 from support.stack import SERVICE_DEADLINE_S, VIBES, Wallet
+from web3.exceptions import ContractLogicError
 
 from bridge.cli import main
 from bridge.exit import leave
@@ -60,6 +62,31 @@ def test_a_dry_run_says_what_would_be_sent(scenario: Scenario, alice: Wallet, ba
     assert (planned["function"], planned["arguments"]) == ("announceCancelDeposit", [])
     assert planned["cost_wei"] > planned["gas"] > 21_000
     assert scenario.stack.web3.eth.block_number == before
+    # a wallet that keeps its key to itself can send the very call
+    fields = {name: planned[name] for name in ("to", "data")}
+    scenario.stack.web3.eth.call({"from": alice.address, **fields})
+    stranger = scenario.stack.owner.address
+    with pytest.raises(ContractLogicError):
+        scenario.stack.web3.eth.call({"from": stranger, **fields})
+
+
+def test_the_key_may_be_in_a_keystore(
+    scenario: Scenario, alice: Wallet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keystore = tmp_path / "wallet.json"
+    keystore.write_text(json.dumps(alice.account.encrypt("correct horse", kdf="pbkdf2", iterations=10)))
+    monkeypatch.setenv("VIBES_EXIT_PASSWORD", "correct horse")
+    assert run_exit(scenario.stack, "--key-file", keystore, "--dry-run").report["owner"] == alice.address
+    monkeypatch.setenv("VIBES_EXIT_PASSWORD", "wrong")
+    refused = run_exit(scenario.stack, "--key-file", keystore, "--dry-run")
+    assert (refused.code, "the password is wrong" in refused.report["error"]) == (2, True)
+
+
+def test_a_key_that_others_can_read_is_not_used(scenario: Scenario, alice: Wallet, tmp_path: Path) -> None:
+    file = save_key(tmp_path, alice.account)
+    file.chmod(0o644)
+    refused = run_exit(scenario.stack, "--key-file", file, "--dry-run")
+    assert (refused.code, "chmod 600" in refused.report["error"]) == (2, True)
 
 
 def test_an_account_frozen_long_ago_leaves_whatever_the_operator_does(

@@ -40,6 +40,7 @@ class Exited:
 
 def save_key(folder: Path, account: LocalAccount) -> Path:
     path = folder / f"{account.address}.key"
+    path.touch(0o600)
     path.write_text("0x" + bytes(account.key).hex() + "\n")
     return path
 
