@@ -22,6 +22,9 @@ LEAST_TYPICAL: Final = 300.0
 LEAST_TYPICAL_HAN: Final = 1000.0
 """The same where characters are Han, which CLD2 knows one by one: random ones have up to 900, lists of names
 1700."""
+LEAST_TYPICAL_BARE: Final = 250.0
+"""Below this words without the function words between them are of no language: 2 in 1,000 real texts, made-up
+words nearly always."""
 SHORT_WORD: Final = 3
 """Words of at most so many letters carry nothing in a language whose function words are not known."""
 _HAN: Final = frozenset({"zh", "zh-Hant", "ja"})
@@ -106,13 +109,27 @@ def language_of(text: str) -> Language:
     return Language(code, float(typical))
 
 
-def is_noise(text: str) -> bool:
-    """True if the letters of a passage make no language; passages too short to tell are taken as one."""
-    letters = sum(map(str.isalpha, text))
-    if letters < ENOUGH_LETTERS:
+def is_noise(text: str, least: float = LEAST_TYPICAL) -> bool:
+    """True if the letters of a passage make no language; passages too short to tell are taken as one.
+
+    Args:
+        text: the passage.
+        least: how typical it has to be of one whose characters are not Han.
+    """
+    if letters_of(text) < ENOUGH_LETTERS:
         return False
     language = language_of(text)
-    return language.typical < (LEAST_TYPICAL_HAN if language.code in _HAN else LEAST_TYPICAL)
+    return language.typical < (LEAST_TYPICAL_HAN if language.code in _HAN else least)
+
+
+def letters_of(text: str) -> int:
+    """How many letters it has."""
+    return sum(map(str.isalpha, text))
+
+
+def prose_words(language: Language) -> frozenset[str]:
+    """Function words of a language whose prose is full of them; empty in others."""
+    return function_words(language.code) if language.code in _PROSE else frozenset()
 
 
 @cache

@@ -16,7 +16,16 @@ from enum import IntEnum
 from itertools import accumulate, chain, compress
 from typing import Final
 
-from router.quality.language import UNKNOWN, Language, function_share, is_noise, language_of
+from router.quality.language import (
+    LEAST_TYPICAL_BARE,
+    UNKNOWN,
+    Language,
+    function_share,
+    is_noise,
+    language_of,
+    letters_of,
+    prose_words,
+)
 
 LOOKED_AT: Final = 16_384
 """Characters of a text that are read; more changes no score worth telling apart and would cost time."""
@@ -26,6 +35,8 @@ RUN: Final = 4
 """Words in a row that were seen before make a repetition; shorter runs are how people write."""
 ALONE_LETTERS: Final = 60
 """Characters of new words from which a passage is judged for noise by itself."""
+BARE_LETTERS: Final = 80
+"""Letters of words that carry something after which these are judged for noise without the others."""
 LISTED: Final = 40
 """New words of mere lists that are counted; a longer list says little more."""
 PROSE_SHARE: Final = 0.1
@@ -125,14 +136,21 @@ def read(text: str, before: Iterable[str] = ()) -> Reading:
     passages = _without_noise(
         [_passage(part, words, kind) for (part, words), kind in zip(parts, kinds, strict=True)]
     )
-    language = _language([passage for passage in passages if passage.new])
+    language = _language(passages)
+    if unsound := _made_up(passages, language):
+        passages = [
+            _as(Kind.NOISE, passage, len(passage.new)) if at in unsound else passage
+            for at, passage in enumerate(passages)
+        ]
+        language = _language(passages)
     passages = _without_heaps(passages, language)
     counts = Counter(kind for passage in passages for kind in passage.kinds)
     return Reading(language, tuple(passage for passage in passages if passage.new), counts)
 
 
 def _language(passages: list[Passage]) -> Language:
-    return language_of("\n".join(passage.text for passage in passages)) if passages else UNKNOWN
+    kept = [passage.text for passage in passages if passage.new]
+    return language_of("\n".join(kept)) if kept else UNKNOWN
 
 
 def _passage(text: str, words: tuple[str, ...], kinds: tuple[Kind, ...]) -> Passage:
@@ -168,6 +186,44 @@ def _without_noise(passages: list[Passage]) -> list[Passage]:
     ]
 
 
+def _made_up(passages: list[Passage], language: Language) -> set[int]:
+    """Which passages have words of their own that make no language.
+
+    Function words around made-up ones make a passage look like language, so each word that is none is judged,
+    where it stands for the first time, with those of the passages beside it, and with all of the text.
+    """
+    known = set(prose_words(language))
+    if not known:
+        return set()
+    own: dict[int, str] = {}
+    for at, passage in enumerate(passages):
+        words = [word for word in dict.fromkeys(passage.new) if word not in known]
+        if words and not _is_signs(passage):
+            known.update(words)
+            own[at] = " ".join(words)
+    if letters_of(" ".join(own.values())) < BARE_LETTERS:
+        return set()
+    groups = [list(own), *_side_by_side(own)]
+    noisy = [group for group in groups if is_noise("\n".join(own[at] for at in group), LEAST_TYPICAL_BARE)]
+    return set(chain.from_iterable(noisy))
+
+
+def _side_by_side(texts: Mapping[int, str]) -> list[list[int]]:
+    """Groups of neighbours with ``BARE_LETTERS`` each; what is left over at the end goes to the last."""
+    groups: list[list[int]] = [[]]
+    letters = 0
+    for at, text in texts.items():
+        if letters >= BARE_LETTERS:
+            groups.append([])
+            letters = 0
+        groups[-1].append(at)
+        letters += letters_of(text)
+    if letters < BARE_LETTERS and len(groups) > 1:
+        last = groups.pop()
+        groups[-1] += last
+    return groups
+
+
 def _without_heaps(passages: list[Passage], language: Language) -> list[Passage]:
     """Passages where new words without function words between them are marked beyond the first ``LISTED``."""
     left = LISTED
@@ -183,11 +239,16 @@ def _without_heaps(passages: list[Passage], language: Language) -> list[Passage]
 
 def _is_list(passage: Passage, language: Language) -> bool:
     """True for passages of bare words or numbers; code and formulas have signs between them."""
-    if len(_SIGN.findall(passage.text)) * SIGN_EACH >= len(passage.words):
+    if _is_signs(passage):
         return False
     share = function_share(passage.new, language)
     numbers = sum(map(str.isdigit, passage.new))
     return (share is not None and share < PROSE_SHARE) or 2 * numbers > len(passage.new)
+
+
+def _is_signs(passage: Passage) -> bool:
+    """True for code, tables and formulas."""
+    return len(_SIGN.findall(passage.text)) * SIGN_EACH >= len(passage.words)
 
 
 def _as(kind: Kind, passage: Passage, last: int) -> Passage:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import string
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -118,6 +119,45 @@ def test_characters_drawn_at_random_are_noise_too() -> None:
     assert not is_noise(
         "北京、上海、广州、深圳、成都、杭州、重庆、西安、苏州、武汉、南京、天津、郑州、长沙、东莞、佛山" * 2
     )
+
+
+def made_up(rng: random.Random) -> str:
+    """A word that can be spoken and means nothing."""
+    return "".join(rng.choice("bdfgklmnprstvz") + rng.choice("aeiou") for _ in range(rng.randint(2, 4)))
+
+
+def nonsense(sentences: int, seed: int = 1, word: Callable[[random.Random], str] = made_up) -> list[str]:
+    """Sentences of made-up words with function words between them."""
+    rng = random.Random(seed)
+    return [f"The {word(rng)} is {word(rng)} of the {word(rng)}." for _ in range(sentences)]
+
+
+@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("word", [made_up, lambda rng: gibberish(1, rng.randint(0, 10**6))])
+def test_function_words_do_not_make_language_of_noise(
+    word: Callable[[random.Random], str], seed: int
+) -> None:
+    sentences = nonsense(60, seed, word)
+    assert total(" ".join(sentences)) < 40
+    assert read(" ".join(sentences[:8])).share(Kind.NOISE) == 1
+    assert total(f"{GOOD} {' '.join(sentences)}") < total(GOOD) - 20
+    assert total(f"{GOOD} {' '.join(sentences[:5])}") < total(GOOD)
+    own = GOOD.replace("\n\n", " ").split(". ")
+    between = zip(own, sentences, strict=False)
+    assert total(" ".join(f"{one}. {other}" for one, other in between)) < total(GOOD)
+
+
+def test_names_are_no_noise() -> None:
+    shoes = (
+        "Shondra has 7 fewer plants than Toni. Toni has 60% more plants than Frederick. If Frederick has 10"
+    )
+    assert read(f"{shoes} plants, how many plants does Shondra have?").share(Kind.NOISE) == 0
+    books = (
+        "1. Santa Claus by Rudyard Kipling\n2. A Christmas Carol by Charles Dickens\n3. Frosty by Dr. Seuss"
+    )
+    assert read(books).share(Kind.NOISE) == 0
+    towns = "The best towns are Paris, Lyon, Marseille, Nice, Toulouse, Dijon, Strasbourg and Montpellier."
+    assert read(towns).share(Kind.NOISE) == 0
 
 
 @pytest.mark.parametrize("between", [" ", ", ", ". ", "\n- ", "\n1. "], ids=ascii)
