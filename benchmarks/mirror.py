@@ -155,7 +155,8 @@ def _known(seen: Sequence[Prediction], quality: Array) -> Beliefs:
 def pick(prediction: Prediction) -> tuple[int, float]:
     """Who is chosen, and the floor."""
     options = [Option(quality, PRICES[at]) for at, quality in enumerate(prediction.quality)]
-    choice = choose(options, Predictor.shipped().share_of_call(prediction, SHARE), COST_ALONE)
+    costs = [one.cost_base for one in options]
+    choice = choose(options, Predictor.shipped().share_of_call(prediction, SHARE, costs), COST_ALONE)
     return choice.index, choice.floor
 
 

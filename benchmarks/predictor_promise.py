@@ -1,13 +1,14 @@
 """Whether the shipped promise of a quality is kept by models that differ from what their names make one
-expect: ``predictor_promise.py [--worlds N] MMLU.parquet GSM8K.parquet``.
+expect: ``predictor_promise.py [--worlds N] [--chat INSTRUCTIONS.parquet] MMLU.parquet GSM8K.parquet``.
 
 The files hold graded answers of two models (``prompt``, ``q_<weak>``, ``q_<strong>``). A world has 2, 4 or
 11 models with names drawn from a list. Each is as good as its name says beside the strong model of the file,
 give or take a normal deviate in log odds (the noise), and its answers follow the file: a model between both
 has right what the weak one has and some of what only the strong one has. MMLU counts in two halves, by a
-hash of the subject. Prints what calls by the shipped rule save of the believed best model's cost, and the
-share of bootstrap resamples, by a normal approximation, in which they reach the promise beside the believed
-and beside the truly best.
+hash of the subject. Of chat (a column ``instruction``) there are no graded answers: which prompts the pair
+has right is made up, by what nobody sees of a prompt. Prints what calls by the shipped rule save of the
+believed best model's cost, and the share of bootstrap resamples, by a normal approximation, in which
+they reach the promise beside the believed and beside the truly best.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 from statistics import NormalDist
@@ -27,11 +28,15 @@ from numpy.typing import NDArray
 from mini_llm.auto.features import measure, read
 from mini_llm.auto.predictor import Predictor, kinds
 from mini_llm.auto.priors import ModelFacts, abilities, guessed_usd_per_mtok
+from mini_llm.auto.promise import most_thrift, pick
 
 Array = NDArray[np.float64]
 
 SIZES = (2, 4, 11)
 NOISES = (0.0, 0.25, 0.5)
+CHAT = (0.72, 0.86)
+"""What a weak and a strong model have right of chat: about as of MMLU."""
+REPEATED = 8
 NAMES = {
     "until 2024": """gpt-4 gpt-3.5-turbo claude-instant-1.2 claude-2 claude-1 code-llama-34b llama-2-70b
         llama-2-13b llama-2-7b mistral-7b mixtral-8x7b yi-34b yi-6b wizardlm-13b wizardlm-70b vicuna-33b
@@ -82,6 +87,20 @@ def tasks(path: Path, halves: bool) -> list[Task]:
     return found
 
 
+def chat(path: Path) -> Task:
+    """Distinct instructions, often enough for a mean, with made-up answers of a pair."""
+    prompts = sorted(set(pq.read_table(path, columns=["instruction"]).column("instruction").to_pylist()))
+    predictor = Predictor.shipped()
+    texts = [read(prompt) for prompt in prompts]
+    found = [(text, measure(text)) for text in texts]
+    hard = np.array(
+        [predictor._steps(features, predictor.standing(text, features)) for text, features in found]
+    )
+    hidden = np.random.default_rng(3).random((REPEATED, len(prompts))).ravel()
+    weak, strong = ((hidden < share).astype(np.float64) for share in CHAT)
+    return Task(path.stem, weak, strong, np.tile(hard, REPEATED), {"chat": 1.0}, prompts[0])
+
+
 def believed(task: Task, names: Sequence[str]) -> Array:
     """Abilities by the models' names."""
     found = abilities(tuple(ModelFacts(name, 1.0, 1.0) for name in names))
@@ -123,12 +142,12 @@ def world(
     right = answers(task, chance(level + able + rng.normal(size=len(names)) * noise), rng)
     predictor = Predictor.shipped()
     told = predictor.predict(task.prompt, [ModelFacts("gpt-4")])
-    share = predictor.share_of_call(replace(told, abilities=tuple(map(float, able))), promised)
+    thrift = most_thrift(able.tolist(), prices.tolist(), predictor._fleet(told), promised)
     quality = chance(able[None, :] - task.hard[:, None])
-    enough = quality >= share * quality.max(axis=1, keepdims=True) - 1e-9
-    chosen = np.where(enough, prices - 1e-9 * quality, np.inf).argmin(axis=1)
-    got = right[np.arange(len(chosen)), chosen]
     top = int(np.lexsort((-prices, able))[-1])
+    relative = (prices / prices[top]).tolist()
+    chosen = np.array([pick(one, relative, thrift) for one in quality.tolist()])
+    got = right[np.arange(len(chosen)), chosen]
     true = int(right.mean(axis=0).argmax())
     beside = [kept(got - promised * right[:, one]) for one in (top, true)]
     return [1 - float(prices[chosen].mean() / prices[top]), *beside]
@@ -139,10 +158,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("mmlu", type=Path)
     parser.add_argument("gsm8k", type=Path)
+    parser.add_argument("--chat", type=Path)
     parser.add_argument("--worlds", type=int, default=200)
     parser.add_argument("--promised", type=float, nargs="+", default=[0.95, 0.9])
     args = parser.parse_args()
     files = tasks(args.mmlu, True) + tasks(args.gsm8k, False)
+    files += [chat(args.chat)] if args.chat else []
     for promised in args.promised:
         print(f"promised {promised}: saved, kept beside the believed best, beside the truly best")
         for task in files:

@@ -97,7 +97,8 @@ def _chosen(
         Option(expected, int(MICRO * usd))
         for (_, usd), expected in zip(priced, predicted.quality, strict=True)
     ]
-    share = Predictor.shipped().share_of_call(predicted, share_of(quality))
+    costs = [option.cost_base for option in options]
+    share = Predictor.shipped().share_of_call(predicted, share_of(quality), costs)
     choice = gated_choice(options, share, Weights(), decision)
     ranked = [
         {"model": name, "quality": round(options[at].quality, 4), "placed_by": ModelFacts(name).placed_by}

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from mini_llm.auto.choice import SHARES
 from mini_llm.auto.predictor import Predictor
-from mini_llm.auto.priors import ModelFacts
+from mini_llm.auto.priors import ModelFacts, guessed_usd_per_mtok
 from mini_llm.tokens import BYTES_PER_TOKEN
 
 Array = NDArray[np.float64]
@@ -76,6 +76,7 @@ def read_graded(path: Path) -> Graded:
     facts = [ModelFacts(name.removeprefix("q_")) for name in (weak, strong)]
     predictor = Predictor.shipped()
     told = [predictor.predict(prompt, facts) for prompt in prompts]
+    prices = [guessed_usd_per_mtok(one.model) or 1.0 for one in facts]
     groups = np.array(columns.get("subject", [path.stem] * len(clean)))[clean]
     return Graded(
         path.stem,
@@ -86,7 +87,7 @@ def read_graded(path: Path) -> Graded:
         np.array([one.doubt for one in told]),
         np.array([one.quality[0] for one in told]),
         np.array([one.quality[1] for one in told]),
-        np.array([predictor.share_of_call(one, SHARES["standard"]) for one in told]),
+        np.array([predictor.share_of_call(one, SHARES["standard"], prices) for one in told]),
         np.array([len(prompt) for prompt in prompts]) / BYTES_PER_TOKEN,
         np.column_stack(
             [_tokens(columns.get(name.replace("q_", "resp_", 1)), clean) for name in (weak, strong)]

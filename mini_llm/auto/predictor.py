@@ -20,12 +20,16 @@ from typing import Any, Final
 from mini_llm.auto.features import Features, Text, measure, read
 from mini_llm.auto.logistic import sigmoid
 from mini_llm.auto.priors import ModelFacts, abilities
-from mini_llm.auto.promise import STANDINGS, share_of_call
+from mini_llm.auto.promise import STANDINGS, most_thrift, pick
 
 DATA: Final = "predictor.json"
 """What was learned, by scripts/train_predictor.py."""
 TOPICS: Final = "topics.json"
 """What was written by hand."""
+CHAT_CENTRE: Final = 0.6
+CHAT_SPREAD: Final = 0.4
+"""Where open prompts stand that ask for no reckoning, mean and deviation: as the instructions of
+PandaLM's test set do (Wang et al. 2023)."""
 _FLATTEST: Final = 1e-9
 
 Curve = Sequence[tuple[float, float]]
@@ -42,6 +46,7 @@ class Prediction:
         quality: of each candidate, 0..1, in their order: the chance that its answer is right.
         form: of the prompt, "choice" if it offers options, else "open".
         abilities: of each candidate for tasks like this one, log odds.
+        measured: how much of it is of a kind that was learned from, 0..1.
     """
 
     difficulty: float
@@ -49,6 +54,7 @@ class Prediction:
     quality: tuple[float, ...]
     form: str = "open"
     abilities: tuple[float, ...] = ()
+    measured: float = 1.0
 
 
 class Predictor:
@@ -64,11 +70,7 @@ class Predictor:
         for topic in topics["topics"].values():
             for word in topic["words"].split():
                 shared.setdefault(word, []).append(topic["lift"])
-        self._usual = {
-            form: tuple(interpolate(curve["difficulty"], standing) for standing in STANDINGS)
-            for form, curve in self._forms.items()
-            if "difficulty" in curve
-        }
+        self._usual: dict[tuple[str, float], tuple[float, ...]] = {}
         self._lift = {word: sum(lifts) / len(lifts) for word, lifts in shared.items()}
         self._topic_shrink: float = learned["topic_shrink"]
 
@@ -89,23 +91,47 @@ class Predictor:
             for ability in abilities(tuple(models))
         )
         quality = tuple(sigmoid(one - steps) for one in able)
-        return Prediction(sigmoid(2 * standing), self._doubt(found, standing), quality, _form(found), able)
+        measured = 1.0 if found.choice else found.mathematics
+        return Prediction(
+            sigmoid(2 * standing), self._doubt(found, standing), quality, _form(found), able, measured
+        )
 
-    def share_of_call(self, prediction: Prediction, share: float) -> float:
+    def share_of_call(self, prediction: Prediction, share: float, costs: Sequence[float]) -> float:
         """What a call has to be predicted at for the mean over many calls to be a promised share.
 
-        A promise such as "95 % of the strong model's quality" is one about the mean: where easy prompts go to
-        cheap models and hard ones to strong ones, a single call may be predicted below it.
+        A promise such as "95 % of the strong model's quality" is one about the mean: a single call may be
+        predicted below it where that saves much, and is to be above it where it saves little.
 
         Args:
             prediction: of the call.
             share: of the best candidate's quality, 0..1, that is promised.
+            costs: of the call at each candidate, in any unit.
 
         Returns:
-            The share for `choose`, 0..1; above ``share`` where models that are believed to be alike leave no
-            reserve for doubt else.
+            The share for `choose`, 0..1, which the candidate reaches that the call is worth, and none that is
+            cheaper.
         """
-        return share_of_call(prediction.abilities, self._usual[prediction.form], share)
+        quality = prediction.quality
+        thrift = most_thrift(prediction.abilities, costs, self._fleet(prediction), share)
+        best = max(range(len(costs)), key=lambda at: (quality[at], -costs[at]))
+        relative = [one / costs[best] if costs[best] > 0 else float(one > 0) for one in costs]
+        chosen = pick(quality, relative, thrift)
+        reached = quality[chosen] / quality[best]
+        # Those who are cheaper and too weak are left below it.
+        cheaper = [quality[at] / quality[best] for at in range(len(costs)) if costs[at] < costs[chosen]]
+        return min(reached, max(share, (max(cheaper) + reached) / 2 if cheaper else 0.0))
+
+    def _fleet(self, prediction: Prediction) -> tuple[float, ...]:
+        """Difficulties of the many calls that one is among, log odds."""
+        measured = round(prediction.measured, 1)
+        key = prediction.form, measured
+        if key not in self._usual:
+            curve = self._forms[prediction.form]["difficulty"]
+            self._usual[key] = tuple(
+                interpolate(curve, measured * one + (1 - measured) * (CHAT_CENTRE + CHAT_SPREAD * one))
+                for one in STANDINGS
+            )
+        return self._usual[key]
 
     def standing(self, text: Text, found: Features) -> float:
         """Where a prompt stands among those of its form: 0 in the middle, ±1 a standard deviation."""

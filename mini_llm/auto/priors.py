@@ -63,8 +63,12 @@ PUBLISHED: Final = tuple(
         (r"(?:^|-)o[13].*mini", 85.9, 96.0, 96.3, 1.9, "m"),  # o3-mini
         (r"(?:^|-)o3(?!\d)", 92.9, 97.0, 87.4, 3.5, "m"),
         (r"(?:^|-)o1(?!\d)", 91.8, 97.0, 92.4, 26.3, "m"),  # c: o1-preview
+        (r"gpt-4-1106", 84.7, 93.0, 83.7, 15.0, "m"),
+        (r"gpt-4-0125", 85.4, 93.0, 86.6, 15.0, "m"),
         (r"gpt-4.*(?:turbo|preview)", 86.7, 93.0, 88.2, 15.0, "m"),  # 2024-04-09
         (r"gpt-?4", 86.4, 92.0, 67.0, 24.7),  # GPT-4 report; price as in RouteLLM's paper
+        (r"gpt-?3-?5.*0125", 69.8, None, 68.0, 0.75),  # as GPT-4o mini's announcement tells it
+        (r"gpt-?3-?5.*1106", 70.0, 57.1, 76.8, 1.25, "km"),  # c: EvalPlus's leaderboard
         (r"gpt-?3-?5|gpt-35|chatgpt", 70.0, 57.1, 48.1, 0.75),  # GPT-4 report
         # Anthropic. Model cards and announcements; of Claude 4 and later, about their multilingual MMLU.
         (r"claude.*opus-?[4-9]|claude-?[4-9].*opus", 90.0, 97.0, 94.0, 10.0, "kmc"),

@@ -1,79 +1,134 @@
-"""From a promise about many calls to what one call has to be predicted at."""
+"""From a promise about many calls to what one call is worth.
+
+Each call goes to the candidate of the highest ``quality - thrift * cost``: what is given up in quality is
+given up where it saves most (Everett 1963). The thrift is the highest at which the mean over calls of all
+difficulties still keeps the promise, with a reserve for what is not known of the models.
+"""
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
+from math import exp, inf, sqrt
 from statistics import NormalDist
-from typing import Final
+from typing import Final, NamedTuple
 
 from mini_llm.auto.logistic import sigmoid
 
 _POINTS: Final = 31
 STANDINGS: Final = tuple(NormalDist().inv_cdf((at + 0.5) / _POINTS) for at in range(_POINTS))
 """Where prompts stand among those of their form, as many below each as above: the many calls of a promise."""
-DOUBT: Final = 0.5
-"""What a model's accuracy differs by from one benchmark to the next, beside that of others, log odds."""
+DOUBT: Final = 0.45
+"""What a model's accuracy differs by from what is known of it: a deviation, log odds. Between tasks it
+is about .25; the rest is for how prompts of a task differ from what their text tells, and for chance in
+a few hundred."""
+SURE: Final = NormalDist().inv_cdf(0.95)
+"""Deviations of the mean that are kept in reserve: models keep the promise in 95 of 100 cases."""
+CAUTION: Final = exp(-SURE * DOUBT / 2)
+"""Of the odds of every candidate but the best, where it is weighed what a call is worth: to leave the
+best one costs a part of the reserve, whoever gets the call, so that it has to save a part of the cost."""
+_DIGITS: Final = 2
+"""Of abilities and of ratios of costs: more make no difference, and fewer are worked out again."""
 
 
-def caution(rivals: int) -> float:
-    """Log odds by which those that calls may go to, but the best, are taken to be worse than believed.
+class Turn(NamedTuple):
+    """From which thrift on calls of one difficulty go to the next cheaper candidate."""
 
-    One deviation, and what the most flattered of several is flattered by: calls go to whoever looks good.
-    Source of the expected maximum of normal deviates: Blom 1958.
+    thrift: float
+    step: float
+    dear: int
+    cheap: int
+
+
+def worthwhile(abilities: Sequence[float], costs: Sequence[float]) -> list[int]:
+    """Positions of the candidates that are better than all that cost as little, the cheapest first.
+
+    Who is dearer than another and no better is never worth asking, and changes nothing for the others.
+    """
+    kept: list[int] = []
+    for at in sorted(range(len(costs)), key=lambda one: (costs[one], -abilities[one])):
+        if not kept or abilities[at] > abilities[kept[-1]]:
+            kept.append(at)
+    return kept
+
+
+def pick(quality: Sequence[float], costs: Sequence[float], thrift: float) -> int:
+    """Position of the candidate that a call is worth; with all thrift, of the cheapest.
 
     Args:
-        rivals: how many of them there are; what is believed equally good counts once.
+        quality: predicted, 0..1.
+        costs: in what the best one costs.
     """
-    if not rivals:
-        return 0.0
-    return DOUBT * (1 + NormalDist().inv_cdf((rivals - 0.375) / (rivals + 0.25)))
+    if thrift == inf:
+        return min(range(len(costs)), key=lambda at: (costs[at], -quality[at]))
+    best = max(range(len(costs)), key=lambda at: (quality[at], -costs[at]))
+    worth = [feared(one) - thrift * cost for one, cost in zip(quality, costs, strict=True)]
+    worth[best] = quality[best] - thrift * costs[best]
+    return max(range(len(costs)), key=lambda at: (worth[at], -costs[at]))
 
 
-@lru_cache(maxsize=1024)
-def share_of_call(abilities: tuple[float, ...], steps: tuple[float, ...], share: float) -> float:
-    """The lowest share of the best candidate's quality that a call may be predicted at.
+def feared(quality: float) -> float:
+    """What a candidate may be worth that is not the best: its odds lowered by the reserve."""
+    return quality * CAUTION / (1 - quality + quality * CAUTION)
 
-    Each call is taken to go to the worst candidate that meets it, the worst case for whatever prices there
-    are, and each candidate but the best to do worse than predicted. That may ask more of a call than is
-    promised: where all are predicted to be little worse than the best, the promise alone leaves no reserve
-    for those that are worse than that. Candidates of one ability are one here, as a model's copies err
-    alike, and who equals the best meets any share.
+
+def most_thrift(
+    abilities: Sequence[float], costs: Sequence[float], steps: tuple[float, ...], share: float
+) -> float:
+    """The highest thrift that keeps a promise: quality that is given up to save what the best one costs.
 
     Args:
         abilities: of the candidates, log odds.
+        costs: of a call at each, in any unit.
         steps: difficulties of many calls, log odds.
         share: of the best candidate's mean quality that is promised, 0..1.
     """
-    able = sorted(set(abilities))
-    best = [sigmoid(able[-1] - step) for step in steps]
-    likely = [
-        [sigmoid(ability - step) / high for ability in able] for step, high in zip(steps, best, strict=True)
-    ]
-    shares = sorted({one for call in likely for one in call})
-    enough = share * sum(best)
-    at = bisect_left(shares, True, key=lambda asked: _mean(able, steps, likely, asked) >= enough)
-    if at == 0:  # Whoever gets the calls, the promise is kept.
-        return min(share, shares[0])
-    return shares[at] if at < len(shares) else 1.0
-
-
-def _mean(
-    able: Sequence[float], steps: Sequence[float], likely: Sequence[Sequence[float]], share: float
-) -> float:
-    """Quality over all calls, added up, where each goes to the worst candidate that is predicted at a share
-    of the best and all that are let through anywhere, but the best, are worse than believed.
-
-    Args:
-        able: abilities, rising.
-        steps: difficulties of the calls.
-        likely: of each call, what each candidate is predicted at, as a share of the best.
-        share: that is asked for.
-    """
-    worst = [bisect_left(call, share) for call in likely]
-    fear, best = caution(len(able) - 1 - min(worst)), len(able) - 1
-    return sum(
-        sigmoid(able[one] - (fear if one < best else 0.0) - step)
-        for one, step in zip(worst, steps, strict=True)
+    kept = worthwhile(abilities, costs)
+    dearest = costs[kept[-1]]
+    if len(kept) == 1:
+        return inf
+    return _most_thrift(
+        tuple(round(abilities[at], _DIGITS) for at in kept),
+        tuple(float(f"{costs[at] / dearest:.{_DIGITS}g}") for at in kept),
+        steps,
+        share,
     )
+
+
+@lru_cache(maxsize=4096)
+def _most_thrift(
+    able: tuple[float, ...], costs: tuple[float, ...], steps: tuple[float, ...], share: float
+) -> float:
+    """As `most_thrift`, of candidates of which each is dearer and better than the one before.
+
+    By how much a model is better or worse than believed is not known: independent deviations, which add up
+    over the calls that it gets and even out over several models that get some. The best one's counts in what
+    is promised and in the calls that stay with it.
+    """
+    best = len(able) - 1
+    high = [sigmoid(able[best] - step) for step in steps]
+    above = (1 - share) * sum(high)
+    felt = [0.0] * len(able)  # how the sum over calls moves with each model's log odds
+    felt[best] = (1 - share) * sum(one * (1 - one) for one in high)
+    turns = sorted(turn for step in steps for turn in _turns(able, costs, step))
+    most, last = 0.0, len(turns) - 1
+    for at, (thrift, step, dear, cheap) in enumerate(turns):
+        for model, sign in ((dear, -1), (cheap, 1)):
+            quality = sigmoid(able[model] - step)
+            above += sign * quality
+            felt[model] += sign * quality * (1 - quality)
+        if above >= SURE * DOUBT * sqrt(sum(one * one for one in felt)):
+            most = inf if at == last else (thrift + turns[at + 1].thrift) / 2
+    return most
+
+
+def _turns(able: Sequence[float], costs: Sequence[float], step: float) -> Iterator[Turn]:
+    """Where calls of one difficulty go on to a cheaper candidate as thrift rises, turn by turn."""
+    at = len(able) - 1
+    quality = [feared(sigmoid(one - step)) for one in able[:at]] + [sigmoid(able[at] - step)]
+    while at:
+        thrift, cheap = min(
+            ((quality[at] - quality[one]) / max(costs[at] - costs[one], 1e-9), one) for one in range(at)
+        )
+        yield Turn(thrift, step, at, cheap)
+        at = cheap

@@ -185,7 +185,8 @@ class Chooser:
                    usual_s if latency_s is None else latency_s)
             for offer, latency_s in zip(offers, latencies, strict=True)
         ]  # fmt: skip
-        share = self._predictor.share_of_call(prediction, config.share(asked))
+        costs = _lowest_costs(facts, offers, options)
+        share = self._predictor.share_of_call(prediction, config.share(asked), costs)
         terms = Terms.of(config, options, purse if paced else None)
         choice = terms.choose(options, share)
         left = 1.0 if purse is None else purse.left
@@ -200,7 +201,8 @@ class Chooser:
             corrected = self._mirroring.correct(prediction, list(qualities))
             better = dict(zip(qualities, corrected.quality, strict=True))
             moved = [replace(one, quality=better[of.model]) for one, of in zip(options, offers, strict=True)]
-            learned = terms.choose(moved, self._predictor.share_of_call(corrected, config.share(asked)))
+            share = self._predictor.share_of_call(corrected, config.share(asked), costs)
+            learned = terms.choose(moved, share)
             names = [offer.model for offer in offers]
             both = (choice, options), (learned, moved)
             choice, options, drawn = mirrored(
@@ -231,6 +233,14 @@ def _known(config: AutoConfig, offers: Iterable[_Offer]) -> dict[str, ModelFacts
         )
         for model, offer in cheapest.items()
     }
+
+
+def _lowest_costs(models: Iterable[str], offers: Iterable[_Offer], options: Iterable[Option]) -> list[int]:
+    """What the call costs at the cheapest offer of each model, base units."""
+    lowest: dict[str, int] = {}
+    for offer, option in zip(offers, options, strict=True):
+        lowest[offer.model] = min(option.cost_base, lowest.get(offer.model, option.cost_base))
+    return [lowest[model] for model in models]
 
 
 def _judged(

@@ -10,9 +10,10 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from mini_llm.auto.choice import Option, choose
+from mini_llm.auto.choice import Option, Weights, choose
 from mini_llm.auto.predictor import Predictor
 from mini_llm.auto.priors import PRICE, ModelFacts
+from mini_llm.routing.terms import COST_ALONE
 from router.bench.errors import TooFewRows
 from router.bench.fit import Correction, Embed, crossed, describe, split
 from router.bench.floor import RESAMPLES, calibrate, held, kept, margins, resamples, rivals
@@ -120,7 +121,8 @@ def _served(table: Table, foreseen: Floats, progress: Progress) -> tuple[Floats,
         started = time.thread_time_ns()
         found = predictor.predict(prompt, facts)
         options = [Option(quality, one) for quality, one in zip(found.quality, millionths[row], strict=True)]
-        choice = choose(options, predictor.share_of_call(found, FLOOR))
+        share = predictor.share_of_call(found, FLOOR, millionths[row])
+        choice = choose(options, share, Weights(COST_ALONE))
         ms[row] = (time.thread_time_ns() - started) / _MILLION
         predicted[row], chosen[row] = found.quality, choice.index
         if row % _TOLD == 0:

@@ -59,11 +59,16 @@ def test_better_ranks_never_lower_the_difficulty(predictor: Predictor) -> None:
 @pytest.mark.parametrize(
     ("name", "pattern"),
     [
-        ("openai/gpt-4-1106-preview", "gpt-4.*(?:turbo|preview)"),
+        ("openai/gpt-4-vision-preview", "gpt-4.*(?:turbo|preview)"),
         ("gpt4", "gpt-?4"),
         ("gpt-4.1-mini-2025-04-14", "gpt-4-?1.*mini"),
         ("gpt-4o-mini", "gpt-4o.*mini"),
-        ("gpt-3.5-turbo-1106", "gpt-?3-?5|gpt-35|chatgpt"),
+        ("gpt-3.5-turbo", "gpt-?3-?5|gpt-35|chatgpt"),
+        ("gpt-3.5-turbo-0613", "gpt-?3-?5|gpt-35|chatgpt"),
+        ("gpt-3.5-turbo-1106", "gpt-?3-?5.*1106"),
+        ("azure/gpt-35-turbo-0125", "gpt-?3-?5.*0125"),
+        ("gpt-4-1106-preview", "gpt-4-1106"),
+        ("gpt-4-turbo-2024-04-09", "gpt-4.*(?:turbo|preview)"),
         ("mistralai/mixtral-8x7b-chat", "mixtral"),
         ("mistralai/mistral-7b-chat", "mistral|ministral|zephyr"),
         ("meta/code-llama-instruct-34b-chat", "code-?llama.*34b"),

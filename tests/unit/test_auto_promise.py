@@ -1,107 +1,122 @@
-"""A promise about the mean of many calls, and what it asks of one."""
+"""A promise about the mean of many calls, and what one call is worth by it."""
 
 from __future__ import annotations
 
+from math import inf, sqrt
+
 import pytest
 
+from mini_llm.auto.choice import Option, choose
 from mini_llm.auto.logistic import sigmoid
 from mini_llm.auto.predictor import Predictor
 from mini_llm.auto.priors import ModelFacts
-from mini_llm.auto.promise import STANDINGS, caution, share_of_call
+from mini_llm.auto.promise import DOUBT, STANDINGS, SURE, most_thrift, pick, worthwhile
 
 STEPS = tuple(0.6 * standing for standing in STANDINGS)
-
-
-def enough(abilities: tuple[float, ...], share: float, step: float) -> set[float]:
-    """Whom a call may go to."""
-    return {one for one in abilities if sigmoid(one - step) >= share * sigmoid(max(abilities) - step) - 1e-9}
-
-
-def mean_share(abilities: tuple[float, ...], share: float) -> float:
-    """What calls reach of the best if each goes to the worst that will do, which is worse than believed."""
-    top = max(abilities)
-    rivals = set().union(*(enough(abilities, share, step) for step in STEPS)) - {top}
-    lost = caution(len(rivals))
-    reached = sum(
-        min(sigmoid(one - (lost if one < top else 0) - step) for one in enough(abilities, share, step))
-        for step in STEPS
-    )
-    return reached / sum(sigmoid(top - step) for step in STEPS)
-
-
-ALIKE = (2.0, 1.99, 1.98, 1.97, 1.96)
+PAIR = (0.9, 1.6), (1.0, 20.0)
+ALIKE = (1.96, 1.97, 1.98, 1.99, 2.0), (1.0, 2.0, 3.0, 4.0, 20.0)
 """Believed to be so good that each alone would keep a promise of 95 % without a reserve."""
+SPREAD = (0.2, 0.9, 1.5, 1.6), (0.1, 1.0, 4.0, 20.0)
+CHAT = "Give three tips for staying healthy."
+PAIRS = (
+    (("gpt-4o", 10.0), ("gpt-4o-mini", 0.6)),
+    (("gpt-4.1", 8.0), ("gpt-4.1-mini", 1.6), ("gpt-4.1-nano", 0.4)),
+    (("claude-sonnet-4-5", 15.0), ("claude-haiku-4-5", 5.0)),
+)
+
+Models = tuple[tuple[float, ...], tuple[float, ...]]
 
 
-@pytest.mark.parametrize("abilities", [(0.9, 1.6), (1.6, 0.2, 1.5, 0.9), (3.0, -1.0), (1.6, 1.4), ALIKE])
+def chosen(models: Models, thrift: float) -> list[int]:
+    """Who gets the call of each difficulty."""
+    abilities, costs = models
+    relative = [one / costs[abilities.index(max(abilities))] for one in costs]
+    return [pick([sigmoid(one - step) for one in abilities], relative, thrift) for step in STEPS]
+
+
+def reserve(models: Models, thrift: float, promised: float) -> float:
+    """By how many deviations of what models may be worse or better the mean is above the promise."""
+    abilities, _ = models
+    best = abilities.index(max(abilities))
+    above, felt = 0.0, [0.0] * len(abilities)
+    for at, step in zip(chosen(models, thrift), STEPS, strict=True):
+        for model, weight in ((at, 1.0), (best, -promised)):
+            quality = sigmoid(abilities[model] - step)
+            above += weight * quality
+            felt[model] += weight * quality * (1 - quality)
+    return above / (DOUBT * sqrt(sum(one * one for one in felt)))
+
+
+def spent(models: Models, promised: float) -> float:
+    thrift = most_thrift(*models, STEPS, promised)
+    return sum(models[1][at] for at in chosen(models, thrift)) / len(STEPS)
+
+
+@pytest.mark.parametrize("models", [PAIR, ALIKE, SPREAD, ((3.0, -1.0), (2.0, 1.0))])
 @pytest.mark.parametrize("promised", [0.8, 0.9, 0.95, 0.99])
-def test_the_mean_is_kept_though_the_others_are_worse_than_believed(
-    abilities: tuple[float, ...], promised: float
-) -> None:
-    assert mean_share(abilities, share_of_call(abilities, STEPS, promised)) >= promised - 1e-9
+def test_the_mean_is_kept_though_models_are_worse_than_believed(models: Models, promised: float) -> None:
+    assert reserve(models, most_thrift(*models, STEPS, promised), promised) >= SURE * 0.99
 
 
 @pytest.mark.parametrize("promised", [0.9, 0.95])
 def test_no_more_is_asked_than_keeps_it(promised: float) -> None:
-    asked = share_of_call((0.9, 1.2, 1.6), STEPS, promised)
-    shares = {sigmoid(one - step) / sigmoid(1.6 - step) for one in (0.9, 1.2) for step in STEPS}
-    next_lower = max(share for share in shares if share < asked - 1e-9)
-    assert mean_share((0.9, 1.2, 1.6), next_lower) < promised
+    thrift = most_thrift(*PAIR, STEPS, promised)
+    assert 0 < thrift < inf
+    assert reserve(PAIR, thrift * 1.1, promised) < SURE
 
 
-def test_those_that_are_alike_leave_a_reserve_too() -> None:
-    asked = share_of_call(ALIKE, STEPS, 0.95)
-    assert asked > 0.95
-    alone = sum(enough(ALIKE, asked, step) == {2.0} for step in STEPS)
-    assert 0 < alone < len(STEPS)  # and some calls are still worth what a cheaper one costs
+@pytest.mark.parametrize("promised", [0.9, 0.95])
+def test_many_that_are_alike_leave_something_to_save(promised: float) -> None:
+    assert spent(ALIKE, promised) < 0.8 * 20
+    assert spent(ALIKE, promised) <= spent(((1.96, 2.0), (1.0, 20.0)), promised) + 1e-9
 
 
-@pytest.mark.parametrize("promised", [0.5, 0.9, 0.95, 1.0])
-def test_what_is_believed_equally_good_is_one_candidate(promised: float) -> None:
-    assert share_of_call((1.6, 0.9, 1.6, 0.9, 0.9), STEPS, promised) == share_of_call(
-        (1.6, 0.9), STEPS, promised
-    )
-    assert share_of_call((1.6, 1.6, 1.6), STEPS, promised) == promised
+def test_a_small_saving_is_not_worth_much_quality() -> None:
+    """Whoever saves a fifth of a call gets none where another saves nearly all of it for the same loss."""
+    models = (0.9, 0.95, 1.6), (1.0, 16.0, 20.0)
+    thrift = most_thrift(*models, STEPS, 0.95)
+    assert set(chosen(models, thrift)) == {0, 2}
 
 
-def test_who_gets_no_call_anyway_changes_nothing() -> None:
-    """Nine weak candidates make nobody look better than it is."""
-    weak = tuple(-2 - at / 10 for at in range(9))
-    assert share_of_call((1.6, 1.4, *weak), STEPS, 0.95) == share_of_call((1.6, 1.4), STEPS, 0.95)
+def test_who_is_dearer_and_no_better_is_not_looked_at() -> None:
+    assert worthwhile([1.0, 0.9, 2.0, 2.0, 1.0], [1.0, 3.0, 9.0, 8.0, 1.0]) == [0, 3]
+    with_them = (0.9, 1.6, 1.6, 1.0, 0.9, 1.5), (1.0, 20.0, 25.0, 21.0, 1.0, 30.0)
+    assert most_thrift(*with_them, STEPS, 0.95) == most_thrift(*PAIR, STEPS, 0.95)
 
 
-def test_nothing_is_asked_where_nothing_is_promised() -> None:
-    assert share_of_call(ALIKE, STEPS, 0.0) == 0.0
-    assert share_of_call((2.0, -2.0), STEPS, 0.0) == 0.0
+def test_the_ends() -> None:
+    assert most_thrift(*ALIKE, STEPS, 0.0) == inf
+    assert most_thrift(*ALIKE, STEPS, 1.0) == 0.0
+    assert most_thrift((1.0,), (3.0,), STEPS, 1.0) == inf
+    assert most_thrift(*ALIKE, STEPS, 0.5) == inf  # nothing can break it
+    assert pick([0.5, 0.6, 0.6], [1.0, 2.0, 1.0], inf) == 2
+    assert pick([0.5, 0.6, 0.6], [1.0, 2.0, 1.0], 0.0) == 2
+    assert most_thrift((1.0, 2.0), (0.0, 0.0), STEPS, 0.9) == inf  # free, so that only the best is worthwhile
 
 
-def test_where_nothing_can_break_it_the_promise_itself_is_asked() -> None:
-    assert share_of_call(ALIKE, STEPS, 0.5) == 0.5
+def test_a_higher_promise_leaves_less_thrift() -> None:
+    found = [most_thrift(*SPREAD, STEPS, promised) for promised in (0.5, 0.8, 0.9, 0.95, 1.0)]
+    assert found == sorted(found, reverse=True)
+    assert found[-1] == 0.0
 
 
-def test_some_calls_may_be_worse_than_the_promise() -> None:
-    assert share_of_call((0.9, 1.6), STEPS, 0.95) < 0.95
-
-
-def test_a_higher_promise_asks_more_of_a_call() -> None:
-    found = [share_of_call((0.9, 1.2, 1.6), STEPS, promised) for promised in (0.5, 0.8, 0.9, 0.95, 1.0)]
-    assert found == sorted(found)
-    assert found[-1] == 1.0
-
-
-def test_of_one_candidate_nothing_is_asked() -> None:
-    assert share_of_call((1.0,), STEPS, 0.9) == 0.9
+@pytest.mark.parametrize("pair", PAIRS, ids=lambda pair: pair[0][0])
+def test_standard_saves_money_on_chat(pair: tuple[tuple[str, float], ...]) -> None:
+    facts = [ModelFacts(name, price, price) for name, price in pair]
+    costs = [price for _, price in pair]
+    predictor = Predictor.shipped()
+    found = predictor.predict(CHAT, facts)
+    options = [Option(quality, int(cost * 100)) for quality, cost in zip(found.quality, costs, strict=True)]
+    assert choose(options, predictor.share_of_call(found, 0.9, costs)).index > 0
+    assert choose(options, predictor.share_of_call(found, 1.0, costs)).index == 0
 
 
 def test_of_a_prediction() -> None:
     predictor = Predictor.shipped()
     models = [ModelFacts("mixtral", 0.24, 0.24), ModelFacts("gpt-4", 24.7, 24.7)]
-    found = predictor.predict("How much is 12 + 30?", models)
-    assert found.form == "open"
-    assert 0.7 < predictor.share_of_call(found, 0.95) < 0.95
-
-
-def test_caution_grows_with_the_candidates() -> None:
-    assert caution(0) == 0
-    assert caution(1) == pytest.approx(0.5)
-    assert caution(10) == pytest.approx(1.27, abs=0.01)
+    easy = predictor.predict("How much is 12 + 30?", models)
+    shares = [predictor.share_of_call(easy, share, (0.24, 24.7)) for share in (0.0, 0.5, 0.8, 0.95, 1.0)]
+    assert shares == sorted(shares)
+    assert (shares[0], shares[-1]) == (0.0, 1.0)
+    assert predictor.share_of_call(easy, 0.95, (0.0, 0.0)) == 0.95  # the best is free
+    assert predictor.share_of_call(easy, 0.95, (5.0, 1.0)) == 0.95  # and the cheapest
