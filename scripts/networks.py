@@ -10,6 +10,7 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import sys
 from collections.abc import Iterator, Mapping
@@ -194,9 +195,14 @@ def opcodes(code: bytes) -> Iterator[int]:
 
 
 def main() -> int:
+    parser = argparse.ArgumentParser(description="Networks to deploy to, and the bridge's settings for one.")
+    parser.add_argument(
+        "name", nargs="?", choices=[*NETWORKS, CUSTOM], help="print the bridge's settings there"
+    )
+    name = parser.parse_args().name
     try:
-        if len(sys.argv) > 1:
-            found = NETWORKS.get(sys.argv[1]) or custom_network(os.environ)
+        if name is not None:
+            found = NETWORKS.get(name) or custom_network(os.environ)
             print("\n".join(f"{name}={value}" for name, value in found.bridge_environment.items()))
             if found.note:
                 print(f"# {found.note}", file=sys.stderr)

@@ -6,9 +6,14 @@ Alembic is loaded by the command that needs it: a router that serves never moves
 from __future__ import annotations
 
 import os
+import sqlite3
+from contextlib import closing
+from pathlib import Path
 
 import click
+from sqlalchemy import make_url
 
+from mini_llm.errors import ConfigError
 from router.commands.ledger import told
 from router.config import load_ledger_url
 from router.db import SCHEMA_REVISION
@@ -44,6 +49,57 @@ def downgrade(revision: str) -> None:
 
     with told():
         click.echo(f"at revision {schema.downgrade(load_ledger_url(os.environ), revision)}")
+
+
+@db.command()
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+def backup(file: Path) -> None:
+    """Copy a SQLite ledger into FILE, whole and as of one moment, while routers and bridge go on.
+
+    A copy of the file alone misses what is only in its write-ahead log. For PostgreSQL take pg_dump or its
+    archive.
+
+    \b
+    Example: vibes-router db backup /backup/ledger-$(date +%F).db
+    """
+    with told():
+        url = make_url(load_ledger_url(os.environ))
+        if url.get_backend_name() != "sqlite" or not url.database:
+            raise ConfigError(
+                "VIBES_LEDGER_URL", "is no SQLite file: back PostgreSQL up with pg_dump or its archive"
+            )
+        if not Path(url.database).is_file():
+            raise ConfigError("VIBES_LEDGER_URL", f"there is no file {url.database}")
+        try:
+            _copy(url.database, file)
+        except FileExistsError:
+            raise click.ClickException(f"{file} is there already") from None
+        except (OSError, sqlite3.Error) as error:
+            raise click.ClickException(f"{file}: {error}") from None
+    click.echo(f"{file}: {file.stat().st_size:,} bytes")
+
+
+def _copy(database: str, file: Path) -> None:
+    """Copies a database and has the copy on disk under its name only once it is whole.
+
+    Raises:
+        FileExistsError: the file is there.
+        OSError, sqlite3.Error: it cannot be read or written; then there is no file.
+    """
+    part = file.with_name(f"{file.name}.part")
+    os.close(os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))  # it holds what accounts did
+    try:
+        with (
+            closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as source,
+            closing(sqlite3.connect(part)) as copy,
+        ):
+            source.backup(copy)  # in one step: of pieces it would begin anew whenever somebody has written
+            copy.execute("PRAGMA journal_mode=DELETE")  # one file, whatever the ledger's mode is
+        with part.open("rb") as written:
+            os.fsync(written.fileno())
+        os.link(part, file)  # unlike a rename it does not replace
+    finally:
+        part.unlink()
 
 
 @db.command()
