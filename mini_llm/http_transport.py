@@ -179,7 +179,7 @@ class _Response(UpstreamResponse):
         self.status = connection.status
         self._headers = connection.headers
         self._connection: Connection | None = connection
-        encoding = (self.header("content-encoding") or "").lower()
+        encoding = (self.header("content-encoding") or "").strip().lower()
         self._inflating = None if encoding in _PLAIN else Inflating(encoding)
 
     def header(self, name: str) -> str | None:

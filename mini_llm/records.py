@@ -166,7 +166,7 @@ def receipt_of(billed: Billed | None) -> SignedReceipt | None:
 
 def usage_fields(usage: Any) -> dict[str, Any]:
     """OpenAI's ``usage`` object of tokens that were counted here."""
-    from mini_llm.surfaces.chat import usage_fields as told
+    from mini_llm.surfaces.chat_chunks import usage_fields as told
 
     return {**told(usage), "estimated": usage.estimated}
 

@@ -14,7 +14,8 @@ from mini_llm.answer import Completion, StreamEvent
 from mini_llm.errors import BadRequest
 from mini_llm.price import Usage
 from mini_llm.request import encode
-from mini_llm.surfaces.chat import text_bytes, usage_fields
+from mini_llm.surfaces.chat import text_bytes
+from mini_llm.surfaces.chat_chunks import usage_fields
 from mini_llm.surfaces.wording import refusal_of
 
 SYSTEM_ROLES: Final = frozenset({"system", "developer"})

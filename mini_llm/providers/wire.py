@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from codecs import BOM_UTF8
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -12,6 +14,7 @@ from mini_llm.errors import (
     UpstreamProtocolError,
     UpstreamTimeout,
     UpstreamUnreachable,
+    no_json,
     refusal,
 )
 from mini_llm.providers.base import UpstreamStream
@@ -30,6 +33,11 @@ from mini_llm.transport import (
 
 MAX_ANSWER_BYTES: Final = 64 * 2**20
 MAX_ERROR_BYTES: Final = 64 * 2**10
+EVENT_STREAM: Final = "text/event-stream"
+_EVENT: Final = re.compile(rb"(?:data|event|id|retry)?:")
+"""The beginning of a stream, if not of an answer that is called one."""
+_TELLING_BYTES: Final = 6
+"""As much as that can be told by."""
 OK: Final = 200
 SERVER_ERROR: Final = 502
 """Stands for the status of an error that came with status 200 and names no other."""
@@ -77,7 +85,8 @@ class Endpoint:
             ProviderError: there is none.
         """
         response = await self.send("POST", url, body, timeouts, headers)
-        return await self._read(response), response.header(self._id_header)
+        body = await self._read(response)
+        return body.removeprefix(BOM_UTF8), response.header(self._id_header)
 
     async def stream(
         self,
@@ -93,11 +102,37 @@ class Endpoint:
             ProviderError: there is none; also if the provider answers 200 with an error as plain JSON.
         """
         response = await self.send("POST", url, body, timeouts, headers)
-        if not (response.header("content-type") or "").startswith("text/event-stream"):
-            complaint = await self._read(response, MAX_ERROR_BYTES)
-            self.raise_hidden_error(complaint)
+        upstream_id = response.header(self._id_header)
+        if not (response.header("content-type") or "").lower().startswith(EVENT_STREAM):
+            response = await self._stream_in(response, reader)
+        return WireStream(self.provider, response, reader, upstream_id)
+
+    async def _stream_in(self, response: UpstreamResponse, reader: StreamReader) -> UpstreamResponse:
+        """The stream in a response that does not say that it is one: named otherwise, or a whole answer."""
+        begun = await self._beginning(response)
+        if _EVENT.match(begun):
+            return _Begun(response, begun)
+        limit_bytes = MAX_ANSWER_BYTES if begun.startswith(b"{") else MAX_ERROR_BYTES
+        answer = begun + await self._read(response, limit_bytes)
+        self.raise_hidden_error(answer)
+        try:
+            told = reader.stream_of(answer)
+        except ValueError:
+            raise no_json(self.provider) from None
+        if told is None:
             raise UpstreamProtocolError(self.provider, "a stream was asked for and something else came")
-        return WireStream(self.provider, response, reader, response.header(self._id_header))
+        return _Begun(response, told)
+
+    async def _beginning(self, response: UpstreamResponse) -> bytes:
+        """Enough of a body to see what it is, without what says nothing."""
+        begun = b""
+        try:
+            while len(begun) < _TELLING_BYTES and (piece := await response.next_piece()):
+                begun = (begun + piece).removeprefix(BOM_UTF8).lstrip()
+        except TRANSPORT_FAILURES as error:
+            await response.aclose()
+            raise provider_failure(self.provider, error) from error
+        return begun
 
     async def get_json(self, url: str) -> Any:
         """A JSON document; None if it is none.
@@ -181,6 +216,29 @@ class Endpoint:
             raise failure from error
         finally:
             await response.aclose()
+
+
+class _Begun(UpstreamResponse):
+    """A response of which something has been read, or made.
+
+    ``first`` comes before what is left of it.
+    """
+
+    def __init__(self, response: UpstreamResponse, first: bytes) -> None:
+        self.status, self._response, self._first = response.status, response, first
+
+    def header(self, name: str) -> str | None:
+        return self._response.header(name)
+
+    async def next_piece(self) -> bytes:
+        first, self._first = self._first, b""
+        return first or await self._response.next_piece()
+
+    async def aclose(self) -> None:
+        await self._response.aclose()
+
+    async def finish(self) -> None:
+        await self._response.finish()
 
 
 class WireStream(UpstreamStream):

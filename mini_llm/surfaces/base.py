@@ -76,6 +76,11 @@ class StreamReader(ABC):
         rest = self._splitter.rest()
         return self._events(rest.rstrip() + b"\n\n") if rest.strip() else []
 
+    def stream_of(self, answer: bytes) -> bytes | None:
+        """A whole answer, which came although a stream was asked for, as that stream; None if it is none, or
+        nobody needs this of the format."""
+        return None
+
     def _events(self, whole: bytes) -> list[StreamEvent]:
         events: list[StreamEvent] = []
         try:

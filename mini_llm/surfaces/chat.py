@@ -5,16 +5,14 @@ Source: https://platform.openai.com/docs/api-reference/chat
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Mapping
-from secrets import token_hex
 from typing import Any, Final
 
 from pydantic_core import to_json
 
 from mini_llm.answer import Completion, StreamEvent
 from mini_llm.errors import BadRequest, ProviderError, UpstreamProtocolError, refusal
-from mini_llm.price import Usage, plausible
+from mini_llm.price import Usage
 from mini_llm.request import (
     MAX_CHOICES,
     Need,
@@ -27,6 +25,7 @@ from mini_llm.request import (
 )
 from mini_llm.surfaces import counted
 from mini_llm.surfaces.base import Dialect, StreamReader, StreamTranslator, Surface, WireError
+from mini_llm.surfaces.chat_chunks import as_stream, usage_chunk
 from mini_llm.surfaces.chat_needs import content_needs, field_needs
 from mini_llm.surfaces.runs import Mould
 from mini_llm.surfaces.sse import event_data, event_end, for_clients
@@ -124,39 +123,11 @@ class ChatSurface(Surface):
 
     def usage_event(self, request: Request, events: bytes, usage: Usage) -> bytes:
         """See ``Surface.usage_event``."""
-        first = next(json_events(events), {})
-        begun, model = first.get("id"), first.get("model")
-        chunk = {
-            "id": begun if isinstance(begun, str) else f"chatcmpl-{token_hex(12)}",
-            "object": "chat.completion.chunk",
-            "created": plausible(first.get("created")) or int(time.time()),
-            "model": model if isinstance(model, str) else request.model,
-            "choices": [],
-            "usage": usage_fields(usage),
-        }
-        return b"data: " + encode(chunk) + b"\n\n"
+        return usage_chunk(next(json_events(events), {}), request.model, usage)
 
     def stream_end(self) -> bytes:
         """See ``Surface.stream_end``."""
         return END_MARK
-
-
-def usage_fields(usage: Usage) -> dict[str, Any]:
-    """A usage as OpenAI reports it."""
-    return {
-        "prompt_tokens": usage.prompt_tokens,
-        "completion_tokens": usage.completion_tokens,
-        "total_tokens": usage.prompt_tokens + usage.completion_tokens,
-        "prompt_tokens_details": {
-            "cached_tokens": usage.cached_tokens,
-            "cache_write_tokens": usage.cache_write_tokens,
-            "audio_tokens": usage.audio_prompt_tokens,
-        },
-        "completion_tokens_details": {
-            "reasoning_tokens": usage.reasoning_tokens,
-            "audio_tokens": usage.audio_completion_tokens,
-        },
-    }
 
 
 def chat_request(fields: Mapping[str, Any], size_bytes: int) -> Request:
@@ -246,6 +217,11 @@ class ChatReader(StreamReader):
             finished=sum(1 for choice in choices if choice.get("finish_reason")),
             bare_usage=usage is not None and not choices,
         )
+
+    def stream_of(self, answer: bytes) -> bytes | None:
+        """See ``StreamReader.stream_of``."""
+        told = as_stream(json_or_none(answer))
+        return told + END_MARK if told else None
 
     def usage(self, chunk: Mapping[str, Any]) -> Usage | None:
         """What a chunk says about tokens; companies that say it elsewhere have a reader of their own."""

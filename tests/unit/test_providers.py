@@ -121,8 +121,8 @@ async def test_continuous_usage_is_asked_where_configured() -> None:
         assert options == {"include_usage": True} | ({"continuous_usage_stats": True} if configured else {})
 
 
-async def test_answer_without_stream_to_a_stream_is_refused() -> None:
-    wire = Wire({"other/v1/chat/completions": ANSWER})
+async def test_neither_an_answer_nor_a_stream_to_a_stream_is_refused() -> None:
+    wire = Wire({"other/v1/chat/completions": {"choices": []}})
     with pytest.raises(UpstreamProtocolError):
         await ask(catalog(wire, {"base_url": "http://other/v1"}), stream=True)
 

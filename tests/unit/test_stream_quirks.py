@@ -156,6 +156,57 @@ async def test_a_page_instead_of_an_error_body_is_a_refusal_all_the_same() -> No
     assert (refused.value.status, refused.value.detail, answer.closed) == (502, "", 1)
 
 
-async def test_something_else_than_a_stream_is_refused() -> None:
+@pytest.mark.parametrize("step", [1, 10**6])
+@pytest.mark.parametrize(
+    "body", [b'{"choices": []}', b"<html>", b"", b"data", b'{"choices": [{"index": 1e999}]}']
+)
+async def test_something_else_than_a_stream_is_refused(body: bytes, step: int) -> None:
     with pytest.raises(UpstreamProtocolError):
-        await stream(b'{"choices": []}', content_type="application/json")
+        await stream(body, step, "application/json")
+
+
+@pytest.mark.parametrize("step", [1, 5, 10**6])
+@pytest.mark.parametrize("begins", [b"", b"\xef\xbb\xbf", b"\n: welcome\n\n", b"id: 1\n"])
+@pytest.mark.parametrize("content_type", ["Text/Event-Stream; charset=UTF-8", "", "text/plain"])
+async def test_a_stream_is_one_whatever_it_is_called(content_type: str, begins: bytes, step: int) -> None:
+    events = await stream(begins + b"\n\n".join(LINES[2:]), step, content_type)
+    assert CHAT.answer_text(b"".join(event.raw for event in events)) == "Hellö"
+    assert [event.usage for event in events if event.usage] == [Usage(3, 2)]
+
+
+@pytest.mark.parametrize("step", [1, 10**6])
+async def test_a_whole_answer_to_a_stream_is_told_as_one(step: int) -> None:
+    call = {"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+    message = {"role": "assistant", "content": "Hellö", "tool_calls": [call]}
+    answer = {
+        "id": "x",
+        "object": "chat.completion",
+        "choices": [{"index": 0, "message": message, "finish_reason": "tool_calls", "logprobs": None}],
+        "usage": USAGE,
+    }
+    body = b"\n" + json.dumps(answer).encode()
+    events = await stream(body, step, "application/json")
+    assert [(event.finished, event.usage, event.bare_usage, event.done) for event in events] == [
+        (1, None, False, False),
+        (0, Usage(3, 2), True, False),
+        (0, None, False, True),
+    ]
+    chunk = json.loads(events[0].raw.removeprefix(b"data: "))
+    assert (chunk["id"], chunk["object"]) == ("x", "chat.completion.chunk")
+    assert chunk["choices"] == [
+        {
+            "index": 0,
+            "finish_reason": "tool_calls",
+            "logprobs": None,
+            "delta": message | {"tool_calls": [{"index": 0} | call]},
+        }
+    ]
+    del answer["usage"]
+    assert len(await stream(json.dumps(answer).encode(), step, "application/json")) == 2
+
+
+async def test_a_byte_order_mark_is_no_part_of_an_answer() -> None:
+    body = b'{"choices": [], "usage": {"prompt_tokens": 3, "completion_tokens": 2}}'
+    provider = OpenAIProvider("p", "http://x/v1", Wire(Answer(b"\xef\xbb\xbf" + body, "", 10**6)))
+    completion = await provider.complete(REQUEST, UPSTREAM)
+    assert (completion.body, completion.usage) == (body, Usage(3, 2))

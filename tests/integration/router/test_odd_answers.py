@@ -34,6 +34,8 @@ ANSWERS = {
     "failing": [
         streamed(chunk({"content": "a"}) + event(choices=[FAILED | {"delta": {}}]) + TELLS_USAGE + DONE)
     ],
+    "whole": [whole(completion("ab", usage=USAGE))],
+    "nameless": [streamed(chunk({"content": "ab"}) + chunk({}, "stop") + TELLS_USAGE + DONE, headers=b"")],
     "closes": [whole(completion("Still here.", usage=USAGE)), b""],
     "uncounted": [streamed(chunk({"content": "three more words"}), chunk({}, "stop") + DONE)],
     "zero": [
@@ -99,9 +101,10 @@ def raw_stream(user: User, path: str, **fields: Any) -> str:
         return http.post(path, json=fields | {"stream": True}).text
 
 
-def test_a_stream_with_numbers_is_read_to_its_end(shop: World) -> None:
+@pytest.mark.parametrize("model", ["numbered", "whole", "nameless"])
+def test_an_odd_stream_is_read_to_its_end(shop: World, model: str) -> None:
     user = shop.user()
-    assert spoken(user, "numbered") == "ab"
+    assert spoken(user, model) == "ab"
     assert user.settled_view().spent_base == USAGE_BASE
 
 

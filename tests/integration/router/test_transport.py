@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from mini_llm.http_transport import HttpTransport
+from mini_llm.inflating import MAX_MEMBERS
 from mini_llm.transport import AnswerTooLong, Timeouts, TransportFailure, TransportTimeout
 
 pytestmark = pytest.mark.usefixtures("parser")
@@ -164,6 +165,30 @@ async def test_a_body_that_breaks_off_is_a_failure() -> None:
 async def test_a_compressed_answer_is_decoded_though_none_was_asked_for() -> None:
     body = b'{"answer": 42}' * 100
     assert await fetch(whole(gzip.compress(body), b"content-encoding: gzip\r\n")) == body
+
+
+@pytest.mark.parametrize("rest", [b"", b"\0" * 512, b"garbage"], ids=["nothing", "zeros", "garbage"])
+@pytest.mark.parametrize("name", [b"gzip", b"x-gzip", b"GZIP"])
+async def test_gzip_of_several_members_is_decoded_whatever_follows(name: bytes, rest: bytes) -> None:
+    packed = gzip.compress(b"one, ") + gzip.compress(b"") + gzip.compress(b"two" * 1000) + rest
+    headers = b"content-encoding: " + name + b"\r\n"
+    assert await fetch(whole(packed, headers)) == b"one, " + b"two" * 1000
+
+    async def by_bytes(writer: asyncio.StreamWriter) -> None:
+        writer.write(HEAD + headers + f"content-length: {len(packed)}\r\n\r\n".encode())
+        for byte in packed:
+            writer.write(bytes([byte]))
+            await writer.drain()
+            await asyncio.sleep(0)
+
+    assert await fetch(by_bytes) == b"one, " + b"two" * 1000
+
+
+async def test_a_member_that_breaks_off_and_too_many_are_failures() -> None:
+    member = gzip.compress(b"one")
+    for packed in (member + member[:-4], gzip.compress(b"") * (MAX_MEMBERS + 1)):
+        with pytest.raises(TransportFailure, match="compress"):
+            await fetch(whole(packed, b"content-encoding: gzip\r\n"))
 
 
 async def test_broken_compression_is_a_failure() -> None:
