@@ -24,6 +24,9 @@ METADATA: Final = _REGISTRY.metadata
 RowNumber: Final = BigInteger().with_variant(Integer, "sqlite")
 """A 64-bit row number that the database counts up (SQLite does so for INTEGER keys only)."""
 
+MAX_ROW: Final = 2**63 - 1
+"""The largest number that an integer column holds."""
+
 SCHEMA_REVISION: Final = "0017"
 """The revision of the tables as they are here, the last in `router.ledger.migrations`."""
 

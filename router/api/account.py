@@ -120,9 +120,9 @@ async def list_receipts(
     Each total follows from the one before, so a client that asks on after the last one misses none.
     """
     account_idx = await _account(request, Scope.ACCOUNT_READ)
-    after = min(base_of("after_base", after_base) or 0, MAX_CEILING_BASE)
-    upto = base_of("upto_base", upto_base)
-    upto = MAX_CEILING_BASE if upto is None else min(upto, MAX_CEILING_BASE)
+    after = base_of("after_base", after_base, MAX_CEILING_BASE) or 0
+    upto = base_of("upto_base", upto_base, MAX_CEILING_BASE)
+    upto = MAX_CEILING_BASE if upto is None else upto
     found = await _read(
         request, lambda connection: read.receipts_between(connection, account_idx, after, upto, MAX_LISTED)
     )

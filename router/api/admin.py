@@ -13,6 +13,7 @@ from router.api import admin_conductor, admin_routing, errors
 from router.api.admin_access import LOOPBACK, Operator, act, address_of, admitted, look, state_of
 from router.api.admin_door import AdminDoor
 from router.api.admin_state import AdminState
+from router.db import MAX_ROW
 from router.ledger import audit, books, keys, read
 from router.ledger.errors import UnknownKey
 from router.ledger.views import AccountView
@@ -20,8 +21,6 @@ from router.web import static
 from router.web.operator import conductor, editor, live, money, routing, signin
 from router.web.operator.day import DayKeeper
 from router.web.operator.door import Entrance, is_ours
-
-MAX_ROW: Final = 2**63 - 1
 
 AMOUNTS: Final = (
     *("balance_base", "available_base", "reserved_base", "deficit_base", "ceiling_base"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
@@ -10,9 +10,8 @@ from sqlalchemy import Connection
 
 from router.api.admin_access import Operator, act, look, state_of
 from router.conductor.council import Decision, Standing
+from router.db import MAX_ROW
 from router.ledger import audit, conducted
-
-MAX_ROW: Final = 2**63 - 1
 
 routes = APIRouter(prefix="/admin/v1")
 

@@ -24,6 +24,7 @@ from router.api.people import (
     wallet_of,
     write,
 )
+from router.ledger.ceilings import MAX_CEILING_BASE
 from router.ledger.grants import Scope
 from router.people import custody, provider_keys
 from router.people.endpoints import check_endpoint
@@ -118,7 +119,7 @@ async def create_session_key(request: Request) -> dict[str, Any]:
     address = await wallet_of(request)
     vault = _vault(request)
     sent = await read_fields(request, HeldKeyTerms)
-    limit_base = base_of("limit_base", sent.limit_base)
+    limit_base = base_of("limit_base", sent.limit_base, MAX_CEILING_BASE)
     held = await asyncio.to_thread(
         custody.new_held_key, vault, address, DEFAULT_LIMIT_BASE if limit_base is None else limit_base
     )
@@ -145,7 +146,7 @@ async def limit_session_key(request: Request, key_commit: str) -> dict[str, Any]
     if not (key_commit.isascii() and key_commit.isdigit() and len(key_commit) <= 77 and int(key_commit) < P):
         raise NotYours("session key")
     sent = await read_fields(request, HeldKeyTerms)
-    limit_base = base_of("limit_base", sent.limit_base)
+    limit_base = base_of("limit_base", sent.limit_base, MAX_CEILING_BASE)
     if limit_base is None:
         raise BadInput("limit_base", "is needed")
     if not await write(

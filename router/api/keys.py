@@ -10,15 +10,18 @@ from sqlalchemy import Connection
 from starlette.responses import Response
 
 from router import managing
-from router.api.people import Fields, base_of, caller_of, look, now_s, read_fields, takes, write
+from router.api.people import Fields, base_of, caller_of, look, now_s, number_of, read_fields, takes, write
 from router.auth import ACCOUNT_HEADER
 from router.ledger import read
 from router.ledger.grants import DEFAULT_SCOPES, Grant
 from router.ledger.keys import ApiKeyView, NewSecret
 from router.people.budgets import periods
 from router.people.callers import Caller
+from router.people.errors import BadInput
 
 DEFAULT_GRACE_S: Final = 3600
+MAX_EXPIRES_S: Final = 253_402_300_799
+"""The last second of the year 9999, unix seconds: calendars of most programs go no further."""
 AMOUNTS: Final = ("day_limit_base", "month_limit_base", "auto_day_base", "auto_month_base")
 
 routes = APIRouter()
@@ -131,7 +134,7 @@ def key_maker(caller: Caller, account: str | None, sent: NewKey) -> Callable[[Co
     scopes = usual if sent.scopes is None else frozenset(sent.scopes)
     grant = Grant(scopes=scopes, **limits_of(sent))
     if sent.team is not None:
-        address, team = caller.wallet().address, sent.team
+        address, team = caller.wallet().address, number_of("team", str(sent.team))
         return lambda connection: managing.create_team_key(connection, address, team, sent.label, grant)
     payer = caller.principal(account)
     return lambda connection: managing.create_key(connection, caller, payer, sent.label, grant)
@@ -141,12 +144,14 @@ def limits_of(sent: Limits) -> dict[str, Any]:
     """The limits that were sent, as `Grant` has them.
 
     Raises:
-        BadInput: an amount that is none.
+        BadInput: an amount that is none, or an end after the year 9999.
     """
     limits = {name: getattr(sent, name) for name in Limits.model_fields if name in sent.model_fields_set}
     for name in AMOUNTS:
         if name in limits:
             limits[name] = base_of(name, limits[name])
+    if (limits.get("expires_s") or 0) > MAX_EXPIRES_S:
+        raise BadInput("expires_s", f"is at most {MAX_EXPIRES_S}")
     if limits.get("models") is not None:
         limits["models"] = tuple(limits["models"])
     return limits

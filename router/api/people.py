@@ -13,8 +13,10 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from sqlalchemy import Connection
 
 from mini_llm.wallet.address import checksummed, is_address
+from mini_llm.wallet.limits import MAX_AMOUNT_BASE
 from router.api.bodies import read_body
 from router.auth import ACCOUNT_HEADER, Doors
+from router.db import MAX_ROW
 from router.errors import NulCharacter
 from router.ledger.errors import UnknownAccount
 from router.ledger.writer import Ledger
@@ -128,28 +130,28 @@ def address_of(text: str) -> str:
     return address
 
 
-def base_of(name: str, text: str | None) -> int | None:
-    """An amount in base units, sent as a decimal string; None stays None.
+def base_of(name: str, text: str | None, most_base: int = MAX_AMOUNT_BASE) -> int | None:
+    """An amount in base units, sent as a decimal string, at most `most_base`; None stays None.
 
     Raises:
         BadInput: it is no such number.
     """
     if text is None:
         return None
-    if not _DECIMAL.fullmatch(text):
-        raise BadInput(name, "is a decimal string of base units")
-    return int(text)
+    if not _DECIMAL.fullmatch(text) or (amount_base := int(text)) > most_base:
+        raise BadInput(name, f"is a decimal string of base units, at most {most_base}")
+    return amount_base
 
 
 def number_of(what: str, text: str) -> int:
-    """A row number in a path.
+    """A row number.
 
     Raises:
         NotYours: it is none.
     """
-    if not _DECIMAL.fullmatch(text):
+    if not _DECIMAL.fullmatch(text) or (number := int(text)) > MAX_ROW:
         raise NotYours(what)
-    return int(text)
+    return number
 
 
 def now_s() -> int:

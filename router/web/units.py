@@ -12,6 +12,9 @@ from mini_llm.wallet.limits import BASE_PER_USD, BASE_PER_VIBES
 
 _SHORT_FROM: Final = 14
 _BASE_DIGITS: Final = 6
+LAST_S: Final = 253_402_300_799
+"""The last second of the year 9999: calendars here go no further."""
+_FAR: Final = Markup("after the year 9999")
 
 
 def vibes(amount_base: int) -> str:
@@ -44,6 +47,8 @@ def percent(bps: int) -> str:
 
 def when(time_s: int) -> Markup:
     """A moment, unix seconds, in UTC."""
+    if time_s > LAST_S:
+        return _FAR
     moment = datetime.fromtimestamp(time_s, UTC)
     return Markup('<time datetime="{:%Y-%m-%dT%H:%M:%SZ}">{:%Y-%m-%d %H:%M} UTC</time>').format(
         moment, moment
@@ -52,6 +57,8 @@ def when(time_s: int) -> Markup:
 
 def day(time_s: int) -> Markup:
     """The day of a moment, unix seconds, in UTC."""
+    if time_s > LAST_S:
+        return _FAR
     moment = datetime.fromtimestamp(time_s, UTC)
     return Markup('<time datetime="{:%Y-%m-%d}">{:%Y-%m-%d}</time>').format(moment, moment)
 

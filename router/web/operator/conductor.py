@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
 from router.api.admin_access import look, state_of
 from router.api.admin_conductor import take_back
+from router.db import MAX_ROW
 from router.ledger import conducted
 from router.people.errors import BadInput
 from router.web.door import see
@@ -21,7 +22,9 @@ routes: Final[APIRouter] = operator_routes()
 
 
 @routes.get("/conductor")
-async def conductor(request: Request, below: int | None = None) -> Response:
+async def conductor(
+    request: Request, below: Annotated[int | None, Query(ge=1, le=MAX_ROW)] = None
+) -> Response:
     """The log, newest first, a page at a time."""
     operator_of(request)
     state = state_of(request)

@@ -13,6 +13,7 @@ from starlette.responses import Response, StreamingResponse
 
 from mini_llm.wallet.receipt import ReceiptDomain
 from router import bundles
+from router.db import MAX_ROW
 from router.errors import UnknownBundle, UnknownPartner
 from router.ledger import batches
 from router.ledger.batches import BatchView, PartnerView
@@ -43,7 +44,7 @@ async def one_partner(
     request: Request,
     partner_id: int,
     rpc: str = "",
-    before: Annotated[int | None, Query(ge=1, lt=2**63)] = None,
+    before: Annotated[int | None, Query(ge=1, le=MAX_ROW)] = None,
 ) -> Response:
     """A partner's figures and batches; `rpc` is the node that the script may ask, its origin suffices."""
     await guest(request)
@@ -82,7 +83,7 @@ async def listed_batches(request: Request, partner_id: int) -> Response:
 async def bundle(request: Request, partner_id: int, number: int) -> Response:
     """The proof bundle of a batch for a partner (docs/protocol.md)."""
     domain = _domain(request)
-    if partner_id > MAX_PARTNER_ID or number >= 2**63:
+    if partner_id > MAX_PARTNER_ID or number > MAX_ROW:
         raise UnknownBundle(partner_id, number)
     found = await _read(
         request, lambda connection: bundles.find_bundle(connection, domain, number, partner_id)

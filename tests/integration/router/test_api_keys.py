@@ -77,6 +77,15 @@ def test_a_key_expires(person: Person) -> None:
     until_refused(person, api_key)
 
 
+def test_a_key_expires_before_calendars_end(person: Person) -> None:
+    last_s = 253_402_300_799
+    key_id, _ = person.key(expires_s=last_s)
+    for method, path in (("POST", "/keys"), ("PATCH", f"/keys/{key_id}")):
+        refused = person.ask(method, path, expires_s=last_s + 1)
+        assert code_of(refused) == (400, "invalid_field")
+        assert refused.json()["error"]["param"] == "expires_s"
+
+
 def test_a_rotated_key_works_on_for_its_grace(person: Person) -> None:
     key_id, first = person.key()
     second = person.ask("POST", f"/keys/{key_id}/rotate", grace_s=3).json()["api_key"]

@@ -15,6 +15,7 @@ from router_world import DOMAIN, SIGNER
 
 from mini_llm.wallet.receipt import SignedReceipt, recover_signer
 from router.ledger import keys
+from router.ledger.grants import Grant
 
 SECRET = "a secret that stands in the prompt"
 
@@ -175,6 +176,15 @@ def test_a_key_is_renewed_once_and_revoked(browser: Browser) -> None:
     assert chat(browser.person, secret).status_code == 401
     assert "Keys revoked last" in browser.sent(f"/wallet/keys/{key_id}/revoke")
     assert chat(browser.person, new_secret[0]).status_code == 401
+
+
+def test_a_key_that_outlives_calendars_is_shown(place: Town, browser: Browser) -> None:
+    """A ledger of an earlier release may hold one."""
+    user = browser.person.user
+    assert user is not None
+    far = Grant(expires_s=300_000_000_000)
+    place.world.ledger.run(lambda c: keys.create_api_key(c, user.idx, "far", grant=far))
+    assert "works until after the year 9999" in text_of(browser.get("/wallet/keys"))
 
 
 def test_a_referrer_is_named_once(place: Town, browser: Browser) -> None:
