@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from mini_llm.metering import completion_usage
 from mini_llm.request import Request
-from mini_llm.routing.plan import Attempt, Plan
+from mini_llm.routing.plan import Attempt, Begun, Plan
 from mini_llm.routing.routes import Routes
 from mini_llm.surfaces.base import Surface
 from mini_llm.wallet.limits import BPS
 from router.auth import Doors, Header
 from router.billing import Billing, Ticket
 from router.choosing import affordable, cheaper, no_dearer, plan_call
-from router.errors import AccountCannotPay, AnswerGone
+from router.errors import AccountCannotPay, AnswerGone, ClientGone
 from router.learning import Mirror
 from router.ledger.errors import AccountInDeficit, BudgetExceeded, InsufficientFunds
 from router.ledger.grants import Scope
@@ -28,7 +28,7 @@ from router.people.callers import Principal
 from router.people.limits import Passage, prompt_estimate
 from router.receipts import REPLAY_HEADER, answer_headers, ended, route_headers
 from router.scoring.scorer import Scorer
-from router.streaming import EVENT_STREAM, Client, LiveAnswer
+from router.streaming import EVENT_STREAM, Client, LiveAnswer, charge_left
 from router.x402.errors import PaidCallFailed, PaymentRequired
 from router.x402.purchase import PAYMENT_HEADER, Purchase
 
@@ -133,18 +133,22 @@ class Gateway:
         if isinstance(ticket, Replay):
             return replayed(ticket, call.surface, passage.headers)
         attempts: list[Attempt] = []
+        begun: list[Begun] = []
         try:
             if request.stream:
                 client = Client(call.hung_up)
                 with client:
-                    opened = await self._routes.open_stream(plan, call.surface, request, attempts)
+                    opened = await self._routes.open_stream(plan, call.surface, request, attempts, begun)
                 return LiveAnswer(
                     ticket, call.surface, request, opened, self._billing, client, self._scorer, self._mirror
                 )
             served = await self._routes.complete(plan, call.surface, request, attempts, completion_usage)
             completion, deployment = served.result, served.candidate.deployment
             usage = await completion_usage(call.surface, request, completion, deployment)
-        except BaseException as error:  # a cancelled call too: nothing was delivered, nothing is charged
+        except BaseException as error:  # a cancelled call too: nothing was delivered
+            if begun and isinstance(error, ClientGone):
+                await charge_left(self._billing, ticket, call.surface, request, begun[0], attempts)
+                raise
             wasted = wasted_usage(request, plan.first, error)
             await self._billing.release(ticket, error, tuple(attempts), wasted)
             if till is not None and isinstance(error, Exception):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from typing import Final
 
 from mini_llm.errors import (
@@ -14,10 +15,12 @@ from mini_llm.errors import (
     UpstreamTimeout,
     UpstreamUnreachable,
 )
+from mini_llm.metering import StreamCount
 from mini_llm.price import Usage
 from mini_llm.request import Request
 from mini_llm.routing.asking import OpenedStream
-from mini_llm.routing.plan import Attempt, Outcome
+from mini_llm.routing.plan import Attempt, Begun, Outcome
+from mini_llm.routing.run import OVERTAKEN, STOPPED
 from mini_llm.surfaces.base import Surface, WireError
 from router.billing import Billing, Ticket
 from router.errors import ClientGone
@@ -44,7 +47,7 @@ class LiveAnswer:
     Whole answer: charged before its last piece leaves. Provider broke off: an error event, nothing charged,
     unless it was the client that did not read on, or asked for more than is passed on. Closed early because
     the client is gone: if something was generated, the provider is read on for a while, to learn from it what
-    was used; then it is cut off, and what it generated until then is charged.
+    was used; then it is cut off. What was used until then is charged, the prompt at least.
 
     Attributes:
         client: who it is for.
@@ -137,12 +140,8 @@ class LiveAnswer:
         return ended(self._surface, last, charged.receipt)
 
     async def _settle_early(self) -> None:
-        if not self._meter.generated:
-            self._settling = True
-            await self._billing.release(self._ticket, ClientGone(), self._served.attempts)
-            return
         usage = await self._meter.usage()
-        self._keep(self._error_event("client_closed", "This call's client left before its answer ended."))
+        self._keep(_left(self._surface))
         await self._charge(usage)
 
     async def _charge(self, usage: Usage) -> PostedCharge:
@@ -188,6 +187,42 @@ class LiveAnswer:
         """Collects the answer for replays; without an idempotency key there are none."""
         if self._ticket.replayable:
             self._kept += sent
+
+
+async def charge_left(
+    billing: Billing,
+    ticket: Ticket,
+    surface: Surface,
+    request: Request,
+    begun: Begun,
+    attempts: Sequence[Attempt],
+) -> None:
+    """Charges a call whose client left when a provider had taken it, and before it said anything: the prompt,
+    and what else was counted.
+
+    attempts: all of the call, that one's included.
+    """
+    current().outcome = "client_closed"
+    deployment = begun.candidate.deployment
+    count = StreamCount(surface, request, deployment)
+    for event in begun.events:
+        count.count(event)
+    try:
+        usage = await count.usage()
+    except BaseException as error:  # cut off meanwhile
+        await billing.release(ticket, error, tuple(attempts))
+        raise
+    others = [
+        replace(one, outcome=OVERTAKEN) if one.outcome == STOPPED else one  # it ran beside this one
+        for one in attempts
+        if one.outcome != STOPPED or one.deployment != deployment.id
+    ]
+    await billing.charge(ticket, deployment, usage, _left(surface), EVENT_STREAM, tuple(others))
+
+
+def _left(surface: Surface) -> bytes:
+    message = "This call's client left before its answer ended."
+    return surface.error_event(WireError(502, "upstream_error", "client_closed", message))
 
 
 class Client:

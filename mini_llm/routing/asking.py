@@ -7,12 +7,12 @@ from typing import Final
 
 from mini_llm.answer import Completion, StreamEvent
 from mini_llm.deployment import Deployment
-from mini_llm.errors import ProviderError, UpstreamProtocolError, no_json
+from mini_llm.errors import MiniLLMError, ProviderError, UpstreamProtocolError, no_json
 from mini_llm.price import Usage
 from mini_llm.providers.base import Provider, UpstreamStream
 from mini_llm.request import Request
 from mini_llm.routing.events import left_alone
-from mini_llm.routing.plan import Candidate
+from mini_llm.routing.plan import Begun, Candidate
 from mini_llm.routing.run import Tools
 from mini_llm.routing.verdict import judge
 from mini_llm.surfaces import CHAT
@@ -55,8 +55,13 @@ async def complete(
     return completion
 
 
-async def open_stream(candidate: Candidate, surface: Surface, request: Request, tools: Tools) -> OpenedStream:
+async def open_stream(
+    candidate: Candidate, surface: Surface, request: Request, tools: Tools, begun: list[Begun]
+) -> OpenedStream:
     """A stream, and its translation into the caller's format, once its first content has come.
+
+    From when its provider has taken it, it is in ``begun``, unless it fails: a call that is given up there
+    has used something.
 
     Raises:
         ProviderError: it broke off before that, so that another deployment may still serve the call.
@@ -70,12 +75,16 @@ async def open_stream(candidate: Candidate, surface: Surface, request: Request, 
     else:
         chat, translator = surface.to_chat(request), _Careful(surface.stream_from_chat(request), provider)
         stream = await provider.open_stream(chat, deployment)
+    waiting = Begun(candidate)
+    begun.append(waiting)
     try:
-        begun = await _until_content(stream, deployment.provider)
-    except BaseException:
+        await _read_to_content(stream, deployment.provider, waiting.events)
+    except BaseException as error:
+        if isinstance(error, MiniLLMError):
+            begun.remove(waiting)
         await stream.aclose()
         raise
-    return OpenedStream(candidate, request, stream, translator, begun, tools, era)
+    return OpenedStream(candidate, request, stream, translator, waiting.events, tools, era)
 
 
 class OpenedStream(UpstreamStream):
@@ -174,17 +183,15 @@ class _Careful(StreamTranslator):
         return self._inner.end(usage)
 
 
-async def _until_content(stream: UpstreamStream, provider: str) -> list[StreamEvent]:
+async def _read_to_content(stream: UpstreamStream, provider: str, begun: list[StreamEvent]) -> None:
     """Reads until something has been generated, or the stream has ended in good order."""
-    begun: list[StreamEvent] = []
     for _ in range(MOST_HELD):
         events = await stream.next_batch()
         begun += events
         if any(map(_counts, events)):
-            return begun
+            return
         if not events:
             raise UpstreamProtocolError(provider, "the stream ends before its answer begins")
-    return begun
 
 
 def _counts(event: StreamEvent) -> bool:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Generic, NamedTuple, TypeVar
 
+from mini_llm.answer import StreamEvent
 from mini_llm.config_routing import HedgeConfig, RetryConfig
 from mini_llm.deployment import Deployment
 from mini_llm.price import Price, Usage
@@ -23,6 +24,19 @@ class Candidate:
     deployment: Deployment
     provider: Provider
     health: Health = field(default_factory=Health)
+
+
+@dataclass(slots=True, eq=False)
+class Begun:
+    """A stream that its provider has taken and that has said nothing yet.
+
+    Attributes:
+        candidate: who was asked.
+        events: what came so far, in the provider's format.
+    """
+
+    candidate: Candidate
+    events: list[StreamEvent] = field(default_factory=list)
 
 
 @dataclass(slots=True)  # not frozen, which would double the cost of making one, on every call
@@ -76,7 +90,8 @@ class Attempt:
     Attributes:
         deployment: its id.
         provider: name of its provider.
-        outcome: name of the error's type, or ``Hedged`` for one that another overtook.
+        outcome: name of the error's type, or ``Hedged`` for one that another overtook, ``Stopped`` for one
+            that was still running when the call was given up.
         ms: how long it took, milliseconds.
         usage: what it may have used all the same, as far as anybody knows.
         cost_base: what its provider may bill for that, base units.

@@ -17,7 +17,7 @@ from mini_llm.routing.asked import NAMES, without_quality
 from mini_llm.routing.asking import Count, OpenedStream, complete, open_stream
 from mini_llm.routing.catalog import Catalog
 from mini_llm.routing.events import SILENT, Listener
-from mini_llm.routing.plan import Attempt, Candidate, Outcome, Plan
+from mini_llm.routing.plan import Attempt, Begun, Candidate, Outcome, Plan
 from mini_llm.routing.planning import Planner
 from mini_llm.routing.run import Run, Tools
 from mini_llm.surfaces.base import Surface
@@ -123,11 +123,20 @@ class Routes:
         return self.attempt(plan, lambda one: complete(one, surface, sent(one), count, clock), attempts)
 
     def open_stream(
-        self, plan: Plan, surface: Surface, request: Request, attempts: list[Attempt]
+        self,
+        plan: Plan,
+        surface: Surface,
+        request: Request,
+        attempts: list[Attempt],
+        begun: list[Begun] | None = None,
     ) -> Coroutine[Any, Any, Outcome[OpenedStream]]:
-        """A stream whose first content has come; raises as ``attempt`` does."""
+        """A stream whose first content has come; raises as ``attempt`` does.
+
+        Given up before that, the call has its providers' streams in ``begun``.
+        """
+        taken = [] if begun is None else begun
         tools, sent = self._tools, self._sent(plan, request)
-        return self.attempt(plan, lambda one: open_stream(one, surface, sent(one), tools), attempts)
+        return self.attempt(plan, lambda one: open_stream(one, surface, sent(one), tools, taken), attempts)
 
     def _sent(self, plan: Plan, request: Request) -> Callable[[Candidate], Request]:
         """The request as each candidate gets it: without the quality that it asks for, unless that one is a

@@ -21,6 +21,8 @@ T = TypeVar("T")
 
 OVERTAKEN = "Hedged"
 """Outcome of an attempt that another overtook."""
+STOPPED = "Stopped"
+"""Outcome of an attempt that was running when the call was given up."""
 
 log = logging.getLogger(__name__)
 
@@ -155,8 +157,10 @@ class Run(Generic[T]):
             self._failed(candidate, error, era, began_s)
             raise
         except BaseException:
+            ran_s = tools.clock() - began_s
             health.gave_up(era)
-            tools.listener.stopped(candidate.deployment, tools.clock() - began_s)
+            self._attempts.append(_attempt(candidate, STOPPED, ran_s, bills=True))
+            tools.listener.stopped(candidate.deployment, ran_s)
             raise
         now_s = tools.clock()
         health.succeeded(now_s, era, now_s - began_s, self._plan.stream)
@@ -193,6 +197,7 @@ class Run(Generic[T]):
             return None
         began_s = self._tools.clock()
         raced = await race(ready, delay_s, self._ask)
+        self._attempts[:] = [one for one in self._attempts if one.outcome != STOPPED]  # those overtaken
         for loser in raced.overtaken:
             self._attempts.append(_attempt(loser, OVERTAKEN, self._tools.clock() - began_s, bills=True))
         if raced.won is not None:

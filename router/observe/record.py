@@ -14,6 +14,7 @@ from typing import Any, Final, NamedTuple
 
 from mini_llm.price import Usage
 from mini_llm.routing.plan import Attempt
+from mini_llm.routing.run import STOPPED
 from router.entropy import random_bytes
 
 REQUEST_ID: Final = "x-request-id"
@@ -117,7 +118,8 @@ class CallRecord:
 
     def released(self, reason: str, failed: tuple[Attempt, ...]) -> None:
         """Nothing is charged; `reason` is the name of an error, of which the outcome is one of few words."""
-        self.outcome, self.failed = RELEASED.get(reason, "upstream_failed"), failed
+        self.outcome = RELEASED.get(reason, "upstream_failed")
+        self.failed = tuple([one for one in failed if one.outcome != STOPPED])  # no provider's fault
         self.answered_ns = time.perf_counter_ns()
 
     def outgoing(self) -> dict[str, str]:

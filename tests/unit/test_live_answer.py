@@ -217,3 +217,14 @@ async def test_a_provider_is_read_on_only_for_what_was_generated_and_no_further_
         await answer.next_piece()
     await answer.aclose()
     assert desk.ends == ["charged"]
+
+
+@pytest.mark.parametrize("read", [0, 1])
+async def test_who_leaves_before_the_first_word_pays_for_the_prompt(read: int) -> None:
+    answer, desk = live(Upstream([[StreamEvent(b"role")], WORDS, END]))
+    for _ in range(read):
+        await answer.next_piece()
+    await answer.aclose()
+    assert desk.ends == ["charged"]
+    assert desk.usage is not None
+    assert (desk.usage.prompt_tokens > 0, desk.usage.completion_tokens) == (True, 0)

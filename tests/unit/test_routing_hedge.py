@@ -180,3 +180,17 @@ async def test_percentile_needs_a_past() -> None:
     await race.asked["b"].wait()
     race.answers["b"].set()
     assert (await running).result == "b"
+
+
+async def test_a_call_that_is_given_up_lists_who_was_running() -> None:
+    race = Race({"delay_s": 0.01})
+    running = await race.start()
+    await race.asked["b"].wait()
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    assert sorted((one.deployment, one.outcome) for one in race.attempts) == [
+        ("a", "Stopped"),
+        ("b", "Stopped"),
+    ]
+    assert all(one.price is not None for one in race.attempts)

@@ -175,6 +175,8 @@ class Upstream:
         count = 0
         try:
             yield event(model, {"role": "assistant", "content": ""})
+            if model == "ponders":
+                await asyncio.to_thread(self.release.wait, 60)
             if model == "breaks-before":
                 raise ConnectionResetError
             if model == "error-before":

@@ -39,7 +39,7 @@ SESSION_SECRET = 4242
 PROMPT_BASE, COMPLETION_BASE = 1000, 2000
 """Prices per token that follow from 10 and 20 USD per million tokens."""
 UPSTREAM_MODELS = (
-    *("plain", "dawdles", "endless", "endless-counted", "endless-fast", "bulky", "held", "pauses"),
+    *("plain", "dawdles", "endless", "endless-counted", "endless-fast", "bulky", "held", "ponders", "pauses"),
     *("no-usage", "liar", "huge", "silent"),
     *("tools", "thinks", "schema"),
     *("breaks", "error-event", "stops-short", "goes-silent", "not-json"),

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from router_world import COMPLETION_BASE, User, World
+import openai
+import pytest
+from router_world import COMPLETION_BASE, PROMPT_BASE, User, World
 from sqlalchemy import Connection, select
 from test_disconnect import only_call
 from test_refusals import error_of
 
+from mini_llm.tokens import count_tokens
 from router.ledger.call_models import ATTEMPT
 from router.ledger.models import ENTRY
 
@@ -48,3 +51,35 @@ def test_a_stream_that_is_longer_than_is_passed_on_is_paid_for(world: World) -> 
     words = text.count('"content": "word "')
     assert only_call(user).completion_tokens >= words > 50
     assert user.settled_view().spent_base > words * COMPLETION_BASE
+
+
+def leave(user: User, model: str, marker: str, **more: Any) -> None:
+    """Asks for a stream and hangs up before its first word."""
+    messages: list[Any] = [{"role": "user", "content": marker}]
+    with pytest.raises(openai.APITimeoutError), user.client(timeout=0.7) as client:
+        client.chat.completions.create(model=model, messages=messages, stream=True, **more)
+
+
+def test_a_prompt_that_its_provider_has_taken_is_paid_for_though_the_client_left(world: World) -> None:
+    user, marker = world.user(), "so many words " * 50
+    world.upstream.release.clear()
+    world.upstream.cut_off.clear()
+    leave(user, "ponders", marker)
+    call = only_call(user)
+    assert world.upstream.cut_off.wait(15)
+    world.upstream.release.set()
+    assert (call.prompt_tokens, call.completion_tokens) == (count_tokens([marker]), 0)
+    assert user.settled_view().spent_base == call.charge_base == call.prompt_tokens * PROMPT_BASE
+    assert attempts_of(user) == []
+
+
+def test_what_a_provider_that_had_not_answered_may_cost_is_kept(world: World) -> None:
+    user, marker = world.user(), "so few words " * 50
+    world.upstream.release.clear()
+    leave(user, "held", marker)
+    view = user.settled_view()
+    world.upstream.release.set()
+    assert (view.reserved_base, view.spent_base) == (0, 0)
+    ((outcome, cost_base),) = attempts_of(user)
+    assert outcome == "Stopped"
+    assert cost_base > 50 * PROMPT_BASE
