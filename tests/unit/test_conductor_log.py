@@ -15,7 +15,7 @@ from router.conductor.council import Council
 from router.conductor.facts import Spending
 from router.conductor.keeper import ConductorKeeper
 from router.conductor.loop import Conductor
-from router.conductor.replay import as_row, gone_over
+from router.conductor.replay import as_row, gone_over, unknown
 from router.config import RouterConfig
 from router.config_conductor import ConductorConfig
 from router.ledger import conducted
@@ -164,6 +164,35 @@ def test_replay_tells_what_would_come_out_differently() -> None:
     assert gone_over(row | {"reason": "a whim"}) == "health would not propose it"
     other = row["detail"] | {"against": {"cost": None}}
     assert "the votes would be" in str(gone_over(row | {"detail": other}))
+
+
+async def test_replay_reads_what_other_releases_wrote(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(conducted, "MAX_PAGE", 2)
+    (decision,) = Council(ACT).decide(0.0, [(facts("a", failures=30.0), facts("b", price_base=2000))])
+    now = as_row(decision, ACT, "here") | {"acted": 1}
+
+    def written(settings: dict[str, Any], figures: dict[str, Any]) -> dict[str, Any]:
+        detail: dict[str, Any] = now["detail"]
+        group = [one | figures for one in detail["group"]]
+        return now | {"detail": detail | {"settings": detail["settings"] | settings, "group": group}}
+
+    old, fewer = written({"gone": 3}, {"mood": 1.0}), written({}, {})
+    del fewer["detail"]["settings"]["pause_s"], fewer["detail"]["group"][0]["spare"]
+    assert (gone_over(old), unknown(old)) == (None, {"gone", "mood"})
+    assert (gone_over(fewer), unknown(fewer)) == (None, set())
+    unread = [written({"every_s": -1}, {}), now | {"role": "weather"}, now | {"action": "explode"}]
+    del fewer["detail"]["group"][0]["model"]
+    assert {gone_over(one) for one in [*unread, fewer]} == {"this release cannot read it"}
+    ledger.run(lambda connection: conducted.record(connection, [old, now, old, now, old, *unread]))
+    result = CliRunner().invoke(cli.main, ["conductor", "replay"])
+    assert result.exit_code == 1
+    assert result.output.splitlines()[-3:] == [
+        "gone: in 3 decisions, unknown to this release and left out",
+        "mood: in 3 decisions, unknown to this release and left out",
+        "8 decisions, 3 would come out differently",
+    ]
 
 
 class Lots:
