@@ -5,15 +5,12 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from functools import wraps
 from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
 from bridge.audit import audit_command
 from bridge.bench import bench_command
@@ -31,7 +28,8 @@ from bridge.health import problems
 from bridge.pipeline import Pipeline
 from bridge.reconcile import reconcile
 from bridge.rollup.errors import InvalidTransition
-from bridge.status import Status, read_status
+from bridge.standing import standing
+from bridge.status import read_status
 from bridge.tables import Batch
 from bridge.watch import check_health, last_word, watch
 from mini_llm.cli.lazy import LazyGroup
@@ -156,7 +154,7 @@ def status(as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(found.to_dict() | {"healthy": not wrong, "problems": wrong}))
     else:
-        _print_status(found, wrong)
+        click.echo(standing(found, wrong))
     if wrong:
         raise SystemExit(EXIT_UNHEALTHY)
 
@@ -262,26 +260,3 @@ def _batch_fields(batch: Batch) -> dict[str, object]:
         "witness_ms": batch.witness_ms,
         "prove_ms": batch.prove_ms,
     }
-
-
-def _print_status(found: Status, wrong: Mapping[str, str]) -> None:
-    table = Table(show_header=False, box=None)
-    for name, value in _flat(found.to_dict()):
-        table.add_row(name.replace("_", " "), "–" if value is None else str(value))
-    for code, detail in wrong.items():
-        table.add_row(f"[red]{code}[/red]", escape(detail))
-    if not wrong:
-        table.add_row("health", "[green]good[/green]")
-    Console().print(table)
-
-
-def _flat(fields: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, object]]:
-    """Nested fields as rows, by their path."""
-    for name, value in fields.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{above}{name} ")
-        elif isinstance(value, (list, tuple)):
-            for number, part in enumerate(value, 1):
-                yield from _flat(part, f"{above}{name} {number} ")
-        else:
-            yield f"{above}{name}", value

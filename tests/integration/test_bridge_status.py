@@ -56,7 +56,12 @@ def test_a_healthy_bridge(operator: Operator, alice: Wallet) -> None:
     assert keys["verifiers"] == {"4": {"circuit_hash": manifest["circuit_hash"], "key": "development"}}
     result = CliRunner().invoke(main, ["status"], env=operator.environment)
     assert result.exit_code == 0
-    assert "health" in result.output
+    words = " ".join(result.output.split())
+    assert stack.settlement.address in words  # whole, however wide the terminal
+    assert found["last_tx"] in words
+    assert "charged, not settled 0.000000 VIBES" in words
+    assert f"verifier of 4 slots circuit hash {manifest['circuit_hash']}, key development" in words
+    assert result.output.splitlines()[-1] == "health: good"
 
 
 def test_what_waits_and_for_how_long(operator: Operator, alice: Wallet) -> None:
