@@ -131,6 +131,13 @@ class EncodedBody(GatewayError):
         super().__init__("compressed request bodies are not read: send it without Content-Encoding")
 
 
+class NoHost(GatewayError):
+    """A request of HTTP/1.1 without the header that it must have."""
+
+    def __init__(self) -> None:
+        super().__init__("the request has no Host header")
+
+
 class UnknownHost(GatewayError):
     """The Host header names none of the hosts that the operator listed."""
 

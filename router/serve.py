@@ -13,18 +13,12 @@ from typing import Any, Final
 
 import uvicorn
 from starlette.types import ASGIApp
-from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
+from router.connections import guarded
 from router.drain import Drain
 from router.ledger.link import Link
 from router.operating import Operating
 
-END_OF_HEAD: Final = b"\r\n\r\n"
-NO_BODY: Final = b"\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
-LINGER_BYTES: Final = 16 * 2**20
-"""Most of a refused request's body that is thrown away before the connection is."""
-MAX_WAITING: Final = 50
-"""Most requests that a client sends on one connection before the one in front of them is answered."""
 CLOSING_S: Final = 2
 """Seconds that connections get to close after the last request has been answered."""
 ECHO_S: Final = 1.0
@@ -32,7 +26,6 @@ ECHO_S: Final = 1.0
 GARBAGE_OBJECTS: Final = 10_000
 """New objects between two searches for cycles: 64 calls in flight hold several thousand that live on."""
 
-_Protocol: Any = AutoHTTPProtocol
 log = logging.getLogger(__name__)
 
 
@@ -42,7 +35,7 @@ def configure(app: ASGIApp, host: str, port: int, operating: Operating, **option
         app,
         host=host,
         port=port,
-        http=_guarded(operating.read_s, operating.max_header_bytes),
+        http=guarded(operating),
         ws="none",
         log_config=None,
         access_log=False,
@@ -134,107 +127,3 @@ class DrainingServer(uvicorn.Server):
             await self._drain.run()
         finally:
             self.should_exit = True
-
-
-class _WayOut:
-    """What one answer is written to: its head leaves together with what follows it.
-
-    uvicorn writes the two one after the other, which is a system call and a packet for each. A head that
-    nothing follows at once leaves in the loop's next turn; so does a word to go on with a request.
-    """
-
-    __slots__ = ("_head", "_loop", "_transport")
-
-    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
-        self._transport, self._loop = transport, loop
-        self._head: bytes | None = None  # empty once it has left
-
-    def write(self, data: bytes) -> None:
-        if self._head is None:
-            self._head = data
-            self._loop.call_soon(self._flush)
-        elif self._head:
-            self._transport.writelines((self._head, data))
-            self._head = b""
-        else:
-            self._transport.write(data)
-
-    def is_closing(self) -> bool:
-        return self._transport.is_closing()
-
-    def close(self) -> None:
-        self._flush()
-        self._transport.close()
-
-    def _flush(self) -> None:
-        if self._head and not self._transport.is_closing():
-            self._transport.write(self._head)
-        self._head = b""
-
-
-def _guarded(read_s: int, max_header_bytes: int) -> type[asyncio.Protocol]:
-    """uvicorn's HTTP protocol that gives a client `read_s` to send a request and bounds its head.
-
-    uvicorn itself waits for ever for the first request of a connection and for the rest of a body, keeps
-    whatever comes in the framing and the trailer of a body, and any number of requests that wait.
-    """
-
-    class Guarded(_Protocol):  # type: ignore[misc]
-        _timer: asyncio.TimerHandle | None = None
-        _head_bytes = 0
-
-        def connection_made(self, transport: asyncio.BaseTransport) -> None:
-            super().connection_made(transport)
-            self._timer = self.loop.call_later(read_s, self._too_slow)
-
-        def on_headers_complete(self) -> None:
-            super().on_headers_complete()
-            self.cycle.transport = _WayOut(self.transport, self.loop)
-
-        def data_received(self, data: bytes) -> None:
-            before = self.cycle
-            if before is None or before.response_complete:  # a head, or the rest of a body that nobody read
-                self._head_bytes += len(data)
-                limit_bytes = LINGER_BYTES if before is not None and before.more_body else max_header_bytes
-                if self._head_bytes > limit_bytes and END_OF_HEAD not in data[:limit_bytes]:
-                    self._refuse(b"431 Request Header Fields Too Large")
-                    return
-            body_bytes = 0 if before is None else len(before.body)
-            super().data_received(data)
-            cycle = self.cycle
-            if cycle is not before:
-                self._head_bytes = 0
-                if len(self.pipeline) > MAX_WAITING:
-                    self._refuse(b"429 Too Many Requests")
-            elif cycle is not None and not cycle.response_complete:
-                # what comes while no body does is framing, a trailer, or the head of a request that waits
-                self._head_bytes = 0 if len(cycle.body) > body_bytes else self._head_bytes + len(data)
-                if self._head_bytes > max_header_bytes:
-                    self._refuse(b"431 Request Header Fields Too Large")
-            if cycle is not None and not cycle.response_complete and not cycle.more_body:
-                self._stop_timer()  # the request is here, whole
-            elif self._timer is None:
-                self._timer = self.loop.call_later(read_s, self._too_slow)
-
-        def connection_lost(self, exc: Exception | None) -> None:
-            self._stop_timer()
-            super().connection_lost(exc)
-
-        def _stop_timer(self) -> None:
-            if self._timer is not None:
-                self._timer.cancel()
-                self._timer = None
-
-        def _too_slow(self) -> None:
-            self._timer = None
-            self._refuse(b"408 Request Timeout")
-
-        def _refuse(self, status: bytes) -> None:
-            """Hangs up, with a status if no answer has begun."""
-            if self.transport.is_closing():
-                return
-            if self.cycle is None or self.cycle.response_complete:
-                self.transport.write(b"HTTP/1.1 " + status + NO_BODY)
-            self.transport.close()
-
-    return Guarded

@@ -25,6 +25,7 @@ from mini_llm.surfaces.paths import CallPath, Scope, check_query, find_call
 MODEL_LISTS: Final = ("/v1/models", "/v1beta/models")
 HEALTH: Final = "/healthz"
 _UNVERSIONED: Final = frozenset({"/chat/completions", "/responses", "/embeddings", "/models", "/messages"})
+_LOOKS: Final = ("GET", "HEAD")  # the server keeps the body of the second back
 _KEY_HEADERS: Final = (b"x-api-key", b"x-goog-api-key")
 
 
@@ -57,9 +58,9 @@ class LocalGateway:
         call = find_call(path) if scope["method"] == "POST" else None
         if call is not None:
             await self._call(call, exchange)
-        elif scope["method"] == "GET" and path == HEALTH:
+        elif scope["method"] in _LOOKS and path == HEALTH:
             await exchange.send_json({"status": "ok"})
-        elif scope["method"] == "GET" and _lists_models(path):
+        elif scope["method"] in _LOOKS and _lists_models(path):
             await exchange.send_json(await self._models(scope))
         else:
             raise Refused(404, "not_found", _not_found(path))

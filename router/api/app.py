@@ -9,7 +9,6 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from fastapi import FastAPI
-from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp
 
 from mini_llm.http_transport import HttpTransport
@@ -34,6 +33,7 @@ from router.api.admin import create_admin
 from router.api.admin_door import AdminDoor, KeysFile
 from router.api.admin_state import AdminState
 from router.api.calls import Calls, call_routes
+from router.api.cors import with_cors
 from router.api.front import Front
 from router.api.health import Readiness
 from router.auth import Doors
@@ -57,7 +57,6 @@ from router.operating import Operating
 from router.people.byok import OwnKeyTerms
 from router.people.desk import open_desk
 from router.people.vault import open_vault
-from router.receipts import CHARGE_HEADER, RECEIPT_HEADER, REPLAY_HEADER, REQUEST_ID_HEADER, ROUTE_HEADER
 from router.relay import relay_deposits, relaying
 from router.reload import Reload
 from router.rewards import EpochKeeper
@@ -66,7 +65,7 @@ from router.switching import SwitchKeeper
 from router.web import site
 from router.web.operator.door import Entrance
 from router.web.operator.seal import Seals
-from router.x402 import PAYMENT_HEADERS, take_payments
+from router.x402 import take_payments
 
 
 @dataclass(frozen=True)
@@ -187,19 +186,3 @@ def _install(app: FastAPI) -> None:
         app.include_router(part.routes)
     site.install(app)
     document.describe(app)
-
-
-def with_cors(app: ASGIApp, operating: Operating) -> ASGIApp:
-    """Lets pages of the listed origins call; without any, nothing is added."""
-    if not operating.origins:
-        return app
-    told = (REQUEST_ID_HEADER, CHARGE_HEADER, RECEIPT_HEADER, REPLAY_HEADER, ROUTE_HEADER)
-    exposed = ("x-request-id", "retry-after", *told, *PAYMENT_HEADERS)
-    return CORSMiddleware(
-        app,
-        allow_origins=operating.origins,
-        allow_methods=("GET", "POST", "PUT", "PATCH", "DELETE"),
-        allow_headers=("*",),
-        expose_headers=exposed,
-        max_age=600,
-    )

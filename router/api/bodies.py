@@ -9,6 +9,10 @@ from starlette.types import Receive, Scope
 
 from router.errors import BodyTooLarge, ClientGone
 
+WATCHED: Final = "vibes.watched"
+"""In the scope of a request whose client is watched: it may not end its side before it has its answer."""
+HALF_CLOSED: Final = "vibes.half_closed"
+"""In the scope of a request whose client has ended its side, and still takes the answer for all we know."""
 _HEADERS: Final = "vibes.headers"
 _LISTS: Final = frozenset({b"anthropic-beta", b"openai-beta"})
 """Lists, which may come in several lines. Of any other header that comes again the last line counts."""

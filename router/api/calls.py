@@ -19,7 +19,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from mini_llm.surfaces import SURFACES
 from mini_llm.surfaces.gemini_embeddings import EMBED_MANY, embeddings_answer, embeddings_request
 from mini_llm.surfaces.paths import CALL_PATHS, CallPath, check_query, find_call
-from router.api.bodies import headers_of, read_body
+from router.api.bodies import HALF_CLOSED, WATCHED, headers_of, read_body
 from router.auth import Header
 from router.errors import ClientGone
 from router.gateway import Answer, Gateway, IncomingCall
@@ -62,7 +62,7 @@ async def serve(state: State, path: CallPath, scope: Scope, receive: Receive, se
             endpoint=called,  # with the model in it, if it has one: another model is another call
             header=header,
             read_body=read_it,
-            hung_up=partial(_disconnected, receive),
+            hung_up=partial(_disconnected, scope, receive),
             model=model,
             stream=path.stream,
             address=address,
@@ -133,7 +133,11 @@ def _header(headers: Mapping[bytes, bytes], name: str) -> str | None:
     return None if value is None else value.decode("latin-1")
 
 
-async def _disconnected(receive: Receive) -> None:
+async def _disconnected(scope: Scope, receive: Receive) -> None:
+    """Returns once the client is gone, or has ended its side, which looks the same."""
+    scope[WATCHED] = True
+    if HALF_CLOSED in scope:
+        return
     while (await receive())["type"] != "http.disconnect":
         pass
 

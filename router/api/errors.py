@@ -152,6 +152,7 @@ ANSWERS: Final[dict[type[Exception], Callable[[Any], ErrorAnswer]]] = _SPECIAL |
     own.RepeatedHeader: lambda e: ErrorAnswer(400, INVALID, "repeated_header", str(e)),
     own.TooManyHeaders: lambda e: ErrorAnswer(431, INVALID, "too_many_headers", str(e)),
     own.EncodedBody: lambda e: ErrorAnswer(415, INVALID, "encoded_body", str(e)),
+    own.NoHost: lambda e: ErrorAnswer(400, INVALID, "no_host", str(e)),
     own.UnknownHost: lambda e: ErrorAnswer(421, INVALID, "unknown_host", str(e)),
     own.AnswerGone: lambda e: ErrorAnswer(410, INVALID, "answer_gone", str(e)),
     own.UnknownReceipt: lambda e: ErrorAnswer(404, INVALID, "receipt_not_found", str(e)),

@@ -19,7 +19,15 @@ from router.api.bodies import headers_of
 from router.api.errors import told
 from router.db_trouble import trouble_of
 from router.drain import Drain
-from router.errors import Draining, EncodedBody, NulCharacter, RepeatedHeader, TooManyHeaders, UnknownHost
+from router.errors import (
+    Draining,
+    EncodedBody,
+    NoHost,
+    NulCharacter,
+    RepeatedHeader,
+    TooManyHeaders,
+    UnknownHost,
+)
 from router.observe.logs import describe
 from router.observe.observer import Observer
 from router.observe.record import CallRecord, enter, new_record
@@ -45,6 +53,14 @@ _ONCE: Final = frozenset(
 """Of two such headers a proxy in front may look at the one, and the router at the other."""
 
 
+def fixed_headers(settings: Operating) -> list[tuple[bytes, bytes]]:
+    """What every answer has, whatever it is."""
+    if not settings.hsts_s:
+        return list(SECURITY)
+    value = f"max-age={settings.hsts_s}; includeSubDomains".encode()
+    return [*SECURITY, (b"strict-transport-security", value)]
+
+
 class Front:
     """Wraps the application.
 
@@ -57,10 +73,7 @@ class Front:
 
     def __init__(self, app: ASGIApp, observer: Observer, drain: Drain, settings: Operating) -> None:
         self._app, self._observer, self._drain, self._settings = app, observer, drain, settings
-        self._headers = list(SECURITY)
-        if settings.hsts_s:
-            value = f"max-age={settings.hsts_s}; includeSubDomains".encode()
-            self._headers.append((b"strict-transport-security", value))
+        self._headers = fixed_headers(settings)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serves one request; whatever the application raises is answered here, and its words stay here."""
@@ -76,6 +89,8 @@ class Front:
         try:
             if (refusal := self._refusal(scope, headers)) is not None:
                 raise refusal
+            if scope["method"] == "HEAD":  # answered as GET; the server keeps the body back
+                scope = {**scope, "method": "GET"}
             await self._app(scope, receive, answer.send)
         except Exception as error:
             await answer.refuse(told(error))
@@ -98,6 +113,8 @@ class Front:
             return TooManyHeaders(settings.max_headers)
         if len(headers) != len(scope["headers"]) and (name := _repeated(scope)) is not None:
             return RepeatedHeader(name)
+        if b"host" not in headers and scope["http_version"] == "1.1":
+            return NoHost()
         if headers.get(b"content-encoding") not in _IDENTITY:
             return EncodedBody()
         if settings.hosts and _host(headers.get(b"host", b"")) not in settings.hosts:

@@ -29,8 +29,11 @@ def loaded(names: tuple[str, ...], by: str) -> list[str]:
 
 
 def test_a_router_that_serves_loads_nothing_for_others() -> None:
-    assert loaded(OTHERS_NEED, "router.cli, router.commands.serve, router.api.app, router.serve") == []
+    serving = "router.cli, router.commands.serve, router.commands.serving, router.api.app, router.serve"
+    assert loaded(OTHERS_NEED, serving) == []
 
 
 def test_a_process_that_commits_for_workers_loads_nothing_that_serves() -> None:
-    assert loaded(SERVES, "router.cli, router.commands.serve, router.supervisor") == []
+    assert (
+        loaded(SERVES, "router.cli, router.commands.serve, router.commands.serving, router.supervisor") == []
+    )

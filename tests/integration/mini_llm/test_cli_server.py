@@ -183,6 +183,13 @@ def test_who_may_call(running: Running, headers: dict[str, str], status: int, co
     assert httpx.options(f"{running.url}/v1/chat/completions").status_code == 404
 
 
+@pytest.mark.parametrize("path", ["/healthz", "/v1/models", "/nothing"])
+def test_head_is_get_without_its_body(running: Running, path: str) -> None:
+    got, head = httpx.get(running.url + path), httpx.head(running.url + path)
+    assert (head.status_code, head.content) == (got.status_code, b"")
+    assert head.headers["content-length"] == got.headers["content-length"]
+
+
 def test_a_key_that_callers_must_send(ready: Cli) -> None:
     with started(ready, "--key", "sesame") as gateway:
         assert gateway.lines[1] == "OPENAI_API_KEY=the one you gave"
