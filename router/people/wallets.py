@@ -6,6 +6,7 @@ Source: EIP-191, EIP-1271 (`isValidSignature`), EIP-6492 (wallets that are not d
 from __future__ import annotations
 
 import json
+import re
 from typing import Any, Final
 
 from mini_llm.transport import AnswerTooLong, Timeouts, Transport, TransportFailure, TransportTimeout
@@ -17,6 +18,9 @@ _UNDEPLOYED: Final = bytes.fromhex("6492" * 16)
 _IS_VALID: Final = bytes.fromhex("1626ba7e")
 """Selector of `isValidSignature(bytes32,bytes)`, and what it returns if the signature holds."""
 _WORD: Final = 32
+_HEX: Final = re.compile(r"0x[0-9a-fA-F]{1,64}")
+_REVERTED: Final = 3
+_ENDED: Final = re.compile(r"revert|invalid opcode|invalid jump|out of gas|stack (?:over|under)flow", re.I)
 _MAX_ANSWER_BYTES: Final = 65_536
 _TIMEOUTS: Final = Timeouts(connect_s=3.0, first_byte_s=5.0, idle_s=5.0, total_s=8.0)
 
@@ -58,17 +62,25 @@ class Wallets:
 
     async def _contract_agrees(self, url: str, address: str, digest: bytes, signature: bytes) -> bool:
         chain_id = await self._ask(url, "eth_chainId", [])
-        if not isinstance(chain_id, str) or int(chain_id, 16) != self._chain_id:
+        if chain_id is None or _HEX.fullmatch(chain_id) is None:
+            raise ChainUnavailable("the node does not say of which chain it is")
+        if int(chain_id, 16) != self._chain_id:
             raise ChainUnavailable("the node is of another chain")
         call = {"to": address, "data": "0x" + _call_data(digest, signature).hex()}
         answer = await self._ask(url, "eth_call", [call, "latest"])
-        if not isinstance(answer, str):
-            return False  # the contract reverted
-        word = bytes.fromhex(answer.removeprefix("0x"))
-        return len(word) == _WORD and word == _IS_VALID.ljust(_WORD, b"\0")
+        if answer is None:
+            return False
+        try:
+            return bytes.fromhex(answer.removeprefix("0x")) == _IS_VALID.ljust(_WORD, b"\0")
+        except ValueError:
+            raise ChainUnavailable("the node's answer is no hex") from None
 
-    async def _ask(self, url: str, method: str, params: list[Any]) -> Any:
-        """The result of a JSON-RPC call, None if the node refused it."""
+    async def _ask(self, url: str, method: str, params: list[Any]) -> str | None:
+        """The result of a JSON-RPC call, None if a contract's code ended it.
+
+        Raises:
+            ChainUnavailable: every other error, such as a rate limit, says nothing about the contract.
+        """
         body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": method, "params": params}).encode()
         headers = {"content-type": "application/json"}
         try:
@@ -81,7 +93,14 @@ class Wallets:
             raise ChainUnavailable(type(error).__name__) from None
         if not isinstance(answer, dict):
             raise ChainUnavailable("the node's answer is no object")
-        return answer.get("result")
+        refusal, result = answer.get("error"), answer.get("result")
+        if refusal is not None:
+            if _is_contracts(refusal):
+                return None
+            raise ChainUnavailable(f"the node refused {method}")
+        if not isinstance(result, str):
+            raise ChainUnavailable("the node's answer has no result")
+        return result
 
 
 def key_signed(address: str, digest: bytes, signature: bytes) -> bool:
@@ -92,6 +111,13 @@ def key_signed(address: str, digest: bytes, signature: bytes) -> bool:
         return recover_address(digest, signature) == address
     except InvalidSignature:
         return False
+
+
+def _is_contracts(refusal: Any) -> bool:
+    """Whether a JSON-RPC error tells how a contract's code ended: geth's code 3, or words that nodes use."""
+    if not isinstance(refusal, dict):
+        return False
+    return refusal.get("code") == _REVERTED or _ENDED.search(str(refusal.get("message"))) is not None
 
 
 def _call_data(digest: bytes, signature: bytes) -> bytes:
