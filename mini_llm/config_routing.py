@@ -62,6 +62,8 @@ class BreakerConfig(Strict):
     """Successes that close it."""
     limited_s: Seconds = 1.0
     """Pause after a 429 that names none."""
+    max_wait_s: Annotated[float, Field(gt=0, le=86_400, allow_inf_nan=False)] = 86_400.0
+    """Longest pause that a provider gets that asks for one (Retry-After)."""
     refused_key_s: Seconds = 60.0
     """How long a deployment is left alone that refuses the operator's key (401, 402, 403)."""
 

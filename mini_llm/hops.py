@@ -56,8 +56,8 @@ def passed_over(request: Request, candidates: Iterable[Candidate]) -> tuple[Hop,
         reason = unfit(request, deployment, candidate.provider)
         if reason is None and (hindrance := health.hindrance(now_s)) is not None:
             reason = hindrance.reason
-        if reason is None and now_s < health.wait_until_s:
-            reason = f"asked for a pause of {health.wait_until_s - now_s:.0f} s more"
+        if reason is None and (left_s := health.paused_s(now_s)):
+            reason = f"asked for a pause of {left_s:.0f} s more"
         if reason is None and not health.breaker.admits(now_s):
             left_s = max(health.breaker.until_s - now_s, 0)
             reason = f"failed before, and is left alone for {left_s:.0f} s more"

@@ -17,8 +17,9 @@ MAX_WAIT_S: Final = 86_400.0
 """Nobody waits longer than a day on a provider's word."""
 _EPOCH_S: Final = 1e9  # a number of seconds above this is a date (after 2001), not a wait
 _EPOCH_MS: Final = 1e12
-_NUMBER: Final = re.compile(r"[0-9]{1,15}(\.[0-9]{1,12})?")
-_STEPS: Final = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,12})?)(ms|us|µs|ns|d|h|m|s)")
+_LONGEST: Final = 64  # characters of what may be a wait
+_NUMBER: Final = re.compile(r"[0-9]{1,64}(\.[0-9]{1,12})?")
+_STEPS: Final = re.compile(r"([0-9]{1,64}(?:\.[0-9]{1,12})?)(ms|us|µs|ns|d|h|m|s)")
 _SECONDS: Final = {
     **{"d": 86_400.0, "h": 3_600.0, "m": 60.0, "s": 1.0},
     **{"ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9},
@@ -107,7 +108,7 @@ def wait_s(told: str | None, now: datetime) -> float | None:
         Seconds from ``now``, from 0 to ``MAX_WAIT_S``; None for anything else.
     """
     text = (told or "").strip()
-    if not text or len(text) > 64:
+    if not text or len(text) > _LONGEST:
         return None
     if _NUMBER.fullmatch(text):
         number = float(text)

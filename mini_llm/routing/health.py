@@ -185,6 +185,10 @@ class Health:
         """Its provider asked for a pause."""
         self.wait_until_s = max(self.wait_until_s, now_s + seconds)
 
+    def paused_s(self, now_s: float) -> float:
+        """What is left of the pause that its provider asked for, seconds."""
+        return max(self.wait_until_s - now_s, 0.0)
+
     def used(self, now_s: float, usage: Usage, choices: int, cap: int | None) -> None:
         """An answer's tokens, which count towards the limit per minute and tell how long answers are.
 

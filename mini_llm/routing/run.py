@@ -124,26 +124,33 @@ class Run(Generic[T]):
     async def _paused(self, group: Sequence[Candidate], tries: int) -> bool:
         """Waits before the next round; False if there should be none."""
         retry, now_s = self._plan.retry, self._tools.clock()
-        again = [one for one in group if (known := self._verdicts.get(one)) is None or known.again]
+        # From nothing up to a limit that doubles: calls that failed together do not come back together.
+        extra_s = self._tools.rng.random() * min(retry.max_s, retry.base_s * 2**tries)
+        again = [one for one in group if self._worth_waiting(one, now_s + extra_s)]
         if not again or now_s - self._began_s > retry.deadline_s:
             return False
-        wanted_s = max(min(one.health.wait_until_s for one in again) - now_s, 0.0)
-        # From nothing up to a limit that doubles: calls that failed together do not come back together.
-        pause_s = wanted_s + self._tools.rng.random() * min(retry.max_s, retry.base_s * 2**tries)
+        pause_s = min(one.health.paused_s(now_s) for one in again) + extra_s
         if self._paused_s + pause_s > retry.patience_s:
             return False
         self._paused_s += pause_s
         await self._tools.sleep(pause_s)
         return True
 
+    def _worth_waiting(self, candidate: Candidate, then_s: float) -> bool:
+        """It may be asked again, and not only as a last resort, which needs no waiting."""
+        verdict, health = self._verdicts.get(candidate), candidate.health
+        if verdict is None:
+            return candidate not in self._deferred or health.admits(then_s)
+        return verdict.again and health.admits(max(then_s, health.wait_until_s))
+
     def _hindrances(self) -> dict[str, Hindrance]:
         """Why nobody could be asked."""
         now_s, found = self._tools.clock(), {}
         for candidate in self._plan.candidates:
             health = candidate.health
-            wait_s = health.wait_until_s - now_s
-            pause = Hindrance("asked for a pause", max(wait_s, 0.0))
-            found[candidate.deployment.id] = (health.hindrance(now_s) if wait_s <= 0 else None) or pause
+            wait_s = health.paused_s(now_s)
+            pause = Hindrance("asked for a pause", wait_s)
+            found[candidate.deployment.id] = (None if wait_s else health.hindrance(now_s)) or pause
         return found
 
     async def _ask(self, candidate: Candidate) -> T:
@@ -231,5 +238,14 @@ def _heed_pause(candidate: Candidate, error: MiniLLMError, verdict: Verdict, now
     seconds = error.retry_after
     if seconds is None and verdict.limited:
         seconds = settings.limited_s
-    if seconds:
-        candidate.health.wait(now_s, min(seconds, settings.max_open_s))
+    if not seconds:
+        return
+    health, seconds = candidate.health, min(seconds, settings.max_wait_s)
+    if seconds > settings.max_open_s and not health.paused_s(now_s) and not candidate.deployment.own_key:
+        log.warning(
+            "deployment %s is not asked for %.0f s: its provider wants that (%s)",
+            candidate.deployment.id,
+            seconds,
+            error,
+        )
+    health.wait(now_s, seconds)

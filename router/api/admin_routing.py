@@ -6,6 +6,7 @@ A drain lasts until it is undone or the process ends; with several workers each 
 
 from __future__ import annotations
 
+import time
 from dataclasses import asdict
 from typing import Annotated, Any, Literal
 
@@ -126,6 +127,7 @@ def _shown(candidate: Candidate) -> dict[str, Any]:
         "in_flight": health.in_flight,
         "calls": health.calls,
         "failures": health.failures,
+        "paused_s": round(health.paused_s(time.monotonic()), 1),
     }
 
 

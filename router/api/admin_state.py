@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from typing import Final
 
@@ -93,12 +94,12 @@ class AdminState:
     async def gauges(self) -> Gauges:
         """What is read at this moment."""
         problem = await self.readiness.problem()
-        breakers = {
-            name: BREAKERS[one.health.breaker.state] for name, one in self.catalog.table.candidates.items()
-        }
+        candidates, now_s = self.catalog.table.candidates, time.monotonic()
+        breakers = {name: BREAKERS[one.health.breaker.state] for name, one in candidates.items()}
+        pauses = {name: one.health.paused_s(now_s) for name, one in candidates.items()}
         rollouts = {
             (model, one.settings.to): one.percent for model, one in self.catalog.table.rollouts.items()
         }
         found = {"scores": self.opened.scorer, "outcomes": self.opened.mirror}
         dropped = {wanted: one.dropped for wanted, one in found.items() if one is not None}
-        return Gauges(problem is None, self.ledger.waiting, dropped, breakers, rollouts)
+        return Gauges(problem is None, self.ledger.waiting, dropped, breakers, rollouts, pauses)

@@ -71,6 +71,12 @@ def _families(metrics: Metrics, gauges: Gauges) -> Iterator[Metric]:
     for deployment, state in gauges.breakers.items():
         breakers.add_metric((deployment,), state)
     yield breakers
+    pauses = GaugeMetricFamily(
+        "vibes_deployment_paused_seconds", "Until its provider wants calls again.", labels=("deployment",)
+    )
+    for deployment, left_s in gauges.pauses.items():
+        pauses.add_metric((deployment,), left_s)
+    yield pauses
     rollouts = GaugeMetricFamily(
         "vibes_rollout_percent", "Part of the calls for a new deployment.", labels=("model", "deployment")
     )

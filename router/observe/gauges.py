@@ -15,6 +15,7 @@ class Gauges:
         queue_depth: operations that wait for the ledger's writer.
         rollouts: part of a model's calls that goes to a new deployment, percent, by model and deployment.
         dropped: calls that could not be looked at, by what wanted to: scores or outcomes.
+        pauses: what is left of pauses that providers asked for, seconds by deployment.
         breakers: state of each deployment's breaker: 0 closed, 1 half open, 2 open.
     """
 
@@ -23,3 +24,4 @@ class Gauges:
     dropped: Mapping[str, int] = field(default_factory=dict)
     breakers: Mapping[str, int] = field(default_factory=dict)
     rollouts: Mapping[tuple[str, str], float] = field(default_factory=dict)
+    pauses: Mapping[str, float] = field(default_factory=dict)

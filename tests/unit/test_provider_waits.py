@@ -38,6 +38,9 @@ NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
         ("Thu, 01 Jan 2026 00:00:00 GMT", 0.0),  # over already
         ("900000", MAX_WAIT_S),
         ("2d", MAX_WAIT_S),
+        ("9" * 16, MAX_WAIT_S),
+        ("9" * 60, MAX_WAIT_S),
+        ("9" * 60 + "s", MAX_WAIT_S),
         ("", None),
         ("soon", None),
         ("-1", None),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
@@ -23,6 +24,8 @@ STALE_S: Final = 120
 FEW_CALLS: Final = 20
 """Fewer calls in a minute say nothing about how many fail."""
 REFUSED_PERCENT: Final = 20
+PAUSED_S: Final = 60
+"""A shorter pause that a provider asks for is everyday."""
 QUEUE: Final = 256
 """Operations that wait for the ledger: more than one commit takes."""
 DISK_BYTES: Final = 2**30
@@ -88,6 +91,16 @@ def _of_worker(state: AdminState, pulse: Pulse) -> Iterator[Alert]:
             WORKER,
             f"Breakers are open: {', '.join(opened[:NAMED])}{more}.",
             "Is there trouble at the provider, or with its key or contract? Breakers close by themselves.",
+        )
+    now_s = time.monotonic()
+    left = {name: one.health.paused_s(now_s) for name, one in table.candidates.items()}
+    if long := [f"{name} ({span(int(left_s))})" for name, left_s in left.items() if left_s > PAUSED_S]:
+        more = f" and {len(long) - NAMED} more" if len(long) > NAMED else ""
+        yield Alert(
+            "bad" if len(long) == len(table.candidates) else "warn",
+            WORKER,
+            f"Providers want no calls for a while: {', '.join(long[:NAMED])}{more}.",
+            "Is a limit of the contract used up? If they are wrong: POST /admin/v1/deployments/reset.",
         )
     for model, rollout in table.rollouts.items():
         if rollout.stage is Stage.ROLLED_BACK:

@@ -5,6 +5,7 @@ Figures of the worker are of this process and its last minute; those of the book
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -23,9 +24,9 @@ from router.web.units import count, span
 
 MOST_ROWS: Final = 50
 BAD, WARN, GOOD = "bad", "warn", ""
-SERVES, STOPPED, DRAINED = "serves", "stopped", "drained"
+SERVES, STOPPED, DRAINED, PAUSED = "serves", "stopped", "drained", "paused by its provider"
 BREAKER: Final = {State.CLOSED: SERVES, State.HALF_OPEN: "breaker half open", State.OPEN: "breaker open"}
-TONES: Final = {SERVES: GOOD, BREAKER[State.HALF_OPEN]: WARN, DRAINED: WARN}
+TONES: Final = {SERVES: GOOD, BREAKER[State.HALF_OPEN]: WARN, DRAINED: WARN, PAUSED: WARN}
 """Of states; any other is bad."""
 
 Row = dict[str, Any]
@@ -133,7 +134,10 @@ def deployment_state(candidate: Candidate) -> str:
     health = candidate.health
     if health.stopped:
         return STOPPED
-    return DRAINED if health.drained else BREAKER[health.breaker.state]
+    if health.drained:
+        return DRAINED
+    state = BREAKER[health.breaker.state]
+    return PAUSED if state == SERVES and health.paused_s(time.monotonic()) else state
 
 
 def _deployment(candidate: Candidate) -> Row:
