@@ -47,6 +47,15 @@ Environment:
   VIBES_CHAIN_ID           refuse any other chain (default: the node's)
   VIBES_CONFIRMATIONS      blocks on top (default 0 on a local chain, else 12)
   VIBES_START_BLOCK        block of the deployment (default 0)
+  VIBES_TX_TYPE            legacy, eip1559 or auto (default)
+  VIBES_MAX_FEE_GWEI, VIBES_STUCK_S, VIBES_MINING_TIMEOUT_S
+                           how transactions are paid, replaced and waited for
+  VIBES_PROVER_WORKERS, VIBES_PROVER_SCHEDULER
+                           how many prove, and where
+  VIBES_MAX_LAG_S, VIBES_MAX_QUEUE_AGE_S, VIBES_MIN_DEADLINE_S,
+  VIBES_MAX_BATCH_AGE_S, VIBES_MIN_OPERATOR_GWEI
+                           from when on something is wrong (status)
+  docs/operations.md has what each means and its default.
 
 \b
 Exit codes: 0 done, 1 failed or refused, 2 bad usage or settings,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
 
 class BridgeError(Exception):
@@ -135,11 +136,13 @@ class VerifierMismatch(BridgeError):
 
 
 class NoBatchSize(BridgeError):
-    """No batch size has both a registered verifier and proving artifacts."""
+    """No batch size has both a registered verifier and proving artifacts; provable: sizes that have these."""
 
-    def __init__(self, provable: tuple[int, ...]) -> None:
+    def __init__(self, provable: tuple[int, ...], circuits: Path) -> None:
         self.provable = provable
-        super().__init__(f"none of the provable batch sizes {provable} has a registered verifier")
+        none = f"{circuits} has no circuits of batches: `make setup` builds them, VIBES_CIRCUITS_DIR names the folder"
+        other = f"the contract has no verifier for batches of {', '.join(map(str, provable))} slots, as in {circuits}"
+        super().__init__(other if provable else none)
 
 
 class NotOperator(BridgeError):

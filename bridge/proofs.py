@@ -22,7 +22,7 @@ def open_prover(settings: BridgeSettings, contract: SettlementContract) -> Prove
     built = settings.built_sizes()
     registered = {size: found for size in built if (found := contract.verifier(size)) is not None}
     if not registered:
-        raise NoBatchSize(tuple(built))
+        raise NoBatchSize(tuple(built), settings.circuits_dir)
     prover = Prover(
         settings.circuits_dir,
         tuple(registered),

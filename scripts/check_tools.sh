@@ -6,7 +6,7 @@ need() { # need COMMAND WHY INSTALL
     echo "missing: $1 ($2). Install it with: $3" >&2
     missing=1
 }
-need node "runs the Solidity and circuit compilers at build time" "apt-get install nodejs npm (version 20 or newer)"
+need node "runs the Solidity and circuit compilers at build time" "apt-get install nodejs npm (version 18 or newer, 20 is what this is tested on)"
 need npm "installs anvil, forge and the compilers" "apt-get install npm"
 [ "$missing" = 0 ] || exit 1
 major=$(node -p 'process.versions.node.split(".")[0]')

@@ -7,6 +7,7 @@ only if every step did what it should, the audit included.
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import json
 import os
@@ -44,6 +45,10 @@ class DemoFailed(Exception):
 
 def main() -> None:
     """Runs the demo and prints its table."""
+    argparse.ArgumentParser(
+        description="A deposit, paid calls, proved batches, payouts and an audit on a chain of this machine.",
+        epilog="LIVE=1 takes answers from an OpenAI-compatible server on this machine, LIVE=URL from that one.",
+    ).parse_args()
     reporter = Reporter()
     try:
         wanted = os.environ.get("LIVE", "")

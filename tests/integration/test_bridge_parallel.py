@@ -280,6 +280,7 @@ def test_no_size_that_is_both_built_and_registered_is_refused(operator: Operator
         ):
             pass
         assert caught.value.provable == sizes
+        assert str(circuits) in str(caught.value)
 
 
 def test_receipts_that_do_not_add_up_to_the_charge_stop_the_batch(
