@@ -140,9 +140,12 @@ class NoBatchSize(BridgeError):
 
     def __init__(self, provable: tuple[int, ...], circuits: Path) -> None:
         self.provable = provable
-        none = f"{circuits} has no circuits of batches: `make setup` builds them, VIBES_CIRCUITS_DIR names the folder"
-        other = f"the contract has no verifier for batches of {', '.join(map(str, provable))} slots, as in {circuits}"
-        super().__init__(other if provable else none)
+        sizes = ", ".join(map(str, provable))
+        super().__init__(
+            f"{circuits} has circuits for batches of {sizes} slots, the contract no verifier for those"
+            if provable
+            else f"{circuits} has no circuits of batches: `make setup` builds them; see VIBES_CIRCUITS_DIR"
+        )
 
 
 class NotOperator(BridgeError):

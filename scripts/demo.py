@@ -47,7 +47,7 @@ def main() -> None:
     """Runs the demo and prints its table."""
     argparse.ArgumentParser(
         description="A deposit, paid calls, proved batches, payouts and an audit on a chain of this machine.",
-        epilog="LIVE=1 takes answers from an OpenAI-compatible server on this machine, LIVE=URL from that one.",
+        epilog="LIVE=1 takes answers from an OpenAI-compatible server of this machine, LIVE=URL from others.",
     ).parse_args()
     reporter = Reporter()
     try:
