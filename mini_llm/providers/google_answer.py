@@ -17,7 +17,7 @@ from mini_llm.providers.chat_shapes import chunk_event, usage_event, whole_answe
 from mini_llm.request import encode
 from mini_llm.surfaces.base import StreamReader
 from mini_llm.surfaces.gemini_stream import usage_of
-from mini_llm.surfaces.sse import event_data
+from mini_llm.surfaces.sse import read_event
 from mini_llm.surfaces.wording import json_or_none
 
 _LENGTH: Final = "MAX_TOKENS"
@@ -70,7 +70,7 @@ class GeminiAsChat(StreamReader):
 
     def event(self, raw: bytes) -> StreamEvent:
         """See ``StreamReader.event``."""
-        data = event_data(raw)
+        data, _ = read_event(raw)
         if not data:
             return StreamEvent(b"")
         answer = json_or_none(data)

@@ -11,7 +11,7 @@ from mini_llm.answer import Completion, StreamEvent
 from mini_llm.errors import ProviderError, no_json
 from mini_llm.price import Usage
 from mini_llm.request import Request
-from mini_llm.surfaces.sse import EventSplitter, for_clients, split_events
+from mini_llm.surfaces.sse import EventSplitter, split_events
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +85,7 @@ class StreamReader(ABC):
         events: list[StreamEvent] = []
         try:
             for raw in split_events(whole):
-                events.append(self.event(for_clients(raw)))
+                events.append(self.event(raw))
         except (ProviderError, ValueError) as error:
             self.failure = self.unusable(error)
         return events

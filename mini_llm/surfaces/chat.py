@@ -28,7 +28,7 @@ from mini_llm.surfaces.base import Dialect, StreamReader, StreamTranslator, Surf
 from mini_llm.surfaces.chat_chunks import as_stream, usage_chunk
 from mini_llm.surfaces.chat_needs import content_needs, field_needs
 from mini_llm.surfaces.runs import Mould
-from mini_llm.surfaces.sse import event_data, event_end, for_clients
+from mini_llm.surfaces.sse import event_end, read_event
 from mini_llm.surfaces.turns import without
 from mini_llm.surfaces.wording import choices_of, failed_choice, json_events, json_or_none
 
@@ -185,7 +185,7 @@ class ChatReader(StreamReader):
                     end += len(event.raw)
                 else:
                     start, end = end, event_end(whole, end)
-                    event = self.event(for_clients(whole[start:end]))
+                    event = self.event(whole[start:end])
                     self._mould = Mould.of(event) or self._mould
                 events.append(event)
         except (ProviderError, ValueError) as error:
@@ -194,7 +194,7 @@ class ChatReader(StreamReader):
 
     def event(self, raw: bytes) -> StreamEvent:
         """See ``StreamReader.event``."""
-        data = event_data(raw)
+        data, raw = read_event(raw)
         if not data:
             return StreamEvent(raw)
         if data.strip() == b"[DONE]":
@@ -204,19 +204,19 @@ class ChatReader(StreamReader):
             raise UpstreamProtocolError(self.provider, "an event of the stream is no JSON object")
         if chunk.get("error") or chunk.get("object") == "error":
             raise refusal(self.provider, 0, chunk)
-        if (failed := failed_choice(chunk)) is not None:
-            raise refusal(self.provider, 0, failed)
         choices = choices_of(chunk)
-        texts = [length for choice in choices if (length := text_bytes(choice.get("delta")))]
+        pieces = length = finished = 0
+        for choice in choices:
+            finish = choice.get("finish_reason")
+            if finish == "error" or choice.get("error"):
+                raise refusal(self.provider, 0, choice)
+            if finish:
+                finished += 1
+            if written := text_bytes(choice.get("delta")):
+                pieces += 1
+                length += written
         usage = self.usage(chunk)
-        return StreamEvent(
-            raw,
-            usage=usage,
-            pieces=len(texts),
-            text_bytes=sum(texts),
-            finished=sum(1 for choice in choices if choice.get("finish_reason")),
-            bare_usage=usage is not None and not choices,
-        )
+        return StreamEvent(raw, usage, pieces, length, finished, usage is not None and not choices)
 
     def stream_of(self, answer: bytes) -> bytes | None:
         """See ``StreamReader.stream_of``."""

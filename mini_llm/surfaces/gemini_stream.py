@@ -14,7 +14,7 @@ from mini_llm.errors import UpstreamProtocolError, refusal
 from mini_llm.price import Usage, part, plausible
 from mini_llm.request import MAX_CHOICES
 from mini_llm.surfaces.base import StreamReader, StreamTranslator
-from mini_llm.surfaces.sse import event_data
+from mini_llm.surfaces.sse import read_event
 from mini_llm.surfaces.wording import (
     CallNumbers,
     ToolCall,
@@ -119,7 +119,7 @@ class GeminiReader(StreamReader):
 
     def event(self, raw: bytes) -> StreamEvent:
         """See ``StreamReader.event``."""
-        data = event_data(raw)
+        data, raw = read_event(raw)
         if not data:
             return StreamEvent(raw)
         body = json_or_none(data)

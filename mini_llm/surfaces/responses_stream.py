@@ -16,7 +16,7 @@ from mini_llm.price import Usage
 from mini_llm.request import Request
 from mini_llm.surfaces import responses_output as output
 from mini_llm.surfaces.base import StreamReader, StreamTranslator
-from mini_llm.surfaces.sse import event_data
+from mini_llm.surfaces.sse import read_event
 from mini_llm.surfaces.wording import (
     CallNumbers,
     ToolCall,
@@ -40,7 +40,7 @@ class ResponsesReader(StreamReader):
 
     def event(self, raw: bytes) -> StreamEvent:
         """See ``StreamReader.event``."""
-        data = event_data(raw)
+        data, raw = read_event(raw)
         if not data:
             return StreamEvent(raw)
         if data.strip() == b"[DONE]":

@@ -53,17 +53,22 @@ def event_end(whole: bytes, start: int) -> int:
     return closing.end() if closing else len(whole)
 
 
-def for_clients(event: bytes) -> bytes:
-    """An event without what concerns the connection that it came on: a byte order mark, and where and when to
-    connect again. That leads nobody back to a stream that came through here, and clients that remember an
-    ``id`` take each blank line that follows for an event."""
-    if b"id:" in event or b"retry:" in event:
-        event = _OF_CONNECTION.sub(b"", event)
-        event = event if event.strip(b"\r\n") else b""
-    return event.removeprefix(BOM_UTF8)
-
-
 def event_data(event: bytes) -> bytes:
     """The event's data lines, joined by newlines; empty for a comment."""
     lines = [line[5:].removeprefix(b" ") for line in event.splitlines() if line.startswith(b"data:")]
     return b"\n".join(lines)
+
+
+def read_event(event: bytes) -> tuple[bytes, bytes]:
+    """The event's data, and the event as a client may get it: without what concerns the connection.
+
+    That is a byte order mark, and where and when to connect again, which leads nobody back to a stream that
+    came through here; and clients that remember an ``id`` take each blank line after it for an event.
+    """
+    lines = event.splitlines()
+    data = [line[5:].removeprefix(b" ") for line in lines if line.startswith(b"data:")]
+    beside = len(lines) - len(data)
+    if beside == 1 or (beside == 2 and lines[0].startswith(b"event:")):  # the blank line, a name: nothing odd
+        return b"\n".join(data), event
+    event = _OF_CONNECTION.sub(b"", event).removeprefix(BOM_UTF8)
+    return event_data(event), event if event.strip(b"\r\n") else b""

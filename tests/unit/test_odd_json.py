@@ -68,3 +68,11 @@ TOLD = b'data: {"type": "message_start", "message": {"id": 1e999}}'
 def test_a_number_that_is_none_is_the_providers_failure(reader: StreamReader, event: bytes) -> None:
     assert reader.feed(event + b"\n\n") == []
     assert isinstance(reader.failure, UpstreamProtocolError)
+
+
+@pytest.mark.parametrize("reader", [GeminiAsChat("p"), SURFACES["gemini"].reader("p")])
+def test_a_stream_of_google_may_begin_with_a_byte_order_mark(reader: StreamReader) -> None:
+    said = b'\xef\xbb\xbfid: 1\ndata: {"candidates": [{"content": {"parts": [{"text": "hi"}]}}]}\n\n'
+    (event,) = reader.feed(said)
+    assert (event.pieces, event.text_bytes) == (1, 2)
+    assert event.raw.startswith(b"data: ")

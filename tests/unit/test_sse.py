@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mini_llm.surfaces.sse import EventSplitter, event_data, for_clients, split_events
+from mini_llm.surfaces.sse import EventSplitter, event_data, read_event, split_events
 
 EVENTS = [
     b"data: a\n\n",
@@ -54,4 +54,4 @@ def test_data_lines_are_joined_and_the_rest_ignored() -> None:
     ],
 )
 def test_what_concerns_the_connection_is_for_no_client(event: bytes, passed: bytes) -> None:
-    assert for_clients(event) == passed
+    assert read_event(event) == (event_data(passed), passed)
