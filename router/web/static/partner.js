@@ -1,7 +1,7 @@
 // A partner's page: checks its figures through a node that the visitor chooses, and claims with the payout wallet.
 
 import { callData, selector } from "./abi.js";
-import { Settlement, httpNode, walletNode } from "./settlement.js";
+import { Settlement, Unreadable, httpNode, walletNode } from "./settlement.js";
 import { verifyAccount, verifyBatch } from "./verify.js";
 import { Refused, connect, discover, explain, mined, onChain, send, short } from "./wallet.js";
 
@@ -33,19 +33,38 @@ async function verify(batch) {
   at("checks").replaceChildren();
   at("found").hidden = false;
   say("verify-status", "Checking …");
-  const checks = batch
-    ? verifyBatch(settlement, { ...told, ...batch }, lines(`${here}/batches/${batch.batch}.jsonl`))
-    : verifyAccount(settlement, told, await allBatches());
-  let [count, failed] = [0, null];
-  for await (const check of checks) {
-    show(check);
-    count += 1;
-    if (!check.holds) failed ??= check;
+  let [count, failed, stopped] = [0, null, null];
+  try {
+    for await (const check of await checksOf(settlement, batch)) {
+      show(check);
+      count += 1;
+      if (!check.holds) failed ??= check;
+    }
+  } catch (error) {
+    if (!(error instanceof Unreadable)) throw error;
+    stopped = error.message;
   }
-  const subject = batch ? `batch ${batch.batch}` : "all figures of this page";
-  if (failed === null) say("verify-status", `Checked ${subject}: all ${count} checks hold.`, "said");
-  else say("verify-status", `Do not trust ${subject}. The first check that fails: ${failed.says}.`, "problem");
+  at("found").hidden = count === 0;
+  conclude(batch ? `batch ${batch.batch}` : "all figures of this page", count, failed, stopped);
   at("verify-status").focus();
+}
+
+async function checksOf(settlement, batch) {
+  if (!batch) return verifyAccount(settlement, told, await allBatches());
+  return verifyBatch(settlement, { ...told, ...batch }, lines(`${here}/batches/${batch.batch}.jsonl`));
+}
+
+// A check that failed counts, even if others could not be made; what could not be read proves nothing against anybody.
+function conclude(subject, count, failed, stopped) {
+  if (failed !== null) {
+    const rest = stopped === null ? "" : ` Further checks could not be made: ${stopped}`;
+    say("verify-status", `Do not trust ${subject}. The first check that fails: ${failed.says}.${rest}`, "problem");
+  } else if (stopped !== null) {
+    const before = count === 0 ? "" : ` The ${count} made before it hold.`;
+    say("verify-status", `Not checked: ${subject}. ${stopped}${before}`, "caution");
+  } else {
+    say("verify-status", `Checked ${subject}: all ${count} checks hold.`, "said");
+  }
 }
 
 /** @returns {Promise<?function>} null if the page has to be loaded anew, with leave to connect to the node */
@@ -109,7 +128,7 @@ async function allBatches() {
 
 async function* lines(path) {
   const answer = await fetch(path, { cache: "no-store" }).catch(() => null);
-  if (!answer?.ok) throw new Refused(`The router does not give ${path}: load the page again.`);
+  if (!answer?.ok) throw new Unreadable(`The router does not give ${path}: load the page again.`);
   let rest = "";
   for await (const text of texts(answer.body.pipeThrough(new TextDecoderStream()).getReader())) {
     const some = (rest + text).split("\n");
@@ -121,7 +140,9 @@ async function* lines(path) {
 
 async function* texts(reader) {
   for (;;) {
-    const { done, value } = await reader.read();
+    const { done, value } = await reader.read().catch(() => {
+      throw new Unreadable("The router broke off in the middle of its answer: load the page again.");
+    });
     if (done) return;
     yield value;
   }

@@ -144,7 +144,7 @@ export class Settlement {
   async #view(signature, values, block, count, to = this.address) {
     const data = callData(signature, values);
     const result = words(await this.ask("eth_call", [{ to, data }, quantity(block)]));
-    if (result.length < count) throw new Unreadable(`There is no contract at ${to} that knows ${signature}.`);
+    if (result.length < count) throw new Malformed(`There is no contract at ${to} that knows ${signature}.`);
     return result;
   }
 

@@ -19,6 +19,7 @@ const AT_ONCE = 8; // transactions asked for together
  * @param {{chain: number, partner: number, batch: number, transaction: string, gross: bigint}} told by the page
  * @param {AsyncIterable<string>} lines of the bundle
  * @returns {AsyncGenerator<Check>}
+ * @throws {Unreadable} node or router did not give what is to be checked
  */
 export async function* verifyBatch(settlement, told, lines) {
   yield* guarded(`batch ${told.batch}`, batchChecks(settlement, told, lines));
@@ -32,6 +33,7 @@ export async function* verifyBatch(settlement, told, lines) {
  * @param {Array<{batch: number, transaction: string, block: number, log: number, gross: bigint}>} batches of the
  *   partner, in order
  * @returns {AsyncGenerator<Check>}
+ * @throws {Unreadable} the node did not give what is to be checked
  */
 export async function* verifyAccount(settlement, told, batches) {
   yield* guarded(`partner ${told.partner}`, accountChecks(settlement, told, batches));
@@ -128,13 +130,15 @@ async function* termsChecks(account, logs, batches) {
   yield check("What had been settled before is the contract's", now.checkpointGross, account.checkpointGross);
 }
 
-// Whatever stops the checks is the last of them.
+// What is not as it has to be is the last of the checks. What could not be read says nothing about the figures: that
+// is for the caller to tell.
 async function* guarded(subject, checks) {
   try {
     yield* checks;
   } catch (error) {
-    const known = error instanceof Malformed || error instanceof Unreadable;
-    yield { says: `The checks of ${subject} could be finished`, one: "yes", other: known ? error.message : `${error}`, holds: false };
+    if (error instanceof Unreadable) throw error;
+    const other = error instanceof Malformed ? error.message : `${error}`;
+    yield { says: `The checks of ${subject} could be finished`, one: "yes", other, holds: false };
   }
 }
 
