@@ -65,7 +65,8 @@ class BreakerConfig(Strict):
     max_wait_s: Annotated[float, Field(gt=0, le=86_400, allow_inf_nan=False)] = 86_400.0
     """Longest pause that a provider gets that asks for one (Retry-After)."""
     refused_key_s: Seconds = 60.0
-    """How long a deployment is left alone that refuses the operator's key (401, 402, 403)."""
+    """How long a deployment is left alone that refuses the operator's key (401, 402, 403) or sends calls
+    elsewhere (3xx)."""
 
 
 class HedgeConfig(Strict):

@@ -52,7 +52,7 @@ class Connection(asyncio.Protocol):
         self._pieces: list[bytes] = []
         self.on_body = self._pieces.append  # see ``Listener``; a read has many chunks
         self._size_bytes = self._loose_bytes = 0
-        self._began_s = self.heard_s = 0.0
+        self._began_s = self._asked_s = self.heard_s = 0.0
         self._in_head = self._interim = self._paused = False
         self._complete = self._open = True
         self.status = 0
@@ -86,7 +86,8 @@ class Connection(asyncio.Protocol):
         Raises:
             TransportTimeout, TransportFailure: there is none.
         """
-        self._timeouts, self._began_s, self.heard_s = timeouts, began_s, self._loop.time()
+        self._timeouts, self._began_s = timeouts, began_s
+        self._asked_s = self.heard_s = self._loop.time()
         self.headers = {}
         self._complete, self._in_head = False, True
         self._loose_bytes = 0
@@ -218,7 +219,7 @@ class Connection(asyncio.Protocol):
         """When the running call will have taken too long, in which stage, and its limit; None for never."""
         limits = self._timeouts
         if self._in_head:
-            stage, since_s, limit_s = "first_byte", self._began_s, limits.first_byte_s
+            stage, since_s, limit_s = "first_byte", self._asked_s, limits.first_byte_s
         else:
             stage, since_s, limit_s = "idle", self.heard_s, limits.idle_s
         due = None if limit_s is None else (since_s + limit_s, stage, limit_s)

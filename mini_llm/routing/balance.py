@@ -34,16 +34,18 @@ def by_latency(
 ) -> tuple[Candidate, ...]:
     """Those first that answered fastest lately; about equal ones share by weight.
 
-    One that has not been measured for long is asked first, but by one call at a time.
+    One that has not been measured for long is asked first, but by one call at a time; and last for a while
+    after a call came to nothing there, or it would be in the way of every call.
     """
     known: list[tuple[float, int, Candidate]] = []
     unmeasured: list[Candidate] = []
     for place, member in enumerate(members):
         health = member.health
-        mean_s = (health.first if stream else health.whole).mean_s(now_s)
+        latency = health.latency(stream)
+        mean_s = latency.mean_s(now_s)
         if mean_s is not None:
             known.append((mean_s, place, member))
-        elif health.in_flight:
+        elif health.in_flight or latency.missed_lately(now_s):
             known.append((math.inf, place, member))
         else:
             unmeasured.append(member)

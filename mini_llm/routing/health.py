@@ -146,7 +146,7 @@ class Health:
         self.answered += 1
         if not stream:
             self.breaker.succeeded(now_s, era)
-        (self.first if stream else self.whole).measured(now_s, seconds)
+        self.latency(stream).measured(now_s, seconds)
 
     def failed(self, now_s: float, era: int) -> bool:
         """The call failed through the deployment's fault.
@@ -180,6 +180,10 @@ class Health:
         self.waiting -= 1
         self.calls -= 1
         self.breaker.gave_up(era)
+
+    def latency(self, stream: bool) -> Latency:
+        """How fast it is with such calls."""
+        return self.first if stream else self.whole
 
     def wait(self, now_s: float, seconds: float) -> None:
         """Its provider asked for a pause."""

@@ -14,12 +14,13 @@ RECENT = 64
 class Latency:
     """A mean that forgets: a measurement weighs e times less for each ``decay_s`` seconds of its age."""
 
-    __slots__ = ("_at_s", "_mean_s", "_recent", "decay_s")
+    __slots__ = ("_at_s", "_mean_s", "_missed_s", "_recent", "decay_s")
 
     def __init__(self, decay_s: float) -> None:
         self.decay_s = decay_s
         self._mean_s: float | None = None
         self._at_s = 0.0
+        self._missed_s: float | None = None
         self._recent: deque[float] = deque(maxlen=RECENT)
 
     def measured(self, now_s: float, seconds: float) -> None:
@@ -32,6 +33,14 @@ class Latency:
             kept = math.exp(-max(now_s - self._at_s, self.decay_s / RECENT) / self.decay_s)
             self._mean_s = self._mean_s * kept + seconds * (1.0 - kept)
         self._at_s = now_s
+
+    def missed(self, now_s: float) -> None:
+        """A call came to nothing that could have been measured."""
+        self._missed_s = now_s
+
+    def missed_lately(self, now_s: float) -> bool:
+        """One did within the last ``decay_s`` seconds."""
+        return self._missed_s is not None and now_s - self._missed_s < self.decay_s
 
     def mean_s(self, now_s: float) -> float | None:
         """The mean, None if there is none that still says something."""

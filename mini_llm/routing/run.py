@@ -164,8 +164,10 @@ class Run(Generic[T]):
             self._failed(candidate, error, era, began_s)
             raise
         except BaseException:
-            ran_s = tools.clock() - began_s
+            now_s = tools.clock()
+            ran_s = now_s - began_s
             health.gave_up(era)
+            health.latency(self._plan.stream).missed(now_s)
             self._attempts.append(_attempt(candidate, STOPPED, ran_s, bills=True))
             tools.listener.stopped(candidate.deployment, ran_s)
             raise
@@ -180,21 +182,22 @@ class Run(Generic[T]):
         outcome = type(error).__name__
         self._attempts.append(_attempt(candidate, outcome, now_s - began_s, str(error), verdict.bills))
         self._tools.listener.attempted(deployment, outcome, now_s - began_s)
+        if verdict.elsewhere:
+            health.latency(self._plan.stream).missed(now_s)
         opened = False
         if verdict.blames:
             opened = health.failed(now_s, era)
         else:
             health.gave_up(era)
-        if verdict.refused_key and not deployment.own_key:  # what is a user's, is not its fault
-            opened = health.breaker.admits(now_s)
+        if verdict.mend and not deployment.own_key:  # what is a user's, is not its fault
+            opened = opened or health.breaker.admits(now_s)
             health.breaker.trip(now_s, health.breaker.settings.refused_key_s)
         if verdict.low_credit and not deployment.own_key:
             log.error("deployment %s: the operator's credit there is too low for long answers", deployment.id)
         health.limited += verdict.limited
         _heed_pause(candidate, error, verdict, now_s)
         if opened:
-            mend = "its provider refuses the operator's key" if verdict.refused_key else None
-            left_alone(self._tools.listener, candidate, now_s, error, mend)
+            left_alone(self._tools.listener, candidate, now_s, error, verdict.mend)
 
     async def _hedged(self, hedge: HedgeConfig) -> Outcome[T] | None:
         """Asks the first candidate, and when it is slow the second beside it; None if neither serves."""
@@ -218,8 +221,7 @@ class Run(Generic[T]):
         """When to ask the second; None while too little is known about the first."""
         if hedge.percentile is None:
             return hedge.delay_s
-        latency = first.health.first if self._plan.stream else first.health.whole
-        return latency.percentile_s(hedge.percentile)
+        return first.health.latency(self._plan.stream).percentile_s(hedge.percentile)
 
 
 def _attempt(

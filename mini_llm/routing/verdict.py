@@ -29,6 +29,7 @@ class Verdict:
         blames: the deployment is at fault, which counts against it.
         limited: it works, and asks for a pause.
         refused_key: it refuses the operator's key or account.
+        mend: what the operator has to mend before it can serve again; it is left alone at once.
         low_credit: the operator's account there is too low for so much, though not for less.
         bills: it may have done its work, and bill for it.
     """
@@ -38,6 +39,7 @@ class Verdict:
     blames: bool = True
     limited: bool = False
     refused_key: bool = False
+    mend: str | None = None
     low_credit: bool = False
     bills: bool = False
 
@@ -54,7 +56,8 @@ WASTED: Final = Verdict(bills=True)
 """It was asked, and may bill for what it did: not again, but elsewhere."""
 TRANSIENT: Final = Verdict(again=True)
 LIMITED: Final = Verdict(again=True, blames=False, limited=True)
-KEY_REFUSED: Final = Verdict(blames=False, refused_key=True)
+KEY_REFUSED: Final = Verdict(blames=False, refused_key=True, mend="its provider refuses the operator's key")
+MOVED: Final = Verdict(mend="its provider's address leads elsewhere, so base_url is wrong")
 LOW_CREDIT: Final = Verdict(blames=False, low_credit=True)
 
 _REFUSALS: Final = {
@@ -125,6 +128,8 @@ def _judge_refusal(error: UpstreamRefused) -> Verdict:
     verdict = _REFUSALS.get(error.status)
     if verdict is not None:
         return verdict
+    if 300 <= error.status < 400:
+        return MOVED
     if error.status == 0 or 400 <= error.status < 500:
         if error.code in _UNSUITED_CODES or _UNSUITED_WORDS.search(error.detail):
             return UNSUITED

@@ -65,6 +65,7 @@ async def test_clients_fault_goes_nowhere_else(error: MiniLLMError) -> None:
         (refused(400, "This model does not support tools"), False, False),
         (refused(401), False, False),
         (refused(403), False, False),
+        (refused(301), False, True),
         (refused(404), False, True),
         (refused(408), True, True),
         (refused(409), True, True),
@@ -198,6 +199,19 @@ async def test_refused_key_is_told_loudly_once_and_left_alone(caplog: pytest.Log
     bench.clock.now_s += 61
     bench.answers["a"] = [None]
     assert (await bench.attempt()).result == "a"
+
+
+async def test_address_that_leads_elsewhere_is_told_loudly_once_and_left_alone(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    bench = two()
+    bench.answers["a"] = [refused(301)]
+    with caplog.at_level(logging.WARNING):
+        for _ in range(3):
+            assert (await bench.attempt()).result == "b"
+    assert bench.asked == ["a", "b", "b", "b"]
+    assert [record.levelname for record in caplog.records] == ["ERROR"]
+    assert "left alone for 60 s: its provider's address leads elsewhere, so base_url is wrong" in caplog.text
 
 
 async def test_breaker_opens_and_others_serve() -> None:

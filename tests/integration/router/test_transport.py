@@ -148,6 +148,20 @@ async def test_no_connection_in_time_is_told_as_such() -> None:
     assert caught.value.stage == "connect"
 
 
+async def test_wait_for_the_answer_begins_when_there_is_a_connection() -> None:
+    async def dawdling_resolver(host: str, port: int) -> list[str]:
+        await asyncio.sleep(0.3)
+        return ["127.0.0.1"]
+
+    async with server(whole(b"late")) as (url, _):
+        http = HttpTransport(dawdling_resolver)
+        named = url.replace("127.0.0.1", "provider.test")
+        response = await http.send("GET", named, {}, None, Timeouts(connect_s=5, first_byte_s=0.2))
+        assert await response.read(100) == b"late"
+        await response.aclose()
+        await http.aclose()
+
+
 async def test_nobody_there_is_a_failure() -> None:
     async with transport() as http:
         with pytest.raises(TransportFailure):
