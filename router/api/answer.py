@@ -10,6 +10,8 @@ from starlette.responses import Response
 from mini_llm.surfaces.base import Surface, WireError
 from mini_llm.wallet.limits import BASE_PER_VIBES
 
+UNKNOWN_FIELD: Final = "extra_forbidden"
+"""What pydantic calls a field that a body does not have; its name may be a secret in the wrong place."""
 INVALID: Final = "invalid_request_error"
 UPSTREAM: Final = "upstream_error"
 

@@ -78,9 +78,9 @@ async def put_provider_key(request: Request, provider: str) -> Response:
     account_idx = account_of(request, await caller_of(request), Scope.PROVIDERS_WRITE)
     desk, vault = desk_of(request), _vault(request)
     sent = await read_fields(request, NewProviderKey)
-    key = sent.api_key.get_secret_value()
+    key = sent.api_key.get_secret_value().strip()  # pasted with a line's end, it would be none
     if not (0 < len(key) <= provider_keys.MAX_KEY and key.isascii() and key.isprintable()):
-        raise BadInput("api_key", "is printable ASCII")
+        raise BadInput("api_key", f"is 1 to {provider_keys.MAX_KEY} printable ASCII characters")
     if provider not in request.app.state.catalog.table.config.providers:
         raise NotYours("provider to choose from")
     base_url = None

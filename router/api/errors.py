@@ -20,7 +20,7 @@ from mini_llm.surfaces.paths import KeyInAddress, surface_of
 from mini_llm.wallet.ceiling import CeilingOutOfRange, MalformedCeiling
 from router import errors as own
 from router.api import payment_errors, people_errors
-from router.api.answer import INVALID, UPSTREAM, ErrorAnswer, vibes
+from router.api.answer import INVALID, UNKNOWN_FIELD, UPSTREAM, ErrorAnswer, vibes
 from router.db_trouble import trouble_of
 from router.ledger import errors as books
 from router.ledger import mirror
@@ -49,9 +49,10 @@ _BUSY: Final = frozenset({429, 503, 529})
 
 
 def _malformed(error: RequestValidationError) -> ErrorAnswer:
-    """A field of the path, query or body that its description does not allow; its value is not repeated."""
-    first = next(iter(error.errors()), {"loc": (), "msg": "malformed"})
-    param = ".".join(str(part) for part in first["loc"][1:]) or None
+    """A field of the path, query or body that its description does not allow; what was sent is not told."""
+    first = next(iter(error.errors()), {"loc": (), "msg": "malformed", "type": ""})
+    place = first["loc"][1:-1] if first["type"] == UNKNOWN_FIELD else first["loc"][1:]
+    param = ".".join(str(part) for part in place) or None
     return ErrorAnswer(400, INVALID, "invalid_request", f"{param or 'the body'}: {first['msg']}", param)
 
 

@@ -14,6 +14,7 @@ from sqlalchemy import Connection
 
 from mini_llm.wallet.address import checksummed, is_address
 from mini_llm.wallet.limits import MAX_AMOUNT_BASE
+from router.api.answer import UNKNOWN_FIELD
 from router.api.bodies import read_body
 from router.auth import ACCOUNT_HEADER, Doors
 from router.db import MAX_ROW
@@ -47,7 +48,7 @@ async def read_fields(request: Request, body: type[Body]) -> Body:
     """The request body.
 
     Raises:
-        BadInput: it does not fit; what was sent is never repeated, for it may be a secret.
+        BadInput: it does not fit; what was sent, names included, is never repeated: it may be a secret.
         NulCharacter.
     """
     raw = await read_body(request.scope, request.receive, MAX_BODY_BYTES)
@@ -57,6 +58,8 @@ async def read_fields(request: Request, body: type[Body]) -> Body:
         return body.model_validate_json(raw or b"{}")
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        if first["type"] == UNKNOWN_FIELD:
+            raise BadInput("body", f"has a field beside {', '.join(body.model_fields)}") from None
         raise BadInput(".".join(map(str, first["loc"])) or "body", first["msg"]) from None
 
 

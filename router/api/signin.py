@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -13,7 +14,7 @@ from router.people import custody, sessions
 from router.people.desk import Desk
 from router.people.errors import BadInput, NotYours, SignInOff
 from router.people.sessions import SessionView
-from router.people.siwe import Place, check_message, read_message
+from router.people.siwe import CLOCK_SKEW_S, Place, check_message, read_message
 from router.people.wallets import key_signed
 
 routes = APIRouter()
@@ -67,10 +68,13 @@ async def open_session(request: Request) -> tuple[str, SessionView]:
     if not key_signed(message.address, message.digest, signature):
         desk.chain_doorstep.enter(address_of(request))
     await desk.wallets.check(message.address, message.digest, signature)
+    lasts_s = desk.settings.session_s
+    if message.expires_s is not None:  # the wallet agreed to no more
+        lasts_s = min(lasts_s, math.ceil(message.expires_s + CLOCK_SKEW_S) - now)
     return await write(
         request,
         lambda connection: sessions.open_session(
-            connection, message.nonce, nonce_expires_s, message.address, now, desk.settings.session_s
+            connection, message.nonce, nonce_expires_s, message.address, now, lasts_s
         ),
     )
 

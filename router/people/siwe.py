@@ -139,8 +139,12 @@ def check_message(message: SignInMessage, place: Place, now_s: float) -> None:
         SignInRefused: it is not; the reason says which.
     """
     here, there = urlsplit(place.url), urlsplit(message.uri)
-    if message.domain != place.domain or (message.scheme or here.scheme) != here.scheme:
+    if message.domain != place.domain:
         raise SignInRefused(f"the message is for {message.domain}, this router is {place.domain}")
+    if message.scheme is not None and message.scheme != here.scheme:
+        raise SignInRefused(
+            f"the message is for {message.scheme}://{message.domain}, this router is {place.url}"
+        )
     if (there.scheme, there.netloc) != (here.scheme, here.netloc):
         raise SignInRefused(f"the message's URI is not of {place.url}")
     if message.chain_id != place.chain_id:

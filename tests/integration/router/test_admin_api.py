@@ -219,3 +219,11 @@ def test_a_keys_file_that_holds_a_key_itself_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as refused:
         read_admin_keys(tmp_path / "keys")
     assert key not in str(refused.value)
+
+
+def test_a_name_that_no_field_has_is_not_repeated(operated: Operated) -> None:
+    secret = "sk-secret-in-the-wrong-place"
+    with operated.http() as admin:
+        refused = admin.post(f"/accounts/{operated.world.user().idx}/keys", json={secret: 1})
+    assert (refused.status_code, refused.json()["error"]["code"]) == (400, "invalid_request")
+    assert secret not in refused.text

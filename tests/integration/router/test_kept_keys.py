@@ -75,6 +75,17 @@ def test_an_own_key_is_used_costs_nothing_and_is_never_seen_again(town: Town) ->
     assert other not in log
 
 
+def test_blanks_around_an_own_key_are_none_of_it(town: Town) -> None:
+    person = town.person()
+    for blank in ("", " ", "\r\n\t "):
+        assert code_of(person.ask("PUT", PROVIDER_KEYS, api_key=blank)) == (400, "invalid_field")
+    assert person.ask("GET", "/provider-keys").json()["data"] == []
+    assert person.ask("PUT", PROVIDER_KEYS, api_key=f" {OWN_KEY}\n").status_code == 204
+    assert person.ask("GET", "/provider-keys").json()["data"][0]["last4"] == "wxyz"
+    assert call(town, person, "x").status_code == 200
+    assert sent_key(town) == f"Bearer {OWN_KEY}"
+
+
 def test_what_is_kept_under_an_own_key_is_its_owners(town: Town) -> None:
     person, stranger = town.person(), town.person()
     body = {"model": "plain", "input": "x", "previous_response_id": "resp_1", "store": True}

@@ -82,7 +82,7 @@ def test_a_wallet_without_an_account_sees_how_to_deposit_and_cannot_call(town: T
     [
         ({"domain": "evil.test"}, "evil.test"),
         ({"domain": "router.test:81"}, "router.test:81"),
-        ({"scheme": "https"}, "router.test"),
+        ({"scheme": "https"}, "is for https://router.test, this router is http://router.test"),
         ({"uri": "http://evil.test"}, "URI"),
         ({"uri": "https://router.test"}, "URI"),
         ({"uri": "http://router.test@evil.test/"}, "URI"),
@@ -109,6 +109,19 @@ def test_clocks_may_differ_by_less_than_a_minute(town: Town) -> None:
     for changes in (soon, {"expiration_time": stamp(seconds=40)}, {"uri": PUBLIC_URL + "/somewhere?x=1"}):
         text = message(WALLET.address, fresh_nonce(town), **changes)
         assert post(town, text, signed(WALLET, text)).status_code == 200
+
+
+def test_a_session_ends_with_its_message(town: Town) -> None:
+    def lasts_s(**changes: str) -> float:
+        text = message(WALLET.address, fresh_nonce(town), **changes)
+        opened = post(town, text, signed(WALLET, text))
+        assert opened.status_code == 200, opened.text
+        return float(opened.json()["expires_s"]) - time.time()
+
+    assert 6 * 86_400 < lasts_s() <= 7 * 86_400
+    assert 6 * 86_400 < lasts_s(expiration_time=stamp(days=-30)) <= 7 * 86_400
+    assert 90 < lasts_s(expiration_time=stamp(seconds=-100)) <= 161  # a minute of clock skew
+    assert 0 < lasts_s(expiration_time=stamp(seconds=40)) <= 21
 
 
 def test_a_nonce_opens_one_session_however_often_it_is_sent(town: Town) -> None:
@@ -151,6 +164,8 @@ def test_nothing_that_was_sent_comes_back_in_an_error(town: Town) -> None:
     for body in ({"message": 5, "signature": secret}, {"message": "x", "signature": "0x", secret: 1}):
         refused = httpx.post(f"{town.url}/signin", json=body)
         assert refused.status_code == 400
+        assert secret not in refused.text
+    assert "beside message, signature" in refused.json()["error"]["message"]
     assert secret not in httpx.post(f"{town.url}/signin", json={"message": {"a": secret}}).text
 
 
