@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from fastapi import APIRouter, Request
-from pydantic import Field
+from pydantic import Field, ValidationError, ValidatorFunctionWrapHandler, WrapValidator
+from pydantic_core import PydanticCustomError
 
 from router.api.people import Fields, now_s, read_fields, takes
 from router.auth import Doors
@@ -13,14 +14,27 @@ from router.learning import Mirror
 from router.ledger import mirror
 from router.ledger.grants import Scope
 
+NO_VERDICT: Final = 'Input should be "good", "bad" or a number from 0 to 1'
+
 routes = APIRouter()
+
+
+def _one_error(verdict: Any, read: ValidatorFunctionWrapHandler) -> Any:
+    """Says in one sentence what a verdict is, not what is wrong with it for each of its kinds."""
+    try:
+        return read(verdict)
+    except ValidationError:
+        raise PydanticCustomError("verdict", NO_VERDICT) from None
 
 
 class Verdict(Fields):
     """Of one call. A number says how good the answer was, 0 to 1; "good" is 1, "bad" 0."""
 
     request_id: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-    verdict: Literal["good", "bad"] | Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+    verdict: Annotated[
+        Literal["good", "bad"] | Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)],
+        WrapValidator(_one_error),
+    ]
 
 
 @routes.post("/v1/feedback", summary="Say how good an answer was", openapi_extra=takes(Verdict))

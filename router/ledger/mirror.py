@@ -123,10 +123,13 @@ def record(
             [{name: getattr(one, name) for name in one.__slots__} | {"made_s": now_s} for one in calls],
         )
         by_id = {one.entry_id: one for one in calls}
-        said: Select[Any] = select(CALL_FEEDBACK).where(CALL_FEEDBACK.c.entry_id.in_(by_id))
-        for row in connection.execute(said).all():
+        told: Select[Any] = select(CALL_FEEDBACK).where(CALL_FEEDBACK.c.entry_id.in_(by_id))
+        said = {row.entry_id: row for row in connection.execute(told.order_by(CALL_FEEDBACK.c.told_s))}
+        while said:
+            entry_id, row = next(iter(said.items()))
             verdict = _Verdict(row.account_idx, row.value, row.told_s)
-            changes.append(_judged(connection, by_id[row.entry_id], verdict, weighing))
+            changes.append(_judged(connection, by_id[entry_id], verdict, weighing, tuple(said)))
+            del said[entry_id]
     connection.execute(delete(AUTO_CALL).where(AUTO_CALL.c.made_s < now_s - FEEDBACK_S - DAY_S))
     _count(connection, changes, now_s, weighing.half_life_s)
 
@@ -172,7 +175,7 @@ def give_feedback(
         return
     call = Answered(found.entry_id, found.model, found.form, found.step, found.chance)
     told_s = now_s if before is None else before.told_s
-    change = _judged(connection, call, _Verdict(account_idx, value, told_s), weighing)
+    change = _judged(connection, call, _Verdict(account_idx, value, told_s), weighing, (entry_id,))
     if before is not None:
         left = change.weight * 0.5 ** ((now_s - max(told_s, found.made_s)) / weighing.half_life_s)
         change = _Change(change.cell, 0.0, left * (value - before.value))
@@ -207,13 +210,17 @@ def _admit(connection: Connection, account_idx: int, now_s: int) -> None:
         raise TooMuchFeedback(max(1, found.first_s + DAY_S - now_s))
 
 
-def _judged(connection: Connection, call: Answered, said: _Verdict, weighing: Weighing) -> _Change:
-    """A verdict, for what it counts after those on the same model that the account gave in the day before."""
+def _judged(
+    connection: Connection, call: Answered, said: _Verdict, weighing: Weighing, besides: Sequence[str]
+) -> _Change:
+    """A verdict, for what it counts after those on the same model that the account gave in the day before,
+    besides its own and others that are not counted yet.
+    """
     earlier = and_(
         CALL_FEEDBACK.c.account_idx == said.account_idx,
         CALL_FEEDBACK.c.told_s > said.told_s - DAY_S,
         CALL_FEEDBACK.c.told_s <= said.told_s,
-        CALL_FEEDBACK.c.entry_id != call.entry_id,
+        CALL_FEEDBACK.c.entry_id.not_in(besides),
         AUTO_CALL.c.model == call.model,
     )
     both = CALL_FEEDBACK.join(AUTO_CALL, AUTO_CALL.c.entry_id == CALL_FEEDBACK.c.entry_id)

@@ -198,6 +198,17 @@ def test_many_verdicts_of_one_account_count_as_few_of_others(books: Books) -> No
     assert counted(books)[0] == pytest.approx(before / 2 + 1.0)
 
 
+def test_verdicts_that_come_before_their_calls_are_noted_count_as_others(books: Books) -> None:
+    calls = [called(books) for _ in range(20)]
+    for call in calls:
+        tell(books, call, 0.0)
+    weighing = Weighing(DAY_S, 10, 0)
+    note(books, *calls[:15], weighing=weighing)
+    assert counted(books)[0] == pytest.approx(150 / 24)
+    note(books, *calls[15:], weighing=weighing)
+    assert counted(books)[0] == pytest.approx(200 / 29)
+
+
 def test_verdicts_on_another_model_count_by_themselves(books: Books) -> None:
     calls = [called(books) for _ in range(20)]
     others = [Answered(one, "another", FORM, STEP, EXPLORED) for one in calls]

@@ -11,6 +11,7 @@ from typing import Any
 import httpx
 import pytest
 from router_world import World
+from test_supervisor import addresses
 
 PRICE = {"prompt_usd_per_mtok": "10", "completion_usd_per_mtok": "20", "max_output_tokens": 100}
 PAIR = [
@@ -25,14 +26,20 @@ MORE = {
 
 
 @pytest.fixture(scope="module")
-def operated(new_world: Any, tmp_path_factory: pytest.TempPathFactory) -> tuple[World, httpx.Client]:
+def operator(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, dict[str, str]]:
+    """A file of operators' keys, and the header of the one in it."""
     made = subprocess.run(
         [sys.executable, "-m", "router.cli", "admin-key", "alice"], capture_output=True, text=True, check=True
     )
     file = tmp_path_factory.mktemp("admin") / "admin.keys"
     file.write_text(made.stderr)
-    world = new_world("--admin-port", "0", more=MORE, VIBES_ADMIN_KEYS_FILE=str(file))
-    headers = {"authorization": f"Bearer {made.stdout.strip()}"}
+    return str(file), {"authorization": f"Bearer {made.stdout.strip()}"}
+
+
+@pytest.fixture(scope="module")
+def operated(new_world: Any, operator: tuple[str, dict[str, str]]) -> tuple[World, httpx.Client]:
+    file, headers = operator
+    world = new_world("--admin-port", "0", more=MORE, VIBES_ADMIN_KEYS_FILE=file)
     return world, httpx.Client(base_url=world.router.admin_url + "/admin/v1", headers=headers, timeout=30)
 
 
@@ -78,3 +85,46 @@ def test_drain_by_the_operator_is_not_touched(operated: tuple[World, httpx.Clien
     assert deployment["drained"] is True
     assert "good" not in admin.get("/conductor").json()["standing"]
     admin.post("/deployments/undrain", json={"id": "good"})
+
+
+def test_an_undoing_counts_in_all_workers(new_world: Any, operator: tuple[str, dict[str, str]]) -> None:
+    file, headers = operator
+    options = ("--workers", "2", "--admin-port", "0")
+    world: World = new_world(*options, more=MORE, VIBES_ADMIN_KEYS_FILE=file)
+    until(lambda: len(addresses(world)) == 4)
+    public = f"http://127.0.0.1:{world.router.port}"
+    admins = [
+        httpx.Client(base_url=f"{one}/admin/v1", headers=headers, timeout=30)
+        for one in addresses(world)
+        if one != public
+    ]
+    user = world.user()
+    body = {"model": "pair", "messages": [{"role": "user", "content": "x"}]}
+
+    def call() -> None:  # over a connection of its own, which the system gives to one of the workers
+        with user.http() as client:
+            assert client.post("/chat/completions", json=body).status_code == 200
+
+    def standing() -> list[Any]:
+        return [one.get("/conductor").json()["standing"] for one in admins]
+
+    def away() -> bool:
+        call()
+        return all("bad" in one for one in standing())
+
+    until(away)
+    log = admins[0].get("/conductor").json()["log"]
+    assert len({row["actor"] for row in log}) == 2  # each worker goes by its own figures
+    undo = {"number": log[-1]["number"], "reason": "it is known"}
+    assert admins[0].post("/conductor/undo", json=undo).status_code == 200
+    until(lambda: standing() == [{}, {}])
+    for _ in range(30):
+        call()
+    assert standing() == [{}, {}]  # both leave it alone for a while
+    replayed = subprocess.run(
+        [sys.executable, "-m", "router.cli", "conductor", "replay"],
+        env=world.router.environ,
+        capture_output=True,
+        text=True,
+    )
+    assert (replayed.returncode, replayed.stderr) == (0, "2 decisions, 0 would come out differently\n")

@@ -29,7 +29,7 @@ JSON_WANTED = {
 @pytest.fixture(scope="module")
 def following_world(new_world: Any) -> World:
     learned = {"enabled": True, "follow": True, "explore": 0.03, "proven_usd": "0"}
-    made: World = new_world(more=settings() | {"auto": AMONG | {"learning": learned}})
+    made: World = new_world(more=settings() | {"auto": {"models": ["gpt-*"], "learning": learned}})
     return made
 
 
@@ -83,7 +83,9 @@ def test_verdicts_that_are_none(world: World, verdict: Any) -> None:
     text = "1e999" if verdict == float("inf") else json.dumps(verdict)
     with world.user().http() as http:
         answer = http.post("/feedback", content=body % ("0" * 64, text))
-    assert (answer.status_code, answer.json()["error"]["code"]) == (400, "invalid_field")
+    error = answer.json()["error"]
+    assert (answer.status_code, error["code"], error["param"]) == (400, "invalid_field", "verdict")
+    assert error["message"] == 'verdict: Input should be "good", "bad" or a number from 0 to 1'
 
 
 def test_only_own_calls_are_judged(world: World) -> None:
@@ -130,6 +132,21 @@ def test_a_model_that_is_judged_bad_is_left_where_accounts_follow(following_worl
         time.sleep(0.2)
     assert rows[0].learned_chance == pytest.approx(1 - rows[0].shipped_chance)
     assert 0 < rows[0].shipped_base < rows[0].learned_base
+
+
+def test_what_two_workers_learned_outlives_them(new_world: Any) -> None:
+    learned = {"enabled": True, "proven_usd": "0", "most_a_day": 10_000}
+    world: World = new_world("--workers", "2", more=settings() | {"auto": AMONG | {"learning": learned}})
+    user = world.user()
+    calls = [ask(user).headers["x-vibes-request-id"] for _ in range(12)]  # each over another connection
+    assert {say(user, one, "good").status_code for one in calls} == {200}
+    world.router.stop()
+    found = counted(world, lambda kinds: True)
+    assert found[Kind.FEEDBACK] == pytest.approx([1.2, 1.2], rel=0.01)
+    assert found[Kind.SERVED] == pytest.approx([0.12, 0.12], rel=0.01)
+    world.router.start()
+    assert say(user, calls[0], "bad").status_code == 200
+    assert counted(world, lambda kinds: True)[Kind.FEEDBACK] == pytest.approx([1.1, 1.2], rel=0.01)
 
 
 def test_without_learning_nothing_is_counted(world: World) -> None:
