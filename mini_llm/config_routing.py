@@ -53,7 +53,7 @@ class BreakerConfig(Strict):
     window_s: Seconds = 30.0
     """Length of the window."""
     open_s: Seconds = 5.0
-    """How long it stays open the first time; each further time in a row doubles it."""
+    """How long it stays open the first time, at most `max_open_s`; each further time in a row doubles it."""
     max_open_s: Seconds = 120.0
     """Longest time that it stays open."""
     probes: Annotated[int, Field(ge=1, le=1000)] = 1
@@ -66,7 +66,7 @@ class BreakerConfig(Strict):
     """Longest pause that a provider gets that asks for one (Retry-After)."""
     refused_key_s: Seconds = 60.0
     """How long a deployment is left alone that refuses the operator's key (401, 402, 403) or sends calls
-    elsewhere (3xx)."""
+    elsewhere (3xx); at most `max_open_s`."""
 
 
 class HedgeConfig(Strict):

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from typing import TypeVar
 
 from mini_llm.config import DeploymentConfig, ProviderConfig, RoutingConfig
 from mini_llm.config_base import Strict
 from mini_llm.config_file import Problem, dotted
-from mini_llm.config_routing import TimeoutsConfig
+from mini_llm.config_routing import BreakerConfig, TimeoutsConfig
 from mini_llm.deployment import Deployment
 from mini_llm.errors import ConfigError, ConfigErrors
 from mini_llm.providers.registry import NO_ENVIRONMENT, build_provider, lacks
@@ -59,6 +59,7 @@ def routing_problems(
         if deployment_id(item) in twice:
             problem = f"{deployment_id(item)!r} is offered twice: give each an id of its own"
             yield ("deployments", position, "id" if item.id else "model"), problem
+    yield from _breaker_problems(config)
     yield from _route_problems(config)
     yield from _rollout_problems(config)
     yield from _alias_problems(config)
@@ -148,14 +149,36 @@ def _finds(config: RoutingConfig) -> bool:
     return config.open_models or any(provider.type == LOCAL for provider in config.providers.values())
 
 
+def _breaker_problems(config: RoutingConfig) -> Iterator[Problem]:
+    """Times that are written, and would be cut to ``max_open_s``."""
+    general = config.breaker
+    yield from ((("breaker", field), problem) for field, problem in _cut(general, general.model_fields_set))
+    for position, item in enumerate(config.deployments):
+        if item.breaker is None:
+            continue
+        own = item.breaker.model_fields_set
+        written = own | (general.model_fields_set if "max_open_s" in own else set())
+        for field, problem in _cut(overlaid(general, item.breaker), written):
+            yield ("deployments", position, "breaker", field if field in own else "max_open_s"), problem
+
+
+def _cut(breaker: BreakerConfig, written: Container[str]) -> Iterator[tuple[str, str]]:
+    for field in ("open_s", "refused_key_s"):
+        seconds = getattr(breaker, field)
+        if field in written and seconds > breaker.max_open_s:
+            yield field, f"{field} is {seconds:g}, above max_open_s ({breaker.max_open_s:g})"
+
+
 def _route_problems(config: RoutingConfig) -> Iterator[Problem]:
     ids = [deployment_id(item) for item in config.deployments]
     for model, route in config.routes.items():
         for number, group in enumerate(route.groups):
             for position, name in enumerate(group):
+                place = ("routes", model, "groups", number, position)
                 if name not in ids and not _finds(config):
-                    place = ("routes", model, "groups", number, position)
                     yield place, f"{name!r} is no deployment; there is: {', '.join(ids) or 'none'}"
+                elif name in group[:position]:
+                    yield place, f"{name!r} is in this group already; a 'weight' gives it more of the calls"
 
 
 def _rollout_problems(config: RoutingConfig) -> Iterator[Problem]:
@@ -167,7 +190,12 @@ def _rollout_problems(config: RoutingConfig) -> Iterator[Problem]:
             if named
             else {name for name, served in models.items() if served == model}
         )
-        if rollout.to not in models:
+        if model in config.aliases:
+            yield ("rollouts", model), "is an alias: a rollout is of a model"
+        elif model not in models.values() and named is None:
+            known = ", ".join(sorted({*models.values(), *config.routes})) or "none"
+            yield ("rollouts", model), f"{model!r} is no model that is configured; there is: {known}"
+        elif rollout.to not in models:
             yield ("rollouts", model, "to"), f"{rollout.to!r} is no deployment"
         elif not others - {rollout.to}:
             yield ("rollouts", model), "there is no other deployment to go back to"
@@ -178,8 +206,12 @@ def _alias_problems(config: RoutingConfig) -> Iterator[Problem]:
     for alias, target in config.aliases.items():
         if alias in models:
             yield ("aliases", alias), "is the name of a model already"
+        if not target:
+            yield ("aliases", alias), "names no model"
         for name in (target,) if isinstance(target, str) else target:
-            if name not in models and not _finds(config):
+            if name in config.aliases and not config.open_models:  # there a name is a provider's model
+                yield ("aliases", alias), f"{name!r} is an alias: name its models"
+            elif name not in models and not _finds(config):
                 known = ", ".join(sorted(models)) or "none"
                 yield ("aliases", alias), f"{name!r} is no model; there is: {known}"
 

@@ -179,8 +179,7 @@ def _rollout(
     rollout = known if known and known.settings == settings else Rollout(model, settings, now_s)
     new = candidates[settings.to]
     for group in groups:
-        if new in group:
-            group.remove(new)
+        group[:] = [one for one in group if one is not new]
     rollout.attach(new, list(_each(groups)))
     return rollout
 

@@ -165,6 +165,65 @@ steps = [{percent = 1}]
     ]
 
 
+def test_aliases_name_models_and_rollouts_are_of_models(tmp_path: Path) -> None:
+    more = """\
+[providers.here]
+type = "local"
+[aliases]
+x = []
+y = "z"
+z = "y"
+w = ["a", "w"]
+v = "found-here"
+[rollouts.nowhere]
+to = "up/a"
+steps = [{percent = 1}]
+[rollouts.v]
+to = "up/a"
+steps = [{percent = 1}]
+"""
+    assert errors(write(tmp_path, FREE + more)) == [
+        "router.toml:23: rollouts.nowhere: 'nowhere' is no model that is configured; there is: a, b",
+        "router.toml:26: rollouts.v: is an alias: a rollout is of a model",
+        "router.toml:18: aliases.x: names no model",
+        "router.toml:19: aliases.y: 'z' is an alias: name its models",
+        "router.toml:20: aliases.z: 'y' is an alias: name its models",
+        "router.toml:21: aliases.w: 'w' is an alias: name its models",
+    ]
+
+
+def test_deployment_is_in_a_group_once(tmp_path: Path) -> None:
+    more = """\
+[routes.a]
+groups = [["up/a", "up/b", "up/a"], ["up/b"]]
+"""
+    (told,) = errors(write(tmp_path, FREE + more))
+    already = "'up/a' is in this group already; a 'weight' gives it more of the calls"
+    assert told == f"router.toml:16: routes.a.groups.0.2: {already}"
+
+
+def test_times_that_would_be_cut_are_refused_where_they_are_written(tmp_path: Path) -> None:
+    more = """\
+breaker = {refused_key_s = 500}
+[[deployments]]
+model = "c"
+provider = "up"
+prompt_usd_per_mtok = "1"
+completion_usd_per_mtok = "1"
+breaker = {max_open_s = 20}
+[breaker]
+open_s = 100
+max_open_s = 90
+"""
+    assert errors(write(tmp_path, FREE + more)) == [
+        "router.toml:23: breaker.open_s: open_s is 100, above max_open_s (90)",
+        "router.toml:15: deployments.1.breaker.refused_key_s: refused_key_s is 500, above max_open_s (90)",
+        "router.toml:21: deployments.2.breaker.max_open_s: open_s is 100, above max_open_s (20)",
+    ]
+    good = "breaker = {max_open_s = 20}\n[breaker]\nmax_open_s = 40\n"  # what nobody wrote is cut
+    load_router_config(write(tmp_path, FREE + good), {})
+
+
 def test_missing_value_is_told_where_it_is_missing(tmp_path: Path) -> None:
     text = json.dumps({"providers": {}, "deployments": [{"model": "a"}]}, indent=1)
     assert errors(write(tmp_path, text, "router.json")) == [
