@@ -134,7 +134,7 @@ def create_api(settings: Settings, observer: Observer, drain: Drain, link: Link 
             ) as desk:
                 billing = Billing(ledger, settings, desk.custodian)
                 epochs = EpochKeeper(ledger, settings.config)
-                reload.adopters += [billing.adopt, epochs.adopt]
+                reload.adopters += [billing.adopt, epochs.adopt, observer.adopt]
                 follower = Follower(ledger, settings.config, settings.receipt_key)
                 app.state.switching = switching = SwitchKeeper(ledger, catalog)
                 exploration = Exploration(follower, billing.pacing)

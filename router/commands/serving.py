@@ -120,6 +120,4 @@ def _tracer(settings: Settings) -> Any:
     except ImportError:
         reason = "is set, and traces need an extra: pip install 'vibes-rails[telemetry]'"
         raise ConfigError("OTEL_EXPORTER_OTLP_ENDPOINT", reason) from None
-    urls = {name: one.base_url for name, one in settings.config.providers.items()}
-    places = {name: (url.host or "", url.port or 443) for name, url in urls.items() if url is not None}
-    return Tracer(endpoint, places)
+    return Tracer(endpoint, settings.config)

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
+from mini_llm.config import RoutingConfig
 from router.beside import beside
 from router.observe.logs import CallLog, describe
 from router.observe.metrics import Metrics
@@ -32,6 +33,11 @@ class Observer:
         self.metrics = Metrics()
         self.tracer = tracer
         self._calls = calls
+
+    def adopt(self, config: RoutingConfig) -> None:
+        """A new configuration is in force."""
+        if self.tracer is not None:
+            self.tracer.adopt(config)
 
     def began(self, record: CallRecord, method: str) -> None:
         """A request has come."""

@@ -8,7 +8,6 @@ Source: https://opentelemetry.io/docs/specs/semconv/gen-ai/gen-ai-spans/
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
 from typing import Any, Final
 
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
@@ -24,7 +23,10 @@ from opentelemetry.trace import (
     set_span_in_context,
 )
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+from pydantic import HttpUrl
 
+from mini_llm.config import ProviderConfig, RoutingConfig
+from mini_llm.providers.registry import COMPANIES
 from mini_llm.routing.run import OVERTAKEN
 from router.observe.record import TRACEPARENT, CallRecord
 
@@ -34,8 +36,34 @@ DEFAULT_SERVICE: Final = "vibes-router"
 CLOSE_S: Final = 5
 _PROPAGATOR: Final = TraceContextTextMapPropagator()
 
-Places = Mapping[str, tuple[str, int]]
-"""Host and port of each provider's API, by its configured name."""
+NAMES: Final = {
+    "anthropic": "anthropic",
+    "azure": "azure.ai.openai",
+    "azure-deployments": "azure.ai.openai",
+    "bedrock": "aws.bedrock",
+    "cohere": "cohere",
+    "deepseek": "deepseek",
+    "google": "gcp.gemini",
+    "groq": "groq",
+    "mistral": "mistral_ai",
+    "openai": "openai",
+    "perplexity": "perplexity",
+    "xai": "x_ai",
+}
+"""What the conventions call a company, by the type of provider; any other has the operator's own name."""
+
+
+def _described(name: str, provider: ProviderConfig) -> dict[str, Any]:
+    """Attributes of tries at a provider: who it is, and where. A company is known by its address."""
+    row = COMPANIES.get(provider.type)
+    usual = HttpUrl(row.url) if row is not None and row.url is not None else None
+    url = provider.base_url or usual
+    is_company = row is not None and (usual is None or (url is not None and url.host == usual.host))
+    known = NAMES.get(provider.type) if is_company else None
+    attributes: dict[str, Any] = {"gen_ai.provider.name": known or name, "vibes.provider": name}
+    if url is not None and url.host:
+        attributes |= {"server.address": url.host, "server.port": url.port or 443}
+    return attributes
 
 
 class Tracer:
@@ -44,17 +72,21 @@ class Tracer:
     Args:
         endpoint: base URL of an OTLP receiver over HTTP; `/v1/traces` is appended. Headers, samplers and
             limits are the SDK's own `OTEL_…` variables.
-        places: where providers are.
+        config: who the providers are.
     """
 
-    def __init__(self, endpoint: str, places: Places) -> None:
+    def __init__(self, endpoint: str, config: RoutingConfig) -> None:
         resource = Resource({SERVICE_NAME: DEFAULT_SERVICE}).merge(_named())
         self._provider = TracerProvider(resource=resource, shutdown_on_exit=False)
         exporter = OTLPSpanExporter(endpoint.rstrip("/") + "/v1/traces")
         self._provider.add_span_processor(BatchSpanProcessor(exporter))
         self._tracer = self._provider.get_tracer("router")
-        self._places = places
+        self.adopt(config)
         self._epoch_ns = time.time_ns() - time.perf_counter_ns()
+
+    def adopt(self, config: RoutingConfig) -> None:
+        """Takes the providers of a new configuration."""
+        self._described = {name: _described(name, one) for name, one in config.providers.items()}
 
     def began(self, record: CallRecord, method: str) -> None:
         """Opens the server span, and makes it what providers are told to continue."""
@@ -79,7 +111,9 @@ class Tracer:
         if record.surface:
             span.update_name(f"{OPERATIONS.get(record.surface, 'chat')} {record.model or 'unknown model'}")
             span.set_attributes(self._call(record) | self._usage(record))
-            if record.outcome != "ok":
+            if record.outcome == "ok":
+                span.set_attributes(self._answerer(record))
+            else:
                 span.set_attribute("error.type", record.outcome)
             self._tries(record)
         if record.status >= 500:
@@ -105,13 +139,12 @@ class Tracer:
     def _try(
         self, record: CallRecord, deployment: str, provider: str, times_ns: tuple[int, int], error: str
     ) -> None:
-        attributes = self._call(record) | {"gen_ai.provider.name": provider, "vibes.deployment": deployment}
-        if (place := self._places.get(provider)) is not None:
-            attributes |= {"server.address": place[0], "server.port": place[1]}
+        attributes = self._call(record) | {"vibes.deployment": deployment}
+        attributes |= self._described.get(provider, {"gen_ai.provider.name": provider})
         if error:
             attributes["error.type"] = error
         else:
-            attributes |= self._usage(record)
+            attributes |= self._usage(record) | self._answerer(record)
         span = self._tracer.start_span(
             f"{attributes['gen_ai.operation.name']} {record.model}",
             context=set_span_in_context(record.span),
@@ -130,8 +163,12 @@ class Tracer:
             "gen_ai.request.stream": record.stream,
         }
         if record.model is not None:
-            attributes["gen_ai.request.model"] = attributes["gen_ai.response.model"] = record.model
+            attributes["gen_ai.request.model"] = record.model
         return attributes
+
+    @staticmethod
+    def _answerer(record: CallRecord) -> dict[str, Any]:
+        return {} if record.model is None else {"gen_ai.response.model": record.model}
 
     @staticmethod
     def _usage(record: CallRecord) -> dict[str, Any]:

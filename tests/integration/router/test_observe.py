@@ -6,13 +6,14 @@ import json
 import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from router_upstream import PROMPT_TOKENS, WORDS
-from router_world import COMPLETION_BASE, PROMPT_BASE, World, read_when
+from router_world import COMPLETION_BASE, PROMPT_BASE, World, put, read_when
 from support.otlp import Receiver, attributes, receiving
 
 from router.observe import exposition
@@ -135,7 +136,34 @@ def test_a_failure_is_traced_by_its_kind(watched: Watched) -> None:
     assert attributes(server)["error.type"] == "upstream_failed"
     assert attributes(client_span)["error.type"] == "UpstreamRefused"
     assert (server.status.code, client_span.status.code) == (2, 2)
-    assert "gen_ai.usage.input_tokens" not in attributes(client_span)
+    for span in (server, client_span):
+        assert not {"gen_ai.usage.input_tokens", "gen_ai.response.model"} & attributes(span).keys()
+
+
+def test_providers_are_told_by_the_names_of_the_conventions_and_where_they_are(watched: Watched) -> None:
+    file = Path(watched.world.router.environ["VIBES_CONFIG"])
+    before = json.loads(file.read_text())
+    price = {"prompt_usd_per_mtok": "1", "completion_usd_per_mtok": "1"}
+    added = {
+        "newcomer": {"base_url": before["providers"]["up"]["base_url"], "api_key": "k"},
+        "cloud": {"type": "bedrock", "base_url": before["providers"]["up"]["base_url"], "api_key": "k"},
+    }
+    deployments = [{"model": f"plain-{name}", "upstream_model": "plain", "provider": name} for name in added]
+    put(
+        watched.world,
+        providers=before["providers"] | added,
+        deployments=[*before["deployments"], *[one | price for one in deployments]],
+    )
+    try:
+        upstream = httpx.URL(watched.world.upstream.url)
+        for name, known in (("newcomer", "newcomer"), ("cloud", "aws.bedrock")):
+            assert asked(watched, f"plain-{name}", f"traced-{name}").status_code == 200
+            found = attributes(watched.receiver.of(f"traced-{name}")[1])
+            assert (found["gen_ai.provider.name"], found["vibes.provider"]) == (known, name)
+            assert (found["server.address"], found["server.port"]) == (upstream.host, upstream.port)
+            assert found["gen_ai.response.model"] == f"plain-{name}"
+    finally:
+        put(watched.world, **{name: before[name] for name in ("providers", "deployments")})
 
 
 def test_a_call_is_one_line_of_json(watched: Watched) -> None:
