@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, field_validator
 
 from mini_llm.config_auto import AutoConfig
-from mini_llm.config_base import ApiUrl, Count, Name, Seconds, Strict, Tokens
+from mini_llm.config_base import ApiUrl, Count, Key, Name, Seconds, Strict, Tokens
 from mini_llm.config_routing import (
     Balance,
     BreakerConfig,
@@ -46,7 +46,7 @@ class ProviderConfig(Strict):
 
     type: str = "openai"
     base_url: ApiUrl | None = None
-    api_key: SecretStr | None = None
+    api_key: Key | None = None
     cap_field: Literal["max_tokens", "max_completion_tokens"] | None = None
     continuous_usage: bool = False
     surfaces: Annotated[tuple[SurfaceName, ...], Field(min_length=1)] | None = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import AfterValidator, AnyHttpUrl, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, AnyHttpUrl, BaseModel, ConfigDict, Field, SecretStr
 
 from mini_llm.request import MAX_MODEL_NAME
 
@@ -21,6 +21,15 @@ def _bare(url: AnyHttpUrl) -> AnyHttpUrl:
         raise ValueError("an address ends with its path: nothing of a query would be sent")
     return url
 
+
+def _one_line(secret: SecretStr) -> SecretStr:
+    if any(ord(letter) < 32 or ord(letter) == 127 for letter in secret.get_secret_value()):
+        raise ValueError("holds a line break or another control character: a key is one line")
+    return secret
+
+
+Key = Annotated[SecretStr, AfterValidator(_one_line)]
+"""A key as a header carries it."""
 
 ApiUrl = Annotated[AnyHttpUrl, AfterValidator(_bare)]
 """Where an API is; it is shown in lists and errors, so no secret may stand in it."""

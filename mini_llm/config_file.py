@@ -11,10 +11,12 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 from pydantic_core import from_json
 
-from mini_llm.config_lines import Place, json_lines, toml_lines
+from mini_llm.config_lines import Place, json_lines, json_repeats, toml_lines
+from mini_llm.config_words import problems_of
 from mini_llm.errors import ConfigError, ConfigErrors
 
 _REFERENCE = re.compile(r"\$\{(file:|keyring:)?([^{}]*)\}")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _AT_LINE = re.compile(r"\bline ([0-9]+)")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 MAX_FILE_BYTES = 2**24
@@ -64,20 +66,26 @@ def parse_config(
         raise ConfigError(str(path), problem, int(line[1]) if line else None) from None
     if isinstance(raw, dict):
         raw.pop("$schema", None)  # what editors look for
+    repeats = [] if toml else json_repeats(text)  # TOML's parser refuses them itself
+    if repeats:
+        raise located(path, text, toml, [(place, _twice(*lines)) for place, *lines in repeats])
     problems: list[Problem] = [] if written is None else list(written(raw))
     if problems:
-        raise _located(path, text, toml, problems)
+        raise located(path, text, toml, problems)
     resolved = _resolve(raw, environ, (), problems)
     if problems:
-        raise _located(path, text, toml, problems)
+        raise located(path, text, toml, problems)
     try:
         config = schema.model_validate(resolved)
     except ValidationError as error:
-        found = error.errors(include_url=False, include_context=False, include_input=False)
-        raise _located(path, text, toml, [(item["loc"], item["msg"]) for item in found]) from None
+        raise located(path, text, toml, problems_of(error, schema)) from None
     if check is not None and (problems := list(check(config))):
-        raise _located(path, text, toml, problems)
+        raise located(path, text, toml, problems)
     return config
+
+
+def _twice(first: int, second: int) -> str:
+    return f"is written twice, in lines {first} and {second}: one of them would be forgotten"
 
 
 def dotted(place: Place) -> str:
@@ -96,14 +104,14 @@ def read_text(path: Path) -> str:
             data = file.read(MAX_FILE_BYTES + 1)
         if len(data) > MAX_FILE_BYTES:
             raise ConfigError(str(path), f"is larger than {MAX_FILE_BYTES} bytes")
-        return data.decode("utf-8")
+        return data.decode("utf-8-sig")  # some editors begin a file with a mark
     except OSError as error:
         raise ConfigError(str(path), f"cannot be read ({error.strerror})") from None
     except UnicodeDecodeError:
         raise ConfigError(str(path), "is not UTF-8") from None
 
 
-def _located(path: Path, text: str, toml: bool, problems: Iterable[Problem]) -> ConfigErrors:
+def located(path: Path, text: str, toml: bool, problems: Iterable[Problem]) -> ConfigErrors:
     """The problems with file and line: of the value at fault, or of the nearest thing around it."""
     lines = (toml_lines if toml else json_lines)(text)
     told = []
@@ -128,12 +136,22 @@ def _resolve(value: Any, environ: Mapping[str, str], place: Place, problems: lis
         try:
             if match[1] == "keyring:":
                 return _from_keyring(match[2])
-            return _secret_file(match[2]) if match[1] else _variable(match[2], environ)
+            found = _secret_file(match[2]) if match[1] else _variable(match[2], environ)
+            return _usable(match[0], found)
         except LookupError as error:
             problems.append((place, str(error.args[0])))
             return ""
 
     return _REFERENCE.sub(lookup, value)
+
+
+def _usable(reference: str, found: str) -> str:
+    """A value that a reference leads to: some, on one line."""
+    if not found:
+        raise LookupError(f"{reference} is empty: give it a value, or take the reference out")
+    if _CONTROL.search(found):
+        raise LookupError(f"{reference} holds a line break or another control character: it is one line")
+    return found
 
 
 def _variable(name: str, environ: Mapping[str, str]) -> str:

@@ -34,13 +34,15 @@ class _Scanner:
     def __init__(self, text: str) -> None:
         self.text, self.at = text, 0
         self.lines: dict[Place, int] = {}
+        self.repeats: list[tuple[Place, int, int]] = []
         self._line, self._counted = 1, 0
 
-    def found(self, place: Place) -> None:
-        """Something begins here; what a place was first found at stays."""
+    def found(self, place: Place) -> int:
+        """Something begins here, in the line that is told; what a place was first found at stays."""
         self._line += self.text.count("\n", self._counted, self.at)
         self._counted = self.at
         self.lines.setdefault(place, self._line)
+        return self._line
 
     def skip(self, pattern: re.Pattern[str]) -> str:
         """Moves over what matches here."""
@@ -70,13 +72,26 @@ def json_lines(text: str) -> dict[Place, int]:
     return scanner.lines
 
 
+def json_repeats(text: str) -> list[tuple[Place, int, int]]:
+    """Keys that an object has twice, each with both lines; not what is in them."""
+    scanner = _Scanner(text)
+    _json_value(scanner, ())
+    outer = {place for place, _, _ in scanner.repeats}
+    return [
+        one for one in scanner.repeats if not any(one[0][:length] in outer for length in range(len(one[0])))
+    ]
+
+
 def _json_value(scanner: _Scanner, place: Place) -> None:
     scanner.skip(_JSON_GAP)
     scanner.found(place)
     if scanner.take("{"):
         while not scanner.closes("}", _JSON_GAP):
             inner = (*place, json.loads(scanner.skip(_JSON_SCALAR)))
-            scanner.found(inner)
+            first = scanner.lines.get(inner)
+            line = scanner.found(inner)
+            if first is not None:
+                scanner.repeats.append((inner, first, line))
             scanner.skip(_JSON_GAP)
             scanner.take(":")
             _json_value(scanner, inner)

@@ -17,6 +17,7 @@ from pydantic import BaseModel, ValidationError
 
 from mini_llm.config_file import dotted, load_config
 from mini_llm.config_sdk import Settings
+from mini_llm.config_words import problems_of
 from mini_llm.errors import ConfigError, ConfigErrors
 from mini_llm.project_keys import strangers
 from mini_llm.providers.registry import COMPANIES, find, with_key
@@ -82,7 +83,7 @@ def project_file(cwd: Path) -> Path | None:
     roots = [cwd, *cwd.parents]
     top = next((place for place, folder in enumerate(roots) if _seen((folder / ".git").exists)), 0)
     return next(
-        (found for folder in roots[: top + 1] if _seen((found := folder / PROJECT_FILE).is_file)), None
+        (found for folder in roots[: top + 1] if _seen((found := folder / PROJECT_FILE).exists)), None
     )
 
 
@@ -109,7 +110,7 @@ def _levels(
         written = strangers if file is None else None
         yield _Level(str(project), load_config(project, Settings, environ, written=written))
     user = folder / FILE_NAME if folder is not None else None
-    if user is not None and _seen(user.is_file):
+    if user is not None and _seen(user.exists):
         yield _Level(str(user), load_config(user, Settings, environ))
     for company in COMPANIES.values():
         if company.url is not None and company.key_variable and environ.get(company.key_variable):
@@ -125,8 +126,8 @@ def _checked(where: str, fields: Mapping[str, Any]) -> Settings:
     try:
         return Settings.model_validate(dict(fields))
     except ValidationError as error:
-        found = error.errors(include_url=False, include_context=False, include_input=False)
-        problems = [ConfigError(f"{where}: {dotted(item['loc'])}", item["msg"]) for item in found]
+        found = problems_of(error, Settings)
+        problems = [ConfigError(f"{where}: {dotted(place)}", problem) for place, problem in found]
         raise ConfigErrors(problems) from None
 
 

@@ -54,8 +54,20 @@ def key_of(
     """The key to keep, None to keep none.
 
     Raises:
-        Trouble: one is needed and there is none.
+        Trouble: one is needed and there is none, or it can be no key.
     """
+    key = _key_of(environ, name, kind, url, given)
+    if key and not (key.isascii() and key.isprintable()):
+        raise Trouble(
+            "this key holds a line break or another character that no header can carry: copy it again",
+            MISUSED,
+        )
+    return key
+
+
+def _key_of(
+    environ: Mapping[str, str], name: str, kind: str, url: str | None, given: str | None
+) -> str | None:
     from mini_llm.providers.registry import COMPANIES
 
     if given == "-":
@@ -93,11 +105,12 @@ def check_entry(name: str, entry: dict[str, Any], environ: Mapping[str, str]) ->
 
     from mini_llm.config_file import dotted
     from mini_llm.config_sdk import VIBES_PER_USD, Settings
+    from mini_llm.config_words import problems_of
     from mini_llm.routing.build import check
 
     try:
         settings = Settings.model_validate({"providers": {name: entry}})
     except ValidationError as error:
-        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-        raise Trouble(f"{dotted(first['loc'])}: {first['msg']}", MISUSED) from None
+        place, problem = problems_of(error, Settings)[0]
+        raise Trouble(f"{dotted(place)}: {problem}", MISUSED) from None
     check(settings, VIBES_PER_USD, environ)

@@ -164,7 +164,9 @@ def _exit_code(arguments: list[str], state: State) -> int:
         tell(error.format_message(), state.environ)
         return error.exit_code
     except MiniLLMError as error:
-        tell("\n".join([str(error), *getattr(error, "__notes__", ())]), state.environ)
+        from mini_llm.cli.mending import told
+
+        tell(told(error), state.environ)
         return code_of(error)
     except OSError as error:  # of the output, such as a full disk: commands see to their own files
         drop_output()

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mini_llm.cli.approve import ask_password
-from mini_llm.cli.ending import MISUSED, NOT_SET_UP, Trouble
+from mini_llm.cli.ending import MISUSED, Trouble
 from mini_llm.cli.state import State, json_option
 
 if TYPE_CHECKING:
@@ -136,4 +136,4 @@ def need(module: str) -> Any:
     try:
         return import_module(module)
     except ImportError:
-        raise Trouble("this needs an extra: pip install 'mini-llm[wallet]'", NOT_SET_UP) from None
+        raise Trouble("this needs an extra: pip install 'mini-llm[wallet]'") from None

@@ -117,8 +117,8 @@ def _finish(desk: Desk, calls: Sequence[Call], yes: bool, as_json: bool) -> None
         print_json({"planned": shown, "sent": sent})
     elif sent:
         click.echo("\n".join(f"sent {tx_hash}" for tx_hash in sent))
-    else:
-        click.echo("nothing was sent: add --yes to send")
+    if not sent:
+        raise Trouble("nothing was sent: add --yes to send")
 
 
 def _session_key(state: State, desk: Desk, key_commit: str | None) -> tuple[int | None, int]:

@@ -8,10 +8,11 @@ from typing import TypeVar
 
 from mini_llm.config import DeploymentConfig, ProviderConfig, RoutingConfig
 from mini_llm.config_base import Strict
-from mini_llm.config_file import Problem, dotted
+from mini_llm.config_file import Problem
+from mini_llm.config_origin import told
 from mini_llm.config_routing import BreakerConfig, TimeoutsConfig
 from mini_llm.deployment import Deployment
-from mini_llm.errors import ConfigError, ConfigErrors
+from mini_llm.errors import ConfigError
 from mini_llm.providers.registry import NO_ENVIRONMENT, build_provider, lacks
 from mini_llm.request import Need
 from mini_llm.retail import price_of
@@ -31,7 +32,7 @@ def check(config: RoutingConfig, vibes_per_usd: int, environ: Mapping[str, str] 
         ConfigErrors: they do not.
     """
     if found := list(routing_problems(config, vibes_per_usd, environ)):
-        raise ConfigErrors([ConfigError(dotted(place), problem) for place, problem in found])
+        raise told(config, found)
 
 
 def routing_problems(

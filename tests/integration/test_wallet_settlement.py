@@ -67,7 +67,8 @@ def shell(stack: Stack, tmp_path: Path) -> Shell:
 
 
 def test_a_deposit_by_permit_opens_the_account_for_the_wallets_session_key(shell: Shell) -> None:
-    assert "nothing was sent" in shell.signing("deposit", "100")
+    assert "nothing was sent: add --yes to send" in shell.signing("deposit", "100", code=1)
+    assert "nothing was sent: add --yes to send" in shell.signing("deposit", "100", "--json", code=1)
     assert (shell.nonce, shell.holdings()["pending_deposit_base"]) == (0, "0")
     shell.signing("deposit", "100.5", "--yes")
     assert shell.nonce == 1

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mini_llm.config_file import load_config
-from mini_llm.config_lines import json_lines, toml_lines
+from mini_llm.config_lines import json_lines, json_repeats, toml_lines
 from mini_llm.errors import ConfigError, ConfigErrors
 from router.cli import main
 from router.commands.config import schema_text
@@ -132,8 +132,8 @@ def errors(path: Path, environ: dict[str, str] | None = None) -> list[str]:
 def test_all_errors_are_told_at_once_with_their_lines(tmp_path: Path) -> None:
     bad = TOML.replace('model = "a"', "model = 7").replace('model = "b"', 'model = "b"\nwieght = 1')
     assert errors(write(tmp_path, bad)) == [
-        "router.toml:5: deployments.0.model: Input should be a valid string",
-        "router.toml:10: deployments.1.wieght: Extra inputs are not permitted",
+        "router.toml:5: deployments.0.model: is a number and has to be a text: put it in quotes",
+        "router.toml:10: deployments.1.wieght: there is no such field; is 'weight' meant?",
     ]
 
 
@@ -227,7 +227,7 @@ max_open_s = 90
 def test_missing_value_is_told_where_it_is_missing(tmp_path: Path) -> None:
     text = json.dumps({"providers": {}, "deployments": [{"model": "a"}]}, indent=1)
     assert errors(write(tmp_path, text, "router.json")) == [
-        "router.json:4: deployments.0.provider: Field required"
+        "router.json:4: deployments.0.provider: is missing"
     ]
 
 
@@ -251,6 +251,63 @@ def test_references_that_lead_nowhere_are_all_told(tmp_path: Path) -> None:
         "(No such file or directory)",
         "router.toml:3: providers.up.api_key: ${1} is no reference: write ${NAME} or ${file:/path}",
     ]
+
+
+def test_what_a_reference_leads_to_is_something_on_one_line(tmp_path: Path) -> None:
+    (tmp_path / "two").write_text("one\ntwo\n")
+    (tmp_path / "none").write_text("\n")
+    text = TOML.replace(
+        "/v1", f'/v1"\napi_key = "${{A}}${{B}}${{file:{tmp_path}/two}}${{file:{tmp_path}/none}}'
+    )
+    at = "router.toml:3: providers.up.api_key: "
+    no_line = "holds a line break or another control character: it is one line"
+    nothing = "is empty: give it a value, or take the reference out"
+    assert errors(write(tmp_path, text), {"A": "", "B": "sk-secret\n"}) == [
+        f"{at}${{A}} {nothing}",
+        f"{at}${{B}} {no_line}",
+        f"{at}${{file:two}} {no_line}",
+        f"{at}${{file:none}} {nothing}",
+    ]
+    plain = errors(write(tmp_path, TOML.replace("/v1", '/v1"\napi_key = "sk-secret\\n')))
+    assert plain == [
+        "router.toml:3: providers.up.api_key: Value error, holds a line break or another control character: "
+        "a key is one line"
+    ]
+
+
+def test_a_key_that_is_written_twice_is_told_with_both_lines(tmp_path: Path) -> None:
+    text = """{
+ "providers": {"up": {"base_url": "http://a/v1"},
+  "up": {"base_url": "http://b/v1"}},
+ "deployments": [{"model": "a", "provider": "up",
+   "model": "b"}],
+ "tiers": [], "tiers": [{"x": 1}]
+}"""
+    assert errors(write(tmp_path, text, "router.json")) == [
+        f"router.json:{lines[0]}: {place}: is written twice, in lines {lines[0]} and {lines[2]}: "
+        "one of them would be forgotten"
+        for place, lines in (("providers.up", "2-3"), ("deployments.0.model", "4-5"), ("tiers", "6-6"))
+    ]
+
+
+@given(documents)
+def test_what_is_written_once_is_not_told_twice(document: dict[str, Any]) -> None:
+    assert json_repeats(json.dumps(document)) == []
+
+
+@pytest.mark.parametrize("name", ["router.json", "router.toml"])
+def test_a_mark_at_the_beginning_of_a_file_is_nothing(tmp_path: Path, name: str) -> None:
+    text = json.dumps(tomllib.loads(FREE)) if name.endswith("json") else FREE
+    (tmp_path / name).write_bytes(b"\xef\xbb\xbf" + text.encode())
+    assert len(load_router_config(tmp_path / name, {}).deployments) == 2
+
+
+def test_a_field_that_nothing_is_like_is_told_with_those_that_there_are(tmp_path: Path) -> None:
+    (told,) = errors(write(tmp_path, FREE + "[rewards]\nqqq = 1\n"))
+    assert re.fullmatch(r"router.toml:16: rewards.qqq: there is no such field; there is: .*enabled.*", told)
+    nested = FREE + '[routes.a]\ngroups = [["up/a"]]\nbalence = "x"\n'
+    (told,) = errors(write(tmp_path, nested))
+    assert told.endswith("routes.a.balence: there is no such field; is 'balance' meant?")
 
 
 @pytest.mark.parametrize(

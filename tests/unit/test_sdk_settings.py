@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 
 from mini_llm import Client, ConfigError, NotSetUp, Settings, read_settings
+from mini_llm.config_sdk import VIBES_PER_USD
 from mini_llm.engine import Engine
 from mini_llm.errors import ConfigErrors
+from mini_llm.routing.build import check
 from mini_llm.settings import PROJECT_FILE
 
 WALLET = {"type": "vibes", "endpoint": "http://127.0.0.1:9", "api_key": "w"}
@@ -285,3 +287,30 @@ def test_folders_that_may_not_be_looked_into_hold_no_settings(
     monkeypatch.setattr(Path, "is_file", refuse)
     monkeypatch.setattr(Path, "exists", refuse)
     assert not places.read().providers
+
+
+def test_what_does_not_fit_together_is_told_with_the_place_where_it_was_written(places: Places) -> None:
+    up = {"base_url": "http://up/v1", "models": ["a"]}
+    places.write_user({"providers": {"up": up}, "deployments": [{"model": "a", "provider": "up"}]})
+    project = places.project / PROJECT_FILE
+    project.write_text("""{
+ "deployments": [
+  {"model": "b", "provider": "up"},
+  {"model": "c", "provider": "nobody"}]
+}""")
+    settings = places.read({"deployments": [{"model": "d", "provider": "none"}]})
+    with pytest.raises(ConfigErrors) as caught:
+        check(settings, VIBES_PER_USD)
+    told = {error.where.replace(f"{places.project}/", ""): error.line for error in caught.value.errors}
+    assert told == {
+        f"{PROJECT_FILE}:4: deployments.1.provider": 4,
+        "arguments: deployments.0.provider": None,
+    }
+
+
+@pytest.mark.parametrize("where", ["project", "user"])
+def test_a_folder_in_the_place_of_a_file_is_told(places: Places, where: str) -> None:
+    folder = places.project / PROJECT_FILE if where == "project" else places.folder / "config.json"
+    folder.mkdir()
+    with pytest.raises(ConfigError, match=r"cannot be read \(Is a directory\)"):
+        places.read()

@@ -81,6 +81,11 @@ def test_who_was_asked_in_vain_is_told(ready: Cli) -> None:
     assert served.startswith("home/llama3.2 · ")
     failed = ready.run("chat", "-m", "home/http-401", "Hello")
     assert failed.returncode == 1
+    assert failed.stderr.splitlines() == [
+        "error: provider 'home' answered with status 401",
+        "       it says: told to: http-401",
+        "       it does not take the key: set it anew (`mini-llm providers add home`, or where doctor says)",
+    ]
 
 
 @pytest.mark.parametrize(

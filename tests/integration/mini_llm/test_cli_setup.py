@@ -276,3 +276,11 @@ def test_without_a_home_to_write_to(ready: Cli, server: ModelServer, home: str) 
     assert refused.returncode == 2
     assert "cannot be written" in refused.stderr
     assert run("doctor").returncode == 0
+
+
+@pytest.mark.parametrize("key", ["sk-one\nsk-two", "sk-\x7f", "schlüssel"])
+def test_a_key_that_no_header_can_carry_is_not_kept(cli: Cli, server: ModelServer, key: str) -> None:
+    refused = cli.run("providers", "add", "home", "--url", server.url, "--key", key)
+    assert refused.returncode == 2
+    assert "this key holds a line break or another character" in refused.stderr
+    assert not cli.json("providers", "list")["providers"]
