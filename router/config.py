@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Final
@@ -16,8 +16,10 @@ from mini_llm.errors import ConfigError
 from mini_llm.price import parse_usd
 from mini_llm.retail import has_price
 from mini_llm.routing.build import routing_problems
+from mini_llm.wallet.address import to_checksum_address
 from mini_llm.wallet.limits import BPS
 from mini_llm.wallet.receipt import InvalidReceipt, ReceiptDomain
+from mini_llm.wallet.signature import signing_address
 from router.config_conductor import ConductorConfig
 from router.config_learning import RouterAuto
 from router.config_money import DEFAULT_TIERS, Bps, HangUp, Idx, Policy, Promotion, Rewards, Tier
@@ -116,16 +118,12 @@ def load_settings(environ: Mapping[str, str]) -> Settings:
     path = Path(_required(environ, "VIBES_CONFIG"))
     config = load_router_config(path, environ)
     check_economics(config)
-    try:
-        domain = ReceiptDomain(_integer(environ, "VIBES_CHAIN_ID"), _required(environ, "VIBES_SETTLEMENT"))
-    except InvalidReceipt as error:
-        raise ConfigError("VIBES_SETTLEMENT", error.reason) from None
     return Settings(
         config=config,
         config_path=path,
         environ=dict(environ),
         ledger_url=load_ledger_url(environ),
-        domain=domain,
+        domain=load_domain(environ),
         receipt_key=_read_key("VIBES_RECEIPT_KEY_FILE", Path(_required(environ, "VIBES_RECEIPT_KEY_FILE"))),
         max_body_bytes=_integer(environ, "VIBES_MAX_BODY_BYTES", DEFAULT_MAX_BODY_BYTES),
         lease_s=_integer(environ, "VIBES_LEASE_S", DEFAULT_LEASE_S),
@@ -133,6 +131,35 @@ def load_settings(environ: Mapping[str, str]) -> Settings:
         people=load_people(environ),
         relay_key=_relay_key(config),
     )
+
+
+def load_domain(environ: Mapping[str, str]) -> ReceiptDomain:
+    """Where receipts are valid: `VIBES_CHAIN_ID` and `VIBES_SETTLEMENT`.
+
+    Raises:
+        ConfigError: one is missing or unusable.
+    """
+    try:
+        return ReceiptDomain(_integer(environ, "VIBES_CHAIN_ID"), _required(environ, "VIBES_SETTLEMENT"))
+    except InvalidReceipt as error:
+        raise ConfigError("VIBES_SETTLEMENT", error.reason) from None
+
+
+def receipt_signers(environ: Mapping[str, str], former: Collection[str] = ()) -> frozenset[str]:
+    """Checksum addresses that receipts may be signed by; none if the router's own key is not known.
+
+    Args:
+        environ: names the key's file in `VIBES_RECEIPT_KEY_FILE`, if it is known.
+        former: addresses of keys before it.
+
+    Raises:
+        ConfigError: the file cannot be used.
+    """
+    name = environ.get("VIBES_RECEIPT_KEY_FILE")
+    if not name:
+        return frozenset()
+    present = signing_address(_read_key("VIBES_RECEIPT_KEY_FILE", Path(name)))
+    return frozenset((present, *map(to_checksum_address, former)))
 
 
 def load_router_config(path: Path, environ: Mapping[str, str], text: str | None = None) -> RouterConfig:

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 import time
 from pathlib import Path
 from typing import Any
 
 import click
+from sqlalchemy import Connection
 
 from router.commands.ledger import read_ledger, told, write_ledger
-from router.config import load_router_config
+from router.config import load_domain, load_router_config, receipt_signers
 from router.config_money import usd_base
 from router.ledger import tiers
 from router.ledger.books import book_errors, trial_balance
 from router.ledger.costs import CostLine, cost_lines
+from router.ledger.receipt_chain import receipt_count, receipt_errors
 
 
 @click.group()
@@ -64,15 +67,38 @@ def ledger() -> None:
 
 @ledger.command("check")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def check(as_json: bool) -> None:
-    """Prove that the books balance: every running sum is what its history says. Exits 1 if not."""
-    errors, trial = read_ledger(lambda one: (book_errors(one), trial_balance(one)))
+@click.option("--signer", "signers", multiple=True, help="Address of a former receipt key; may be repeated.")
+def check(as_json: bool, signers: tuple[str, ...]) -> None:
+    """Prove that the books balance: every running sum is what its history says. Exits 1 if not.
+
+    \b
+    With VIBES_CHAIN_ID and VIBES_SETTLEMENT the chain of every account's receipts is followed too, and
+    with VIBES_RECEIPT_KEY_FILE each has to be signed by that key, or a former one that --signer names.
+    """
+    with told():
+        domain = load_domain(os.environ) if os.environ.get("VIBES_SETTLEMENT") else None
+        known = receipt_signers(os.environ, signers)
+
+    def errors_in(connection: Connection) -> list[str]:
+        if domain is None:
+            return book_errors(connection)
+        if not sys.stderr.isatty():
+            return book_errors(connection) + receipt_errors(connection, domain, known)
+        count = receipt_count(connection)
+        shown: Any = click.progressbar(length=count, label="receipts", file=sys.stderr)
+        with shown as bar:
+            return book_errors(connection) + receipt_errors(connection, domain, known, bar.update)
+
+    errors, trial = read_ledger(lambda one: (errors_in(one), trial_balance(one)))
     if as_json:
-        click.echo(json.dumps({"ok": not errors, "differences": errors, "balances": trial.balances}))
+        told_of = {"receipts_checked": domain is not None, "balances": trial.balances}
+        click.echo(json.dumps({"ok": not errors, "differences": errors} | told_of))
     else:
         for error in errors:
             click.echo(error)
         click.echo(f"{len(errors)} differences" if errors else "the books balance")
+        if domain is None:
+            click.echo("the receipts were not checked: VIBES_SETTLEMENT is not set", err=True)
     if errors:
         raise SystemExit(1)
 

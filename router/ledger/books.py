@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import Connection, Select, func, select
+from sqlalchemy import ColumnElement, Connection, Select, func, select
 
 from router.ledger import post
 from router.ledger.call_models import BUDGET, BUDGET_USE, CALL
-from router.ledger.models import ACCOUNT, ACCOUNT_CHANGE, ENTRY, POSTING, SHARE, Kind, State
+from router.ledger.models import ACCOUNT, ACCOUNT_CHANGE, CEILING, ENTRY, POSTING, SHARE, Kind, State
 from router.ledger.reward_tables import REWARD
 from router.ledger.shares import earned_base
 
@@ -56,6 +56,9 @@ def book_errors(connection: Connection) -> list[str]:
     errors += _account_errors(connection, trial)
     errors += _share_errors(connection)
     errors += _budget_errors(connection)
+    errors += _quote_errors(connection)
+    for owner, name in ((CALL.c.account_idx, "account"), (CALL.c.partner_id, "partner")):
+        errors += _sequence_errors(connection, owner, name)
     return errors
 
 
@@ -87,11 +90,15 @@ def _account_errors(connection: Connection, trial: TrialBalance) -> Iterator[str
         CALL.c.account_idx, func.sum(CALL.c.charge_base), func.count(CALL.c.account_sequence)
     ).group_by(CALL.c.account_idx)
     spent: dict[int, tuple[int, int]] = {row[0]: (int(row[1]), row[2]) for row in connection.execute(charged)}
-    vested = _sums(connection, _VESTED)
+    vested, signed = _sums(connection, _VESTED), _ceilings(connection)
+    most: dict[int, int] = {}
+    for (idx, _), ceiling_base in signed.items():
+        most[idx] = max(ceiling_base, most.get(idx, 0))
     changes = {row[0]: tuple(map(int, row[1:])) for row in connection.execute(_CHANGES)}
     for row in connection.execute(select(ACCOUNT).order_by(ACCOUNT.c.idx)):
         pending_base, settled_base, written_off_base, rewarded_base = changes.get(row.idx, (0, 0, 0, 0))
         spent_base, receipts = spent.get(row.idx, (0, 0))
+        usable = row.key_commit if row.key_commit is not None else row.requested_key_commit
         for name, kept, added_up in (
             ("balance", row.balance_base, trial.balances.get(post.user(row.idx), 0)),
             ("deficit", row.deficit_base, -trial.balances.get(post.deficit(row.idx), 0)),
@@ -103,19 +110,40 @@ def _account_errors(connection: Connection, trial: TrialBalance) -> Iterator[str
             ("reserved", row.reserved_base, reserved.get(row.idx, 0)),
             ("spent", row.spent_base, spent_base),
             ("receipts", row.sequence, receipts),
+            ("ceiling", row.ceiling_base, signed.get((row.idx, usable), 0)),
         ):
             if kept != added_up:
                 yield f"account {row.idx}: {name} is {kept}, its history says {added_up}"
+        most_base = most.get(row.idx, 0)
+        if row.spent_base > most_base:
+            yield f"account {row.idx}: spent {row.spent_base}, its keys signed for {most_base}"
         if row.deficit_base and row.balance_base != row.reserved_base:
             yield f"account {row.idx}: deficit {row.deficit_base} beside a balance of {row.balance_base}"
 
 
+def _ceilings(connection: Connection) -> dict[tuple[int, bytes], int]:
+    """What each session key of each account signed for, base units."""
+    query = select(CEILING.c.account_idx, CEILING.c.key_commit, CEILING.c.ceiling_base)
+    return {(row[0], row[1]): row[2] for row in connection.execute(query)}
+
+
 def _share_errors(connection: Connection) -> Iterator[str]:
+    """Earned = postings of calls, gross = charges, for whoever has a row or a posting."""
     posted = _posted_by_calls(connection)
-    for row in connection.execute(select(SHARE).order_by(SHARE.c.code)):
-        earned = earned_base(row.gross_base, row.checkpoint_gross_base, row.accrued_base, row.bps)
-        if earned != posted.get(row.code, 0):
-            yield f"{row.code}: earned {earned}, its postings say {posted.get(row.code, 0)}"
+    by_partner = select(CALL.c.partner_id, func.sum(CALL.c.charge_base)).group_by(CALL.c.partner_id)
+    charged = {post.partner(idx): base for idx, base in _sums(connection, by_partner).items()}
+    charged |= dict.fromkeys((post.FEE, post.BURN, post.POOL), sum(charged.values()))
+    rows = {row.code: row for row in connection.execute(select(SHARE))}
+    receivers = {code for code in posted if not code.startswith(post.user(0)[:-1]) and code != post.TREASURY}
+    for code in sorted(rows.keys() | receivers | charged.keys()):
+        row, gross_base, earned = rows.get(code), 0, 0
+        if row is not None:
+            gross_base = row.gross_base
+            earned = earned_base(gross_base, row.checkpoint_gross_base, row.accrued_base, row.bps)
+        if earned != posted.get(code, 0):
+            yield f"{code}: earned {earned}, its postings say {posted.get(code, 0)}"
+        if gross_base != charged.get(code, 0):
+            yield f"{code}: gross is {gross_base}, its calls say {charged.get(code, 0)}"
 
 
 def _budget_errors(connection: Connection) -> Iterator[str]:
@@ -125,13 +153,37 @@ def _budget_errors(connection: Connection) -> Iterator[str]:
     reserved = _sums(connection, pending.where(ENTRY.c.state == State.PENDING))
     charges = select(BUDGET_USE.c.code, func.sum(CALL.c.charge_base)).group_by(BUDGET_USE.c.code)
     spent = _sums(connection, charges.join(CALL, CALL.c.entry_number == BUDGET_USE.c.entry_number))
-    for row in connection.execute(select(BUDGET).order_by(BUDGET.c.code)):
+    rows = {row.code: row for row in connection.execute(select(BUDGET))}
+    for code in sorted(rows.keys() | reserved.keys() | spent.keys()):
+        row = rows.get(code)
         for name, kept, added_up in (
-            ("reserved", row.reserved_base, reserved.get(row.code, 0)),
-            ("spent", row.spent_base, spent.get(row.code, 0)),
+            ("reserved", row.reserved_base if row else 0, reserved.get(code, 0)),
+            ("spent", row.spent_base if row else 0, spent.get(code, 0)),
         ):
             if kept != added_up:
-                yield f"budget {row.code}: {name} is {kept}, its calls say {added_up}"
+                yield f"budget {code}: {name} is {kept}, its calls say {added_up}"
+
+
+def _quote_errors(connection: Connection) -> Iterator[str]:
+    """No charge above what was reserved, and nothing lost while some of that is left."""
+    charge, lost, quote = CALL.c.charge_base, CALL.c.lost_base, ENTRY.c.quote_base
+    left_over = (ENTRY.c.state == State.POSTED) & (lost > 0) & (charge < quote)
+    query = select(ENTRY.c.id, charge, lost, quote).join(CALL, CALL.c.entry_number == ENTRY.c.number)
+    for row in connection.execute(query.where((charge > quote) | left_over)):
+        yield f"call {row[0]}: charged {row[1]} and lost {row[2]} of {row[3]} reserved"
+
+
+def _sequence_errors(connection: Connection, owner: ColumnElement[int], name: str) -> Iterator[str]:
+    """The receipts of one account, or partner, count from 1, and each total is the sum until then."""
+    sequence, total = CALL.c[f"{name}_sequence"], CALL.c[f"{name}_total_base"]
+    added = func.sum(CALL.c.charge_base).over(partition_by=owner, order_by=sequence).label("added_base")
+    nth = func.row_number().over(partition_by=owner, order_by=sequence).label("nth")
+    rows = select(owner.label("owner"), sequence.label("sequence"), total.label("total"), added, nth)
+    found = rows.where(sequence.is_not(None)).subquery()
+    wrong = (found.c.sequence != found.c.nth) | (found.c.total != found.c.added_base)
+    first = select(found.c.owner, func.min(found.c.nth), func.count()).where(wrong).group_by(found.c.owner)
+    for idx, at, count in connection.execute(first.order_by(found.c.owner)):
+        yield f"{name} {idx}: numbers or totals of {count} receipts are wrong, the first is its {at}."
 
 
 @dataclass(frozen=True)
