@@ -107,7 +107,8 @@ class OpenedStream(UpstreamStream):
         era: int,
     ) -> None:
         self.translator = translator
-        self._candidate, self._health, self._tools = candidate, candidate.health, tools
+        self._candidate, self._health = candidate, candidate.health
+        self._clock, self._listener = tools.clock, tools.listener
         self._era: int | None = era  # None once the breaker has been told
         self._finished = 0
         self._handed_s = tools.clock()
@@ -122,7 +123,7 @@ class OpenedStream(UpstreamStream):
         """See ``UpstreamStream.next_batch``."""
         events, self._begun = self._begun, []
         if not events:
-            asked_s = self._tools.clock()
+            asked_s = self._clock()
             try:
                 events = await self._stream.next_batch()
             except ProviderError as error:
@@ -139,20 +140,20 @@ class OpenedStream(UpstreamStream):
             if event.finished or event.done:
                 self._finished += self._choices if event.done else event.finished
                 self._completed()
-        self._handed_s = self._tools.clock()
+        self._handed_s = self._clock()
         return events
 
     def _completed(self) -> None:
         if self._era is not None and self._finished >= self._choices:
-            self._health.completed(self._tools.clock(), self._era)
+            self._health.completed(self._clock(), self._era)
             self._era = None
 
     def _broke_off(self, error: ProviderError) -> None:
         if self._era is None:  # only the end mark, or less, is missing
             return
-        now_s, era, self._era = self._tools.clock(), self._era, None
+        now_s, era, self._era = self._clock(), self._era, None
         if self._health.broke_off(now_s, era):
-            left_alone(self._tools.listener, self._candidate, now_s, error)
+            left_alone(self._listener, self._candidate, now_s, error)
 
     async def aclose(self) -> None:
         """See ``UpstreamStream.aclose``."""
@@ -163,7 +164,7 @@ class OpenedStream(UpstreamStream):
                 self._health.abandoned(self._era)
                 self._era = None
             if self._usage is not None:
-                self._health.used(self._tools.clock(), self._usage, self._choices, self._cap)
+                self._health.used(self._clock(), self._usage, self._choices, self._cap)
         await self._stream.aclose()
 
 
