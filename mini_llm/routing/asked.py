@@ -19,6 +19,8 @@ CHEAP: Final = "auto:cheap"
 BEST: Final = "auto:best"
 NAMES: Final[Mapping[str, Level | None]] = {AUTO: None, CHEAP: "cheap", BEST: "best"}
 """Names that leave the choice to us, with the quality that they ask for; None is for the configuration."""
+ASKED: Final = "auto:"
+"""What names begin with that leave the choice to us; others that begin so were mistyped, or are models."""
 QUALITY_HEADER: Final = "x-vibes-quality"
 QUALITY_FIELD: Final = "vibes_quality"
 _CAMEL: Final = "vibesQuality"  # as Google's format has its fields

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from mini_llm.answer import Completion
 from mini_llm.deployment import Deployment
+from mini_llm.errors import UnknownModel
 from mini_llm.price import Price
 from mini_llm.request import Request
-from mini_llm.routing.asked import NAMES, without_quality
+from mini_llm.routing.asked import ASKED, NAMES, without_quality
 from mini_llm.routing.asking import Count, OpenedStream, complete, open_stream
 from mini_llm.routing.catalog import Catalog
 from mini_llm.routing.events import SILENT, Listener
@@ -99,6 +100,9 @@ class Routes:
                 if plan is not None:
                     return plan
             route = await self.catalog.route(request.model)
+            known = self.catalog.table.routes  # by now with what a local server has
+            if request.model.startswith(ASKED) and request.model not in NAMES and request.model not in known:
+                raise UnknownModel(request.model, (*NAMES, *sorted(known)))
         return self._planner.plan(without_quality(request), route, account)
 
     def attempt(

@@ -16,7 +16,18 @@ from mini_llm.auto.priors import PRICE, ModelFacts
 from mini_llm.routing.terms import COST_ALONE
 from router.bench.errors import TooFewRows
 from router.bench.fit import Correction, Embed, crossed, describe, split
-from router.bench.floor import RESAMPLES, calibrate, held, kept, margins, resamples, rivals
+from router.bench.floor import (
+    RESAMPLES,
+    calibrate,
+    draws,
+    held,
+    kept,
+    margins,
+    resamples,
+    reserve_for,
+    rivals,
+    strongest,
+)
 from router.bench.foreseen import foreseen_costs
 from router.bench.sweep import Ends, Floats, Sweep, ends, figures, saving, savings, sweep
 from router.bench.table import MIN_ROWS, Table
@@ -25,6 +36,8 @@ Progress = Callable[[str, int, int], None]
 """Called with a stage's name, steps done and steps in all."""
 
 FLOOR: Final = 0.95
+NOT_SURE: Final = "the model that seems the strongest, as no threshold was sure on the fitted rows"
+FLOOR_KEPT: Final = 0.95
 _MILLION: Final = 1_000_000
 _TOLD: Final = 64
 _TINY: Final = 1e-300
@@ -89,7 +102,7 @@ def measure_routing(
         **(floor if priced else floor | {"floor_saving": None}),
         "ms_per_decision": round(float(ms.mean()), 4),
         "ms_per_decision_p99": round(float(np.quantile(ms, 0.99)), 4),
-        "notes": _notes(table, between, free),
+        "notes": _notes(table, between, free) + _doubts(floor),
     }
 
 
@@ -160,7 +173,7 @@ def _calibrated(
     fitted, judged = sides
     price = foreseen.mean(axis=0)
     among = rivals(table.quality[fitted])
-    strong = int(among[believed[among].argmax()])
+    strong = int(among[strongest(table.quality[fitted][:, among], believed[among])])
     between = replace(ends(table.quality[fitted], price), strong=strong)
 
     def swept(side: NDArray[np.int64], steps: Floats | None = None) -> Sweep:
@@ -168,13 +181,22 @@ def _calibrated(
 
     inside = swept(fitted)
     outside = swept(judged, inside.thrift[1:-1])
-    above = margins(inside, table.quality[fitted][:, among], FLOOR)
-    step = int(calibrate(above, inside.cost, len(judged), np.ones((1, len(fitted))))[0])
+    shares = draws(inside.quality.mean(axis=1), inside.cost.mean(axis=1))
+
+    def policies(of: Floats, steps: Floats) -> Floats:
+        return np.concatenate([of[:, strong][None], shares @ steps])
+
+    bests, spent = table.quality[fitted][:, among], policies(cost[fitted], inside.cost)
+    above = margins(policies(table.quality[fitted], inside.quality), bests, FLOOR)
+    reserve = reserve_for(above, spent, bests, seed)
+    chosen = int(calibrate(above, spent, len(judged), np.ones((1, len(fitted))), reserve)[0])
     best = ends(table.quality[judged], price).strong
     judged_best = table.quality[judged][:, best]
-    return _floor(outside.quality[step], judged_best, outside.cost[step], cost[judged][:, best]) | {
-        "floor_kept": kept((above, inside.cost), outside.quality - FLOOR * judged_best, seed),
-        "floor_by": "a threshold set on the fitted rows",
+    reached = policies(table.quality[judged], outside.quality)
+    paid = policies(cost[judged], outside.cost)
+    return _floor(reached[chosen], judged_best, paid[chosen], cost[judged][:, best]) | {
+        "floor_kept": kept((above, spent), reached - FLOOR * judged_best, reserve, seed),
+        "floor_by": "a threshold set on the fitted rows" if chosen else NOT_SURE,
     }
 
 
@@ -252,6 +274,19 @@ def _notes(table: Table, between: Ends, free: bool) -> list[str]:
         )
     if table.dropped:
         notes.append(f"{table.dropped} rows were left out, because a value is missing")
+    return notes
+
+
+def _doubts(floor: dict[str, Any]) -> list[str]:
+    """What the floor's figures have to be read with."""
+    notes = []
+    if floor["floor_by"] == NOT_SURE:
+        notes.append(
+            "no threshold keeps the floor for sure on the fitted rows: more of them would help, or fewer "
+            "models that are alike"
+        )
+    if floor["floor_kept"] < FLOOR_KEPT:
+        notes.append(f"the floor was kept in {floor['floor_kept']:.1%} of the resamples only")
     return notes
 
 

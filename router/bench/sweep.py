@@ -180,19 +180,26 @@ def frontier(cost: Floats, quality: Floats) -> tuple[Floats, Floats]:
     Args:
         cost, quality: (k,), means of each step, or of each model.
     """
+    at = hull(cost, quality)
+    return cost[at], quality[at]
+
+
+def hull(cost: Floats, quality: Floats) -> NDArray[np.int64]:
+    """Positions of the vertices of `frontier`, the cheapest first."""
     order = np.lexsort((-quality, cost))
     highest = np.maximum.accumulate(quality[order])
     order = order[np.concatenate([[True], quality[order][1:] > highest[:-1]])]
-    hull: list[tuple[float, float]] = []
-    for here in zip(cost[order].tolist(), quality[order].tolist(), strict=True):
-        while len(hull) > 1 and _below(hull[-2], hull[-1], here):
-            hull.pop()
-        hull.append(here)
-    spent, reached = np.array(hull).T
-    return spent, reached
+    kept: list[tuple[float, float, int]] = []
+    for here in zip(cost[order].tolist(), quality[order].tolist(), order.tolist(), strict=True):
+        while len(kept) > 1 and _below(kept[-2], kept[-1], here):
+            kept.pop()
+        kept.append(here)
+    return np.array([at for _, _, at in kept])
 
 
-def _below(left: tuple[float, float], middle: tuple[float, float], right: tuple[float, float]) -> bool:
+def _below(
+    left: tuple[float, float, int], middle: tuple[float, float, int], right: tuple[float, float, int]
+) -> bool:
     """Whether the middle point is not above the line between its neighbours."""
     rise = (middle[1] - left[1]) * (right[0] - left[0])
     return rise <= (right[1] - left[1]) * (middle[0] - left[0])

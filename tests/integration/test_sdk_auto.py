@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from openai import AsyncOpenAI
 from support.apps import TEXT, ModelServer, model_servers, own, threaded
 
-from mini_llm import AsyncClient, BadRequest, Client, NoneCanServe
+from mini_llm import AsyncClient, BadRequest, Client, NoneCanServe, UnknownModel
 from mini_llm.cli.app import commands
 from mini_llm.cli.state import State
 from mini_llm.config_sdk import Settings
@@ -54,6 +54,18 @@ async def test_an_answer_knows_why_it_came_from_there() -> None:
     assert (named.deployment, named.decision) == ("one/gpt-4o", None)
     assert {body["model"] for body in cheap.asked} == {"gpt-4o-mini"}
     assert not any("vibes_quality" in body for body in strong.asked + cheap.asked)
+
+
+@pytest.mark.parametrize("name", ["auto:turbo", "auto:", "auto:Best", "auto:0.5"])
+async def test_a_mistyped_name_is_nobodys_model(name: str) -> None:
+    strong, cheap = ModelServer(), ModelServer()
+    async with model_servers(strong, cheap), app(strong, cheap) as client:
+        with pytest.raises(UnknownModel) as refused:
+            await client.chat("hello", model=name)
+        assert "auto:best" in refused.value.available
+    assert (strong.asked, cheap.asked) == ([], [])
+    async with model_servers(strong, cheap), app(strong, cheap, aliases={name: "gpt-4o"}) as client:
+        assert (await client.chat("hello", model=name)).deployment == "one/gpt-4o"
 
 
 async def test_the_next_in_rank_answers_when_the_chosen_one_fails() -> None:

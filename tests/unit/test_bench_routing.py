@@ -16,35 +16,8 @@ from click.testing import CliRunner, Result
 from bridge.cli import main
 from router.bench.embedding import open_embedding
 from router.bench.fit import Correction, crossed, describe, split
-from router.bench.floor import calibrate, held, kept, margins, rivals
-from router.bench.sweep import Ends, sweep
 
 RNG = np.random.default_rng(5)
-PRICE = np.array([0.01, 1.0])
-
-
-def test_a_step_is_believed_where_it_is_sure() -> None:
-    above = np.zeros((4, 400))
-    above[1], above[2] = RNG.normal(0.5, 1, 400), RNG.normal(0.05, 1, 400)
-    above[3] = 9.0  # cheaper, and beyond one that fails
-    cost = np.array([[4.0], [3.0], [2.0], [1.0]]) * np.ones(400)
-    assert calibrate([above], cost, 400, np.ones((1, 400))).tolist() == [1]
-    assert calibrate([above, above - 0.4], cost, 400, np.ones((1, 400))).tolist() == [0]
-    assert kept(([above], cost), above, 0) == 1.0
-
-
-def test_a_floor_that_holds_half_the_time() -> None:
-    centred = RNG.normal(0, 1, 500)
-    assert held(centred - centred.mean(), 0) == pytest.approx(0.5, abs=0.05)
-    assert (held(np.ones(50), 0), held(-np.ones(50), 0)) == (1.0, 0.0)
-
-
-def test_margins_are_above_the_strong_models_share() -> None:
-    quality = np.array([[0.0, 1.0], [1.0, 1.0]])
-    cost = np.tile(PRICE, (2, 1))
-    swept = sweep(quality, cost, quality, cost, Ends(0, 1))
-    (above,) = margins(swept, quality[:, [1]], 0.9)
-    assert above[-1].tolist() == pytest.approx([-0.9, 0.1])
 
 
 def test_equal_prompts_stay_together() -> None:
@@ -113,18 +86,12 @@ def test_a_name_that_misleads_is_forgotten(rows: int, least: float, most: float)
     assert least < found[0, 0] < most
 
 
-def test_who_may_be_the_strong_one() -> None:
-    quality = np.column_stack([RNG.random(400) < chance for chance in (0.8, 0.78, 0.4)]).astype(float)
-    assert rivals(quality).tolist() == [0, 1]
-    assert rivals(np.tile(quality, (400, 1))).tolist() == [int(quality.mean(axis=0).argmax())]
-
-
 def test_luck_on_few_rows_makes_no_strong_model(tmp_path: Path) -> None:
     prompts = [f"Question {at}, of many?" for at in range(100)]
-    fitted = set(split(prompts, 0.4, 0)[0].tolist())
-    lucky = [
-        float(at in fitted or at % 5 < 3) for at in range(100)
-    ]  # 100 % of the fitted rows, 60 % of others
+    fitted = split(prompts, 0.4, 0)[0].tolist()
+    lucky = [float(at % 5 < 3) for at in range(100)]  # 60 %, and 85 % of the fitted rows
+    for place, at in enumerate(fitted):
+        lucky[at] = float(place % 20 > 2)
     columns = {
         "prompt": prompts,
         "q_mixtral-8x7b": lucky,
@@ -133,8 +100,21 @@ def test_luck_on_few_rows_makes_no_strong_model(tmp_path: Path) -> None:
     pq.write_table(pa.table(columns), tmp_path / "lucky.parquet")
     found = json.loads(run(str(tmp_path / "lucky.parquet"), "--fit", "0.4").stdout)
     assert found["strong"] == "gpt-4"
-    assert found["floor_quality"] == 1.0
+    assert found["floor_quality"] > 0.97
     assert found["floor_kept"] >= 0.95
+
+
+def test_it_is_told_where_the_floor_is_in_doubt(tmp_path: Path) -> None:
+    columns: dict[str, Any] = {"prompt": [f"Question {at}, of many?" for at in range(120)]}
+    for name, right in zip(
+        ("gpt-4", "claude-2", "claude-1", "gpt-3.5"), (RNG.random((4, 120)) < 0.65), strict=True
+    ):
+        columns |= {f"q_{name}": right, f"cost_{name}": np.full(120, len(name) * 1.0)}
+    pq.write_table(pa.table(columns), tmp_path / "alike.parquet")
+    found = json.loads(run(str(tmp_path / "alike.parquet"), "--fit", "0.4", "--seed", "1").stdout)
+    assert found["floor_kept"] < 0.95
+    assert any("no threshold keeps the floor for sure" in note for note in found["notes"])
+    assert any(f"{found['floor_kept']:.1%} of the resamples" in note for note in found["notes"])
 
 
 def graded(folder: Path, models: int, costs: bool, rows: int = 120) -> Path:
@@ -195,7 +175,9 @@ def test_free_models_leave_nothing_to_save(tmp_path: Path) -> None:
         found = json.loads(run(path, *arguments).stdout)
         assert (found["weak"], found["strong"]) == (None, "gpt-4")
         assert (found["saving_95"], found["saving_90_interval"], found["floor_saving"]) == (None, None, None)
-        assert found["notes"] == ["all costs are 0: there is nothing to save, so no model is the weak one"]
+        assert found["notes"][:1] == [
+            "all costs are 0: there is nothing to save, so no model is the weak one"
+        ]
     assert found["floor_quality"] == 1.0  # it still tells whether quality is kept
 
 
@@ -213,12 +195,13 @@ def test_a_promise_is_none_for_models_that_nobody_knows(tmp_path: Path) -> None:
     answers = {"q_gpt-4": [0.9] * 40, "q_acme one": [0.1] * 40, "q_acme two": [0.2] * 40}
     found = json.loads(run(written(tmp_path, **answers, **prices)).stdout)
     assert [one["placed_by"] for one in found["models"]] == ["published figures", "price", "price"]
-    (note,) = found["notes"]
+    note = found["notes"][0]
     assert "placed by price only, as no figures of them are published: acme one, acme two" in note
     assert "the shipped promise is none" in note
     known = {name: column for name, column in (answers | prices).items() if "two" not in name}
     known = {name.replace("acme one", "mixtral"): column for name, column in known.items()}
-    assert json.loads(run(written(tmp_path, **known)).stdout)["notes"] == []
+    told = json.loads(run(written(tmp_path, **known)).stdout)["notes"]
+    assert told == ["the floor was kept in 0.0% of the resamples only"]  # a model that nobody overrates so
 
 
 def test_refusals_are_one_line(tmp_path: Path) -> None:
