@@ -107,12 +107,16 @@ class Promotion(Strict):
     Attributes:
         sponsor: account that pays for the calls.
         signup_usd: granted to each account once it has a deposit; "0" for nothing.
+        least_deposit_usd: what the account must hold, or have spent, for that.
+        signups_day: most accounts that are granted it in 24 hours; others wait.
     """
 
     sponsor: Idx
     signup_usd: str = "0"
+    least_deposit_usd: str = "5"
+    signups_day: Annotated[int, Field(ge=1, le=10**6)] = 100
 
-    @field_validator("signup_usd")
+    @field_validator("signup_usd", "least_deposit_usd")
     @classmethod
     def _is_amount(cls, value: str) -> str:
         parse_usd(value)

@@ -31,8 +31,6 @@ RELOAD_S: Final = 5.0
 RECKON_S: Final = 3600.0
 """How often tiers are reckoned anew."""
 PROMOTION: Final = "promotion"
-_GRANTS: Final = 500
-"""Most sign-up credits granted in one go."""
 
 log = logging.getLogger(__name__)
 
@@ -164,10 +162,14 @@ class Offers:
         sponsor = promotion.sponsor
         if not amount_base:
             return
-        new = await asyncio.to_thread(
-            self._ledger.read, lambda connection: tiers.without_signup(connection, sponsor, _GRANTS)
-        )
         now_s = int(time.time())
+        least_base = usd_base(promotion.least_deposit_usd, config.vibes_per_usd)
+        new = await asyncio.to_thread(
+            self._ledger.read,
+            lambda connection: tiers.without_signup(
+                connection, sponsor, least_base, promotion.signups_day, now_s
+            ),
+        )
 
         def grant(connection: Connection) -> None:
             for idx in new:
@@ -194,4 +196,7 @@ def _in_force(connection: Connection, config: RouterConfig) -> tuple[dict[int, s
 
 
 def _may_be_promoted(deployment: Deployment) -> bool:
+    """On the caller's own key nobody of ours serves the call: the credit would pay our fee."""
+    if deployment.own_key:
+        return False
     return deployment.promotional or deployment.partner_id == HOUSE_PARTNER

@@ -33,7 +33,10 @@ from router.ledger.record import account_row
 
 TRAILING_S: Final = 30 * 86_400
 """A tier is earned with the margin of the calls of this long."""
-_FUNDED: Final = ACCOUNT.c.balance_base + ACCOUNT.c.spent_base > 0
+_FUNDS: Final = ACCOUNT.c.balance_base + ACCOUNT.c.spent_base
+_DAY_S: Final = 86_400
+_AT_ONCE: Final = 500
+"""Most sign-up credits granted in one go."""
 _GRANTED: Final = func.sum(PROMO_GRANT.c.amount_base)
 
 
@@ -168,10 +171,28 @@ def grant(
     return True
 
 
-def without_signup(connection: Connection, sponsor_idx: int, limit: int) -> list[int]:
-    """Accounts with a deposit that were not granted their sign-up credit, at most `limit` of them."""
+def without_signup(
+    connection: Connection, sponsor_idx: int, least_base: int, limit: int, now_s: int
+) -> list[int]:
+    """Accounts that are to be granted their sign-up credit now.
+
+    Args:
+        connection: a reading transaction.
+        sponsor_idx: who pays for it, and gets none.
+        least_base: what they hold or have spent at least, base units; in any case something.
+        limit: most that are granted it within 24 hours.
+        now_s: unix seconds.
+    """
+    of_today = PROMO_GRANT.c.reference.startswith("signup:") & (PROMO_GRANT.c.granted_s > now_s - _DAY_S)
+    limit -= int(connection.execute(select(func.count()).where(of_today)).scalar_one())
+    if limit <= 0:
+        return []
     granted = exists().where(PROMO_GRANT.c.reference == _named("signup:", ACCOUNT.c.idx))
-    query = select(ACCOUNT.c.idx).where(_FUNDED, ACCOUNT.c.idx != sponsor_idx, not_(granted)).limit(limit)
+    query = (
+        select(ACCOUNT.c.idx)
+        .where(max(least_base, 1) <= _FUNDS, ACCOUNT.c.idx != sponsor_idx, not_(granted))
+        .limit(min(limit, _AT_ONCE))
+    )
     return list(connection.execute(query.order_by(ACCOUNT.c.idx)).scalars())
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -145,7 +146,7 @@ async def test_a_used_up_subsidy_gives_way_to_the_tier_below(books: Books) -> No
 async def test_promotional_credit_is_spent_first_and_earns_nobody_anything(books: Books) -> None:
     books.fund(1, 5_000_000)
     books.fund(9, 10**9)
-    settings = config(promotion={"sponsor": 9, "signup_usd": "0.05"})
+    settings = config(promotion={"sponsor": 9, "signup_usd": "0.05", "least_deposit_usd": "0"})
     offers = await offers_of(books, settings)
     promo, own = offers.of(1, [HOUSE])
     assert promo == Offer(9, BPS, (Budget("promo:1", 5_000_000),), PROMOTION, promotional=True)
@@ -171,7 +172,7 @@ async def test_credit_is_granted_once_and_after_a_deposit(books: Books) -> None:
     books.fund(1, 5)
     books.fund(9, 10)
     books.ledger.run(lambda c: open_account(c, 2, "0x" + "2" * 40))
-    settings = config(promotion={"sponsor": 9, "signup_usd": "5"})
+    settings = config(promotion={"sponsor": 9, "signup_usd": "5", "least_deposit_usd": "0"})
     for _ in range(2):
         await offers_of(books, settings)
     assert books.ledger.read(lambda c: tiers.promo_view(c, 1)).granted_base == 500_000_000
@@ -179,6 +180,29 @@ async def test_credit_is_granted_once_and_after_a_deposit(books: Books) -> None:
     with pytest.raises(NeedsDeposit):
         books.ledger.run(lambda c: tiers.grant(c, "gift", 2, 9, 5, NOW_S))
     assert not books.ledger.run(lambda c: tiers.grant(c, "signup:1", 1, 9, 5, NOW_S))
+
+
+async def test_sign_up_credit_asks_for_a_deposit_worth_it_and_goes_to_so_many_a_day(books: Books) -> None:
+    for idx, cents in ((1, 499), (2, 500), (3, 500), (9, 10)):
+        books.fund(idx, cents * 1_000_000)
+    settings = config(promotion={"sponsor": 9, "signup_usd": "5", "signups_day": 1})
+    for granted in ([2], [2]):
+        await offers_of(books, settings)
+        assert [
+            idx for idx in (1, 2, 3) if books.ledger.read(lambda c, i=idx: tiers.promo_view(c, i)).left_base
+        ] == granted
+    now_s = int(time.time())
+    waiting = books.ledger.read(lambda c: tiers.without_signup(c, 9, 500_000_000, 1, now_s + 86_401))
+    assert waiting == [3]
+
+
+async def test_credit_pays_no_fee_for_the_callers_own_key(books: Books) -> None:
+    books.fund(1, 10**9)
+    books.fund(9, 10**9)
+    offers = await offers_of(books, config(promotion={"sponsor": 9, "signup_usd": "5"}))
+    assert offers.of(1, [HOUSE])[0].promotional
+    own = replace(PARTNERS, partner_id=HOUSE.partner_id, own_key=True)
+    assert not any(offer.promotional for offer in offers.of(1, [own]))
 
 
 async def test_what_was_looked_up_for_a_replaced_configuration_is_not_used(

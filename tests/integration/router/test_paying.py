@@ -50,7 +50,9 @@ def account(user: User) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def promoting(new_world: Any) -> World:
-    world: World = new_world(more={"promotion": {"sponsor": SPONSOR, "signup_usd": CREDIT_USD}})
+    world: World = new_world(
+        more={"promotion": {"sponsor": SPONSOR, "signup_usd": CREDIT_USD, "least_deposit_usd": "0"}}
+    )
     world.open_user(SPONSOR, deposit_base=10**9, ceiling_base=10**12)
     return world
 

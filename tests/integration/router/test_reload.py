@@ -110,7 +110,7 @@ def test_promotional_credit_is_switched_on_and_off(fickle: World) -> None:
     def left_base() -> int:
         return fickle.ledger.read(lambda c: tiers.promo_view(c, user.idx)).left_base
 
-    change(fickle, promotion={"sponsor": SPONSOR, "signup_usd": "1"})
+    change(fickle, promotion={"sponsor": SPONSOR, "signup_usd": "1", "least_deposit_usd": "0"})
     until(lambda: left_base() == 10**8)
     until(lambda: call(user, "renamed").is_success and left_base() < 10**8)
     change(fickle)
