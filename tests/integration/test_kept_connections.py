@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager, suppress
 
 import pytest
 from support.scripted import completion, scripted, whole
@@ -24,7 +24,7 @@ from mini_llm.wallet.provider import WalletProvider
 pytestmark = pytest.mark.usefixtures("parser")
 
 ANSWER = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}"
-WITH_TIME = Timeouts(connect_s=5)
+LONG = Timeouts(connect_s=9)
 
 
 class Server:
@@ -129,15 +129,15 @@ async def test_what_was_begun_or_given_up_later_is_the_providers_failure(
     assert not isinstance(failed.value, KeptConnectionClosed)
 
 
-@pytest.fixture
-def silent() -> Iterator[socket.socket]:
-    """A listener whose queue is full: who connects hears nothing."""
-    with socket.create_server(("127.0.0.2", 0), backlog=0) as listening:
+@contextmanager
+def silent_at(port: int) -> Iterator[None]:
+    """A listener at 127.0.0.2 whose queue is full: who connects hears nothing."""
+    with socket.create_server(("127.0.0.2", port), backlog=0) as listening:
         waiting = [socket.socket() for _ in range(3)]
         for one in waiting:
             one.setblocking(False)
             one.connect_ex(listening.getsockname())
-        yield listening
+        yield
         for one in waiting:
             one.close()
 
@@ -151,19 +151,19 @@ def through(found: Sequence[str]) -> HttpTransport:
 
 @pytest.mark.parametrize("first", [["127.0.0.2"], ["127.0.0.2"] * 3, ["127.0.0.3", "127.0.0.2"]])
 async def test_an_address_that_is_silent_holds_the_next_one_up_for_a_moment_only(
-    first: list[str], silent: socket.socket, monkeypatch: pytest.MonkeyPatch
+    first: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(addresses_module, "HEAD_START_S", 0.05)
-    port, server = silent.getsockname()[1], Server()
-    listening = await asyncio.start_server(server.serve, "127.0.0.1", port)
-    http = through([*first, "127.0.0.1"])
-    async with asyncio.timeout(3):
-        response = await http.send("POST", f"http://some.host:{port}/", {}, b"{}", WITH_TIME)
-    assert response.status == 200
-    await asyncio.sleep(0.01)
-    assert len(asyncio.all_tasks()) == 2  # this one and the server's: nobody is still connecting
-    await http.aclose()
-    listening.close()
+    server = Server()
+    async with serving(server), asyncio.timeout(10):
+        with silent_at(server.port):
+            http = through([*first, "127.0.0.1"])
+            response = await http.send("POST", f"http://some.host:{server.port}/", {}, b"{}", LONG)
+            assert response.status == 200
+            connecting = [task for task in asyncio.all_tasks() if "_open_at" in repr(task)]
+            await asyncio.gather(*connecting, return_exceptions=True)
+            assert all(task.cancelled() for task in connecting)
+            await http.aclose()
 
 
 async def test_connections_that_come_too_late_are_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -192,12 +192,14 @@ async def test_connections_that_come_too_late_are_dropped(monkeypatch: pytest.Mo
     assert sorted(dropped) == ["a", "b"]
 
 
-async def test_nobody_at_any_address_is_told_as_the_last_one_says_it(silent: socket.socket) -> None:
-    http = through(["127.0.0.1", "127.0.0.3"])
-    port = silent.getsockname()[1]
-    with pytest.raises(TransportFailure, match="ConnectionRefusedError"):
-        await http.send("GET", f"http://some.host:{port}/", {}, None, WITH_TIME)
-    http = through(["127.0.0.1", "127.0.0.2"])
-    with pytest.raises(TransportTimeout, match="connect"):
-        await http.send("GET", f"http://some.host:{port}/", {}, None, Timeouts(connect_s=0.1))
-    await http.aclose()
+async def test_nobody_at_any_address_is_told_as_the_last_one_says_it() -> None:
+    server = Server()
+    async with serving(server):
+        url = f"http://some.host:{server.port}/"
+        http = through(["127.0.0.4", "127.0.0.3"])
+        with pytest.raises(TransportFailure, match="ConnectionRefusedError"):
+            await http.send("GET", url, {}, None, LONG)
+        http = through(["127.0.0.3", "127.0.0.2"])
+        with silent_at(server.port), pytest.raises(TransportTimeout, match="connect"):
+            await http.send("GET", url, {}, None, Timeouts(connect_s=0.3))
+        await http.aclose()
