@@ -107,14 +107,14 @@ main.add_command(bench_command)
 
 
 @main.command(epilog=ENVIRONMENT)
-@click.option("--once", "mode", flag_value="once", help="Settle one batch, if there is anything to settle.")
-@click.option("--watch", "mode", flag_value="watch", help="Keep settling until stopped.")
+@click.option("--once", is_flag=True, help="Settle one batch, if there is anything to settle.")
+@click.option("--watch", "keep_on", is_flag=True, help="Keep settling until stopped.")
 @click.option(
     "--interval", type=click.IntRange(1), default=30, show_default=True, help="Seconds between looks."
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the settled batch as JSON (with --once).")
 @exit_codes
-def settle(mode: str | None, interval: int, as_json: bool) -> None:
+def settle(once: bool, keep_on: bool, interval: int, as_json: bool) -> None:
     """Nets the ledger into a batch, proves it and settles it on chain.
 
     Every step is stored: killed at any point, the next run goes on where this one stopped, and no batch is
@@ -126,10 +126,10 @@ def settle(mode: str | None, interval: int, as_json: bool) -> None:
       vibes settle --once --json | jq .gas_used
       vibes settle --watch --interval 60
     """
-    if mode is None:
-        raise click.UsageError("say --once or --watch")
-    with Pipeline(_settings(), _progress, _alert, wait_to_lead=mode == "watch") as pipeline:
-        if mode == "watch":
+    if once == keep_on:
+        raise click.UsageError("say --once or --watch" + (", not both" if once else ""))
+    with Pipeline(_settings(), _progress, _alert, wait_to_lead=keep_on) as pipeline:
+        if keep_on:
             watch(pipeline, interval, _progress)
         else:
             try:

@@ -4,12 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from importlib import import_module
-from typing import Any
+from typing import Any, Final
 
 import click
 
+LONGEST: Final = 300
+"""Characters of a first sentence, more than any has."""
 
-class LazyGroup(click.Group):
+
+class Group(click.Group):
+    """A group that lists its commands with the whole first sentence of each."""
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """See click, which cuts sentences."""
+        found = [(name, self.get_command(ctx, name)) for name in self.list_commands(ctx)]
+        rows = [(name, one.get_short_help_str(LONGEST)) for name, one in found if one and not one.hidden]
+        if rows:
+            with formatter.section("Commands"):
+                formatter.write_dl(rows)
+
+
+class LazyGroup(Group):
     """A group with commands that are elsewhere, beside those that are added to it.
 
     Args:

@@ -12,12 +12,13 @@ from typing import Any
 
 import click
 
+from mini_llm.cli.lazy import Group
 from router.commands.ledger import read_ledger, write_ledger
 from router.conductor.replay import gone_over, unknown
 from router.ledger import conducted
 
 
-@click.group()
+@click.group(cls=Group)
 def conductor() -> None:
     """The loop that steers calls between deployments: its decisions are in a log that nobody can change."""
 
@@ -27,9 +28,16 @@ def conductor() -> None:
 @click.option("--below", type=int, help="Older than the row of this number.")
 @click.option("--json", "as_json", is_flag=True, help="JSON lines, with the facts and votes.")
 def show(limit: int, below: int | None, as_json: bool) -> None:
-    """Show the latest decisions, newest first."""
-    for row in read_ledger(lambda connection: conducted.entries(connection, below, limit)):
+    """Show the latest decisions, newest first.
+
+    \b
+    Example: vibes-router conductor log --limit 5 --json
+    """
+    found = read_ledger(lambda connection: conducted.entries(connection, below, limit))
+    for row in found:
         click.echo(json.dumps(row) if as_json else _line(row))
+    if not found:
+        click.echo("no decisions", err=True)
 
 
 @conductor.command("undo")
@@ -38,6 +46,9 @@ def show(limit: int, below: int | None, as_json: bool) -> None:
 def undo(number: int, reason: str) -> None:
     """Take back decision NUMBER: what stands for its deployment ends within a round in every worker, and the
     deployment is left alone for `respect_s`.
+
+    \b
+    Example: vibes-router conductor undo 17 --reason "too dear"
     """
     actor = getpass.getuser()
     deployment = write_ledger(lambda connection: conducted.undo(connection, number, actor, reason))
@@ -50,6 +61,9 @@ def replay() -> None:
 
     Says which decisions would come out differently with this program, and fails if there are any. What
     another release decided by and this one does not know is left out, and named.
+
+    \b
+    Example: vibes-router conductor replay
     """
     rows = different = 0
     left_out: Counter[str] = Counter()

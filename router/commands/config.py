@@ -9,13 +9,14 @@ from typing import Any
 
 import click
 
+from mini_llm.cli.lazy import Group
 from router.commands.ledger import told
 from router.config import RouterConfig, check_economics, load_router_config
 
 SCHEMA_ID = "vibes-router configuration"
 
 
-@click.group()
+@click.group(cls=Group)
 def config() -> None:
     """The configuration file, JSON or TOML; docs/gateway/routing.md describes it."""
 
@@ -37,7 +38,11 @@ def check(file: Path) -> None:
 
 @config.command()
 def schema() -> None:
-    """Print the JSON Schema, for editors; name it in the file as "$schema"."""
+    """Print the JSON Schema, for editors; name it in the file as "$schema".
+
+    \b
+    Example: vibes-router config schema > router.schema.json
+    """
     click.echo(schema_text(), nl=False)
 
 

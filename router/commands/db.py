@@ -13,6 +13,7 @@ from pathlib import Path
 import click
 from sqlalchemy import make_url
 
+from mini_llm.cli.lazy import Group
 from mini_llm.errors import ConfigError
 from router.commands.ledger import told
 from router.config import load_ledger_url
@@ -22,7 +23,7 @@ from router.ledger import payment_table as payment_table
 from router.people import models as models
 
 
-@click.group()
+@click.group(cls=Group)
 def db() -> None:
     """The ledger database between releases. Stop every router and bridge, and make a backup, first."""
 
@@ -30,7 +31,11 @@ def db() -> None:
 @db.command()
 @click.argument("revision", default="head")
 def upgrade(revision: str) -> None:
-    """Bring the database to REVISION [default: this release's], its data kept."""
+    """Bring the database to REVISION [default: this release's], its data kept.
+
+    \b
+    Example: vibes-router db upgrade
+    """
     from router.ledger import schema
 
     with told():
@@ -104,7 +109,11 @@ def _copy(database: str, file: Path) -> None:
 
 @db.command()
 def current() -> None:
-    """Show the database's revision and this release's."""
+    """Show the database's revision and this release's.
+
+    \b
+    Example: vibes-router db current
+    """
     from router.ledger import schema
 
     with told():
@@ -114,7 +123,11 @@ def current() -> None:
 
 @db.command()
 def check() -> None:
-    """Compare the tables with what this release expects; exits 1 if they differ."""
+    """Compare the tables with what this release expects; exits 1 if they differ.
+
+    \b
+    Example: vibes-router db check
+    """
     from router.ledger import schema
 
     with told():

@@ -11,6 +11,7 @@ from typing import Any, Final
 import click
 from sqlalchemy import Connection
 
+from mini_llm.cli.lazy import Group
 from router.commands.ledger import read_ledger, told, write_ledger
 from router.ledger import keys as api_keys
 from router.ledger.grants import ALL_SCOPES, DEFAULT_SCOPES, Grant
@@ -33,7 +34,7 @@ UNLIMIT: Final = {
 """Fields of a grant by the option that sets them."""
 
 
-@click.group()
+@click.group(cls=Group)
 def keys() -> None:
     """API keys; the ledger keeps only their hashes."""
 
@@ -108,9 +109,16 @@ def create_key(idx: int, label: str, as_json: bool, **limits: Any) -> None:
 @click.option("--account", "idx", type=int, help="Only the keys of this account.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, one key a line.")
 def list_keys(idx: int | None, as_json: bool) -> None:
-    """List API keys by their ids."""
-    for key in read_ledger(lambda connection: api_keys.api_keys(connection, idx)):
+    """List API keys by their ids.
+
+    \b
+    Example: vibes-router keys list --account 1 --json
+    """
+    found = read_ledger(lambda connection: api_keys.api_keys(connection, idx))
+    for key in found:
         click.echo(json.dumps(_fields(key)) if as_json else _line(key))
+    if not found:
+        click.echo("no API keys", err=True)
 
 
 @keys.command("change")
@@ -158,7 +166,11 @@ def change_key(
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def rotate_key(key_id: str, grace_s: int, as_json: bool) -> None:
-    """Give the key with KEY_ID a new secret and print it, this once."""
+    """Give the key with KEY_ID a new secret and print it, this once.
+
+    \b
+    Example: vibes-router keys rotate 0f3a…
+    """
     made = write_ledger(lambda connection: api_keys.rotate_api_key(connection, key_id, grace_s))
     click.echo(json.dumps({"id": key_id, "api_key": made.secret}) if as_json else made.secret)
 
@@ -166,7 +178,11 @@ def rotate_key(key_id: str, grace_s: int, as_json: bool) -> None:
 @keys.command("revoke")
 @click.argument("key_id")
 def revoke_key(key_id: str) -> None:
-    """Revoke the key with KEY_ID, as shown by `keys list`; it stops working within two seconds."""
+    """Revoke the key with KEY_ID, as shown by `keys list`; it stops working within two seconds.
+
+    \b
+    Example: vibes-router keys revoke 0f3a…
+    """
     if not write_ledger(lambda connection: api_keys.revoke_api_key(connection, key_id)):
         raise click.ClickException(f"no valid key has the id {key_id!r}: see `vibes-router keys list`")
     click.echo(f"revoked {key_id}")

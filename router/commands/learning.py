@@ -11,6 +11,7 @@ from pathlib import Path
 
 import click
 
+from mini_llm.cli.lazy import Group
 from router.commands.ledger import read_ledger, told, write_ledger
 from router.config import load_router_config
 from router.ledger import learning_steps, mirror
@@ -18,7 +19,7 @@ from router.mirror.beliefs import Beliefs
 from router.mirror.evaluate import gain
 
 
-@click.group()
+@click.group(cls=Group)
 def learning() -> None:
     """What outcomes of calls say of the models that "auto" chooses from."""
 
@@ -37,6 +38,9 @@ def show(path: Path) -> None:
     offset     log odds by which it does better than predicted (0: as predicted)
     deviation  about how sure that is
     weight     outcomes that it rests on, faded
+
+    \b
+    Example: vibes-router learning show --config router.json
     """
     with told():
         half_life_s = load_router_config(path, os.environ).weighing.half_life_s
@@ -51,7 +55,11 @@ def show(path: Path) -> None:
 @learning.command("steps")
 @_config
 def steps(path: Path) -> None:
-    """Show who followed what was learned, and what the log says since, as JSON lines; the last step first."""
+    """Show who followed what was learned, and what the log says since, as JSON lines; the last step first.
+
+    \b
+    Example: vibes-router learning steps
+    """
     with told():
         proven_base = load_router_config(path, os.environ).weighing.proven_base
     found, taken = read_ledger(lambda c: (learning_steps.evidence(c, proven_base), learning_steps.shares(c)))
@@ -70,6 +78,9 @@ def follow(percent: int) -> None:
     """Let so many percent of accounts follow what was learned, from now on: 0 takes it back.
 
     It then grows and falls by itself as before; {"auto": {"learning": {"follow": false}}} ends that.
+
+    \b
+    Example: vibes-router learning follow 10
     """
     now_s, reason = int(time.time()), "by the operator"
     write_ledger(lambda c: learning_steps.take(c, learning_steps.in_force(c), percent, reason, now_s))
@@ -79,6 +90,10 @@ def follow(percent: int) -> None:
 @learning.command("forget")
 @click.option("--model", help="Only what was learned of this model.")
 def forget(model: str | None) -> None:
-    """Drop what was learned: the shipped predictor alone is believed, until there are new outcomes."""
+    """Drop what was learned: the shipped predictor alone is believed, until there are new outcomes.
+
+    \b
+    Example: vibes-router learning forget --model pithy-1
+    """
     dropped = write_ledger(lambda connection: mirror.forget(connection, model))
     click.echo(f"{dropped} counts dropped")

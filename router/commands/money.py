@@ -12,6 +12,7 @@ from typing import Any
 import click
 from sqlalchemy import Connection
 
+from mini_llm.cli.lazy import Group
 from router.commands.ledger import read_ledger, told, write_ledger
 from router.config import load_domain, load_router_config, receipt_signers
 from router.config_money import usd_base
@@ -21,7 +22,7 @@ from router.ledger.costs import CostLine, cost_lines
 from router.ledger.receipt_chain import receipt_count, receipt_errors
 
 
-@click.group()
+@click.group(cls=Group)
 def promo() -> None:
     """Promotional credit: calls of an account that the sponsor of the configuration pays for."""
 
@@ -54,13 +55,17 @@ def grant(idx: int, usd: str, reference: str, path: Path) -> None:
 @promo.command("show")
 @click.option("--account", "idx", required=True, type=int)
 def show(idx: int) -> None:
-    """Show an account's promotional credit as JSON, in base units."""
+    """Show an account's promotional credit as JSON, in base units.
+
+    \b
+    Example: vibes-router promo show --account 7
+    """
     view = read_ledger(lambda one: tiers.promo_view(one, idx))
     fields = {"granted_base": view.granted_base, "spent_base": view.spent_base}
     click.echo(json.dumps(fields | {"left_base": view.left_base}))
 
 
-@click.group("ledger")
+@click.group("ledger", cls=Group)
 def ledger() -> None:
     """The ledger against itself; `vibes ledger check` compares it with the chain too."""
 
@@ -74,6 +79,9 @@ def check(as_json: bool, signers: tuple[str, ...]) -> None:
     \b
     With VIBES_CHAIN_ID and VIBES_SETTLEMENT the chain of every account's receipts is followed too, and
     with VIBES_RECEIPT_KEY_FILE each has to be signed by that key, or a former one that --signer names.
+
+    \b
+    Example: vibes-router ledger check --json
     """
     with told():
         domain = load_domain(os.environ) if os.environ.get("VIBES_SETTLEMENT") else None
@@ -115,6 +123,9 @@ def costs(days: int, as_json: bool) -> None:
     attempts   what providers may bill for tries that failed, which users do not pay
     lost       used and never charged
     margin     gross - wholesale - attempts
+
+    \b
+    Example: vibes-router costs --days 7 --json
     """
     since_s = int(time.time()) - days * 86_400
     lines = read_ledger(lambda one: cost_lines(one, since_s))

@@ -9,6 +9,7 @@ from typing import IO, Annotated, Any
 import click
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from mini_llm.cli.lazy import Group
 from router.quality import WEIGHTS, QualityScore, score_call
 from router.quality.advice import advice
 
@@ -21,7 +22,7 @@ class _Call(BaseModel):
     answer: str
 
 
-@click.group()
+@click.group(cls=Group)
 def quality() -> None:
     """Scores of calls, 0 to 100. They weigh rewards and decide no payment by themselves."""
 

@@ -8,12 +8,13 @@ from typing import IO
 import click
 from sqlalchemy import Connection
 
+from mini_llm.cli.lazy import Group
 from router.commands.ledger import read_ledger
 from router.ledger import read
 from router.receipts import receipt_line
 
 
-@click.group()
+@click.group(cls=Group)
 def receipts() -> None:
     """Signed receipts of charged calls."""
 

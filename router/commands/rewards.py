@@ -9,13 +9,14 @@ from pathlib import Path
 
 import click
 
+from mini_llm.cli.lazy import Group
 from router.commands.ledger import opened_ledger, read_ledger, told, write_ledger
 from router.config import load_router_config
 from router.ledger import rewards as ledger_rewards
 from router.rewards import close_epoch
 
 
-@click.group()
+@click.group(cls=Group)
 def rewards() -> None:
     """The reward pool: who earned what, epoch by epoch. Amounts in base units."""
 
@@ -29,6 +30,9 @@ def close(now: bool, path: Path) -> None:
     \b
     Routers do it by themselves unless the configuration says {"rewards": {"enabled": false}}.
     It may be repeated and interrupted: no epoch is shared out twice, none is lost.
+
+    \b
+    Example: vibes-router rewards close-epoch --now
     """
     with told():
         config = load_router_config(path, os.environ)
@@ -48,7 +52,11 @@ def close(now: bool, path: Path) -> None:
 @rewards.command("show")
 @click.option("--account", "idx", type=int, help="One account's rewards instead of the last epochs.")
 def show(idx: int | None) -> None:
-    """Show the last epochs, or one account, as JSON lines."""
+    """Show the last epochs, or one account, as JSON lines.
+
+    \b
+    Example: vibes-router rewards show --account 7
+    """
     if idx is None:
         for epoch in read_ledger(ledger_rewards.epochs):
             fields = {name: getattr(epoch, name) for name in epoch.__slots__}

@@ -113,13 +113,15 @@ def serve(
     # the word to read the configuration again may come before anybody can hear it: nobody is to fall of that
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     from router.commands.ledger import told
-    from router.commands.serving import serve_here, supervise
+    from router.commands.serving import serve_here, supervise, warn_of_open_keys
     from router.config import load_settings
     from router.observe import logs
 
     as_json = logs.set_up(log_level, log_format)
     with told():
         settings = load_settings(os.environ)
+        if ledger_fd is None:
+            warn_of_open_keys(settings)
         public, admin = (host, port), (admin_host, admin_port)
         if workers == 1:
             calls = logs.CallLog(sys.stderr, as_json) if log_level == "info" else None

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import socket
+import stat
 import sys
+from pathlib import Path
 from typing import Any
 
 from mini_llm.errors import ConfigError
@@ -13,6 +16,21 @@ from router.config import Settings
 from router.drain import SETTLE_S, Drain
 from router.ledger.link import Link
 from router.observe import logs
+
+log = logging.getLogger(__name__)
+
+
+def warn_of_open_keys(settings: Settings) -> None:
+    """Tells of files with private keys that others on this machine may read."""
+    relay, master = settings.config.relay, settings.people.master_key or ""
+    named = {
+        "VIBES_RECEIPT_KEY_FILE": settings.environ.get("VIBES_RECEIPT_KEY_FILE"),
+        "VIBES_MASTER_KEY": master.removeprefix("file:") if master.startswith("file:") else None,
+        "relay.key_file": None if relay is None else str(relay.key_file),
+    }
+    for name, file in named.items():
+        if file and Path(file).exists() and Path(file).stat().st_mode & (stat.S_IROTH | stat.S_IWOTH):
+            log.warning("%s: %s can be read by every user of this machine: chmod 600 %s", name, file, file)
 
 
 def serve_here(

@@ -7,6 +7,7 @@ import os
 import click
 from sqlalchemy import Connection
 
+from mini_llm.cli.lazy import Group
 from mini_llm.errors import ConfigError
 from router.commands.ledger import read_ledger, told, write_ledger
 from router.config_people import load_people
@@ -14,7 +15,7 @@ from router.people import custody, provider_keys
 from router.people.vault import SETTING, Unsealable, Vault, new_key_line, open_vault
 
 
-@click.group()
+@click.group(cls=Group)
 def vault() -> None:
     """Users' provider keys and held session keys are sealed under a master key.
 
@@ -32,7 +33,11 @@ def vault() -> None:
 @vault.command("new-key")
 @click.argument("name")
 def new_key(name: str) -> None:
-    """Print a line for the key file, with a fresh key called NAME."""
+    """Print a line for the key file, with a fresh key called NAME.
+
+    \b
+    Example: vibes-router vault new-key 2026-11 > master.keys
+    """
     if len(name.split()) != 1 or not name.isascii() or len(name) > 64:
         raise click.ClickException("a name is one word of at most 64 characters")
     click.echo(new_key_line(name))
@@ -40,7 +45,11 @@ def new_key(name: str) -> None:
 
 @vault.command()
 def rewrap() -> None:
-    """Wrap every kept key's data key under the current master key; may be repeated at any time."""
+    """Wrap every kept key's data key under the current master key; may be repeated at any time.
+
+    \b
+    Example: vibes-router vault rewrap
+    """
     with told():
         opened = open_vault(load_people(os.environ).master_key)
         if opened is None:

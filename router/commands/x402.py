@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import click
 
+from mini_llm.cli.lazy import Group
 from router.commands.ledger import read_ledger, write_ledger
 from router.ledger import payments
 from router.ledger.payment_table import PaymentState
@@ -15,7 +16,7 @@ from router.ledger.payments import PaymentView
 MAX_NOTE: Final = 200
 
 
-@click.group()
+@click.group(cls=Group)
 def x402() -> None:
     """Payments of calls that came without an API key."""
 
@@ -29,8 +30,11 @@ def list_payments(unused: bool, as_json: bool) -> None:
     \b
     Example: vibes-router x402 list --unused --json
     """
-    for payment, used in read_ledger(lambda connection: payments.payments(connection, unused)):
+    found = read_ledger(lambda connection: payments.payments(connection, unused))
+    for payment, used in found:
         click.echo(json.dumps(_fields(payment, used)) if as_json else _line(payment, used))
+    if not found:
+        click.echo("no payments", err=True)
 
 
 @x402.command("refund")

@@ -244,6 +244,7 @@ def make_world(
     `more` goes into its configuration, `options` to `serve`, `settings` into its environment.
     """
     (folder / "config.json").write_text(json.dumps(config(upstream.url, upstream.url) | (more or {})))
+    (folder / "receipt.key").touch(0o600)
     (folder / "receipt.key").write_text("0x" + RECEIPT_KEY.hex())
     environ = (
         os.environ
