@@ -68,6 +68,8 @@ def routing(data: Path, fraction: float, seed: int, embeddings: bool) -> None:
 
     Needs the extra `routing`: pip install 'vibes-rails[routing]'.
     """
+    if fraction != fraction:  # the range lets it through
+        raise click.BadParameter("nan is no share", param_hint="--fit")
     if embeddings and not fraction:
         raise click.UsageError("--embeddings goes with --fit: nothing is learned without it")
     # Imported here, so that the other commands need none of the extra's packages.

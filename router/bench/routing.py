@@ -272,6 +272,8 @@ def _notes(table: Table, between: Ends, free: bool) -> list[str]:
             f"{table.models[between.strong]} answers best and is the cheapest: it is the weak model and the "
             "strong one, so there is no gap to measure and nothing to save"
         )
+    if table.unmatched:
+        notes.append(f"ignored, as there is no column of that model's answers: {', '.join(table.unmatched)}")
     if table.dropped:
         notes.append(f"{table.dropped} rows were left out, because a value is missing")
     return notes

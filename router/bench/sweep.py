@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 
 MOST_STEPS: Final = 1000
-LEAST_STEPS: Final = 250
+LEAST_STEPS: Final = 50
 CELLS: Final = 8_000_000
-"""Steps times rows, beyond which the steps become fewer: 200 MB of memory."""
+"""Steps times rows, beyond which the steps become fewer: 200 MB of memory for a sweep up to 160,000 rows."""
 _ALIKE: Final = 1e-9
 _TINY: Final = 1e-300
 _UNIT: Final = np.linspace(0, 1, 201)

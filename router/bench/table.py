@@ -19,6 +19,8 @@ PROMPT: Final = "prompt"
 QUALITY: Final = "q_"
 COST: Final = "cost_"
 MIN_ROWS: Final = 20
+MOST_COST: Final = 1e12
+"""USD for one answer; beyond it sums of costs lose what they are for."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,7 @@ class Table:
         cost: (n, m), what each answer cost; only ratios matter. None if no price of some model is known.
         costs_from: "columns", "names" (prices by the models' names, the same for each row) or "unknown".
         dropped: rows that were left out because a quality or a cost is missing.
+        unmatched: columns of costs of models whose answers are not in the file.
     """
 
     path: str
@@ -42,6 +45,7 @@ class Table:
     cost: Floats | None
     costs_from: str
     dropped: int
+    unmatched: tuple[str, ...] = ()
 
     def rows(self, wanted: NDArray[np.int64]) -> Table:
         """The same table with some of its rows."""
@@ -53,6 +57,7 @@ class Table:
             None if self.cost is None else self.cost[wanted],
             self.costs_from,
             self.dropped,
+            self.unmatched,
         )
 
 
@@ -84,7 +89,9 @@ def read_table(path: Path) -> Table:
     quality = np.column_stack([_numbers(shown, QUALITY + one, columns[QUALITY + one], 1.0) for one in models])
     cost = None
     if priced:
-        cost = np.column_stack([_numbers(shown, COST + one, columns[COST + one], np.inf) for one in models])
+        cost = np.column_stack(
+            [_numbers(shown, COST + one, columns[COST + one], MOST_COST) for one in models]
+        )
         whole = ~(np.isnan(quality).any(axis=1) | np.isnan(cost).any(axis=1))
     else:
         whole = ~np.isnan(quality).any(axis=1)
@@ -101,6 +108,7 @@ def read_table(path: Path) -> Table:
         cost[kept] if cost is not None else _by_name(models, len(kept)),
         "columns" if cost is not None else "unknown" if _prices(models) is None else "names",
         int(len(prompts) - len(kept)),
+        tuple(name for name in names if name.startswith(COST) and name.removeprefix(COST) not in models),
     )
 
 
@@ -145,7 +153,7 @@ def _numbers(path: str, name: str, column: Any, highest: float) -> Floats:
     )
     bad = np.flatnonzero((values < 0) | (values > highest) | np.isinf(values))
     if len(bad):
-        bound = "finite and at least 0" if np.isinf(highest) else "from 0 to 1"
+        bound = f"from 0 to {highest:g}"
         raise BadColumn(path, name, f"has the value {values[bad[0]]:g}, which is not {bound}", int(bad[0]))
     return values
 

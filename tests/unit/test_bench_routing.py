@@ -167,6 +167,12 @@ def written(folder: Path, **columns: Any) -> str:
     return str(path)
 
 
+def test_costs_that_belong_to_nobody_are_named(tmp_path: Path) -> None:
+    answers = {"q_gpt-4": [0.9] * 40, "q_mixtral": [0.5] * 40}
+    found = json.loads(run(written(tmp_path, **answers, cost_gpt4=[1.0] * 40)).stdout)
+    assert any(note.endswith("of that model's answers: cost_gpt4") for note in found["notes"])
+
+
 def test_free_models_leave_nothing_to_save(tmp_path: Path) -> None:
     right = [float(at % 4 > 0) for at in range(40)]
     free = {"cost_gpt-4": [0.0] * 40, "cost_mixtral": [0.0] * 40}
@@ -212,7 +218,9 @@ def test_refusals_are_one_line(tmp_path: Path) -> None:
     assert result.stderr.startswith(f"vibes: cannot read {bad} as Parquet")
     assert run(str(graded(tmp_path, 2, costs=True, rows=30)), "--fit", "0.5").stderr.endswith("are needed\n")
     assert run(str(tmp_path / "none.parquet")).exit_code == 2
-    assert run(str(tmp_path / "graded.parquet"), "--fit", "1").exit_code == 2
+    for fraction in ("1", "nan", "-nan"):
+        refused = run(str(tmp_path / "graded.parquet"), "--fit", fraction)
+        assert (refused.exit_code, refused.stdout) == (2, "")
 
 
 def test_embeddings_go_with_a_fit(tmp_path: Path) -> None:

@@ -48,6 +48,12 @@ def test_costs_and_gaps(tmp_path: Path) -> None:
     assert found.rows(np.array([1, 0])).prompts == (found.prompts[1], found.prompts[0])
 
 
+def test_costs_of_nobody_are_told(tmp_path: Path) -> None:
+    found = read_table(written(tmp_path, GOOD | {"cost_gpt-4": [1.0] * N, "cost_total": [2.0] * N}))
+    assert (found.costs_from, found.unmatched) == ("names", ("cost_gpt-4", "cost_total"))
+    assert found.rows(np.arange(25)).unmatched == found.unmatched
+
+
 @pytest.mark.parametrize(
     ("columns", "error", "words"),
     [
@@ -65,8 +71,9 @@ def test_costs_and_gaps(tmp_path: Path) -> None:
         (
             {"cost_mixtral": [1.0] * N, "cost_gpt4": [float("inf")] * N},
             BadColumn,
-            "inf, which is not finite and at least 0",
+            "inf, which is not from 0 to 1e\\+12",
         ),
+        ({"cost_mixtral": [1.0] * N, "cost_gpt4": [1e308] * N}, BadColumn, "1e\\+308, which is not from 0"),
         ({"q_gpt4": [None] * 15 + [1.0] * 15}, TooFewRows, "leaves 15 rows"),
     ],
 )
