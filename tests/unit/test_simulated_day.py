@@ -76,7 +76,7 @@ def explored(budget_base: int, settings: ConductorConfig = ACT) -> Result:
 
 
 def test_exploration_pauses_while_spending_runs_ahead() -> None:
-    rich, short = explored(10**12), explored(250_000_000)
+    rich, short = explored(10**12), explored(200_000_000)
     assert rich.pauses == []
     assert rich.lots_at_s
     assert short.pauses[0][1] == "pause"
