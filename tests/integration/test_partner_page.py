@@ -313,7 +313,9 @@ def test_an_address_that_is_none_and_a_node_that_is_away_are_told(place: Place, 
     page.get_by_role("button", name="Verify batch 1").click()
     expect(status).to_contain_text("Type the address of a node first")
     verify(page, away)
-    expect(status).to_contain_text(f"Not checked: all figures of this page. The node at {away} cannot be reached")
+    expect(status).to_contain_text(
+        f"Not checked: all figures of this page. The node at {away} cannot be reached"
+    )
     expect(status).to_have_class("caution")
     expect(page.locator("#found")).to_be_hidden()
 
