@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bridge.config import WEI_PER_GWEI, HealthLimits
 from bridge.status import Status
+from bridge.times import span
 
 CODES = (
     "node_unreachable",
@@ -30,7 +31,7 @@ def problems(status: Status, limits: HealthLimits, operator: str | None = None) 
         found["node_unreachable"] = "the RPC node does not answer"
     else:
         if status.lag_blocks and status.lag_s is not None and status.lag_s > limits.lag_s:
-            found["lagging"] = f"{status.lag_blocks} blocks and {status.lag_s} s behind the chain"
+            found["lagging"] = f"{status.lag_blocks} blocks and {span(status.lag_s)} behind the chain"
         if chain.operator_wei < limits.operator_gwei * WEI_PER_GWEI:
             found["low_funds"] = f"operator {chain.keys.operator} has {chain.operator_wei} wei"
         if operator is not None and operator != chain.keys.operator:
@@ -50,10 +51,10 @@ def problems(status: Status, limits: HealthLimits, operator: str | None = None) 
 def _waiting(status: Status, limits: HealthLimits) -> dict[str, str]:
     found = {}
     if status.queue_age_s is not None and status.queue_age_s > limits.queue_age_s:
-        found["queue_old"] = f"the oldest charge or request waits for {status.queue_age_s} s"
+        found["queue_old"] = f"the oldest charge or request waits for {span(status.queue_age_s)}"
     if status.next_deadline_s is not None and status.next_deadline_s < limits.deadline_s:
-        found["deadline_near"] = f"{status.next_deadline_s} s until a request may be answered by a freeze"
+        found["deadline_near"] = f"{span(status.next_deadline_s)} until a request may be answered by a freeze"
     old = [batch for batch in status.open_batches if batch.age_s > limits.batch_age_s]
     if old:
-        found["batch_stuck"] = f"batch {old[0].number} is {old[0].step} after {old[0].age_s} s"
+        found["batch_stuck"] = f"batch {old[0].number} is {old[0].step} after {span(old[0].age_s)}"
     return found

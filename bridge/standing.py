@@ -8,9 +8,9 @@ from typing import Final
 
 from bridge.audit.report import vibes
 from bridge.status import ChainFacts, OpenBatch, Status
+from bridge.times import span
 
 WEI_PER_ETHER: Final = 10**18
-_UNITS: Final = (("d", 86_400), ("h", 3_600), ("min", 60))
 _NONE: Final = "none"
 
 Rows = Iterable[tuple[str, object]]
@@ -37,19 +37,6 @@ def standing(found: Status, wrong: Mapping[str, str]) -> str:
     lines = [line for title, rows in sections.items() for line in _section(title, rows)]
     health = [f"  {code}: {detail}" for code, detail in wrong.items()]
     return "\n".join([*lines, *(["needs attention:", *health] if health else ["health: good"])])
-
-
-def span(seconds: int) -> str:
-    """A length of time in its two largest units: `2 h 5 min`, `40 s`."""
-    sign, left = ("-" if seconds < 0 else ""), abs(seconds)
-    parts = []
-    for unit, unit_s in _UNITS:
-        count, left = divmod(left, unit_s)
-        if count:
-            parts.append(f"{count} {unit}")
-    if not parts or (left and len(parts) < 2):
-        parts.append(f"{left} s")
-    return sign + " ".join(parts[:2])
 
 
 def _section(title: str, rows: Rows) -> list[str]:

@@ -212,3 +212,18 @@ LIMITS = HealthLimits(lag_s=10, queue_age_s=20, deadline_s=30, batch_age_s=40, o
 )
 def test_health_rules(status: Status, codes: list[str]) -> None:
     assert list(problems(status, LIMITS, "0xop")) == codes
+
+
+def test_times_of_alerts_have_units() -> None:
+    late = changed(
+        lag_blocks=9,
+        lag_s=3_700,
+        queue_age_s=2_618_239,
+        next_deadline_s=25,
+        open_batches=(OpenBatch(1, "sealed", 1, 1, 90, 0, None),),
+    )
+    found = problems(late, LIMITS, "0xop")
+    assert found["lagging"] == "9 blocks and 1 h 1 min behind the chain"
+    assert found["queue_old"] == "the oldest charge or request waits for 30 d 7 h"
+    assert found["deadline_near"] == "25 s until a request may be answered by a freeze"
+    assert found["batch_stuck"] == "batch 1 is sealed after 1 min 30 s"

@@ -6,9 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from bridge.standing import span, standing
+from bridge.standing import standing
 from bridge.status import ChainFacts, Keys, OpenBatch, Status
 from bridge.tables import Alert
+from bridge.times import span
 
 SENT = "0x" + "ef" * 32
 FOUND = Status(
