@@ -163,7 +163,7 @@ class Engine:
         """Says on an error who was asked, and keeps the call."""
         error.hops = hops_of(attempts)
         if len(attempts) > 1:
-            error.add_note("asked in vain: " + "; ".join(map(str, error.hops)))
+            error.add_note("tried: " + "; ".join(map(str, error.hops)))
         self._record(request, type(error).__name__, None, len(attempts), ms_since(began_s))
 
     def _passed_over(self, request: Request, served: Outcome[Any]) -> tuple[Hop, ...]:

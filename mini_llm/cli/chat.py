@@ -47,7 +47,7 @@ def chat(
 ) -> None:
     """Ask a model. What is piped in follows the text.
 
-    The answer goes to standard output; who answered, tokens, price and who was asked in vain to stderr.
+    The answer goes to standard output; who answered, tokens, price and who failed before to stderr.
 
     \b
     Examples:
@@ -174,7 +174,7 @@ def _write(text: str) -> None:
 def _tell(answer: Result | AsyncChatStream) -> None:
     *vain, served = answer.hops
     for hop in vain:
-        click.echo(click.style(f"asked in vain: {hop}", fg="yellow"), err=True)
+        click.echo(click.style(f"failed before: {hop}", fg="yellow"), err=True)
     usage: Any = answer.usage
     price = "price not known" if answer.cost is None else f"${answer.cost.usd}"
     tokens = f"{usage.prompt_tokens} tokens read, {usage.completion_tokens} written"

@@ -108,4 +108,4 @@ def _told(error: MiniLLMError) -> str:
     """The error, and who was asked before it."""
     if len(error.hops) < 2:
         return str(error)
-    return f"{error} (asked in vain: {'; '.join(map(str, error.hops))})"
+    return f"{error} (tried: {'; '.join(map(str, error.hops))})"

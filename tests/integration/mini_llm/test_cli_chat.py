@@ -76,8 +76,8 @@ def test_who_was_asked_in_vain_is_told(ready: Cli) -> None:
     ended = ready.run("chat", "-m", "fast", "Hello")
     assert (ended.returncode, ended.stdout) == (0, f"{TEXT}\n")
     *vain, served = ended.stderr.splitlines()
-    assert vain[0].startswith("asked in vain: home/http-401: provider 'home' answered with status 401 (")
-    assert vain[-1].startswith("asked in vain: home/http-500: provider 'home' answered with status 500 (")
+    assert vain[0].startswith("failed before: home/http-401: provider 'home' answered with status 401 (")
+    assert vain[-1].startswith("failed before: home/http-500: provider 'home' answered with status 500 (")
     assert served.startswith("home/llama3.2 · ")
     failed = ready.run("chat", "-m", "home/http-401", "Hello")
     assert failed.returncode == 1
