@@ -39,9 +39,9 @@ class Chart:
     bars: Sequence[Bar]
 
     @property
-    def top(self) -> int:
-        """The highest bar's sum, 1 if all are empty."""
-        return max((sum(bar.values) for bar in self.bars), default=0) or 1
+    def highest(self) -> int:
+        """The highest bar's sum: what the upper line of the drawing stands for."""
+        return max((sum(bar.values) for bar in self.bars), default=0)
 
     @property
     def svg(self) -> Markup:
@@ -51,15 +51,17 @@ class Chart:
                 WIDTH, HEIGHT
             )
         ]
+        highest = self.highest or 1
         step = WIDTH // max(len(self.bars), 1)
         width = max(step * (100 - _GAP_PERCENT) // 100, 1)
         for place, bar in enumerate(self.bars):
             left, bottom = place * step + (step - width) // 2, HEIGHT
             for series, value in enumerate(bar.values):
-                height = value * (HEIGHT - 4) // self.top
+                height = value * HEIGHT // highest
                 if height == 0:
                     continue
                 bottom -= height
                 parts.append(_BOX.format(min(series, SERIES - 1), left, bottom, width, height))
+        parts.append(Markup('<line x1="0" x2="{}" y1="0" y2="0"/>').format(WIDTH))
         parts.append(Markup('<line x1="0" x2="{}" y1="{}" y2="{}"/></svg>').format(WIDTH, HEIGHT, HEIGHT))
         return Markup("").join(parts)
