@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from typing import Annotated, Any, Final
 
 from fastapi import Query, Request
@@ -16,7 +17,7 @@ from router.api.keys import NewKey, key_maker
 from router.api.keys import shown as key_shown
 from router.api.people import look, now_s, number_of, write
 from router.errors import GatewayError
-from router.ledger.errors import LedgerError
+from router.ledger.errors import InvalidGrant, LedgerError
 from router.ledger.grants import DEFAULT_SCOPES, MAX_MODELS, Scope
 from router.ledger.keys import MAX_LABEL, NewSecret, api_key
 from router.people import teams
@@ -42,11 +43,35 @@ SCOPES: Final = {
 """In words, in the order in which they are shown."""
 GRACES: Final = {0: "at once", 3600: "in one hour", 86_400: "in one day", 7 * 86_400: "in a week"}
 KEYS_SHOWN: Final = 25
+FIELDS: Final = {
+    "label": "Name",
+    "day_limit_base": "Most in one day",
+    "month_limit_base": "Most in one month",
+    "until": "The last day",
+    "scope": "It may",
+    "models": "Only these models",
+    "auto_day_base": "Budget of auto in one day",
+    "auto_month_base": "Budget of auto in one month",
+    "requests_per_minute": "Requests a minute",
+    "tokens_per_minute": "Tokens a minute",
+    "parallel": "At one time",
+}
+"""What the form calls its fields."""
+_OF_API: Final = {"expires_s": "until", "scopes": "scope"}
+"""Fields of the API that the form has under other names."""
 _PLACE: Final = re.compile(r"[0-9]{1,6}")
 _AMOUNTS: Final = ("day_limit_base", "month_limit_base", "auto_day_base", "auto_month_base")
 _RATES: Final = ("requests_per_minute", "tokens_per_minute", "parallel")
 
 routes = page_routes()
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What is wrong with the form: in words, and the field that it is about, None for the whole form."""
+
+    text: str
+    field: str | None = None
 
 
 @routes.get("/wallet/keys")
@@ -60,7 +85,7 @@ async def show_keys(
 
 @routes.post("/wallet/keys")
 async def make_key(request: Request) -> Response:
-    """Makes a key and shows its secret; what is wrong with the form is said above it."""
+    """Makes a key and shows its secret; what is wrong is said above the form and at its field."""
     found = await visitor(request)
     form = await read_form(request)
     account = None if found.account_idx is None else str(found.account_idx)
@@ -70,7 +95,8 @@ async def make_key(request: Request) -> Response:
         made = await write(request, lambda connection: _once(connection, found, form, make(connection)))
     except (GatewayError, LedgerError) as error:
         answer = told(error)
-        return await _keys(request, found, form.text("team", ""), form, answer.message, answer.status)
+        fault = _fault(error, answer.message)
+        return await _keys(request, found, form.text("team", ""), form, fault, answer.status)
     return _made(request, made, sent.label, renewed=False)
 
 
@@ -105,6 +131,18 @@ def _once(connection: Connection, found: Visitor, form: Form, made: NewSecret) -
     return made
 
 
+def _fault(error: Exception, message: str) -> Fault:
+    """The error with its field in the form's words, which are not the API's."""
+    if isinstance(error, BadInput | InvalidGrant):
+        field = _OF_API.get(error.field, error.field)
+        if field in FIELDS:
+            if isinstance(error, BadInput):
+                return Fault(f"“{FIELDS[field]}” {error.reason}.", field)
+            reason = "is out of its range" if field in _AMOUNTS else error.reason
+            return Fault(f"“{FIELDS[field]}”: {reason}.", field)
+    return Fault(message)
+
+
 def _asked(form: Form) -> NewKey:
     """What the form asks for, as the API is asked for it; an empty field does not limit.
 
@@ -134,7 +172,7 @@ async def _keys(
     found: Visitor,
     team: str,
     form: Form | None = None,
-    problem: str | None = None,
+    problem: Fault | None = None,
     status: int = 200,
     first: int = 0,
 ) -> Response:

@@ -146,9 +146,9 @@ def test_a_key_has_a_budget_for_calls_to_auto(browser: Browser) -> None:
 @pytest.mark.parametrize(
     ("field", "value", "said"),
     [
-        pytest.param("day_limit_base", "a lot", "is an amount of VIBES", id="amount"),
-        pytest.param("parallel", "0", "parallel", id="rate"),
-        pytest.param("until", "2026-02-30", "is a day such as", id="day"),
+        pytest.param("day_limit_base", "a lot", "“Most in one day” is an amount of VIBES", id="amount"),
+        pytest.param("parallel", "0", "“At one time”: 0 is not in", id="rate"),
+        pytest.param("until", "2026-02-30", "“The last day” is a day such as", id="day"),
         pytest.param("models", "a*b", "names, each exact or ending in one *", id="models"),
         pytest.param("scope", "everything", "is none of", id="scope"),
         pytest.param("form", "", "has no number", id="form-number"),
@@ -162,6 +162,10 @@ def test_what_is_wrong_with_a_form_is_said_and_what_was_typed_stays(
     assert answer.status_code == 400
     assert said in text_of(answer.text)
     assert 'value="&lt;b&gt;mine&lt;/b&gt;"' in answer.text
+    if field != "form":
+        assert f'id="field-{field}" aria-invalid="true" aria-describedby="fault ' in answer.text
+        assert answer.text.count('id="fault"') == 1
+        assert "_base" not in text_of(answer.text)
 
 
 def test_a_key_is_renewed_once_and_revoked(browser: Browser) -> None:
