@@ -19,6 +19,7 @@ import { Refused, ask, connect, discover, explain, mined, onChain, send, signTyp
 
 const STEP_MS = 5_000;
 const MAX_KEY_NUMBER = 1_000_000;
+const NO_WALLET = "No wallet was found in this browser: open this page in one that has a wallet, and connect it here.";
 const at = (id) => document.getElementById(id);
 const given = JSON.parse(at("money").dataset.given);
 const place = { chain_id: given.chain.id, settlement: given.settlement };
@@ -32,7 +33,7 @@ let signing = null; // the timer that signs further ceilings
 // ---- the wallet
 
 async function ready() {
-  if (!provider) throw new Refused("Choose a wallet first: at the top of this page.");
+  if (!provider) throw new Refused(at("wallets").childElementCount ? "Choose a wallet first: at the top of this page." : NO_WALLET);
   say("Your wallet …");
   owner = await connect(provider, given.address);
   await onChain(provider, given.chain);
@@ -287,5 +288,5 @@ at("stop-signing")?.addEventListener("click", () => {
 });
 
 const wallets = await discover(offer);
-if (wallets.length === 0) say("No wallet was found in this browser.");
+if (wallets.length === 0) say(NO_WALLET);
 if (wallets.length > 1) provider = null;

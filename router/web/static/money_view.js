@@ -23,7 +23,7 @@ export function show(held) {
     "deadline-length": span(held.serviceDeadline),
   };
   for (const [id, text] of Object.entries(texts)) at(id).textContent = text;
-  at("holdings").hidden = false;
+  for (const id of ["holdings", "deadline"]) at(id).hidden = false;
   at("unconnected").hidden = true;
   at("first").hidden = held.idx !== 0;
   showPending(held);

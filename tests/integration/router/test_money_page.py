@@ -427,3 +427,17 @@ def test_without_scripts_the_figures_and_the_limit_are_there(bay: Bay, tabs: Tab
     bare.goto(f"{bay.url}/wallet/money")
     load_with_account(bare)
     expect(bare.locator(".card").first).to_contain_text("10.00")
+
+
+def test_where_there_is_no_wallet_a_click_says_so(bay: Bay, tabs: Tabs) -> None:
+    _, injected = visitor(bay, "elsewhere")
+    page = tabs.open(injected)
+    enter(bay, page)
+    bare = tabs.open()
+    bare.context.add_cookies(page.context.cookies())
+    bare.goto(f"{bay.url}/wallet/money")
+    said(bare, "No wallet was found in this browser: open this page in one that has a wallet")
+    bare.get_by_label("Amount in VIBES").first.fill("5")
+    press(bare, "Approve and deposit from the wallet")
+    said(bare, "No wallet was found in this browser")
+    expect(bare.locator("#deadline")).to_be_hidden()
