@@ -8,6 +8,7 @@ from typing import Annotated, Any, Final
 from fastapi import APIRouter, FastAPI, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import Connection
+from starlette.responses import RedirectResponse
 
 from router.api import admin_conductor, admin_routing, errors
 from router.api.admin_access import LOOPBACK, Operator, act, address_of, admitted, look, state_of
@@ -20,7 +21,7 @@ from router.ledger.views import AccountView
 from router.web import static
 from router.web.operator import conductor, editor, live, money, routing, signin
 from router.web.operator.day import DayKeeper
-from router.web.operator.door import Entrance, is_ours
+from router.web.operator.door import HOME, Entrance, is_ours
 
 AMOUNTS: Final = (
     *("balance_base", "available_base", "reserved_base", "deficit_base", "ceiling_base"),
@@ -61,6 +62,10 @@ def create_admin(state: AdminState, door: AdminDoor | None, entrance: Entrance) 
     app.include_router(static.routes)
     for pages in (signin, live, money, routing, editor, conductor):
         app.include_router(pages.routes)
+
+    @app.get("/", include_in_schema=False)
+    async def front() -> Response:
+        return RedirectResponse(HOME, 303)
 
     @app.get("/metrics", summary="Counters in Prometheus' text format", response_class=Response)
     async def metrics(request: Request) -> Response:

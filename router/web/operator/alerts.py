@@ -150,7 +150,8 @@ def _of_bridge(day: DayView) -> Iterator[Alert]:
             "Is “vibes settle --watch” running, and does it reach the ledger's database?",
         )
     for one in report.document.get("alerts", ()):
-        yield Alert("bad", BRIDGE, f"{one['code']}: {one['detail']}", one.get("advice", ""))
+        detail = str(one["detail"])
+        yield Alert("bad", BRIDGE, f"{detail[:1].upper()}{detail[1:]} ({one['code']})", one.get("advice", ""))
 
 
 def stale_s(report: BridgeReport, now_s: int) -> int | None:

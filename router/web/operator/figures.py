@@ -43,7 +43,7 @@ async def figures(state: AdminState, day: DayView) -> dict[str, Any]:
         "duration": f"{seconds(pulse.p50_s)} · {seconds(pulse.p99_s)}",
         "first": f"{seconds(pulse.first_p50_s)} · {seconds(pulse.first_p99_s)}",
         "tokens": f"{rate(pulse.tokens, pulse.span_s)} /s",
-        "in-flight": f"{count(metrics.in_flight)}, {count(metrics.streams)} streams",
+        "in-flight": _in_flight(metrics.in_flight, metrics.streams),
         "queue": count(state.ledger.waiting),
     }
     earned = day.earned
@@ -95,7 +95,7 @@ def _bridge(day: DayView) -> dict[str, str]:
         "leader": told.get("leader") or "none",
         "waiting": count(told.get("waiting_requests") or 0),
         "queue-age": _age(told.get("queue_age_s")),
-        "lag": NONE if chain is None else f"{told.get('lag_blocks')} blocks, {_age(told.get('lag_s'))}",
+        "lag": NONE if chain is None else _lag(told.get("lag_blocks"), told.get("lag_s")),
         "proof": proof,
         "open-batches": _open_batches(told.get("open_batches") or ()),
         "deadline": _age(told.get("next_deadline_s")),
@@ -104,6 +104,16 @@ def _bridge(day: DayView) -> dict[str, str]:
 
 def _age(value: int | None) -> str:
     return NONE if value is None else span(value) if value >= 0 else f"passed {span(-value)} ago"
+
+
+def _in_flight(requests: int, streams: int) -> str:
+    return f"{count(requests)} ({count(streams)} streaming)" if streams else count(requests)
+
+
+def _lag(blocks: int | None, lag_s: int | None) -> str:
+    if not blocks:
+        return NONE if blocks is None else "none"
+    return f"{count(blocks)} block{'' if blocks == 1 else 's'}, {_age(lag_s)}"
 
 
 def _open_batches(batches: Any) -> str:

@@ -65,6 +65,7 @@ async def money(request: Request, since: str = "", until: str = "") -> Response:
         partners=_partner_lines(found["partners"], partners),
         chart=_chart(found["days"], first, last),
         wasted=found["lines"].get((None, None), Earnings()),
+        unlisted=_unlisted(found["lines"]),
     )
 
 
@@ -86,6 +87,11 @@ def _lines(found: Mapping[tuple[Any, ...], Earnings]) -> list[Line]:
     return sorted(lines, key=lambda line: (not line.loses, -line.sums.charged_base, line.names))
 
 
+def _unlisted(found: Mapping[tuple[Any, ...], Earnings]) -> Earnings:
+    """Calls whose list price was not kept: they are in what was charged, and not in retail."""
+    return sum((sums for (tier, model), sums in found.items() if not tier and model is not None), Earnings())
+
+
 def _partner_lines(found: Mapping[tuple[Any, ...], Earnings], names: Mapping[int, str]) -> list[Line]:
     lines = []
     for (partner_id,), sums in found.items():
@@ -104,7 +110,7 @@ def _chart(found: Mapping[tuple[Any, ...], Earnings], first: date, last: date) -
         sums = found.get((_start_s(day) // DAY_S,), Earnings())
         shares = (sums.partners_base, sums.fee_base, sums.burn_base, sums.pool_base, sums.treasury_base)
         bars.append(Bar(f"{day:%Y-%m-%d}", tuple(max(share, 0) for share in shares)))
-    return Chart("Charges by day, and whose they are", SHARES, bars)
+    return Chart("Charges by day, VIBES, and whose they are", SHARES, bars)
 
 
 def _day(name: str, text: str) -> date | None:

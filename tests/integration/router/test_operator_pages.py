@@ -195,6 +195,7 @@ def test_the_live_stream_follows_calls(operated: Operated) -> None:
         deadline = time.monotonic() + 20
         while (told := events(client, 1)[0])["figures"]["calls-today"] == before["calls-today"]:
             assert time.monotonic() < deadline
+            time.sleep(0.2)  # streams that have just been left still count among those that are open
         assert told["figures"]["charged"].endswith(" VIBES")
         assert [row["cells"][0] for row in told["tables"]["providers"]] == ["east"]
         assert told["figures"]["calls"] != "0.0 /s"
@@ -213,7 +214,7 @@ def test_a_bridge_that_has_fallen_silent_is_told_with_what_to_do(operated: Opera
         deadline = time.monotonic() + 20
         while "box:7" not in (page := client.get("/operator").text):
             assert time.monotonic() < deadline
-        assert "low_funds: 0.001 ether left" in page
+        assert "0.001 ether left (low_funds)" in page
         assert "Send some." in page
         assert "has not reported" not in page
         ledger.run(lambda connection: settled.report(connection, document, int(time.time()) - 3_600))
@@ -228,7 +229,9 @@ def test_money_is_by_tier_and_model_over_a_period(operated: Operated) -> None:
     with operated.signed_in() as client, user.http() as caller:
         assert caller.post("/chat/completions", json=body("fine", "money")).status_code == 200
         page = client.get("/operator/money").text
-        line = re.search(r'<tr><td>simple</td><th scope="row">fine</th>(.*?)</tr>', page, re.DOTALL)
+        line = re.search(
+            r'<tr><td data-label="Tier">simple</td><th scope="row">fine</th>(.*?)</tr>', page, re.DOTALL
+        )
         assert line is not None
         assert '<tr class="bad">' not in page
         assert "the house" in page
@@ -238,10 +241,20 @@ def test_money_is_by_tier_and_model_over_a_period(operated: Operated) -> None:
         )
         operated.world.ledger.run(Charge(held.entry_id, used, TERMS, SIGNER))
         page = client.get("/operator/money").text
-        red = re.search(r'<tr class="bad"><td>gift</td><th scope="row">dear-1 (.*?)</tr>', page, re.DOTALL)
+        red = re.search(
+            r'<tr class="bad"><td data-label="Tier">gift</td><th scope="row">dear-1 (.*?)</tr>',
+            page,
+            re.DOTALL,
+        )
         assert red is not None
         assert "loses money" in red[1]
-        assert '<td class="number bad-figure">−0.0005</td>' in red[1]  # 8,500 of 10,000 are kept
+        assert 'class="number bad-figure">−0.0005</td>' in red[1]  # 8,500 of 10,000 are kept
+        assert "Retail leaves out" not in page
+        held = operated.world.ledger.run(reservation(user.idx, 20_000))
+        unlisted = facts(20_000, time_s=int(time.time()))
+        operated.world.ledger.run(Charge(held.entry_id, unlisted, TERMS, SIGNER))
+        page = client.get("/operator/money").text
+        assert "Retail leaves out 1 call, charged with 0.02 VIBES" in page
         empty = client.get("/operator/money?since=2020-01-01&until=2020-01-31")
         assert "No call ended in this time." in empty.text
         for query in (
@@ -249,6 +262,12 @@ def test_money_is_by_tier_and_model_over_a_period(operated: Operated) -> None:
             *("since=0001-01-01", "until=0001-01-01", "since=9999-12-31&until=9999-12-31", "since=%00"),
         ):
             assert client.get(f"/operator/money?{query}").status_code == 400, query
+
+
+def test_the_bare_address_leads_to_the_pages(operated: Operated) -> None:
+    with operated.browser() as client:
+        answer = client.get("/")
+    assert (answer.status_code, answer.headers["location"]) == (303, "/operator")
 
 
 def test_every_page_stays_small(operated: Operated) -> None:
