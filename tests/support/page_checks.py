@@ -32,6 +32,10 @@ _WIDER = """() => {
     .filter((one) => one.getBoundingClientRect().right > room + 1 && !scrolls(one.parentElement))
     .map((one) => one.outerHTML.slice(0, 120));
 }"""
+_BESIDE = """() => [...document.querySelectorAll(".scroll :is(a[href], button, input, select, textarea)")]
+  .filter((one) => one.checkVisibility({ visibilityProperty: true }) &&
+    one.getBoundingClientRect().right > document.documentElement.clientWidth)
+  .map((one) => one.outerHTML.slice(0, 120))"""
 _CONTROLS = """() => {
   const kinds = "a[href], button, input:not([type=hidden]), select, textarea, summary, [tabindex]";
   window.controls = [...document.querySelectorAll(kinds)].filter((one) =>
@@ -56,7 +60,8 @@ def check_page(page: Page, url: str) -> None:
 
     It is opened with the cookies of `page`. It must come with 200, with all that it loads in less than
     `MAX_BYTES`; on a phone and on a desk, in light and dark, axe-core must find nothing serious; on a phone
-    nothing may lie beside the screen; each control must be reached by the Tab key and show that it is.
+    nothing may lie beside the screen, and no control only where a table is scrolled to; each control must be
+    reached by the Tab key and show that it is.
     """
     faults = list(_faults(page, url))
     assert faults == [], "\n".join([f"{url}:", *faults])
@@ -78,6 +83,7 @@ def _faults(page: Page, url: str) -> Iterator[str]:
             page.emulate_media(color_scheme=scheme)
             yield from (f"{name}, {scheme}: {fault}" for fault in grave_violations(page))
     yield from (f"wider than a phone: {fault}" for fault in page.evaluate(_WIDER))
+    yield from (f"found on a phone by scrolling only: {fault}" for fault in page.evaluate(_BESIDE))
 
 
 def grave_violations(page: Page) -> list[str]:

@@ -63,14 +63,17 @@ function fill(body, rows) {
   const text = JSON.stringify(rows);
   if (body.dataset.shown === text) return;
   body.dataset.shown = text;
-  body.replaceChildren(...(rows.length ? rows.map((row) => line(row, Number(body.dataset.words))) : [none(body)]));
+  const columns = [...body.closest("table").tHead.rows[0].cells].map((cell) => cell.textContent);
+  const words = Number(body.dataset.words);
+  body.replaceChildren(...(rows.length ? rows.map((row) => line(row, words, columns)) : [none(body)]));
 }
 
-function line({ cells, tone }, words) {
+function line({ cells, tone }, words, columns) {
   const row = make("tr", "", tone);
   cells.forEach((text, at) => {
     const cell = make(at === 0 ? "th" : "td", text, at >= words ? "number" : "");
     if (at === 0) cell.scope = "row";
+    else cell.dataset.label = columns[at]; // named beside each cell where a row is a card
     row.append(cell);
   });
   return row;
