@@ -19,8 +19,8 @@ from typing import Any, Final
 
 from mini_llm.auto.features import Features, Text, measure, read
 from mini_llm.auto.logistic import sigmoid
-from mini_llm.auto.priors import ModelFacts, abilities
-from mini_llm.auto.promise import STANDINGS, most_thrift, pick
+from mini_llm.auto.priors import PRICE, ModelFacts, abilities
+from mini_llm.auto.promise import STANDINGS, most_thrift, pick, separated
 
 DATA: Final = "predictor.json"
 """What was learned, by scripts/train_predictor.py."""
@@ -47,6 +47,7 @@ class Prediction:
         form: of the prompt, "choice" if it offers options, else "open".
         abilities: of each candidate for tasks like this one, log odds.
         measured: how much of it is of a kind that was learned from, 0..1.
+        guessed: of each candidate, whether only its price says what it is worth; none if empty.
     """
 
     difficulty: float
@@ -55,6 +56,7 @@ class Prediction:
     form: str = "open"
     abilities: tuple[float, ...] = ()
     measured: float = 1.0
+    guessed: tuple[bool, ...] = ()
 
 
 class Predictor:
@@ -91,9 +93,14 @@ class Predictor:
             for ability in abilities(tuple(models))
         )
         quality = tuple(sigmoid(one - steps) for one in able)
-        measured = 1.0 if found.choice else found.mathematics
         return Prediction(
-            sigmoid(2 * standing), self._doubt(found, standing), quality, _form(found), able, measured
+            difficulty=sigmoid(2 * standing),
+            doubt=self._doubt(found, standing),
+            quality=quality,
+            form=_form(found),
+            abilities=able,
+            measured=1.0 if found.choice else found.mathematics,
+            guessed=tuple(one.placed_by == PRICE for one in models),
         )
 
     def share_of_call(self, prediction: Prediction, share: float, costs: Sequence[float]) -> float:
@@ -111,14 +118,21 @@ class Predictor:
             The share for `choose`, 0..1, which the candidate reaches that the call is worth, and none that is
             cheaper.
         """
-        quality = prediction.quality
-        thrift = most_thrift(prediction.abilities, costs, self._fleet(prediction), share)
+        if share == 0:
+            return 0.0
+        every = prediction.quality, costs
+        guessed = prediction.guessed or (False,) * len(costs)
+        kept = separated(guessed, costs)
+        quality, able, costs = (
+            [of[at] for at in kept] for of in (prediction.quality, prediction.abilities, costs)
+        )
+        thrift = most_thrift(able, costs, self._fleet(prediction), share)
         best = max(range(len(costs)), key=lambda at: (quality[at], -costs[at]))
         relative = [one / costs[best] if costs[best] > 0 else float(one > 0) for one in costs]
         chosen = pick(quality, relative, thrift)
         reached = quality[chosen] / quality[best]
         # Those who are cheaper and too weak are left below it.
-        cheaper = [quality[at] / quality[best] for at in range(len(costs)) if costs[at] < costs[chosen]]
+        cheaper = [one / quality[best] for one, cost in zip(*every, strict=True) if cost < costs[chosen]]
         return min(reached, max(share, (max(cheaper) + reached) / 2 if cheaper else 0.0))
 
     def _fleet(self, prediction: Prediction) -> tuple[float, ...]:

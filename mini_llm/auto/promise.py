@@ -27,6 +27,8 @@ SURE: Final = NormalDist().inv_cdf(0.95)
 CAUTION: Final = exp(-SURE * DOUBT / 2)
 """Of the odds of every candidate but the best, where it is weighed what a call is worth: to leave the
 best one costs a part of the reserve, whoever gets the call, so that it has to save a part of the cost."""
+CLEARLY_CHEAPER: Final = 0.5
+"""Of another's cost, from which on a price alone says that one is the weaker and cheaper choice."""
 _DIGITS: Final = 2
 """Of abilities and of ratios of costs: more make no difference, and fewer are worked out again."""
 
@@ -50,6 +52,22 @@ def worthwhile(abilities: Sequence[float], costs: Sequence[float]) -> list[int]:
         if not kept or abilities[at] > abilities[kept[-1]]:
             kept.append(at)
     return kept
+
+
+def separated(guessed: Sequence[bool], costs: Sequence[float]) -> list[int]:
+    """Positions of the candidates that may be told apart: of those placed by price only, the dearest, and
+    whoever costs at most half of the next dearer one here. Which of several neighbours is the better buy no
+    price tells.
+
+    Args:
+        guessed: of each candidate, whether it is placed by price only.
+        costs: of a call at each.
+    """
+    kept: list[int] = []
+    for at in sorted(range(len(costs)), key=lambda one: -costs[one]):
+        if not guessed[at] or not kept or costs[at] <= CLEARLY_CHEAPER * costs[kept[-1]]:
+            kept.append(at)
+    return sorted(kept)
 
 
 def pick(quality: Sequence[float], costs: Sequence[float], thrift: float) -> int:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from mini_llm.auto.choice import Option, Weights, choose
 from mini_llm.auto.predictor import Predictor
 from mini_llm.auto.priors import PRICE, ModelFacts
+from mini_llm.auto.promise import separated
 from mini_llm.routing.terms import COST_ALONE
 from router.bench.errors import TooFewRows
 from router.bench.fit import Correction, Embed, crossed, describe, split
@@ -29,15 +30,14 @@ from router.bench.floor import (
     strongest,
 )
 from router.bench.foreseen import foreseen_costs
-from router.bench.sweep import Ends, Floats, Sweep, ends, figures, saving, savings, sweep
+from router.bench.notes import NOT_SURE, doubts_of, notes_on
+from router.bench.sweep import Floats, Sweep, ends, figures, saving, savings, sweep
 from router.bench.table import MIN_ROWS, Table
 
 Progress = Callable[[str, int, int], None]
 """Called with a stage's name, steps done and steps in all."""
 
 FLOOR: Final = 0.95
-NOT_SURE: Final = "the model that seems the strongest, as no threshold was sure on the fitted rows"
-FLOOR_KEPT: Final = 0.95
 _MILLION: Final = 1_000_000
 _TOLD: Final = 64
 _TINY: Final = 1e-300
@@ -73,6 +73,8 @@ def measure_routing(
         predicted = Correction(*rows).apply(described, predicted)
         predicted[fitted] = crossed(*rows)
     price = foreseen.mean(axis=0)
+    if not fraction:
+        predicted = _told_apart(table, predicted, price)
     between = ends(table.quality[judged], price)
     parts = table.quality[judged], cost[judged], predicted[judged]
     free = not cost[judged].any()
@@ -102,7 +104,7 @@ def measure_routing(
         **(floor if priced else floor | {"floor_saving": None}),
         "ms_per_decision": round(float(ms.mean()), 4),
         "ms_per_decision_p99": round(float(np.quantile(ms, 0.99)), 4),
-        "notes": _notes(table, between, free) + _doubts(floor),
+        "notes": notes_on(table, between, free) + doubts_of(floor),
     }
 
 
@@ -142,6 +144,15 @@ def _served(table: Table, foreseen: Floats, progress: Progress) -> tuple[Floats,
             progress("predicting", row, len(table.prompts))
     progress("predicting", len(table.prompts), len(table.prompts))
     return predicted, chosen, ms
+
+
+def _told_apart(table: Table, predicted: Floats, price: Floats) -> Floats:
+    """The predictions, without those of models of which a price alone says too little to ask them."""
+    guessed = [ModelFacts(model).placed_by == PRICE for model in table.models]
+    kept = separated(guessed, price.tolist())
+    masked = np.full(predicted.shape, -np.inf)
+    masked[:, kept] = predicted[:, kept]
+    return masked
 
 
 def _as_served(
@@ -250,46 +261,6 @@ def _models(table: Table, judged: NDArray[np.int64], cost: Floats) -> list[dict[
         }
         for at, model in enumerate(table.models)
     ]
-
-
-def _notes(table: Table, between: Ends, free: bool) -> list[str]:
-    """What a reader of the figures has to know; `free`: nothing on the judged rows cost anything."""
-    notes = []
-    if table.costs_from == "names":
-        notes.append("no cost columns: each model has one price, from its name")
-    elif table.costs_from == "unknown":
-        notes.append("no cost columns, and no price is known of some models: savings cannot be told")
-    guessed = [model for model in table.models if ModelFacts(model).placed_by == PRICE]
-    if guessed:
-        notes.append(
-            f"placed by price only, as no figures of them are published: {', '.join(guessed)}. "
-            "With them the shipped promise is none; --fit is one, or a prior in the router's configuration"
-        )
-    if free:
-        notes.append("all costs are 0: there is nothing to save, so no model is the weak one")
-    elif between.weak == between.strong:
-        notes.append(
-            f"{table.models[between.strong]} answers best and is the cheapest: it is the weak model and the "
-            "strong one, so there is no gap to measure and nothing to save"
-        )
-    if table.unmatched:
-        notes.append(f"ignored, as there is no column of that model's answers: {', '.join(table.unmatched)}")
-    if table.dropped:
-        notes.append(f"{table.dropped} rows were left out, because a value is missing")
-    return notes
-
-
-def _doubts(floor: dict[str, Any]) -> list[str]:
-    """What the floor's figures have to be read with."""
-    notes = []
-    if floor["floor_by"] == NOT_SURE:
-        notes.append(
-            "no threshold keeps the floor for sure on the fitted rows: more of them would help, or fewer "
-            "models that are alike"
-        )
-    if floor["floor_kept"] < FLOOR_KEPT:
-        notes.append(f"the floor was kept in {floor['floor_kept']:.1%} of the resamples only")
-    return notes
 
 
 def _short(value: float) -> float:

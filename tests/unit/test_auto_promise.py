@@ -6,11 +6,11 @@ from math import inf, sqrt
 
 import pytest
 
-from mini_llm.auto.choice import Option, choose
+from mini_llm.auto.choice import Option, Weights, choose
 from mini_llm.auto.logistic import sigmoid
 from mini_llm.auto.predictor import Predictor
 from mini_llm.auto.priors import ModelFacts
-from mini_llm.auto.promise import DOUBT, STANDINGS, SURE, most_thrift, pick, worthwhile
+from mini_llm.auto.promise import DOUBT, STANDINGS, SURE, most_thrift, pick, separated, worthwhile
 
 STEPS = tuple(0.6 * standing for standing in STANDINGS)
 PAIR = (0.9, 1.6), (1.0, 20.0)
@@ -82,6 +82,21 @@ def test_who_is_dearer_and_no_better_is_not_looked_at() -> None:
     assert worthwhile([1.0, 0.9, 2.0, 2.0, 1.0], [1.0, 3.0, 9.0, 8.0, 1.0]) == [0, 3]
     with_them = (0.9, 1.6, 1.6, 1.0, 0.9, 1.5), (1.0, 20.0, 25.0, 21.0, 1.0, 30.0)
     assert most_thrift(*with_them, STEPS, 0.95) == most_thrift(*PAIR, STEPS, 0.95)
+
+
+def test_of_those_that_only_a_price_tells_of_neighbours_are_passed_over() -> None:
+    costs = [30.0, 24.0, 12.0, 11.0, 1.0, 0.9]
+    assert separated([True] * 6, costs) == [0, 2, 4]
+    assert separated([False] * 6, costs) == [0, 1, 2, 3, 4, 5]
+    assert separated([False, True, True, False, True, True], costs) == [0, 2, 3, 4]
+    predictor = Predictor.shipped()
+    found = predictor.predict(CHAT, [ModelFacts(f"acme {cost}", cost, cost) for cost in costs])
+    options = [Option(one, int(cost * 10)) for one, cost in zip(found.quality, costs, strict=True)]
+    picked = {
+        choose(options, predictor.share_of_call(found, at / 100, costs), Weights(1e9)).index
+        for at in range(0, 101, 2)
+    }
+    assert picked == {0, 2, 4, 5}  # the cheapest where nothing is promised
 
 
 def test_the_ends() -> None:
