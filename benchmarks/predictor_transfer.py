@@ -67,7 +67,10 @@ def compare(choice: Table, opened: Table, subjects: NDArray[np.str_]) -> dict[st
     names, place = np.unique(subjects, return_inverse=True)
     fold = np.random.default_rng(0).permutation(len(names))[place] % FOLDS
     gain = choice.quality[:, 1] - choice.quality[:, 0]
-    described = {"choice": describe(choice.prompts), "open": describe(opened.prompts)}
+    described = {
+        form: describe(table.prompts).astype(np.float64)
+        for form, table in (("choice", choice), ("open", opened))
+    }
     ways = {
         "length alone": tuple(described[form][:, NAMES.index("length")] for form in ("choice", "open")),
         "shipped": (shipped(choice), shipped(opened)),
