@@ -165,7 +165,7 @@ def test_doctor_finds_an_open_file(ready: Cli) -> None:
             "config.json:2: providers.a.api_key",
             "${GONE} is not set",
         ),
-        ('{\n\n"alias": {}}', "config.json:3: alias", "not permitted"),
+        ('{\n\n"alias": {}}', "config.json:3: alias", "is 'aliases' meant"),
         ('{"providers": {"a": {"type": "opnai"}}}', "providers.a.type", "'opnai' is unknown"),
         ("{}", "setup", "neither a provider nor a wallet"),
     ],
