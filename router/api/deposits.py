@@ -10,6 +10,7 @@ from pydantic import Field
 
 from router.api.admin_access import address_of
 from router.api.people import Fields, base_of, desk_of, read_fields, takes, wallet_of
+from router.ledger.ceilings import MAX_CEILING_BASE
 from router.people.errors import BadInput, NotYours
 from router.relay.deposit import ENDPOINT, MAX_VALID_S, SIGNATURE_BYTES, DepositOrder
 from router.relay.eip3009 import canonical_signature
@@ -62,7 +63,7 @@ async def send_deposit(request: Request) -> dict[str, Any]:
     relay = relay_of(request)
     if relay is None:
         raise RelayOff
-    amount_base = base_of("amount_base", sent.amount_base) or 0
+    amount_base = base_of("amount_base", sent.amount_base, MAX_CEILING_BASE) or 0  # the relay says more
     signature = canonical_signature(bytes.fromhex(sent.signature[2:]))
     key_commit = int(sent.key_commit)
     if key_commit >= 2**256:
