@@ -21,7 +21,15 @@ from bridge.sessions import require_table
 from bridge.state import ChainState
 from bridge.store import Store, open_store, rebuild_state
 from mini_llm.wallet.ceiling import settlement_domain
-from router.ledger import AccountView, Ledger, book_errors, open_database, read, trial_balance
+from router.ledger import (
+    AccountView,
+    Ledger,
+    book_errors,
+    ceiling_errors,
+    open_database,
+    read,
+    trial_balance,
+)
 from router.ledger.books import Flow, flows, open_gross
 
 _PAID: Final = {"burn": "burned", "fee": "feePaid", "pool": "rewards", "treasury": "treasuryPaid"}
@@ -69,7 +77,7 @@ def _reconcile(
     connection: Connection, contract: SettlementContract, state: ChainState, store: Store
 ) -> Reconciliation:
     block, _ = store.indexed()
-    found = book_errors(connection)
+    found = book_errors(connection) + ceiling_errors(connection)
     views = read.accounts(connection)
     if waiting := store.unmirrored():
         found.append(

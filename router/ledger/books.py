@@ -49,7 +49,7 @@ def trial_balance(connection: Connection) -> TrialBalance:
 
 
 def book_errors(connection: Connection) -> list[str]:
-    """Everything in the ledger that contradicts its own history, in words; empty if the books balance."""
+    """What of the ledger's money contradicts its own history, in words; empty if the books balance."""
     trial = trial_balance(connection)
     errors = [f"trial balance is {trial.total_base}, not 0"] if trial.total_base else []
     errors += _unbalanced_entries(connection)
@@ -90,15 +90,11 @@ def _account_errors(connection: Connection, trial: TrialBalance) -> Iterator[str
         CALL.c.account_idx, func.sum(CALL.c.charge_base), func.count(CALL.c.account_sequence)
     ).group_by(CALL.c.account_idx)
     spent: dict[int, tuple[int, int]] = {row[0]: (int(row[1]), row[2]) for row in connection.execute(charged)}
-    vested, signed = _sums(connection, _VESTED), _ceilings(connection)
-    most: dict[int, int] = {}
-    for (idx, _), ceiling_base in signed.items():
-        most[idx] = max(ceiling_base, most.get(idx, 0))
+    vested = _sums(connection, _VESTED)
     changes = {row[0]: tuple(map(int, row[1:])) for row in connection.execute(_CHANGES)}
     for row in connection.execute(select(ACCOUNT).order_by(ACCOUNT.c.idx)):
         pending_base, settled_base, written_off_base, rewarded_base = changes.get(row.idx, (0, 0, 0, 0))
         spent_base, receipts = spent.get(row.idx, (0, 0))
-        usable = row.key_commit if row.key_commit is not None else row.requested_key_commit
         for name, kept, added_up in (
             ("balance", row.balance_base, trial.balances.get(post.user(row.idx), 0)),
             ("deficit", row.deficit_base, -trial.balances.get(post.deficit(row.idx), 0)),
@@ -110,21 +106,29 @@ def _account_errors(connection: Connection, trial: TrialBalance) -> Iterator[str
             ("reserved", row.reserved_base, reserved.get(row.idx, 0)),
             ("spent", row.spent_base, spent_base),
             ("receipts", row.sequence, receipts),
-            ("ceiling", row.ceiling_base, signed.get((row.idx, usable), 0)),
         ):
             if kept != added_up:
                 yield f"account {row.idx}: {name} is {kept}, its history says {added_up}"
-        most_base = most.get(row.idx, 0)
-        if row.spent_base > most_base:
-            yield f"account {row.idx}: spent {row.spent_base}, its keys signed for {most_base}"
         if row.deficit_base and row.balance_base != row.reserved_base:
             yield f"account {row.idx}: deficit {row.deficit_base} beside a balance of {row.balance_base}"
 
 
-def _ceilings(connection: Connection) -> dict[tuple[int, bytes], int]:
-    """What each session key of each account signed for, base units."""
+def ceiling_errors(connection: Connection) -> list[str]:
+    """Accounts whose ceiling is not what their key signed for, or that spent more than any did, in words."""
     query = select(CEILING.c.account_idx, CEILING.c.key_commit, CEILING.c.ceiling_base)
-    return {(row[0], row[1]): row[2] for row in connection.execute(query)}
+    signed: dict[tuple[int, bytes], int] = {(row[0], row[1]): row[2] for row in connection.execute(query)}
+    most: dict[int, int] = {}
+    for (idx, _), ceiling_base in signed.items():
+        most[idx] = max(ceiling_base, most.get(idx, 0))
+    errors = []
+    for row in connection.execute(select(ACCOUNT).order_by(ACCOUNT.c.idx)):
+        usable = row.key_commit if row.key_commit is not None else row.requested_key_commit
+        usable_base, most_base = signed.get((row.idx, usable), 0), most.get(row.idx, 0)
+        if row.ceiling_base != usable_base:
+            errors.append(f"account {row.idx}: ceiling is {row.ceiling_base}, its history says {usable_base}")
+        if row.spent_base > most_base:
+            errors.append(f"account {row.idx}: spent {row.spent_base}, its keys signed for {most_base}")
+    return errors
 
 
 def _share_errors(connection: Connection) -> Iterator[str]:
