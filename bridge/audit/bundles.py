@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import requests
+from urllib3.exceptions import HTTPError
 
 from bridge.audit.chain import CannotAudit
 from bridge.audit.checks import OF_BUNDLES, Mismatch, Place, Tally
@@ -66,7 +67,7 @@ class Source:
                 answer.raise_for_status()
                 answer.raw.auto_close = False  # at its end, where a reader of lines still asks for more
                 yield _lines(BufferedReader(answer.raw))
-        except OSError as error:  # what requests raises is one
+        except (OSError, HTTPError) as error:  # an error of the stream is no OSError
             raise CannotAudit(f"the bundle of batch {number}: {error}") from error
 
 
