@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -81,25 +81,29 @@ def _of_router(state: AdminState) -> Iterator[Alert]:
         )
 
 
+def _named(those: Sequence[str]) -> str:
+    """The first of them, and how many more there are."""
+    more = f" and {len(those) - NAMED} more" if len(those) > NAMED else ""
+    return ", ".join(those[:NAMED]) + more
+
+
 def _of_worker(state: AdminState, pulse: Pulse) -> Iterator[Alert]:
     table = state.catalog.table
     opened = [name for name, one in table.candidates.items() if one.health.breaker.state is State.OPEN]
     if opened:
-        more = f" and {len(opened) - NAMED} more" if len(opened) > NAMED else ""
         yield Alert(
             "bad" if len(opened) == len(table.candidates) else "warn",
             WORKER,
-            f"Breakers are open: {', '.join(opened[:NAMED])}{more}.",
+            f"Breakers are open: {_named(opened)}.",
             "Is there trouble at the provider, or with its key or contract? Breakers close by themselves.",
         )
     now_s = time.monotonic()
     left = {name: one.health.paused_s(now_s) for name, one in table.candidates.items()}
     if long := [f"{name} ({span(int(left_s))})" for name, left_s in left.items() if left_s > PAUSED_S]:
-        more = f" and {len(long) - NAMED} more" if len(long) > NAMED else ""
         yield Alert(
             "bad" if len(long) == len(table.candidates) else "warn",
             WORKER,
-            f"Providers want no calls for a while: {', '.join(long[:NAMED])}{more}.",
+            f"Providers want no calls for a while: {_named(long)}.",
             "Is a limit of the contract used up? If they are wrong: POST /admin/v1/deployments/reset.",
         )
     for model, rollout in table.rollouts.items():
