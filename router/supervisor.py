@@ -27,7 +27,8 @@ _LOG: Final = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class _Place:
-    """A worker's place: who fills it, since when, since when its link is closed (monotonic seconds)."""
+    """A worker's place: who fills it, since when, since when its link is closed (monotonic seconds); whether
+    one who filled it before was ready."""
 
     process: subprocess.Popen[bytes] | None = None
     started_s: float = 0.0
@@ -42,7 +43,8 @@ class Supervisor:
         ledger_url: as in `router.db.open_database`.
         commands: of each worker; `--ledger-fd` and a descriptor are added.
         drain_s: seconds that a worker's drain may take.
-        silent_s: seconds without a sign of life after which a worker that had started is replaced; 0: never.
+        silent_s: seconds without a sign of life after which a worker is replaced, but for a place's first
+            one while it starts; 0: never.
     """
 
     def __init__(
@@ -108,12 +110,14 @@ class Supervisor:
                 if now_s > self._end_by_s:
                     _LOG.error("worker %d has not stopped: it is killed", number)
                     place.process.kill()
-            elif self._is_silent(number, now_s):
+            elif self._is_silent(number, place, now_s):
                 _LOG.error("worker %d gave no sign of life for %g s: it is killed", number, self._silent_s)
                 place.process.kill()
 
-    def _is_silent(self, number: int, now_s: float) -> bool:
+    def _is_silent(self, number: int, place: _Place, now_s: float) -> bool:
         heard_s = self._ledger.heard_s(number)
+        if heard_s is None and place.was_ready:  # the first ones start all at once, which may take long
+            heard_s = place.started_s
         if not self._silent_s or heard_s is None:
             return False
         return now_s > max(heard_s, self._here_s) + self._silent_s
@@ -138,7 +142,7 @@ class Supervisor:
             place.process.terminate()
 
     def _ended(self, number: int, place: _Place, status: int) -> None:
-        place.was_ready |= self._ledger.was_ready(number)
+        place.was_ready |= self._ledger.heard_s(number) is not None
         if self._stopping:
             return
         if place.was_ready:
@@ -151,7 +155,7 @@ class Supervisor:
     def _on_signal(self, signum: int, _frame: FrameType | None) -> None:
         if signum == signal.SIGHUP:  # who is about to start reads the file anyway, and has no handler yet
             for number, place in enumerate(self._places):
-                if place.process is not None and self._ledger.was_ready(number):
+                if place.process is not None and self._ledger.heard_s(number) is not None:
                     place.process.send_signal(signum)
         else:
             self._stop(signum)

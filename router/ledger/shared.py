@@ -12,6 +12,7 @@ import selectors
 import socket
 import time
 from collections import defaultdict
+from dataclasses import dataclass
 from typing import Any, Final
 
 from sqlalchemy import Engine
@@ -25,6 +26,16 @@ from router.ledger.pipe import GREETING, Pipe
 _LOG: Final = logging.getLogger(__name__)
 
 
+@dataclass(eq=False, slots=True)
+class _Worker:
+    """A worker's link: who it is, and when it last gave a sign of life since it has started (monotonic)."""
+
+    name: int
+    pipe: Pipe
+    greeted: bool = False
+    heard_s: float | None = None
+
+
 class SharedLedger:
     """Serves links; the process's main thread does nothing else.
 
@@ -35,113 +46,105 @@ class SharedLedger:
     def __init__(self, engine: Engine) -> None:
         self._commits = Commits(engine)
         self._selector = selectors.DefaultSelector()
-        self._names: dict[Pipe, int] = {}
-        self._greeted: set[Pipe] = set()
-        self._ready: set[int] = set()
-        self._heard_s: dict[int, float] = {}
-        self._leaving: set[Pipe] = set()  # that ask for nothing more
+        self._workers: dict[int, _Worker] = {}  # the last of each name
+        self._leaving: set[_Worker] = set()  # that ask for nothing more
 
     def new_link(self, name: int) -> socket.socket:
         """A socket for a worker that is about to be started. The caller closes its copy once it is."""
         ours, theirs = socket.socketpair()
-        self._ready.discard(name)
-        pipe = Pipe(ours)
-        self._names[pipe] = name
-        self._selector.register(pipe, selectors.EVENT_READ, pipe)
+        worker = self._workers[name] = _Worker(name, Pipe(ours))
+        self._selector.register(worker.pipe, selectors.EVENT_READ, worker)
         return theirs
 
-    def was_ready(self, name: int) -> bool:
-        """Whether the last worker of this name has started."""
-        return name in self._ready
-
     def heard_s(self, name: int) -> float | None:
-        """When a worker that has started last gave a sign of life, monotonic seconds; None of another one."""
-        return self._heard_s.get(name) if name in self._ready else None
+        """When the last worker of this name last gave a sign of life, monotonic seconds; None before it has
+        started."""
+        return self._workers[name].heard_s if name in self._workers else None
 
     def turn(self, timeout_s: float | None) -> list[int]:
         """Waits for operations, commits them, and answers. Returns the workers that closed their links."""
-        asked: list[tuple[Pipe, int, Job]] = []
+        asked: list[tuple[_Worker, int, Job]] = []
         for key, events in self._selector.select(timeout_s):
-            pipe: Pipe = key.data
+            worker: _Worker = key.data
             if events & selectors.EVENT_WRITE:
-                self._flush(pipe)
+                self._flush(worker)
             if events & selectors.EVENT_READ:
                 try:
-                    for message in self._messages(pipe):
-                        asked += [(pipe, number, Job(operation)) for number, operation in message]
+                    for message in _messages(worker):
+                        asked += [(worker, number, Job(operation)) for number, operation in message]
                 except EOFError:
-                    self._leaving.add(pipe)
+                    self._leaving.add(worker)
         for start in range(0, len(asked), GROUP_LIMIT):
             self._commit(asked[start : start + GROUP_LIMIT])
-        return [self._end(pipe) for pipe in list(self._leaving) if not self._has_to_flush(pipe)]
+        return [self._end(worker) for worker in list(self._leaving) if not self._has_to_flush(worker)]
 
     def close(self) -> None:
         """Closes the links, and gives the database's connection up."""
-        for pipe in self._names:
-            pipe.close()
+        for worker in self._workers.values():
+            worker.pipe.close()
         self._selector.close()
         self._commits.close()
 
-    def _messages(self, pipe: Pipe) -> list[list[tuple[int, CallOperation[Any]]]]:
-        messages = pipe.receive()
-        name = self._names[pipe]
-        if messages and pipe not in self._greeted:
-            if messages.pop(0) != GREETING:
-                _LOG.error("worker %d is of another release: stop the router and start it again", name)
-                raise EOFError
-            self._greeted.add(pipe)
-        if messages:  # the first one says no more than that
-            self._ready.add(name)
-            self._heard_s[name] = time.monotonic()
-        return messages
-
-    def _commit(self, asked: list[tuple[Pipe, int, Job]]) -> None:
+    def _commit(self, asked: list[tuple[_Worker, int, Job]]) -> None:
         began_s = time.perf_counter()
         self._commits.commit([job for _, _, job in asked])
         seconds = time.perf_counter() - began_s
-        outcomes: defaultdict[Pipe, list[tuple[int, Any, BaseException | None]]] = defaultdict(list)
-        for pipe, number, job in asked:
-            outcomes[pipe].append((number, job.result, job.error and _portable(job.error)))
-        for pipe, told in outcomes.items():
+        outcomes: defaultdict[_Worker, list[tuple[int, Any, BaseException | None]]] = defaultdict(list)
+        for worker, number, job in asked:
+            outcomes[worker].append((number, job.result, job.error and _portable(job.error)))
+        for worker, told in outcomes.items():
             try:
-                pipe.send((seconds, told))
+                worker.pipe.send((seconds, told))
             except OSError:
-                self._lose(pipe)
-            self._watch(pipe)
+                _lose(worker)
+            self._watch(worker)
 
-    def _flush(self, pipe: Pipe) -> None:
+    def _flush(self, worker: _Worker) -> None:
         try:
-            pipe.flush()
+            worker.pipe.flush()
         except OSError:
-            self._lose(pipe)
-        self._watch(pipe)
+            _lose(worker)
+        self._watch(worker)
 
-    def _lose(self, pipe: Pipe) -> None:
-        """The worker is gone: what it asked for is done, and nobody hears of it. Reading will say so, too."""
-        _LOG.warning("worker %d does not hear what became of its operations", self._names[pipe])
-        pipe.drop_unsent()
-
-    def _has_to_flush(self, pipe: Pipe) -> bool:
+    def _has_to_flush(self, worker: _Worker) -> bool:
         """Whether a worker that leaves still has to hear something; it is watched for nothing else then."""
-        self._watch(pipe)
-        return pipe.has_unsent
+        self._watch(worker)
+        return worker.pipe.has_unsent
 
-    def _watch(self, pipe: Pipe) -> None:
-        events = 0 if pipe in self._leaving else selectors.EVENT_READ
+    def _watch(self, worker: _Worker) -> None:
+        pipe = worker.pipe
+        events = 0 if worker in self._leaving else selectors.EVENT_READ
         events |= selectors.EVENT_WRITE if pipe.has_unsent else 0
         watched = pipe in self._selector.get_map()
         if events and watched:
-            self._selector.modify(pipe, events, pipe)
+            self._selector.modify(pipe, events, worker)
         elif events:
-            self._selector.register(pipe, events, pipe)
+            self._selector.register(pipe, events, worker)
         elif watched:
             self._selector.unregister(pipe)
 
-    def _end(self, pipe: Pipe) -> int:
-        self._leaving.discard(pipe)
-        self._greeted.discard(pipe)
-        pipe.close()
-        return self._names.pop(pipe)
+    def _end(self, worker: _Worker) -> int:
+        self._leaving.discard(worker)
+        worker.pipe.close()
+        return worker.name
+
+
+def _messages(worker: _Worker) -> list[list[tuple[int, CallOperation[Any]]]]:
+    messages = worker.pipe.receive()
+    if messages and not worker.greeted:
+        if messages.pop(0) != GREETING:
+            _LOG.error("worker %d is of another release: stop the router and start it again", worker.name)
+            raise EOFError
+        worker.greeted = True
+    if messages:  # the first one says no more than that
+        worker.heard_s = time.monotonic()
+    return messages
+
+
+def _lose(worker: _Worker) -> None:
+    """The worker is gone: what it asked for is done, and nobody hears of it. Reading will say so, too."""
+    _LOG.warning("worker %d does not hear what became of its operations", worker.name)
+    worker.pipe.drop_unsent()
 
 
 def _portable(error: BaseException) -> BaseException:

@@ -240,10 +240,10 @@ async def test_a_greeting_may_come_in_pieces(office: Office) -> None:
     for piece in (len(pickled).to_bytes(4, "big"), pickled[:5], pickled[5:]):
         end.sendall(piece)
         await asyncio.sleep(0.05)
-    assert not office.shared.was_ready(0)
+    assert office.shared.heard_s(0) is None
     Pipe(end).send([])
     await asyncio.sleep(0.05)
-    assert office.shared.was_ready(0)
+    assert office.shared.heard_s(0) is not None
     assert office.thread.is_alive()
     end.close()
 
@@ -255,7 +255,7 @@ async def test_another_release_is_refused(office: Office, monkeypatch: pytest.Mo
     assert (await worker.call(100)).charge_base == 100  # by itself
     assert worker.losses == 1
     assert worker.ledger.commits == 2
-    assert not office.shared.was_ready(0)
+    assert office.shared.heard_s(0) is None
     worker.ledger.close()
 
 
