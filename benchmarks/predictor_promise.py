@@ -145,8 +145,7 @@ def world(
     thrift = most_thrift(able.tolist(), prices.tolist(), predictor._fleet(told), promised)
     quality = chance(able[None, :] - task.hard[:, None])
     top = int(np.lexsort((-prices, able))[-1])
-    relative = (prices / prices[top]).tolist()
-    chosen = np.array([pick(one, relative, thrift) for one in quality.tolist()])
+    chosen = np.array([pick(one, prices.tolist(), thrift, promised) for one in quality.tolist()])
     got = right[np.arange(len(chosen)), chosen]
     true = int(right.mean(axis=0).argmax())
     beside = [kept(got - promised * right[:, one]) for one in (top, true)]

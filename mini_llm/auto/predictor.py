@@ -120,19 +120,17 @@ class Predictor:
         """
         if share == 0:
             return 0.0
-        every = prediction.quality, costs
-        guessed = prediction.guessed or (False,) * len(costs)
-        kept = separated(guessed, costs)
-        quality, able, costs = (
+        kept = separated(prediction.guessed or (False,) * len(costs), costs)
+        quality, able, paid = (
             [of[at] for at in kept] for of in (prediction.quality, prediction.abilities, costs)
         )
-        thrift = most_thrift(able, costs, self._fleet(prediction), share)
-        best = max(range(len(costs)), key=lambda at: (quality[at], -costs[at]))
-        relative = [one / costs[best] if costs[best] > 0 else float(one > 0) for one in costs]
-        chosen = pick(quality, relative, thrift)
-        reached = quality[chosen] / quality[best]
+        thrift = most_thrift(able, paid, self._fleet(prediction), share)
+        chosen, best = pick(quality, paid, thrift, share), max(quality)
+        reached = quality[chosen] / best
         # Those who are cheaper and too weak are left below it.
-        cheaper = [one / quality[best] for one, cost in zip(*every, strict=True) if cost < costs[chosen]]
+        cheaper = [
+            one / best for one, cost in zip(prediction.quality, costs, strict=True) if cost < paid[chosen]
+        ]
         return min(reached, max(share, (max(cheaper) + reached) / 2 if cheaper else 0.0))
 
     def _fleet(self, prediction: Prediction) -> tuple[float, ...]:

@@ -2,7 +2,8 @@
 
 Each call goes to the candidate of the highest ``quality - thrift * cost``: what is given up in quality is
 given up where it saves most (Everett 1963). The thrift is the highest at which the mean over calls of all
-difficulties still keeps the promise, with a reserve for what is not known of the models.
+difficulties still keeps the promise, with a reserve for what is not known of the models. Somebody's calls may
+all be easier than those, so that each of them has to be good enough by itself, too.
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ SURE: Final = NormalDist().inv_cdf(0.95)
 CAUTION: Final = exp(-SURE * DOUBT / 2)
 """Of the odds of every candidate but the best, where it is weighed what a call is worth: to leave the
 best one costs a part of the reserve, whoever gets the call, so that it has to save a part of the cost."""
+MOST_BELOW: Final = 0.2
+"""By how much a single call may be predicted below the share of the best one's quality that is promised."""
 CLEARLY_CHEAPER: Final = 0.5
 """Of another's cost, from which on a price alone says that one is the weaker and cheaper choice."""
 _DIGITS: Final = 2
@@ -70,19 +73,25 @@ def separated(guessed: Sequence[bool], costs: Sequence[float]) -> list[int]:
     return sorted(kept)
 
 
-def pick(quality: Sequence[float], costs: Sequence[float], thrift: float) -> int:
-    """Position of the candidate that a call is worth; with all thrift, of the cheapest.
+def pick(quality: Sequence[float], costs: Sequence[float], thrift: float, share: float) -> int:
+    """Position of the candidate that a call is worth; with all thrift, of the cheapest that is good enough.
 
     Args:
         quality: predicted, 0..1.
-        costs: in what the best one costs.
+        costs: of the call at each, in any unit.
+        thrift: see `most_thrift`.
+        share: of the best candidate's quality that is promised of the mean, 0..1.
     """
-    if thrift == inf:
-        return min(range(len(costs)), key=lambda at: (costs[at], -quality[at]))
     best = max(range(len(costs)), key=lambda at: (quality[at], -costs[at]))
-    worth = [feared(one) - thrift * cost for one, cost in zip(quality, costs, strict=True)]
-    worth[best] = quality[best] - thrift * costs[best]
-    return max(range(len(costs)), key=lambda at: (worth[at], -costs[at]))
+    enough = [at for at, one in enumerate(quality) if one >= (share - MOST_BELOW) * quality[best]]
+    if thrift == inf:
+        return min(enough, key=lambda at: (costs[at], -quality[at]))
+
+    def worth(at: int) -> float:
+        relative = costs[at] / costs[best] if costs[best] > 0 else float(costs[at] > 0)
+        return (quality[at] if at == best else feared(quality[at])) - thrift * relative
+
+    return max(enough, key=lambda at: (worth(at), -costs[at]))
 
 
 def feared(quality: float) -> float:

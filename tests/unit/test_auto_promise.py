@@ -10,7 +10,16 @@ from mini_llm.auto.choice import Option, Weights, choose
 from mini_llm.auto.logistic import sigmoid
 from mini_llm.auto.predictor import Predictor
 from mini_llm.auto.priors import ModelFacts
-from mini_llm.auto.promise import DOUBT, STANDINGS, SURE, most_thrift, pick, separated, worthwhile
+from mini_llm.auto.promise import (
+    DOUBT,
+    MOST_BELOW,
+    STANDINGS,
+    SURE,
+    most_thrift,
+    pick,
+    separated,
+    worthwhile,
+)
 
 STEPS = tuple(0.6 * standing for standing in STANDINGS)
 PAIR = (0.9, 1.6), (1.0, 20.0)
@@ -27,11 +36,10 @@ PAIRS = (
 Models = tuple[tuple[float, ...], tuple[float, ...]]
 
 
-def chosen(models: Models, thrift: float) -> list[int]:
+def chosen(models: Models, thrift: float, promised: float) -> list[int]:
     """Who gets the call of each difficulty."""
     abilities, costs = models
-    relative = [one / costs[abilities.index(max(abilities))] for one in costs]
-    return [pick([sigmoid(one - step) for one in abilities], relative, thrift) for step in STEPS]
+    return [pick([sigmoid(one - step) for one in abilities], costs, thrift, promised) for step in STEPS]
 
 
 def reserve(models: Models, thrift: float, promised: float) -> float:
@@ -39,7 +47,7 @@ def reserve(models: Models, thrift: float, promised: float) -> float:
     abilities, _ = models
     best = abilities.index(max(abilities))
     above, felt = 0.0, [0.0] * len(abilities)
-    for at, step in zip(chosen(models, thrift), STEPS, strict=True):
+    for at, step in zip(chosen(models, thrift, promised), STEPS, strict=True):
         for model, weight in ((at, 1.0), (best, -promised)):
             quality = sigmoid(abilities[model] - step)
             above += weight * quality
@@ -49,7 +57,7 @@ def reserve(models: Models, thrift: float, promised: float) -> float:
 
 def spent(models: Models, promised: float) -> float:
     thrift = most_thrift(*models, STEPS, promised)
-    return sum(models[1][at] for at in chosen(models, thrift)) / len(STEPS)
+    return sum(models[1][at] for at in chosen(models, thrift, promised)) / len(STEPS)
 
 
 @pytest.mark.parametrize("models", [PAIR, ALIKE, SPREAD, ((3.0, -1.0), (2.0, 1.0))])
@@ -75,7 +83,7 @@ def test_a_small_saving_is_not_worth_much_quality() -> None:
     """Whoever saves a fifth of a call gets none where another saves nearly all of it for the same loss."""
     models = (0.9, 0.95, 1.6), (1.0, 16.0, 20.0)
     thrift = most_thrift(*models, STEPS, 0.95)
-    assert set(chosen(models, thrift)) == {0, 2}
+    assert set(chosen(models, thrift, 0.95)) == {0, 2}
 
 
 def test_who_is_dearer_and_no_better_is_not_looked_at() -> None:
@@ -104,9 +112,21 @@ def test_the_ends() -> None:
     assert most_thrift(*ALIKE, STEPS, 1.0) == 0.0
     assert most_thrift((1.0,), (3.0,), STEPS, 1.0) == inf
     assert most_thrift(*ALIKE, STEPS, 0.5) == inf  # nothing can break it
-    assert pick([0.5, 0.6, 0.6], [1.0, 2.0, 1.0], inf) == 2
-    assert pick([0.5, 0.6, 0.6], [1.0, 2.0, 1.0], 0.0) == 2
+    assert pick([0.5, 0.6, 0.6], [1.0, 2.0, 1.0], inf, 0.5) == 2
+    assert pick([0.5, 0.6, 0.6], [1.0, 2.0, 1.0], 0.0, 0.5) == 2
     assert most_thrift((1.0, 2.0), (0.0, 0.0), STEPS, 0.9) == inf  # free, so that only the best is worthwhile
+
+
+@pytest.mark.parametrize("prompt", ["What is the capital of France?", "Is 7 prime?", CHAT])
+def test_calls_that_are_all_easier_than_others_are_good_enough_each(prompt: str) -> None:
+    predictor = Predictor.shipped()
+    names, costs = ("gpt-4o", "llama-3.2-1b"), (10.0, 0.1)
+    found = predictor.predict(prompt, [ModelFacts(*both) for both in zip(names, costs, strict=True)])
+    best, weak = found.quality
+    for at in range(1, 101):
+        if at / 100 - MOST_BELOW > weak / best:
+            assert predictor.share_of_call(found, at / 100, costs) > weak / best
+    assert predictor.share_of_call(found, 0.5, costs) <= weak / best
 
 
 def test_a_higher_promise_leaves_less_thrift() -> None:

@@ -29,7 +29,7 @@ JSON_WANTED = {
 @pytest.fixture(scope="module")
 def following_world(new_world: Any) -> World:
     learned = {"enabled": True, "follow": True, "explore": 0.03, "proven_usd": "0"}
-    made: World = new_world(more=settings() | {"auto": {"models": ["gpt-*"], "learning": learned}})
+    made: World = new_world(more=settings() | {"auto": AMONG | {"learning": learned}})
     return made
 
 
