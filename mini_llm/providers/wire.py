@@ -129,9 +129,11 @@ class Endpoint:
         try:
             while len(begun) < _TELLING_BYTES and (piece := await response.next_piece()):
                 begun = (begun + piece).removeprefix(BOM_UTF8).lstrip()
-        except TRANSPORT_FAILURES as error:
+        except BaseException as error:
             await response.aclose()
-            raise provider_failure(self.provider, error) from error
+            if isinstance(error, TRANSPORT_FAILURES):
+                raise provider_failure(self.provider, error) from error
+            raise
         return begun
 
     async def get_json(self, url: str) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 from collections.abc import Mapping
@@ -172,6 +173,16 @@ async def test_a_stream_is_one_whatever_it_is_called(content_type: str, begins: 
     events = await stream(begins + b"\n\n".join(LINES[2:]), step, content_type)
     assert CHAT.answer_text(b"".join(event.raw for event in events)) == "Hellö"
     assert [event.usage for event in events if event.usage] == [Usage(3, 2)]
+
+
+async def test_who_leaves_before_it_is_clear_what_comes_hangs_up() -> None:
+    answer = Answer(b"", "text/plain", 1)
+    answer.next_piece = asyncio.Event().wait  # type: ignore[assignment,method-assign]
+    provider = OpenAIProvider("p", "http://x/v1", Wire(answer))
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.01):
+            await provider.open_stream(REQUEST, UPSTREAM)
+    assert answer.closed == 1
 
 
 @pytest.mark.parametrize("step", [1, 10**6])
