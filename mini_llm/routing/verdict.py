@@ -125,6 +125,8 @@ def _judge_refusal(error: UpstreamRefused) -> Verdict:
         return FINAL
     if error.status == 402 and _LENGTH_WORDS.search(error.detail):
         return LOW_CREDIT
+    if error.status == 403 and not (error.detail or error.code or error.kind):
+        return BROKEN  # the page of a proxy or firewall before the provider, which may object to one request
     verdict = _REFUSALS.get(error.status)
     if verdict is not None:
         return verdict

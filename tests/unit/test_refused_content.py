@@ -10,7 +10,7 @@ from support.routing import Bench, config
 
 from mini_llm.errors import UpstreamRefused, refusal
 from mini_llm.routing.breaker import State
-from mini_llm.routing.verdict import FINAL, KEY_REFUSED, LOW_CREDIT, TRANSIENT, UNSUITED, judge
+from mini_llm.routing.verdict import BROKEN, FINAL, KEY_REFUSED, LOW_CREDIT, TRANSIENT, UNSUITED, judge
 from mini_llm.server.refusals import refusal_of
 from router.api.errors import told
 
@@ -32,7 +32,9 @@ def refused(status: int, detail: str = "", **more: Any) -> UpstreamRefused:
         (refused(403, "no", kind="PROHIBITED_CONTENT"), FINAL),
         (refused(0, FLAGGED, code="403"), FINAL),
         (refused(0, code="content_filter"), FINAL),
-        (refused(403), KEY_REFUSED),
+        (refused(403), BROKEN),
+        (refused(401), KEY_REFUSED),
+        (refused(403, code="PermissionDenied"), KEY_REFUSED),
         (refused(403, "You do not have access to the model x"), KEY_REFUSED),
         (refused(403, "Country, region, or territory not supported"), KEY_REFUSED),
         (refused(403, "Your account was flagged for a violation of our content policy"), KEY_REFUSED),
