@@ -29,7 +29,7 @@ def _words(item: Mapping[str, Any], schema: type[BaseModel]) -> str:
         return "is missing"
     if kind == "string_type" and isinstance(item["input"], _NUMBERS) and not isinstance(item["input"], bool):
         return "is a number and has to be a text: put it in quotes"
-    return str(item["msg"])
+    return str(item["msg"]).removeprefix("Value error, ")  # pydantic's, of what a validator says
 
 
 def _no_field(known: list[str]) -> str:

@@ -270,7 +270,7 @@ def test_what_a_reference_leads_to_is_something_on_one_line(tmp_path: Path) -> N
     ]
     plain = errors(write(tmp_path, TOML.replace("/v1", '/v1"\napi_key = "sk-secret\\n')))
     assert plain == [
-        "router.toml:3: providers.up.api_key: Value error, holds a line break or another control character: "
+        "router.toml:3: providers.up.api_key: holds a line break or another control character: "
         "a key is one line"
     ]
 
