@@ -45,7 +45,7 @@ class Dialect:
         continuous_usage: asked for in every chunk (vLLM's ``continuous_usage_stats``).
         renames: fields of chat that it knows by another name, as (ours, its).
         drops: fields of chat that it refuses and without which the answer means the same; they are left out.
-        turn_drops: members of an assistant's turn, or of a tool call in it, that are left out likewise.
+        turn_drops: members of a message, or of a tool call in it, that are left out likewise.
     """
 
     cap_field: str = "max_tokens"

@@ -1,4 +1,4 @@
-"""Earlier answers of a chat, for a provider that refuses what another put into them."""
+"""Earlier turns of a chat, for a provider that refuses what others take in them."""
 
 from __future__ import annotations
 
@@ -14,11 +14,12 @@ OPENAI_TURN: Final = frozenset({"refusal", "annotations", "audio"})
 
 
 def without(messages: list[dict[str, Any]], names: frozenset[str]) -> list[dict[str, Any]]:
-    """Messages whose assistants' turns, and the tool calls in them, have none of the members named.
+    """Messages that have none of the members named, nor have the tool calls in them.
 
-    A refusal that would go becomes the text of its turn, if that has none.
+    A refusal that would go becomes the text of its turn, if that has none. Results of tools stay as they are:
+    who refuses the ``name`` of a user takes a tool's.
     """
-    return [_bare(one, names) if one["role"] == "assistant" else one for one in messages]
+    return [one if one["role"] == "tool" else _bare(one, names) for one in messages]
 
 
 def _bare(turn: dict[str, Any], names: frozenset[str]) -> dict[str, Any]:

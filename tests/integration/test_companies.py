@@ -130,14 +130,15 @@ KEEPS_THOUGHTS = {"deepseek", "moonshot", "zai", "openrouter"}
 
 async def test_a_conversation_begun_at_another_company(company: tuple[Company, Provider]) -> None:
     server, provider = company
-    result = {"role": "tool", "tool_call_id": CALL_ID, "content": "found"}
-    messages = [{"role": "user", "content": "hi"}, ANSWERED, result]
+    result = {"role": "tool", "tool_call_id": CALL_ID, "name": "look_up", "content": "found"}
+    messages = [{"role": "user", "name": "ann", "content": "hi"}, ANSWERED, result]
     before = json.dumps(messages)
     wishes = {"user": "u", "store": False, "logit_bias": {}, "stream_options": None}
     wishes |= {"top_k": 5, "verbosity": "low"} if server.facts.type == "mistral" else {}
     await provider.complete(ask(messages=messages, tools=[TOOL], **wishes), UPSTREAM)
     assert server.complaints == []
-    _, turn, _ = server.asked[0]["messages"]
+    _, turn, found = server.asked[0]["messages"]
+    assert found == result
     assert [call["id"] for call in turn["tool_calls"]] == [CALL_ID]
     assert "reasoning_content" in turn or server.facts.type not in KEEPS_THOUGHTS
     assert json.dumps(messages) == before

@@ -60,7 +60,10 @@ class Company:
             self.complaints.append(complaint)
 
     def _check_turns(self, messages: list[Body]) -> None:
-        """Earlier answers may have what the company documents, and nothing else."""
+        """Earlier answers may have what the company documents, and nothing else; a user may have a name."""
+        for turn in (one for one in messages if one["role"] in ("user", "system")):
+            extra = turn.keys() - {"role", "content"} - (self.facts.turn & {"name"})
+            self._check(not extra, f"unsupported in a {turn['role']} message: {sorted(extra)}")
         for turn in (one for one in messages if one["role"] == "assistant"):
             extra = turn.keys() - self.facts.turn
             self._check(not extra, f"unsupported in an assistant's message: {sorted(extra)}")
