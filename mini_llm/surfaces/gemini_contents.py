@@ -18,8 +18,8 @@ PARTS: Final[Mapping[str, str]] = {
     "fileData": "said for images with an https address; other files are refused",
     "functionCall": "said",
     "functionResponse": "said (media in it are refused)",
-    "thought": "dropped: chat has no place for the thoughts of earlier turns",
-    "thoughtSignature": "dropped: chat has no place for the thoughts of earlier turns",
+    "thought": "said in a turn that calls tools, else dropped: some models want these thoughts back",
+    "thoughtSignature": "dropped: nobody but Google can read it",
 }
 """Kinds of parts and what becomes of them; any other kind is refused."""
 _BESIDE: Final = frozenset({"thought", "thoughtSignature", "partMetadata", "mediaResolution"})
@@ -127,7 +127,7 @@ class _Calls:
 
 
 def _assistant(parts: list[dict[str, Any]], path: str, calls: _Calls) -> dict[str, Any]:
-    said: list[str] = []
+    said, thoughts = list[str](), list[str]()
     made: list[dict[str, Any]] = []
     for position, given in enumerate(parts):
         where, part = f"{path}.{position}", camel(given)
@@ -138,11 +138,12 @@ def _assistant(parts: list[dict[str, Any]], path: str, calls: _Calls) -> dict[st
             function = {"name": name, "arguments": arguments}
             made.append({"id": calls.begin(name, call.get("id")), "type": "function", "function": function})
         elif isinstance(part.get("text"), str):
-            if not part.get("thought"):
-                said.append(part["text"])
+            (thoughts if part.get("thought") else said).append(part["text"])
         elif not part.keys() <= _BESIDE:
             raise untranslatable(where, "a part of this kind in a model's turn")
     message: dict[str, Any] = {"role": "assistant", "content": "".join(said) or (None if made else "")}
+    if made and any(thoughts):  # DeepSeek and Kimi refuse the results of calls without them
+        message["reasoning_content"] = "".join(thoughts)
     return message | {"tool_calls": made} if made else message
 
 

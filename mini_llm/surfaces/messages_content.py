@@ -18,8 +18,8 @@ BLOCKS: Final[Mapping[str, str]] = {
     "document": "said (PDF in base64, text, content blocks; a URL, a file id and citations are refused)",
     "tool_use": "said",
     "tool_result": "said (an image in it goes into the user message after it; is_error as the word Error)",
-    "thinking": "dropped: chat has no place for the thoughts of earlier turns",
-    "redacted_thinking": "dropped: chat has no place for the thoughts of earlier turns",
+    "thinking": "said in a turn that calls tools, else dropped: some models want these thoughts back",
+    "redacted_thinking": "dropped: nobody but Anthropic can read it",
 }
 """Kinds of content blocks and what becomes of them; any other kind is refused."""
 _DROPPED_BLOCKS: Final = frozenset({"thinking", "redacted_thinking"})
@@ -61,12 +61,14 @@ def _plain(content: object, path: str) -> str:
 
 
 def _assistant(blocks: list[dict[str, Any]], path: str) -> dict[str, Any]:
-    said: list[str] = []
+    said, thoughts = list[str](), list[str]()
     calls: list[dict[str, Any]] = []
     for position, block in enumerate(blocks):
         where, kind = f"{path}.content.{position}", kind_of(block)
         if kind == "text":
             said.append(text(block.get("text"), f"{where}.text"))
+        elif kind == "thinking":
+            thoughts.append(text(block.get("thinking"), f"{where}.thinking"))
         elif kind == "tool_use":
             function = {
                 "name": text(block.get("name"), f"{where}.name"),
@@ -78,6 +80,8 @@ def _assistant(blocks: list[dict[str, Any]], path: str) -> dict[str, Any]:
         elif kind not in _DROPPED_BLOCKS:
             raise untranslatable(where, f"a content block of type {kind!r}")
     message: dict[str, Any] = {"role": "assistant", "content": "".join(said) or (None if calls else "")}
+    if calls and any(thoughts):  # DeepSeek and Kimi refuse the results of calls without them
+        message["reasoning_content"] = "".join(thoughts)
     return message | {"tool_calls": calls} if calls else message
 
 

@@ -10,13 +10,13 @@ from typing import Any, Final
 
 from mini_llm.errors import BadRequest
 from mini_llm.request import Need
-from mini_llm.surfaces.wording import kind_of, mapping, objects, text, untranslatable
+from mini_llm.surfaces.wording import content_of, kind_of, mapping, objects, text, untranslatable
 
 ITEMS: Final[Mapping[str, str]] = {
     "message": "said",
     "function_call": "said",
     "function_call_output": "said (an image, file or sound in it goes into a user message after it)",
-    "reasoning": "dropped: chat has no place for the thoughts of earlier turns",
+    "reasoning": "said in a turn that calls tools, else dropped: some models want these thoughts back",
 }
 """Kinds of input items and what becomes of them; any other kind is refused."""
 PARTS: Final[Mapping[str, str]] = {
@@ -46,6 +46,8 @@ def input_items(fields: Mapping[str, Any]) -> list[dict[str, Any]]:
 def item_needs(items: list[dict[str, Any]]) -> Iterator[str]:
     """What the items ask of a deployment; one of a kind that nobody knows may hold anything: a file."""
     for item in items:
+        if kind_of(item) == "reasoning":
+            continue
         for content in (item.get("content"), item.get("output")):
             for part in content if isinstance(content, list) else ():
                 kind = kind_of(part)
@@ -69,17 +71,19 @@ def chat_messages(fields: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     items = input_items(fields)
     results = _Results(items)
     turn: dict[str, Any] | None = None  # the assistant's, as long as it goes on
+    thoughts = ""  # in it, or before it
     for position, item in enumerate(items):
         path, kind = f"input.{position}", kind_of(item, "message")
         if kind == "reasoning":
+            thoughts += _thought(item)
             continue
         if kind == "function_call" or (kind == "message" and item.get("role") == "assistant"):
             turn = turn or {"role": "assistant", "content": None}
             _add(turn, item, path, calls=kind == "function_call")
             continue
         if turn is not None:
-            yield from _with_results(turn, results)
-            turn = None
+            yield from _with_results(turn, thoughts, results)
+        turn, thoughts = None, ""
         if kind == "function_call_output":
             yield from results.at(position)
         elif kind == "message":
@@ -87,7 +91,12 @@ def chat_messages(fields: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         else:
             raise untranslatable(f"{path}.type", f"an input item of type {kind!r}")
     if turn is not None:
-        yield from _with_results(turn, results)
+        yield from _with_results(turn, thoughts, results)
+
+
+def _thought(item: Mapping[str, Any]) -> str:
+    """What a model thought, or its summary where the rest is kept or sealed."""
+    return content_of({"content": item.get("content") or item.get("summary")})
 
 
 def _add(turn: dict[str, Any], item: Mapping[str, Any], path: str, *, calls: bool) -> None:
@@ -104,8 +113,10 @@ def _add(turn: dict[str, Any], item: Mapping[str, Any], path: str, *, calls: boo
     turn["content"] = f"{turn['content']}\n\n{said}" if turn["content"] and said else said or turn["content"]
 
 
-def _with_results(turn: dict[str, Any], results: _Results) -> Iterator[dict[str, Any]]:
+def _with_results(turn: dict[str, Any], thoughts: str, results: _Results) -> Iterator[dict[str, Any]]:
     calls = turn.get("tool_calls", [])
+    if calls and thoughts:  # DeepSeek and Kimi refuse the results of calls without them
+        turn["reasoning_content"] = thoughts
     yield turn if calls else turn | {"content": turn["content"] or ""}
     yield from results.of([call["id"] for call in calls])
 

@@ -42,7 +42,7 @@ FIELDS: Final = Wording(
 REASONING: Final = Wording(
     said=frozenset({"effort"}),
     dropped={
-        "context": "chat has no place for the thoughts of earlier turns",
+        "context": "thoughts go back as the conversation has them",
         "generate_summary": "thoughts are told as the provider gives them",
         "summary": "thoughts are told as the provider gives them",
     },

@@ -80,6 +80,32 @@ def test_a_turn_of_responses_is_one_message() -> None:
     assert outline(history(says(""))) == [("assistant", "", None)]
 
 
+def test_thoughts_go_back_with_the_calls_that_came_of_them() -> None:
+    summed = {"type": "reasoning", "summary": [{"type": "summary_text", "text": "Hm."}]}
+    whole = summed | {"content": [{"type": "reasoning_text", "text": "Well, "}]}
+    turns = history(
+        whole,
+        says("let me"),
+        summed,
+        call("a"),
+        output("a"),
+        summed,
+        says("done"),
+        summed,
+        USER,
+        call("b"),
+        output("b"),
+    )
+    assert [one.get("reasoning_content") for one in turns] == ["Well, Hm.", None, None, None, None, None]
+    assert needs("responses", {"model": "m", "input": [USER, whole]}) == frozenset()
+    thinking = {"type": "thinking", "thinking": "Hm.", "signature": ""}
+    used = {"type": "tool_use", "id": "a", "name": "f", "input": {}}
+    for blocks, told in (([thinking, used], "Hm."), ([used], None), ([thinking], None)):
+        turn = {"role": "assistant", "content": blocks}
+        (message,) = to_chat("messages", MESSAGES | {"messages": [turn]})["messages"]
+        assert message.get("reasoning_content") == told
+
+
 def test_results_that_come_late_follow_their_calls() -> None:
     turns = history(call("a"), call("b"), output("b"), USER, output("a"), call("a"), output("a", "again"))
     assert outline(turns) == [

@@ -113,6 +113,7 @@ def test_a_conversation_with_tools_in_anthropics_words() -> None:
             {
                 "role": "assistant",
                 "content": "Let me look.",
+                "reasoning_content": "…",
                 "tool_calls": [
                     {
                         "id": "t1",
@@ -303,6 +304,7 @@ def test_a_conversation_with_tools_in_googles_words() -> None:
             {
                 "role": "assistant",
                 "content": None,
+                "reasoning_content": "thinking",
                 "tool_calls": [{"id": "call_0", "type": "function", "function": function}],
             },
             {"role": "tool", "tool_call_id": "call_0", "content": '{"t":9}'},
