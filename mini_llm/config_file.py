@@ -134,9 +134,10 @@ def _resolve(value: Any, environ: Mapping[str, str], place: Place, problems: lis
 
     def lookup(match: re.Match[str]) -> str:
         try:
-            if match[1] == "keyring:":
-                return _from_keyring(match[2])
-            found = _secret_file(match[2]) if match[1] else _variable(match[2], environ)
+            if match[1] is None:
+                found = _variable(match[2], environ)
+            else:
+                found = (_secret_file if match[1] == "file:" else _from_keyring)(match[2])
             return _usable(match[0], found)
         except LookupError as error:
             problems.append((place, str(error.args[0])))

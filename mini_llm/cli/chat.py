@@ -136,9 +136,9 @@ async def _default_model(client: AsyncClient) -> str:
     Raises:
         Trouble: there is none, and models that cost money are not chosen for anybody.
     """
-    if DEFAULT_ALIAS in client.engine.settings.aliases:
-        return DEFAULT_ALIAS
     settings = client.engine.settings
+    if DEFAULT_ALIAS in settings.aliases:
+        return DEFAULT_ALIAS
     offered = await client.engine.catalog.offers()
     if not offered and not settings.providers and settings.wallet and settings.wallet.type == "vibes":
         return AUTO

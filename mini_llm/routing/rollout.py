@@ -149,9 +149,9 @@ class Rollout:
 
     def _judge(self) -> None:
         """Compares the error rates, when the new deployment has failed again or twice as much is known."""
-        if self.new is None or not self._records[self.new.deployment.id].since()[1]:
-            return
         calls, failures, stable_calls, stable_failures = self.counts()
+        if self.new is None or not failures:
+            return
         evidence = (failures, stable_calls.bit_length())
         if evidence == self._judged:
             return
@@ -186,9 +186,9 @@ def upper_bound(failures: int, calls: int) -> float:
 
     Source: Wilson, Probable inference, the law of succession, and statistical inference (1927).
     """
-    if calls <= 0:
+    if not calls:
         return 1.0
-    rate, z2 = min(max(failures / calls, 0.0), 1.0), BOUND_Z**2
+    rate, z2 = failures / calls, BOUND_Z**2
     middle = rate + z2 / (2 * calls)
     half = BOUND_Z * math.sqrt(rate * (1 - rate) / calls + z2 / (4 * calls**2))
     return min((middle + half) / (1 + z2 / calls), 1.0)

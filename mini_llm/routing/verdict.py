@@ -28,7 +28,6 @@ class Verdict:
         again: so may the same one, a little later.
         blames: the deployment is at fault, which counts against it.
         limited: it works, and asks for a pause.
-        refused_key: it refuses the operator's key or account.
         mend: what the operator has to mend before it can serve again; it is left alone at once.
         low_credit: the operator's account there is too low for so much, though not for less.
         bills: it may have done its work, and bill for it.
@@ -38,7 +37,6 @@ class Verdict:
     again: bool = False
     blames: bool = True
     limited: bool = False
-    refused_key: bool = False
     mend: str | None = None
     low_credit: bool = False
     bills: bool = False
@@ -56,7 +54,7 @@ WASTED: Final = Verdict(bills=True)
 """It was asked, and may bill for what it did: not again, but elsewhere."""
 TRANSIENT: Final = Verdict(again=True)
 LIMITED: Final = Verdict(again=True, blames=False, limited=True)
-KEY_REFUSED: Final = Verdict(blames=False, refused_key=True, mend="its provider refuses the operator's key")
+KEY_REFUSED: Final = Verdict(blames=False, mend="its provider refuses the operator's key")
 MOVED: Final = Verdict(mend="its provider's address leads elsewhere, so base_url is wrong")
 LOW_CREDIT: Final = Verdict(blames=False, low_credit=True)
 

@@ -20,10 +20,10 @@ from mini_llm.surfaces.wording import (
     ToolCall,
     arguments_object,
     choices_of,
-    chunks_of,
     content_of,
     data_event,
     index_of,
+    json_events,
     json_or_none,
     json_text,
     reasoning_of,
@@ -171,7 +171,7 @@ class GeminiTranslator(StreamTranslator):
 
     def _translate(self, event: StreamEvent) -> bytes:
         out = bytearray()
-        for chunk in chunks_of(event):
+        for chunk in json_events(event.raw):
             said = []
             for choice in choices_of(chunk):
                 index = index_of(choice)

@@ -18,9 +18,9 @@ from mini_llm.surfaces.sse import read_event
 from mini_llm.surfaces.wording import (
     CallNumbers,
     choices_of,
-    chunks_of,
     content_of,
     index_of,
+    json_events,
     json_or_none,
     json_text,
     reasoning_of,
@@ -167,7 +167,7 @@ class MessagesTranslator(StreamTranslator):
         return [StreamEvent(self._taken())]
 
     def _translate(self, event: StreamEvent) -> bytes:
-        for chunk in chunks_of(event):
+        for chunk in json_events(event.raw):
             self._begin()
             for choice in choices_of(chunk):
                 delta = choice.get("delta")

@@ -21,9 +21,9 @@ from mini_llm.surfaces.wording import (
     CallNumbers,
     ToolCall,
     choices_of,
-    chunks_of,
     content_of,
     index_of,
+    json_events,
     json_or_none,
     kind_of,
     reasoning_of,
@@ -98,7 +98,7 @@ class ResponsesTranslator(StreamTranslator):
         return [StreamEvent(self._taken())]
 
     def _translate(self, event: StreamEvent) -> bytes:
-        for chunk in chunks_of(event):
+        for chunk in json_events(event.raw):
             self._begin()
             for choice in choices_of(chunk):
                 delta = choice.get("delta")

@@ -11,7 +11,6 @@ from typing import Any, Final
 
 from pydantic_core import from_json
 
-from mini_llm.answer import StreamEvent
 from mini_llm.errors import BadRequest
 from mini_llm.request import encode
 from mini_llm.surfaces.sse import event_data, split_events
@@ -229,11 +228,6 @@ class CallNumbers:
         self._current[call.index] = (call.id, self._count)
         self._count += 1
         return self._count - 1
-
-
-def chunks_of(event: StreamEvent) -> Iterator[dict[str, Any]]:
-    """The JSON objects of an event, or of the run of events that it stands for."""
-    yield from json_events(event.raw)
 
 
 def json_events(raw: bytes) -> Iterator[dict[str, Any]]:

@@ -15,7 +15,7 @@ from mini_llm.errors import UpstreamRefused
 from mini_llm.providers.base import Provider
 from mini_llm.providers.registry import build_providers
 from mini_llm.routing.plan import Candidate, Plan
-from mini_llm.routing.verdict import judge
+from mini_llm.routing.verdict import KEY_REFUSED, judge
 from mini_llm.transport import Transport
 from router.people.endpoints import check_endpoint
 from router.people.errors import OwnKeyRefused, SealingOff
@@ -123,7 +123,7 @@ class OwnKeys:
 def blame_own_key(plan: Plan, error: BaseException) -> None:
     """Raises OwnKeyRefused if a call failed because its provider refuses the caller's own key."""
     own = any(deployment.own_key for deployment in plan.deployments)
-    if own and isinstance(error, UpstreamRefused) and judge(error).refused_key:
+    if own and isinstance(error, UpstreamRefused) and judge(error) is KEY_REFUSED:
         raise OwnKeyRefused(error.provider, error.status) from error
 
 
