@@ -22,13 +22,19 @@ def _bare(url: AnyHttpUrl) -> AnyHttpUrl:
     return url
 
 
-def _one_line(secret: SecretStr) -> SecretStr:
-    if any(ord(letter) < 32 or ord(letter) == 127 for letter in secret.get_secret_value()):
-        raise ValueError("holds a line break or another control character: a key is one line")
+def for_header(secret: SecretStr) -> SecretStr:
+    """The key, if a header can carry it.
+
+    Raises:
+        ValueError: it cannot.
+    """
+    text = secret.get_secret_value()
+    if not (text.isascii() and text.isprintable()):
+        raise ValueError("holds a line break or another character that no header can carry: copy it again")
     return secret
 
 
-Key = Annotated[SecretStr, AfterValidator(_one_line)]
+Key = Annotated[SecretStr, AfterValidator(for_header)]
 """A key as a header carries it."""
 
 ApiUrl = Annotated[AnyHttpUrl, AfterValidator(_bare)]

@@ -1,7 +1,7 @@
 """Where each value of a JSON or TOML text stands: the line for every path.
 
-The texts have been parsed before, by the parsers of the standard library, which tell no lines. So these
-scanners may trust them to be well-formed; they only look for where things begin.
+The texts have been parsed before, by parsers that tell no lines. So these scanners may trust them to be
+well-formed; they only look for where things begin.
 """
 
 from __future__ import annotations

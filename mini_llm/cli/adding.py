@@ -56,13 +56,15 @@ def key_of(
     Raises:
         Trouble: one is needed and there is none, or it can be no key.
     """
+    from pydantic import SecretStr
+
+    from mini_llm.config_base import for_header
+
     key = _key_of(environ, name, kind, url, given)
-    if key and not (key.isascii() and key.isprintable()):
-        raise Trouble(
-            "this key holds a line break or another character that no header can carry: copy it again",
-            MISUSED,
-        )
-    return key
+    try:
+        return for_header(SecretStr(key)).get_secret_value() if key else None
+    except ValueError as error:
+        raise Trouble(f"this key {error}", MISUSED) from None
 
 
 def _key_of(

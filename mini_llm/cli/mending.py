@@ -32,7 +32,7 @@ _REFUSED: Final = {
 _UNREACHABLE: Final = {
     UNKNOWN_HOST: "its host name is not known: correct its address in the settings, or look at the network",
     "ConnectionRefusedError": "nothing listens there: start that server, or correct its address",
-    BAD_HEADER: "its key holds a line break or the like: set it anew (`mini-llm providers add {provider}`)",
+    BAD_HEADER: "no header can carry its key: set it anew (`mini-llm providers add {provider}`)",
     "SSLCertVerificationError": "nobody whom this machine trusts vouches for it: address and clock right?",
 }
 
@@ -40,10 +40,9 @@ _UNREACHABLE: Final = {
 def told(error: MiniLLMError) -> str:
     """The error, and on further lines what the provider says of it and what to do."""
     cause = error.cause if isinstance(error, StreamBrokeOff) else error
-    first = str(error)
-    if isinstance(cause, UpstreamUnreachable) and cause.reason == BAD_HEADER and cause is error:
-        first = f"provider {cause.provider!r} was not asked"
-    lines = [first]
+    lines = [str(error)]
+    if isinstance(error, UpstreamUnreachable) and error.reason == BAD_HEADER:
+        lines = [f"provider {error.provider!r} was not asked"]
     if isinstance(cause, UpstreamRefused) and cause.detail:
         lines.append(f"it says: {printable(' '.join(cause.detail.split()))[:DETAIL_CHARACTERS]}")
     if (mend := mend_of(cause)) is not None:

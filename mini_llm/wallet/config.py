@@ -9,7 +9,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, SecretStr, field_validator, model_validator
 
 from mini_llm.config import ProviderConfig
-from mini_llm.config_base import ApiUrl, Strict
+from mini_llm.config_base import ApiUrl, Key, Strict
 from mini_llm.price import parse_usd
 from mini_llm.wallet.limits import BASE_PER_USD, MAX_IDX
 
@@ -26,7 +26,7 @@ class WalletConfig(Strict):
     """``vibes``: a router of this protocol. The others: an OpenAI-compatible address, paid by its key."""
     endpoint: ApiUrl | None = None
     """The router's address, with or without ``/v1`` at its end."""
-    api_key: SecretStr | None = None
+    api_key: Key | None = None
     """What ``mini-llm login`` was given."""
     key_id: str | None = None
     """The router's name for that key, for revoking it."""

@@ -207,6 +207,11 @@ def test_without_anything_both_ways_are_shown(places: Places) -> None:
     assert "mini-llm providers add" in said
 
 
+def test_a_wallets_key_is_one_that_a_header_can_carry(places: Places) -> None:
+    with pytest.raises(ConfigError, match=r"wallet\.api_key: holds a line break or another"):
+        places.read({"wallet": WALLET | {"api_key": "sk\n"}})
+
+
 def test_a_wallet_alone_is_enough(places: Places) -> None:
     places.write_user({"wallet": WALLET})
     assert Engine(places.read()).settings.wallet is not None
