@@ -24,8 +24,7 @@ from mini_llm.wallet.ceiling import settlement_domain
 from router.ledger import (
     AccountView,
     Ledger,
-    book_errors,
-    ceiling_errors,
+    ledger_errors,
     open_database,
     read,
     trial_balance,
@@ -77,7 +76,7 @@ def _reconcile(
     connection: Connection, contract: SettlementContract, state: ChainState, store: Store
 ) -> Reconciliation:
     block, _ = store.indexed()
-    found = book_errors(connection) + ceiling_errors(connection)
+    found = ledger_errors(connection)
     views = read.accounts(connection)
     if waiting := store.unmirrored():
         found.append(

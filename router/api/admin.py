@@ -152,7 +152,7 @@ async def check_ledger(request: Request, _: Operator) -> dict[str, Any]:
 
     def check(connection: Connection) -> dict[str, Any]:
         trial = books.trial_balance(connection)
-        problems = books.book_errors(connection) + books.ceiling_errors(connection)
+        problems = books.ledger_errors(connection)
         sums = {name: str(amount_base) for name, amount_base in trial.balances.items() if ":" not in name}
         return {"balanced": not problems, "problems": problems, "balances_base": sums}
 

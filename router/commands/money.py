@@ -17,7 +17,7 @@ from router.commands.ledger import read_ledger, told, write_ledger
 from router.config import load_domain, load_router_config, receipt_signers
 from router.config_money import usd_base
 from router.ledger import tiers
-from router.ledger.books import book_errors, ceiling_errors, trial_balance
+from router.ledger.books import ledger_errors, trial_balance
 from router.ledger.costs import CostLine, cost_lines
 from router.ledger.receipt_chain import receipt_count, receipt_errors
 
@@ -87,18 +87,16 @@ def check(as_json: bool, signers: tuple[str, ...]) -> None:
         domain = load_domain(os.environ) if os.environ.get("VIBES_SETTLEMENT") else None
         known = receipt_signers(os.environ, signers)
 
-    def balance(connection: Connection) -> list[str]:
-        return book_errors(connection) + ceiling_errors(connection)
-
     def errors_in(connection: Connection) -> list[str]:
+        errors = ledger_errors(connection)
         if domain is None:
-            return balance(connection)
+            return errors
         if not sys.stderr.isatty():
-            return balance(connection) + receipt_errors(connection, domain, known)
+            return errors + receipt_errors(connection, domain, known)
         count = receipt_count(connection)
         shown: Any = click.progressbar(length=count, label="receipts", file=sys.stderr)
         with shown as bar:
-            return balance(connection) + receipt_errors(connection, domain, known, bar.update)
+            return errors + receipt_errors(connection, domain, known, bar.update)
 
     errors, trial = read_ledger(lambda one: (errors_in(one), trial_balance(one)))
     if as_json:

@@ -26,7 +26,7 @@ from router.ledger import probe as probe
 from router.ledger import reward_tables as reward_tables
 from router.ledger import switches as switches  # these register the tables of open_database
 from router.ledger import usage_tables as usage_tables
-from router.ledger.books import TrialBalance, book_errors, ceiling_errors, trial_balance
+from router.ledger.books import TrialBalance, book_errors, ledger_errors, trial_balance
 from router.ledger.ceilings import check_ceiling, store_ceiling
 from router.ledger.chain import (
     credit_deposit,
@@ -124,7 +124,6 @@ __all__ = [
     "announce_cancel",
     "book_errors",
     "cancel_deposit",
-    "ceiling_errors",
     "check_ceiling",
     "create_api_key",
     "credit_deposit",
@@ -133,6 +132,7 @@ __all__ = [
     "fee_claimed",
     "freeze_account",
     "hash_api_key",
+    "ledger_errors",
     "open_account",
     "open_database",
     "partner_claimed",

@@ -48,6 +48,11 @@ def trial_balance(connection: Connection) -> TrialBalance:
     return TrialBalance(balances, sum(balances.values()))
 
 
+def ledger_errors(connection: Connection) -> list[str]:
+    """Everything in the ledger that contradicts its own history, in words: its books, and who may spend."""
+    return [*book_errors(connection), *_ceiling_errors(connection)]
+
+
 def book_errors(connection: Connection) -> list[str]:
     """What of the ledger's money contradicts its own history, in words; empty if the books balance."""
     trial = trial_balance(connection)
@@ -113,22 +118,20 @@ def _account_errors(connection: Connection, trial: TrialBalance) -> Iterator[str
             yield f"account {row.idx}: deficit {row.deficit_base} beside a balance of {row.balance_base}"
 
 
-def ceiling_errors(connection: Connection) -> list[str]:
-    """Accounts whose ceiling is not what their key signed for, or that spent more than any did, in words."""
+def _ceiling_errors(connection: Connection) -> Iterator[str]:
+    """Accounts whose ceiling is not what their key signed for, or that spent more than any key did."""
     query = select(CEILING.c.account_idx, CEILING.c.key_commit, CEILING.c.ceiling_base)
     signed: dict[tuple[int, bytes], int] = {(row[0], row[1]): row[2] for row in connection.execute(query)}
     most: dict[int, int] = {}
     for (idx, _), ceiling_base in signed.items():
         most[idx] = max(ceiling_base, most.get(idx, 0))
-    errors = []
     for row in connection.execute(select(ACCOUNT).order_by(ACCOUNT.c.idx)):
         usable = row.key_commit if row.key_commit is not None else row.requested_key_commit
         usable_base, most_base = signed.get((row.idx, usable), 0), most.get(row.idx, 0)
         if row.ceiling_base != usable_base:
-            errors.append(f"account {row.idx}: ceiling is {row.ceiling_base}, its history says {usable_base}")
+            yield f"account {row.idx}: ceiling is {row.ceiling_base}, its history says {usable_base}"
         if row.spent_base > most_base:
-            errors.append(f"account {row.idx}: spent {row.spent_base}, its keys signed for {most_base}")
-    return errors
+            yield f"account {row.idx}: spent {row.spent_base}, its keys signed for {most_base}"
 
 
 def _share_errors(connection: Connection) -> Iterator[str]:
