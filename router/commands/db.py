@@ -5,19 +5,20 @@ Alembic is loaded by the command that needs it: a router that serves never moves
 
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
 from contextlib import closing
 from pathlib import Path
 
 import click
-from sqlalchemy import make_url
 
 from mini_llm.cli.lazy import Group
 from mini_llm.errors import ConfigError
 from router.commands.ledger import told
 from router.config import load_ledger_url
 from router.db import SCHEMA_REVISION
+from router.db_trouble import OWNER_ONLY, parsed
 from router.ledger import audit as audit  # these register the tables that a database is compared with
 from router.ledger import payment_table as payment_table
 from router.people import models as models
@@ -68,7 +69,7 @@ def backup(file: Path) -> None:
     Example: vibes-router db backup /backup/ledger-$(date +%F).db
     """
     with told():
-        url = make_url(load_ledger_url(os.environ))
+        url = parsed(load_ledger_url(os.environ))
         if url.get_backend_name() != "sqlite" or not url.database:
             raise ConfigError(
                 "VIBES_LEDGER_URL", "is no SQLite file: back PostgreSQL up with pg_dump or its archive"
@@ -77,8 +78,8 @@ def backup(file: Path) -> None:
             raise ConfigError("VIBES_LEDGER_URL", f"there is no file {url.database}")
         try:
             _copy(url.database, file)
-        except FileExistsError:
-            raise click.ClickException(f"{file} is there already") from None
+        except FileExistsError as error:
+            raise click.ClickException(f"{error.filename} is there already") from None
         except (OSError, sqlite3.Error) as error:
             raise click.ClickException(f"{file}: {error}") from None
     click.echo(f"{file}: {file.stat().st_size:,} bytes")
@@ -88,23 +89,25 @@ def _copy(database: str, file: Path) -> None:
     """Copies a database and has the copy on disk under its name only once it is whole.
 
     Raises:
-        FileExistsError: the file is there.
+        FileExistsError: the file is there, or part of it.
         OSError, sqlite3.Error: it cannot be read or written; then there is no file.
     """
     part = file.with_name(f"{file.name}.part")
-    os.close(os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))  # it holds what accounts did
+    os.close(os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY, OWNER_ONLY))  # it holds what accounts did
     try:
+        if file.exists():
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(file))
         with (
-            closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as source,
+            closing(sqlite3.connect(f"{Path(database).resolve().as_uri()}?mode=ro", uri=True)) as source,
             closing(sqlite3.connect(part)) as copy,
         ):
             source.backup(copy)  # in one step: of pieces it would begin anew whenever somebody has written
             copy.execute("PRAGMA journal_mode=DELETE")  # one file, whatever the ledger's mode is
         with part.open("rb") as written:
             os.fsync(written.fileno())
-        os.link(part, file)  # unlike a rename it does not replace
+        part.replace(file)
     finally:
-        part.unlink()
+        part.unlink(missing_ok=True)
 
 
 @db.command()

@@ -24,7 +24,7 @@ def receipts_of(ledger: Ledger) -> int:
 
 
 def test_a_backup_is_whole_while_calls_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    url, file = f"sqlite:///{tmp_path}/ledger.db", tmp_path / "copy.db"
+    url, file = f"sqlite:///{tmp_path}/of 100%25 & #1.db", tmp_path / "copy.db"
     with new_books(url) as there:
         there.fund(1, 10**9)
         there.call(1, 50)
@@ -57,7 +57,9 @@ def test_what_is_there_is_not_replaced(tmp_path: Path, monkeypatch: pytest.Monke
     file.write_text("of yesterday")
     result = backup(monkeypatch, url, file)
     assert (result.exit_code, file.read_text()) == (1, "of yesterday")
-    assert "is there already" in result.output
+    assert f"{file} is there already" in result.output
+    (tmp_path / "other.db.part").touch()
+    assert "other.db.part is there already" in backup(monkeypatch, url, tmp_path / "other.db").output
     assert backup(monkeypatch, url, tmp_path / "missing" / "copy.db").exit_code == 1
 
 
@@ -67,6 +69,7 @@ def test_what_is_there_is_not_replaced(tmp_path: Path, monkeypatch: pytest.Monke
         ("postgresql+psycopg://u:secret@127.0.0.1:1/vibes", "pg_dump"),
         ("sqlite:////nowhere/ledger.db", "there is no file /nowhere/ledger.db"),
         ("sqlite://", "is no SQLite file"),
+        ("ledger.db", "is not the URL of a database"),
     ],
 )
 def test_only_a_file_can_be_copied(
