@@ -148,7 +148,7 @@ def _add(tree: ReceiptsTree, place: Place, line: bytes) -> int | None:
     told = _value(place, line)
     try:
         *level, hash_hex, amount = told
-        node = bytes.fromhex(hash_hex.removeprefix("0x")), int(amount)
+        node = bytes.fromhex(hash_hex.removeprefix("0x")), int(amount, 10)  # with a base, of text only
         if len(node[0]) != 32 or node[1] < 1 or len(level) > 1 or not all(type(one) is int for one in level):
             raise ValueError
         if level:
@@ -165,5 +165,5 @@ def _add(tree: ReceiptsTree, place: Place, line: bytes) -> int | None:
 def _value(place: Place, line: bytes) -> Any:
     try:
         return json.loads(line)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise Mismatch(OF_BUNDLES, place, "a JSON value", line[:80].decode(errors="replace")) from error

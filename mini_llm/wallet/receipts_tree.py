@@ -27,6 +27,8 @@ Node = tuple[bytes, int]
 
 _PADDING: Final[Node] = (bytes(32), 0)
 _MAX_SUM: Final = 2**256 - 1
+_MAX_LEVEL: Final = 40
+"""Of a subtree that somebody tells: it has more receipts below it than there can be."""
 
 
 class InvalidReceiptLeaf(ValueError):
@@ -85,7 +87,8 @@ class ReceiptsTree:
             MisplacedSubtree: no subtree of its level begins here.
         """
         level, (_, sum_base) = subtree.level, subtree.node
-        if level < 0 or (self._subtrees and self._subtrees[-1][0] < level) or not 0 <= sum_base <= _MAX_SUM:
+        most = self._subtrees[-1][0] if self._subtrees else _MAX_LEVEL
+        if not (0 <= level <= most and 0 <= sum_base <= _MAX_SUM - self.total_base):
             raise MisplacedSubtree(subtree)
         self._add(level, subtree.node)
 

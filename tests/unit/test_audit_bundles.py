@@ -2,13 +2,48 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import threading
+from pathlib import Path
 
 import pytest
 
-from bridge.audit.bundles import Source
+from bridge.audit.bundles import Source, check_bundles
 from bridge.audit.chain import CannotAudit
+from bridge.audit.checks import Mismatch, Tally
+from bridge.audit.replay import Batch
+from mini_llm.wallet.receipt import ReceiptDomain
+
+DOMAIN = ReceiptDomain(31337, "0x" + "5e" * 20)
+HASH = "0x" + "ab" * 32
+MOST = str(2**256 - 1)
+
+
+def check(folder: Path, *lines: str) -> None:
+    """Checks a bundle of partner 1, which earned 5 of the 9 base units of batch 7."""
+    head = {"format": "vibes-partner-bundle/1", "chain_id": 31337, "settlement": DOMAIN.settlement}
+    told = [json.dumps(head | {"batch": 7, "partner": 1}), *lines]
+    (folder / "7.jsonl").write_text("".join(line + "\n" for line in told))
+    batch = Batch(7, 100, "0x", 4, (), {}, {1: 5}, b"r" * 32, 9, 0, 0)
+    check_bundles(Source(str(folder)), DOMAIN, 1, [batch], Tally(), lambda *_: None)
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        [f'["{HASH}",1e999]'],
+        [f'["{HASH}",5]'],
+        ["[" * 4_000],
+        [f'[1000000000,"{HASH}","1"]'],
+        [f'[6,"{HASH}","1"]', f'[5,"{HASH}","1"]', f'[5,"{HASH}","{MOST}"]'],
+    ],
+    ids=["an infinite charge", "a number", "a deep value", "an endless tree", "an endless sum"],
+)
+def test_a_line_that_no_honest_router_tells_is_a_mismatch(tmp_path: Path, lines: list[str]) -> None:
+    with pytest.raises(Mismatch) as found:
+        check(tmp_path, *lines)
+    assert found.value.place.subject == f"bundle of partner 1, line {1 + len(lines)}"
 
 
 def test_a_router_that_breaks_off_is_no_mismatch() -> None:
