@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 
 import click
@@ -68,7 +69,7 @@ def routing(data: Path, fraction: float, seed: int, embeddings: bool) -> None:
 
     Needs the extra `routing`: pip install 'vibes-rails[routing]'.
     """
-    if fraction != fraction:  # the range lets it through
+    if math.isnan(fraction):  # the range lets it through
         raise click.BadParameter("nan is no share", param_hint="--fit")
     if embeddings and not fraction:
         raise click.UsageError("--embeddings goes with --fit: nothing is learned without it")

@@ -46,17 +46,16 @@ class CrossCheck:
 
         Raises FalseState if the contract's storage says otherwise, FalseLog if a transaction has no such log.
         """
-        events = [event for _, event in self._store.unmirrored()]
         touched: set[int] = set()
         by_receipt: dict[str, list[ChainEvent]] = {}
-        for event in events:
+        for _, event in self._store.unmirrored():
             if event.name == "BatchSettled":
                 touched |= {slot.idx for slot in event.slots()}
             elif event.name in ACCOUNT_EVENTS:
                 touched.add(event.args["idx"])
             else:
                 by_receipt.setdefault(event.tx_hash, []).append(event)
-        if events:
+        if touched or by_receipt:
             self.accounts(touched, state)
             with self._standing() as block:
                 for tx_hash, said in by_receipt.items():

@@ -95,10 +95,10 @@ class Indexer:
 
         For events that turned out to be made up: another answer, or another node, is then believed.
         """
-        waiting = self._store.unmirrored()
-        if waiting:
-            first = waiting[0][1].block_number
-            self._store.rewind(*max(one for one in self._store.landmarks() if one[0] < first))
+        for _, first in self._store.unmirrored():
+            before = (one for one in self._store.landmarks() if one[0] < first.block_number)
+            self._store.rewind(*max(before))
+            return
 
     def _bind(self) -> None:
         """A fresh store counts as indexed up to just before the first block to read."""

@@ -59,12 +59,12 @@ def mirror(store: Store, ledger: Ledger) -> int:
         ]
         ledger.run(lambda connection: reverse(connection, happenings))
         store.forget_dropped()
-    waiting = store.unmirrored()
-    deployment = _Deployment(store)
-    for position, event in waiting:
+    posted, deployment = 0, _Deployment(store)
+    for position, event in store.unmirrored():
         ledger.run(partial(_post_event, deployment, event))
         store.mark_mirrored(position)
-    return len(waiting)
+        posted += 1
+    return posted
 
 
 def catch_up(store: Store, ledger: Ledger) -> int:

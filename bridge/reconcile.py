@@ -78,10 +78,8 @@ def _reconcile(
     block, _ = store.indexed()
     found = ledger_errors(connection)
     views = read.accounts(connection)
-    if waiting := store.unmirrored():
-        found.append(
-            f"{len(waiting)} events of the chain are not in the ledger yet: run `vibes settle --once`"
-        )
+    if waiting := store.unmirrored_count():
+        found.append(f"{waiting} events of the chain are not in the ledger yet: run `vibes settle --once`")
     held_base = contract.held_base(block)
     balances = trial_balance(connection).balances
     found += _equal("custody", -balances.get("custody", 0), "tokens that the contract holds", held_base)

@@ -204,7 +204,7 @@ def status_of(
         queue_age_s=now_s - min(since) if since else None,
         next_deadline_s=min(deadlines) - now_s if deadlines else None,
         waiting_requests=len(waiting),
-        unmirrored_events=len(store.unmirrored()),
+        unmirrored_events=store.unmirrored_count(),
         deficits=deficits,
         leader=current_leader(store.engine),
         alerts=tuple(store.open_alerts()),

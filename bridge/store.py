@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import ColumnElement, delete, func, select, update
 
 from bridge.alerts import AlertRecords
 from bridge.batches import Batches
@@ -22,6 +22,7 @@ from bridge.tables import Deployment, DroppedRow, EventRow
 PAGE: Final = 1_000
 """Events that are read at a time."""
 
+_UNMIRRORED = EventRow.mirrored.is_(False)
 _MIRRORED_BATCH = (EventRow.name == "BatchSettled", EventRow.mirrored.is_(True))
 
 
@@ -103,17 +104,12 @@ class Store(Batches, AlertRecords):
         Between two pages the store is free for others. Raises StoreRewound if what was read before a page was
         taken back meanwhile.
         """
-        rewinds, full = self.rewinds(), True
-        while full:
-            with self._session() as session:
-                behind = select(EventRow).where(EventRow.position > position).order_by(EventRow.position)
-                rows = session.scalars(behind.limit(PAGE)).all()
+        rewinds = self.rewinds()
+        for page in self._pages(position):
             if self.rewinds() != rewinds:  # asked for after the rows: they change with it
                 raise StoreRewound(position)
-            for row in rows:
-                position = row.position
-                yield position, row.to_event()
-            full = len(rows) == PAGE
+            for position, found in page:
+                yield position, found
 
     def events_named(self, *names: str, since: int = 0) -> list[ChainEvent]:
         """The events with these names that were first seen at or after `since` (unix seconds), in order."""
@@ -127,13 +123,15 @@ class Store(Batches, AlertRecords):
             query = select(func.count()).select_from(EventRow).where(EventRow.name == "AccountOpened")
             return int(session.scalars(query).one())
 
-    def unmirrored(self) -> list[tuple[int, ChainEvent]]:
-        """(position, event) of what the ledger does not have yet, in chain order."""
+    def unmirrored(self) -> Iterator[tuple[int, ChainEvent]]:
+        """(position, event) of what the ledger does not have yet, in chain order, read as it is asked for."""
+        for page in self._pages(0, _UNMIRRORED):
+            yield from page
+
+    def unmirrored_count(self) -> int:
+        """How many events the ledger does not have yet."""
         with self._session() as session:
-            rows = session.scalars(
-                select(EventRow).where(EventRow.mirrored.is_(False)).order_by(EventRow.position)
-            ).all()
-            return [(row.position, row.to_event()) for row in rows]
+            return int(session.scalars(select(func.count()).where(_UNMIRRORED)).one())
 
     def mirrored_batch_count(self) -> int:
         """How many settled batches the ledger has."""
@@ -151,6 +149,17 @@ class Store(Batches, AlertRecords):
         """Notes that the ledger has the event."""
         with self._session() as session:
             session.execute(update(EventRow).where(EventRow.position == position).values(mirrored=True))
+
+    def _pages(self, position: int, *where: ColumnElement[bool]) -> Iterator[list[tuple[int, ChainEvent]]]:
+        """(position, event) behind a position, in chain order; the store is free between two pages."""
+        query = select(EventRow).where(*where).order_by(EventRow.position).limit(PAGE)
+        while True:
+            with self._session() as session:
+                rows = session.scalars(query.where(EventRow.position > position)).all()
+            yield [(row.position, row.to_event()) for row in rows]
+            if len(rows) < PAGE:
+                return
+            position = rows[-1].position
 
     # -- what the chain dropped again
 

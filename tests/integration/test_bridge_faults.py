@@ -66,7 +66,7 @@ def test_events_wait_for_their_confirmations(operator: Operator, alice: Wallet) 
         assert pipeline.settle_once() is None
         operator.stack.anvil.rpc("anvil_mine", hex(1))
         pipeline.sync()
-    assert len(open_store(settings.store_url).unmirrored()) == 0
+    assert open_store(settings.store_url).unmirrored_count() == 0
     names = [event.name for _, event in open_store(settings.store_url).events_after(0)]
     assert names[-3:] == ["AccountOpened", "SessionKeyRequested", "Deposited"]
 

@@ -111,6 +111,31 @@ def test_who_reads_while_events_are_taken_back_starts_over(
         next(reading)
 
 
+def test_whoever_reads_on_where_nothing_is_left_is_told_too(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bridge.store.PAGE", 2)
+    store.add_events([event(block, "Paused") for block in (11, 12)], 20, "a20")
+    reading = store.events_after(0)
+    next(reading), next(reading)
+    store.rewind(11, "a11")
+    with pytest.raises(StoreRewound):
+        next(reading)
+
+
+def test_what_the_ledger_lacks_is_read_page_by_page_while_it_is_posted(
+    store: Store, books: Books, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.add_events(
+        [*opening(12), *(event(15, "Deposited", at, idx=1, amount=7) for at in range(4))], 20, "a20"
+    )
+    monkeypatch.setattr("bridge.store.PAGE", 3)
+    assert store.unmirrored_count() == 7
+    assert mirror(store, books.ledger) == 7
+    assert (store.unmirrored_count(), list(store.unmirrored())) == (0, [])
+    assert balance(books) == (5_028, 0)
+
+
 def test_the_state_is_rebuilt_from_the_start_after_a_rewind(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -167,7 +192,7 @@ def test_killed_after_posting_and_before_marking_nothing_is_left_behind(store: S
         with pytest.raises(KeyboardInterrupt):
             mirror(killed, books.ledger)
     assert balance(books) == (5_700, 0)
-    assert len(store.unmirrored()) == 1
+    assert store.unmirrored_count() == 1
     store.rewind(20, "a20")
     mirror(store, books.ledger)
     assert balance(books) == (5_000, 0)
