@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from sqlalchemy import Connection, Select, bindparam, func, select
+from sqlalchemy import Connection, Select, bindparam, func, select, tuple_
 
 from mini_llm.wallet.ceiling import SignedCeiling
 from mini_llm.wallet.receipt import SignedReceipt
@@ -14,7 +14,7 @@ from router.ledger.errors import UnknownAccount
 from router.ledger.models import ACCOUNT, CEILING, ENTRY, Status
 from router.ledger.views import AccountView, CallView, Unsettled, account_of, call_of, receipt_of
 
-_EXPORT_CHUNK_ROWS: Final = 1000
+_PAGE_ROWS: Final = 1000
 
 _ACCOUNT: Final = select(ACCOUNT).where(ACCOUNT.c.idx == bindparam("account_idx"))
 _CEILING: Final = (
@@ -139,10 +139,17 @@ def receipts_between(
 
 
 def iter_receipts(connection: Connection) -> Iterator[SignedReceipt]:
-    """Every receipt, by account and sequence; read in chunks, for exports."""
-    query = _RECEIPTS.order_by(CALL.c.account_idx, CALL.c.account_sequence)
-    for rows in connection.execute(query).partitions(_EXPORT_CHUNK_ROWS):
-        yield from _receipts(rows)
+    """Every receipt, by account and sequence, in bounded memory."""
+    place = tuple_(CALL.c.account_idx, CALL.c.account_sequence)
+    query = _RECEIPTS.order_by(*place).limit(_PAGE_ROWS)
+    after = (-1, 0)
+    while True:
+        # pages go on from a mark in an index: a cursor over all of them may hold all of them
+        page = _receipts(connection.execute(query.where(place > after)))
+        yield from page
+        if len(page) < _PAGE_ROWS:
+            return
+        after = (page[-1].receipt.account, page[-1].receipt.account_sequence)
 
 
 def find_call(connection: Connection, entry_id: str) -> CallView | None:

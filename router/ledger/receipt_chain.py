@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
-from typing import Any, Final
+from collections.abc import Callable, Collection
+from typing import Final
 
 from sqlalchemy import Connection, func, select
 
 from mini_llm.wallet.receipt import ReceiptDomain
 from mini_llm.wallet.signature import InvalidSignature, recover_address
+from router.ledger import read
 from router.ledger.call_models import CALL
-from router.ledger.models import ACCOUNT, ENTRY
-from router.ledger.views import receipt_of
+from router.ledger.models import ACCOUNT
 
-PAGE: Final = 1000
-"""Receipts that are read at once, and after which the progress is told."""
+STEP: Final = 1000
+"""Receipts after which the progress is told."""
 
 
 def receipt_count(connection: Connection) -> int:
@@ -40,42 +40,21 @@ def receipt_errors(
     heads: dict[int, bytes] = {row.idx: row.last_receipt for row in remembered}
     ends: dict[int, bytes] = {}
     found: dict[int, str] = {}
-    for count, row in enumerate(_rows(connection), 1):
-        idx, signed = row.account_idx, receipt_of(row)
-        if signed is not None and idx not in found:
-            digest = signed.receipt.digest(domain)
+    for count, signed in enumerate(read.iter_receipts(connection), 1):
+        idx, sequence = signed.receipt.account, signed.receipt.account_sequence
+        digest = signed.receipt.digest(domain)
+        if idx not in found:
             if signed.receipt.previous_receipt != ends.get(idx, bytes(32)):
-                found[idx] = (
-                    f"account {idx}: receipt {row.account_sequence} does not follow the one before it"
-                )
+                found[idx] = f"account {idx}: receipt {sequence} does not follow the one before it"
             elif fault := _signature_fault(digest, signed.signature, signers):
-                found[idx] = f"account {idx}: receipt {row.account_sequence} {fault}"
-            ends[idx] = digest
-        if not count % PAGE:
-            checked(PAGE)
+                found[idx] = f"account {idx}: receipt {sequence} {fault}"
+        ends[idx] = digest
+        if not count % STEP:
+            checked(STEP)
     for idx, head in heads.items():
         if idx not in found and ends.get(idx, bytes(32)) != head:
             found[idx] = f"account {idx}: its last receipt is not the one that it remembers"
     return [found[idx] for idx in sorted(found)]
-
-
-def _rows(connection: Connection) -> Iterator[Any]:
-    """All receipts, account by account, in bounded memory."""
-    query = select(CALL, ENTRY.c.id).join(ENTRY, ENTRY.c.number == CALL.c.entry_number)
-    after = (-1, 0)
-    while True:
-        # pages go on from a mark in an index: a cursor over all of them may hold all of them
-        rest = (CALL.c.account_idx > after[0]) | (
-            (CALL.c.account_idx == after[0]) & (CALL.c.account_sequence > after[1])
-        )
-        page = query.where(CALL.c.account_sequence.is_not(None), rest)
-        rows = connection.execute(
-            page.order_by(CALL.c.account_idx, CALL.c.account_sequence).limit(PAGE)
-        ).all()
-        yield from rows
-        if len(rows) < PAGE:
-            return
-        after = (rows[-1].account_idx, rows[-1].account_sequence)
 
 
 def _signature_fault(digest: bytes, signature: bytes, signers: Collection[str]) -> str | None:

@@ -221,7 +221,7 @@ def test_a_dead_processs_call_is_in_flight_until_its_lease_is_swept(books: Books
     assert isinstance(books.try_reserve(1, 3000, "key", now_s=LAPSED_S), Reserved)
 
 
-def test_receipts_chain_without_gaps_and_are_signed(books: Books) -> None:
+def test_receipts_chain_without_gaps_and_are_signed(books: Books, monkeypatch: pytest.MonkeyPatch) -> None:
     books.fund(2, 10_000)
     charges = [(1, 700, 1), (2, 50, 1), (1, 5, 2), (1, 0, 1), (2, 9, 2), (1, 1, 1)]
     receipts = []
@@ -236,6 +236,7 @@ def test_receipts_chain_without_gaps_and_are_signed(books: Books) -> None:
     assert [r.previous_receipt for r in own[1:]] == [r.digest(domain) for r in own[:-1]]
     first = [signed.receipt for signed in receipts if signed.receipt.partner == 1]
     assert [(r.partner_sequence, r.partner_total_base) for r in first] == [(1, 700), (2, 750), (3, 751)]
+    monkeypatch.setattr(read, "_PAGE_ROWS", 2)
     assert books.ledger.read(lambda c: list(read.iter_receipts(c))) == sorted(
         receipts, key=lambda signed: (signed.receipt.account, signed.receipt.account_sequence)
     )
