@@ -5,8 +5,9 @@ Source: EIP-3009, EIP-712; contracts/src/base/ERC3009.sol.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Final
 
 from mini_llm.wallet.keccak import keccak
@@ -142,18 +143,29 @@ def revert_data(data: object) -> bytes:
 
 def used_topics(payer: str, nonce: bytes) -> list[str]:
     """Topics under which the token logs that a payer's authorisation was executed."""
-    return [AUTHORIZATION_USED, "0x" + _address(payer).hex(), "0x" + nonce.hex()]
+    return [AUTHORIZATION_USED, _topic(payer), "0x" + nonce.hex()]
 
 
-def moved(logs: Iterable[Any], token: str, payer: str, payee: str, value_base: int) -> bool:
-    """True if among a transaction's logs the token says that exactly this amount went from payer to payee."""
-    topics = [TRANSFER, "0x" + _address(payer).hex(), "0x" + _address(payee).hex()]
+def executed(logs: Sequence[Any], token: str, payer: str, nonce: bytes, payee: str, value_base: int) -> bool:
+    """True if among a transaction's logs the token says that it executed a payer's authorisation, and next
+    that exactly this amount went to the payee.
+
+    Elsewhere in the transaction it may be another one's: a payer can sign two orders with one nonce.
+    """
+    used, transfer = used_topics(payer, nonce), [TRANSFER, *map(_topic, (payer, payee))]
     return any(
-        log["address"].lower() == token.lower()
-        and [topic.lower() for topic in log["topics"]] == topics
-        and int(log["data"], 16) == value_base
-        for log in logs
+        _says(one, token, used) and _says(other, token, transfer) and int(other["data"], 16) == value_base
+        for one, other in pairwise(logs)
     )
+
+
+def _says(log: Any, token: str, topics: list[str]) -> bool:
+    told = [topic.lower() for topic in log["topics"]]
+    return told == topics and log["address"].lower() == token.lower()
+
+
+def _topic(address: str) -> str:
+    return "0x" + _address(address).hex()
 
 
 def _word(number: int) -> bytes:

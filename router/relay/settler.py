@@ -24,7 +24,7 @@ from router.ledger.payment_table import PaymentState
 from router.ledger.payments import Claim, PaymentView, SignedTx
 from router.ledger.reverts import RevertLimits
 from router.ledger.writer import Ledger
-from router.relay.eip3009 import Token, moved, payee_of, used_topics
+from router.relay.eip3009 import Token, executed, payee_of, used_topics
 from router.relay.gas import Fees, FeesTooHigh, offer
 from router.relay.node import Node, NodeError, NodeRefused
 from router.relay.rehearsal import Rehearsal
@@ -256,7 +256,9 @@ class Settler:
         # where its payer signed it to: the configured address may be another by now
         token, payee = self._terms.token.address, payment.settlement or payee_of(payment.call_data)
         succeeded = int(receipt["status"], 16) == 1
-        return succeeded and moved(receipt["logs"], token, payment.payer, payee, payment.amount_base)
+        return succeeded and executed(
+            receipt["logs"], token, payment.payer, payment.nonce, payee, payment.amount_base
+        )
 
     async def _receipt(self, tx_hash: str | None) -> Any:
         return await self._node.call("eth_getTransactionReceipt", tx_hash)
