@@ -33,7 +33,6 @@ class Outcome:
         mismatch: the first thing that does not hold, None if all does.
         held_base: tokens that the contract holds, base units.
         delay_s: seconds that the owner waits before anything that it does, None if the chain does not replay.
-        done: whether the audit came to its end.
     """
 
     facts: Facts
@@ -46,12 +45,11 @@ class Outcome:
     mismatch: Mismatch | None = None
     held_base: int = 0
     delay_s: int | None = None
-    done: bool = False
 
     @property
     def ok(self) -> bool:
         """True if every check holds that could be made."""
-        return self.done and self.mismatch is None
+        return self.mismatch is None
 
 
 def as_json(outcome: Outcome, partner_name: str | None) -> dict[str, Any]:
