@@ -103,8 +103,8 @@ def audit_command(
     vibes audit --rpc URL --settlement ADDRESS --partner NAME --bundles https://router.example
     vibes audit --rpc URL --settlement ADDRESS --receipts receipts.jsonl
 
-    Exits 0 if all that was checked holds, 1 at the first mismatch, which it names, and 2 if the audit could not
-    be made. With --json all three print one object; "ok" is true, false or null.
+    Exits 0 if all that was checked holds, 1 at the first mismatch, which it names, and 2 if the audit could
+    not be made. With --json all three print one object; "ok" is true, false or null.
     """
     try:
         if not is_address(settlement):
