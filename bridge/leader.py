@@ -191,7 +191,7 @@ def _is_locked(engine: Engine) -> bool:
     if path is None or not path.exists():
         return False
     # A shared lock, held for a moment: refused while somebody holds the exclusive one.
-    probe = sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=0)
+    probe = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, timeout=0)
     try:
         probe.execute("SELECT count(*) FROM sqlite_master").fetchone()
     except sqlite3.OperationalError:

@@ -125,15 +125,15 @@ def prepare_file(url: URL, create: bool) -> None:
     if url.get_backend_name() != "sqlite" or name in (None, "", ":memory:") or str(name).startswith("file:"):
         return
     path = Path(str(name))
-    if path.is_dir():
-        raise NotOpened(LEDGER, f"{path} is a folder: name a file in it")
-    if not path.parent.is_dir():
-        raise NotOpened(LEDGER, f"the folder {path.parent} does not exist: make it, or name another file")
-    if path.exists():
-        return
-    if not create:
-        raise NotOpened(LEDGER, f"{path} does not exist; {BEGIN}")
     try:
+        if path.is_dir():
+            raise NotOpened(LEDGER, f"{path} is a folder: name a file in it")
+        if not path.parent.is_dir():
+            raise NotOpened(LEDGER, f"the folder {path.parent} does not exist: make it, or name another file")
+        if path.exists():
+            return
+        if not create:
+            raise NotOpened(LEDGER, f"{path} does not exist; {BEGIN}")
         os.close(os.open(path, os.O_CREAT | os.O_WRONLY, OWNER_ONLY))  # what SQLite puts beside it is as this
     except OSError as error:
-        raise NotOpened(LEDGER, f"{path} cannot be made: {error.strerror}") from None
+        raise NotOpened(LEDGER, f"{path} cannot be used: {error.strerror}") from None

@@ -18,7 +18,7 @@ from mini_llm.errors import ConfigError
 from router.commands.ledger import told
 from router.config import load_ledger_url
 from router.db import SCHEMA_REVISION
-from router.db_trouble import OWNER_ONLY, parsed
+from router.db_trouble import LEDGER, OWNER_ONLY, parsed, prepare_file
 from router.ledger import audit as audit  # these register the tables that a database is compared with
 from router.ledger import payment_table as payment_table
 from router.people import models as models
@@ -71,11 +71,8 @@ def backup(file: Path) -> None:
     with told():
         url = parsed(load_ledger_url(os.environ))
         if url.get_backend_name() != "sqlite" or not url.database:
-            raise ConfigError(
-                "VIBES_LEDGER_URL", "is no SQLite file: back PostgreSQL up with pg_dump or its archive"
-            )
-        if not Path(url.database).is_file():
-            raise ConfigError("VIBES_LEDGER_URL", f"there is no file {url.database}")
+            raise ConfigError(LEDGER, "is no SQLite file: back PostgreSQL up with pg_dump or its archive")
+        prepare_file(url, create=False)
         try:
             _copy(url.database, file)
         except FileExistsError as error:

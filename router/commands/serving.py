@@ -8,6 +8,7 @@ import signal
 import socket
 import stat
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ log = logging.getLogger(__name__)
 
 
 def warn_of_open_keys(settings: Settings) -> None:
-    """Tells of files with private keys that others on this machine may read."""
+    """Tells of files with private keys that everybody on this machine may read; a group may be meant to."""
     relay, master = settings.config.relay, settings.people.master_key or ""
     named = {
         "VIBES_RECEIPT_KEY_FILE": settings.environ.get("VIBES_RECEIPT_KEY_FILE"),
@@ -29,8 +30,9 @@ def warn_of_open_keys(settings: Settings) -> None:
         "relay.key_file": None if relay is None else str(relay.key_file),
     }
     for name, file in named.items():
-        if file and Path(file).exists() and Path(file).stat().st_mode & (stat.S_IROTH | stat.S_IWOTH):
-            log.warning("%s: %s can be read by every user of this machine: chmod 600 %s", name, file, file)
+        with suppress(OSError):  # who needs the file says what is wrong with it
+            if file and Path(file).stat().st_mode & (stat.S_IROTH | stat.S_IWOTH):
+                log.warning("%s: every user of this machine can read %s: chmod 600 %s", name, file, file)
 
 
 def serve_here(

@@ -67,7 +67,7 @@ def test_what_is_there_is_not_replaced(tmp_path: Path, monkeypatch: pytest.Monke
     ("url", "words"),
     [
         ("postgresql+psycopg://u:secret@127.0.0.1:1/vibes", "pg_dump"),
-        ("sqlite:////nowhere/ledger.db", "there is no file /nowhere/ledger.db"),
+        ("sqlite:////nowhere/ledger.db", "the folder /nowhere does not exist"),
         ("sqlite://", "is no SQLite file"),
         ("ledger.db", "is not the URL of a database"),
     ],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import sqlite3
 import stat
@@ -69,6 +70,20 @@ def test_a_command_says_in_one_line_why_there_is_no_ledger(
     assert words in output
     assert len(output.splitlines()) == 1
     assert SECRET not in output
+
+
+def test_a_folder_that_others_may_not_enter_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def locked(*_: object, **__: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    url = f"sqlite:///{tmp_path}/ledger.db"
+    open_database(url).dispose()
+    for command in (("keys", "list"), ("db", "upgrade"), ("db", "backup", "copy.db")):
+        with monkeypatch.context() as other:
+            other.setattr("os.stat", locked)  # as another user's folder; the superuser may enter any
+            code, output = run(monkeypatch, url, *command)
+        assert (code, len(output.splitlines())) == (2, 1)
+        assert f"{tmp_path}/ledger.db cannot be used: Permission denied" in output
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)

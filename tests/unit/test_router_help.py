@@ -99,9 +99,9 @@ def test_a_key_that_everybody_may_read_is_told(
     file.chmod(mode)
     relay = SimpleNamespace(relay=SimpleNamespace(key_file=file))
     told = Told({"VIBES_RECEIPT_KEY_FILE": str(file)}, relay, SimpleNamespace(master_key=f"file:{file}"))
+    unusable = Told({"VIBES_RECEIPT_KEY_FILE": str(tmp_path / ("x" * 300))})
     with caplog.at_level(logging.WARNING):
         warn_of_open_keys(told)  # type: ignore[arg-type]
+        warn_of_open_keys(unusable)  # type: ignore[arg-type]
     for name in ("VIBES_RECEIPT_KEY_FILE", "VIBES_MASTER_KEY", "relay.key_file"):
-        assert (
-            f"{name}: {file} can be read by every user of this machine: chmod 600" in caplog.text
-        ) is warned
+        assert (f"{name}: every user of this machine can read {file}: chmod 600" in caplog.text) is warned
