@@ -123,17 +123,17 @@ class OpenedStream(UpstreamStream):
         """See ``UpstreamStream.next_batch``."""
         events, self._begun = self._begun, []
         if not events:
-            asked_s = self._clock()
+            unread_s = self._clock() - self._handed_s
             try:
                 events = await self._stream.next_batch()
             except ProviderError as error:
-                if judge(error).blames and asked_s - self._handed_s < SLOW_READER_S:
-                    self._broke_off(error)
+                self._broke_off(error, unread_s)
                 raise
             finally:
                 self.billed = self._stream.billed
             if not events:
-                self._broke_off(UpstreamProtocolError(self._candidate.deployment.provider, ENDS_EARLY))
+                early = UpstreamProtocolError(self._candidate.deployment.provider, ENDS_EARLY)
+                self._broke_off(early, unread_s)
         for event in events:
             if event.usage is not None:  # the last counts
                 self._usage = event.usage
@@ -148,8 +148,10 @@ class OpenedStream(UpstreamStream):
             self._health.completed(self._clock(), self._era)
             self._era = None
 
-    def _broke_off(self, error: ProviderError) -> None:
+    def _broke_off(self, error: ProviderError, unread_s: float) -> None:
         if self._era is None:  # only the end mark, or less, is missing
+            return
+        if unread_s >= SLOW_READER_S or not judge(error).blames:
             return
         now_s, era, self._era = self._clock(), self._era, None
         if self._health.broke_off(now_s, era):

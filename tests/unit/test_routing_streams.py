@@ -170,9 +170,10 @@ async def test_reader_who_leaves_counts_neither_way() -> None:
     assert made.health("a").breaker.state is State.OPEN
 
 
-async def test_stream_that_fails_on_a_reader_who_stayed_away_is_not_blamed() -> None:
+@pytest.mark.parametrize("stream", [Scripted([WORD], LOST), Scripted([WORD])], ids=["breaks", "ends"])
+async def test_stream_that_fails_on_a_reader_who_stayed_away_is_not_blamed(stream: Scripted) -> None:
     made = bench(breaker={"failures": 1})
-    begun = await opened(made, Scripted([WORD], LOST))
+    begun = await opened(made, stream)
     await begun.next_batch()
     made.clock.now_s += SLOW_READER_S
     await read(begun)
