@@ -30,56 +30,11 @@ SHORT_WORD: Final = 3
 _HAN: Final = frozenset({"zh", "zh-Hant", "ja"})
 _CODES: Final = {"iw": "he", "no": "nb", "nb": "no", "zh-Hant": "zh", "jw": "jv", "bs": "hr", "sr": "hr"}
 """CLD2's name of a language → that of the stop words."""
-
-
-_PROSE: Final = frozenset(
-    [
-        "af",
-        "ar",
-        "bg",
-        "bs",
-        "ca",
-        "cs",
-        "cy",
-        "da",
-        "de",
-        "el",
-        "en",
-        "eo",
-        "es",
-        "et",
-        "eu",
-        "fa",
-        "fi",
-        "fr",
-        "ga",
-        "gl",
-        "hr",
-        "hu",
-        "id",
-        "is",
-        "it",
-        "lt",
-        "lv",
-        "mk",
-        "ms",
-        "nl",
-        "no",
-        "pl",
-        "pt",
-        "ro",
-        "ru",
-        "sk",
-        "sl",
-        "sq",
-        "sr",
-        "sv",
-        "sw",
-        "tr",
-        "uk",
-        "vi",
-    ]
-)
+_PROSE: Final = frozenset({
+    "af", "ar", "bg", "bs", "ca", "cs", "da", "de", "el", "en", "eo", "es", "et", "eu",
+    "fa", "fi", "fr", "ga", "gl", "hr", "hu", "id", "it", "lt", "lv", "ms", "nl",
+    "no", "pl", "pt", "ro", "ru", "sk", "sl", "sr", "sv", "sw", "tr", "uk", "vi",
+})  # fmt: skip
 """Languages in whose prose every fifth word and more is a function word that is known here."""
 
 
@@ -152,7 +107,7 @@ def function_share(words: Sequence[str], language: Language) -> float | None:
     """Share of function words, 0 to 1; None in a language of which it tells nothing."""
     if language.code == UNKNOWN.code or not words:
         return 0.0
-    if language.code not in _PROSE:
+    functions = prose_words(language)
+    if not functions:
         return None
-    functions = function_words(language.code)
     return sum(word in functions for word in words) / len(words)

@@ -167,6 +167,16 @@ def test_a_heap_of_words_lowers_the_score(between: str) -> None:
     assert total(heap) < 60
 
 
+def test_prose_of_a_language_without_known_function_words_is_no_heap() -> None:
+    icelandic = (
+        "Reykjavík er höfuðborg Íslands og stærsta borg landsins. Þar búa rúmlega hundrað og þrjátíu þúsund "
+        "manns. Borgin stendur við Faxaflóa á suðvesturhorni landsins. Fyrstu landnámsmennirnir settust þar "
+        "að á níundu öld. Nú er hún miðstöð stjórnsýslu, menningar og viðskipta í landinu og þangað koma "
+        "margir ferðamenn á hverju ári til að sjá norðurljósin."
+    )
+    assert read(icelandic).share(Kind.NEW) == 1
+
+
 def test_a_heap_of_numbers_says_little() -> None:
     assert total(" ".join(map(str, range(300)))) < 40
 
