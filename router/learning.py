@@ -75,6 +75,7 @@ class Mirror:
         self._waiting: deque[_Job] = deque()
         self._repeats: Repeats[tuple[Answered, int]] = Repeats()
         self._shares = Shares()
+        self._flushing = asyncio.Lock()
         self.dropped = 0
         self.adopt(config)
 
@@ -141,26 +142,27 @@ class Mirror:
         while True:
             await asyncio.sleep(FLUSH_S)
             try:
-                await self._flush()
+                await asyncio.shield(self._flush())  # whoever stops this waits for its end
             except Exception as error:  # a full disk today must not end learning for ever
                 log.error("outcomes were not counted: %s", type(error).__name__)
 
     async def _flush(self) -> None:
-        jobs = [self._waiting.popleft() for _ in range(len(self._waiting))]
-        if not jobs and not self._repeats.watching:
-            return
-        now_s, weighing = int(time.time()), self._weighing
-        seen = await asyncio.to_thread(lambda: list(self._read(jobs, now_s)))
-        if not jobs and not seen:
-            return
-        calls = [job.call for job in jobs]
-        lots = [job.drawn for job in jobs if job.drawn is not None]
+        async with self._flushing:
+            jobs = [self._waiting.popleft() for _ in range(len(self._waiting))]
+            if not jobs and not self._repeats.watching:
+                return
+            now_s, weighing = int(time.time()), self._weighing
+            seen = await asyncio.to_thread(lambda: list(self._read(jobs, now_s)))
+            if not jobs and not seen:
+                return
+            calls = [job.call for job in jobs]
+            lots = [job.drawn for job in jobs if job.drawn is not None]
 
-        def write(connection: Connection) -> None:
-            mirror.record(connection, calls, seen, now_s, weighing)
-            learning_steps.log(connection, lots, now_s)
+            def write(connection: Connection) -> None:
+                mirror.record(connection, calls, seen, now_s, weighing)
+                learning_steps.log(connection, lots, now_s)
 
-        await self._ledger.submit(write)
+            await self._ledger.submit(write)
 
     def _read(self, jobs: Sequence[_Job], now_s: int) -> Iterator[Seen]:
         for job in jobs:

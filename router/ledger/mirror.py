@@ -124,12 +124,11 @@ def record(
         )
         by_id = {one.entry_id: one for one in calls}
         told: Select[Any] = select(CALL_FEEDBACK).where(CALL_FEEDBACK.c.entry_id.in_(by_id))
-        said = {row.entry_id: row for row in connection.execute(told.order_by(CALL_FEEDBACK.c.told_s))}
-        while said:
-            entry_id, row = next(iter(said.items()))
+        said = connection.execute(told.order_by(CALL_FEEDBACK.c.told_s)).all()
+        for at, row in enumerate(said):
             verdict = _Verdict(row.account_idx, row.value, row.told_s)
-            changes.append(_judged(connection, by_id[entry_id], verdict, weighing, tuple(said)))
-            del said[entry_id]
+            besides = [later.entry_id for later in said[at:]]
+            changes.append(_judged(connection, by_id[row.entry_id], verdict, weighing, besides))
     connection.execute(delete(AUTO_CALL).where(AUTO_CALL.c.made_s < now_s - FEEDBACK_S - DAY_S))
     _count(connection, changes, now_s, weighing.half_life_s)
 

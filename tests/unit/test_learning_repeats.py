@@ -1,12 +1,18 @@
-"""What the router's part in mirror learning makes of prompts that are sent again."""
+"""The router's part in mirror learning: prompts that are sent again, and a stop while outcomes are read."""
 
 from __future__ import annotations
 
+import asyncio
 import json
+import threading
+import time
 from collections.abc import Sequence
 from typing import Any, cast
 
+import pytest
+
 from mini_llm.surfaces.chat import ChatSurface
+from router import learning
 from router.config import RouterConfig
 from router.learning import Mirror, _Job
 from router.ledger.mirror import Answered, Seen
@@ -42,3 +48,25 @@ def test_many_prompts_of_one_account_count_less_and_less() -> None:
     found = retries([job(f"prompt {at}", 1, -9000 + at) for at in range(50)])
     assert found[0].share == 1.0
     assert sum(one.share for one in found) < 2
+
+
+async def test_outcomes_that_are_being_read_when_the_router_stops_are_counted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(learning, "FLUSH_S", 0.0)
+    reading, read, written = threading.Event(), Mirror._read, []
+
+    def slow(mirror: Mirror, jobs: Sequence[_Job], now_s: int) -> list[Seen]:
+        reading.set()
+        time.sleep(0.1)
+        return list(read(mirror, jobs, now_s))
+
+    class Books:
+        async def submit(self, write: Any) -> None:
+            written.append(write)
+
+    monkeypatch.setattr(Mirror, "_read", slow)
+    async with Mirror(cast(Any, Books()), CONFIG, b"secret").running() as mirror:
+        mirror._waiting.append(job("hello", 1, -10))
+        await asyncio.to_thread(reading.wait)
+    assert len(written) == 1
