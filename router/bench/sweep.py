@@ -32,8 +32,7 @@ class Sweep:
     Attributes:
         thrift: (k,), rising; the first is 0, the last sends everything to the cheapest.
         quality, cost: (k, n), of what was chosen for each row; the first row of each is the strong model
-        alone and
-            the last the weak one, whatever the predictions say.
+            alone and the last the weak one, whatever the predictions say.
         share: (k, n), 1 where the strong model was chosen; 0 elsewhere.
     """
 

@@ -47,19 +47,6 @@ class Table:
     dropped: int
     unmatched: tuple[str, ...] = ()
 
-    def rows(self, wanted: NDArray[np.int64]) -> Table:
-        """The same table with some of its rows."""
-        return Table(
-            self.path,
-            tuple(self.prompts[int(at)] for at in wanted),
-            self.models,
-            self.quality[wanted],
-            None if self.cost is None else self.cost[wanted],
-            self.costs_from,
-            self.dropped,
-            self.unmatched,
-        )
-
 
 def read_table(path: Path) -> Table:
     """Reads a Parquet file with ``prompt``, ``q_<model>`` of two models at least, perhaps ``cost_<model>``.
