@@ -187,32 +187,28 @@ async def test_deadline_stops_retries_and_fallback() -> None:
     assert bench.asked == ["a"]
 
 
-async def test_refused_key_is_told_loudly_once_and_left_alone(caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize(
+    ("error", "why"),
+    [
+        (refused(401, "Incorrect API key provided: sk-secret"), "its provider refuses the operator's key"),
+        (refused(301), "its provider's address leads elsewhere, so base_url is wrong"),
+    ],
+)
+async def test_what_the_operator_must_mend_is_told_loudly_once_and_left_alone(
+    error: UpstreamRefused, why: str, caplog: pytest.LogCaptureFixture
+) -> None:
     bench = two()
-    bench.answers["a"] = [refused(401, "Incorrect API key provided: sk-secret")]
+    bench.answers["a"] = [error]
     with caplog.at_level(logging.WARNING):
         for _ in range(3):
             assert (await bench.attempt()).result == "b"
     assert bench.asked == ["a", "b", "b", "b"]
     assert [record.levelname for record in caplog.records] == ["ERROR"]
-    assert "refuses the operator's key" in caplog.text
+    assert f"left alone for 60 s: {why}" in caplog.text
     assert "sk-secret" not in caplog.text
     bench.clock.now_s += 61
     bench.answers["a"] = [None]
     assert (await bench.attempt()).result == "a"
-
-
-async def test_address_that_leads_elsewhere_is_told_loudly_once_and_left_alone(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    bench = two()
-    bench.answers["a"] = [refused(301)]
-    with caplog.at_level(logging.WARNING):
-        for _ in range(3):
-            assert (await bench.attempt()).result == "b"
-    assert bench.asked == ["a", "b", "b", "b"]
-    assert [record.levelname for record in caplog.records] == ["ERROR"]
-    assert "left alone for 60 s: its provider's address leads elsewhere, so base_url is wrong" in caplog.text
 
 
 async def test_breaker_opens_and_others_serve() -> None:
