@@ -6,6 +6,7 @@ Source: https://platform.claude.com/docs/en/api/messages
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Final
 
 from mini_llm.answer import Completion
@@ -65,20 +66,10 @@ class AnthropicProvider(Provider):
 
     async def complete(self, request: Request, deployment: Deployment) -> Completion:
         """See ``Provider.complete``."""
-        headers = _headers(request, deployment)
-        body, upstream_id = await self._endpoint.whole(
-            self._url, _body(request, deployment), deployment.timeouts, headers
-        )
-        try:
-            read = (
-                SURFACES[MESSAGES].read_answer(self.name, body)
-                if request.surface == MESSAGES
-                else chat_completion(self.name, body)
-            )
-        except UpstreamProtocolError:
-            self._endpoint.raise_hidden_error(body)
-            raise
-        return Completion(read.body, read.usage, upstream_id)
+        read = SURFACES[MESSAGES].read_answer if request.surface == MESSAGES else chat_completion
+        body, headers = _body(request, deployment), _headers(request, deployment)
+        reading = partial(read, self.name)
+        return await self._endpoint.answer(self._url, body, reading, deployment.timeouts, headers)
 
     async def open_stream(self, request: Request, deployment: Deployment) -> UpstreamStream:
         """See ``Provider.open_stream``."""

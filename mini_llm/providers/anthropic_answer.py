@@ -74,9 +74,7 @@ class MessagesAsChat(StreamReader):
         data = event_data(raw)
         if not data:
             return StreamEvent(b"")
-        event = json_or_none(data)
-        if not isinstance(event, dict):
-            raise UpstreamProtocolError(self.provider, "an event of the stream is no JSON object")
+        event = self.object_in(data)
         kind = event.get("type")
         if kind == "error" or "error" in event:
             raise refusal(self.provider, 0, event)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import struct
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -55,17 +56,9 @@ class GoogleProvider(Provider):
         if request.surface == EMBEDDINGS:
             return await self._embed(request, deployment)
         url = self._method(deployment, "generateContent")
-        body, upstream_id = await self._endpoint.whole(url, _body(request, deployment), deployment.timeouts)
-        try:
-            read = (
-                SURFACES[GEMINI].read_answer(self.name, body)
-                if request.surface == GEMINI
-                else chat_completion(self.name, body)
-            )
-        except UpstreamProtocolError:
-            self._endpoint.raise_hidden_error(body)
-            raise
-        return Completion(read.body, read.usage, upstream_id)
+        read = SURFACES[GEMINI].read_answer if request.surface == GEMINI else chat_completion
+        body = _body(request, deployment)
+        return await self._endpoint.answer(url, body, partial(read, self.name), deployment.timeouts)
 
     async def open_stream(self, request: Request, deployment: Deployment) -> UpstreamStream:
         """See ``Provider.open_stream``."""
@@ -87,8 +80,13 @@ class GoogleProvider(Provider):
     async def _embed(self, request: Request, deployment: Deployment) -> Completion:
         url = self._method(deployment, "batchEmbedContents")
         asked = encode(embed_request(request, deployment.upstream_model))
-        vectors_body, upstream_id = await self._endpoint.whole(url, asked, deployment.timeouts)
-        answer = json_or_none(vectors_body)
+        return await self._endpoint.answer(
+            url, asked, partial(self._vectors, request, deployment), deployment.timeouts
+        )
+
+    def _vectors(self, request: Request, deployment: Deployment, body: bytes) -> Completion:
+        """Google's vectors as OpenAI's."""
+        answer = json_or_none(body)
         vectors = answer.get("embeddings") if isinstance(answer, dict) else None
         if not isinstance(vectors, list):
             raise UpstreamProtocolError(self.name, "the body has no 'embeddings'")
@@ -102,13 +100,13 @@ class GoogleProvider(Provider):
         except (KeyError, TypeError, struct.error):
             raise UpstreamProtocolError(self.name, "an embedding has no 'values'") from None
         read = 0 if usage is None else usage.prompt_tokens
-        body = {
+        told = {
             "object": "list",
             "data": data,
             "model": deployment.upstream_model,
             "usage": {"prompt_tokens": read, "total_tokens": read},
         }
-        return Completion(encode(body), usage and Usage(read, 0), upstream_id)
+        return Completion(encode(told), usage and Usage(read, 0))
 
     def _method(self, deployment: Deployment, method: str) -> str:
         return f"{self._url}/models/{quote(deployment.upstream_model, safe='')}:{method}"

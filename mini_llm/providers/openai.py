@@ -6,12 +6,12 @@ Source: https://platform.openai.com/docs/api-reference
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Final
 from urllib.parse import quote
 
 from mini_llm.answer import Completion
 from mini_llm.deployment import Deployment
-from mini_llm.errors import UpstreamProtocolError
 from mini_llm.providers.base import Provider, UpstreamStream
 from mini_llm.providers.counting import Counting, CountingReader
 from mini_llm.providers.limits import OPENAI_LIMITS, LimitHeaders
@@ -65,13 +65,8 @@ class OpenAIProvider(Provider):
     async def complete(self, request: Request, deployment: Deployment) -> Completion:
         """See ``Provider.complete``."""
         url, body = self._call(request, deployment)
-        answer, upstream_id = await self._endpoint.whole(url, body, deployment.timeouts, request.headers)
-        try:
-            read = SURFACES[request.surface].read_answer(self.name, answer)
-        except UpstreamProtocolError:
-            self._endpoint.raise_hidden_error(answer)
-            raise
-        completion = Completion(read.body, read.usage, upstream_id)
+        read = partial(SURFACES[request.surface].read_answer, self.name)
+        completion = await self._endpoint.answer(url, body, read, deployment.timeouts, request.headers)
         if self._counting and request.surface == "chat":
             return self._counting.recount(completion)
         return completion
@@ -81,18 +76,6 @@ class OpenAIProvider(Provider):
         url, body = self._call(request, deployment)
         reader = self._reader(request.surface)
         return await self._endpoint.stream(url, body, reader, deployment.timeouts, request.headers)
-
-    async def model_names(self) -> list[str]:
-        """The models that the server lists.
-
-        Raises:
-            ProviderError: it does not answer, or not with a list of models.
-        """
-        listed = await self._endpoint.get_json(f"{self._base}/models{self._query}")
-        try:
-            return [str(model["id"]) for model in listed["data"]]
-        except (KeyError, TypeError):
-            raise UpstreamProtocolError(self.name, "GET /models has no list of models") from None
 
     def _reader(self, surface: str) -> StreamReader:
         if self._counting and surface == "chat":

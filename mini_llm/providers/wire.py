@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from codecs import BOM_UTF8
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from mini_llm.answer import StreamEvent
+from mini_llm.answer import Completion, StreamEvent
 from mini_llm.errors import (
     AnswerTooLarge,
     ProviderError,
@@ -72,21 +72,26 @@ class Endpoint:
         self._headers = PLAIN_HEADERS | dict(headers)
         self._limits, self._id_header = limits, id_header
 
-    async def whole(
+    async def answer(
         self,
         url: str,
         body: bytes,
+        read: Callable[[bytes], Completion],
         timeouts: Timeouts | None = None,
         headers: Mapping[str, str] | None = None,
-    ) -> tuple[bytes, str | None]:
-        """The whole body of an accepted call, and the provider's id of it.
+    ) -> Completion:
+        """The whole answer to an accepted call, read by ``read``.
 
         Raises:
-            ProviderError: there is none.
+            ProviderError: there is none; also if an error came in its place, with status 200.
         """
         response = await self.send("POST", url, body, timeouts, headers)
-        body = await self._read(response)
-        return body.removeprefix(BOM_UTF8), response.header(self._id_header)
+        answer = (await self._read(response)).removeprefix(BOM_UTF8)
+        try:
+            return read(answer)._replace(upstream_id=response.header(self._id_header))
+        except UpstreamProtocolError:
+            self._raise_hidden_error(answer)
+            raise
 
     async def stream(
         self,
@@ -114,7 +119,7 @@ class Endpoint:
             return _Begun(response, begun)
         limit_bytes = MAX_ANSWER_BYTES if begun.startswith(b"{") else MAX_ERROR_BYTES
         answer = begun + await self._read(response, limit_bytes)
-        self.raise_hidden_error(answer)
+        self._raise_hidden_error(answer)
         try:
             told = reader.stream_of(answer)
         except ValueError:
@@ -150,7 +155,7 @@ class Endpoint:
         Raises:
             ProviderError: no answer, or a refusal.
         """
-        return json_or_none((await self.whole(url, body, headers=headers))[0])
+        return json_or_none(await self._read(await self.send("POST", url, body, headers=headers)))
 
     async def send(
         self,
@@ -192,7 +197,7 @@ class Endpoint:
             response.header(self._id_header),
         )
 
-    def raise_hidden_error(self, body: bytes) -> None:
+    def _raise_hidden_error(self, body: bytes) -> None:
         """Finds the error in a body that came with status 200, as gateways of other companies send them: the
         answer's, or that of one of its choices.
 

@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mini_llm.answer import Completion, StreamEvent
-from mini_llm.errors import ProviderError, no_json
+from mini_llm.errors import ProviderError, UpstreamProtocolError, no_json
 from mini_llm.price import Usage
 from mini_llm.request import Request
 from mini_llm.surfaces.sse import EventSplitter, split_events
+from mini_llm.surfaces.wording import json_or_none
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +94,17 @@ class StreamReader(ABC):
     def unusable(self, error: ProviderError | ValueError) -> ProviderError:
         """Why reading stopped; a value that cannot be written as JSON, such as 1e999, is the provider's."""
         return no_json(self.provider) if isinstance(error, ValueError) else error
+
+    def object_in(self, data: bytes) -> dict[str, Any]:
+        """The JSON object that an event's data is.
+
+        Raises:
+            UpstreamProtocolError: they are none.
+        """
+        body = json_or_none(data)
+        if not isinstance(body, dict):
+            raise UpstreamProtocolError(self.provider, "an event of the stream is no JSON object")
+        return body
 
     @abstractmethod
     def event(self, raw: bytes) -> StreamEvent:

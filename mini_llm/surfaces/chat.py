@@ -199,9 +199,7 @@ class ChatReader(StreamReader):
             return StreamEvent(raw)
         if data.strip() == b"[DONE]":
             return StreamEvent(raw, done=True)
-        chunk = json_or_none(data)
-        if not isinstance(chunk, dict):
-            raise UpstreamProtocolError(self.provider, "an event of the stream is no JSON object")
+        chunk = self.object_in(data)
         if chunk.get("error") or chunk.get("object") == "error":
             raise refusal(self.provider, 0, chunk)
         choices = choices_of(chunk)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from mini_llm.answer import StreamEvent
-from mini_llm.errors import UpstreamProtocolError, refusal
+from mini_llm.errors import refusal
 from mini_llm.price import Usage, part, plausible
 from mini_llm.request import MAX_CHOICES
 from mini_llm.surfaces.base import StreamReader, StreamTranslator
@@ -24,7 +24,6 @@ from mini_llm.surfaces.wording import (
     data_event,
     index_of,
     json_events,
-    json_or_none,
     json_text,
     reasoning_of,
     refusal_of,
@@ -122,9 +121,7 @@ class GeminiReader(StreamReader):
         data, raw = read_event(raw)
         if not data:
             return StreamEvent(raw)
-        body = json_or_none(data)
-        if not isinstance(body, dict):
-            raise UpstreamProtocolError(self.provider, "an event of the stream is no JSON object")
+        body = self.object_in(data)
         if body.get("error"):
             raise refusal(self.provider, 0, body)
         candidates = candidates_of(body)

@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from mini_llm.answer import StreamEvent
-from mini_llm.errors import UpstreamProtocolError, refusal
+from mini_llm.errors import refusal
 from mini_llm.price import Usage, part, plausible
 from mini_llm.surfaces.base import StreamReader, StreamTranslator
 from mini_llm.surfaces.sse import read_event
@@ -21,7 +21,6 @@ from mini_llm.surfaces.wording import (
     content_of,
     index_of,
     json_events,
-    json_or_none,
     json_text,
     reasoning_of,
     refusal_of,
@@ -92,9 +91,7 @@ class MessagesReader(StreamReader):
         data, raw = read_event(raw)
         if not data:
             return StreamEvent(raw)
-        body = json_or_none(data)
-        if not isinstance(body, dict):
-            raise UpstreamProtocolError(self.provider, "an event of the stream is no JSON object")
+        body = self.object_in(data)
         kind = body.get("type")
         if kind == "error":
             raise refusal(self.provider, 0, body)

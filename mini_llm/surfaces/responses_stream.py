@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from mini_llm.answer import StreamEvent
-from mini_llm.errors import UpstreamProtocolError, refusal
+from mini_llm.errors import refusal
 from mini_llm.price import Usage
 from mini_llm.request import Request
 from mini_llm.surfaces import responses_output as output
@@ -24,7 +24,6 @@ from mini_llm.surfaces.wording import (
     content_of,
     index_of,
     json_events,
-    json_or_none,
     kind_of,
     reasoning_of,
     refusal_of,
@@ -45,9 +44,7 @@ class ResponsesReader(StreamReader):
             return StreamEvent(raw)
         if data.strip() == b"[DONE]":
             return StreamEvent(raw, done=True)
-        body = json_or_none(data)
-        if not isinstance(body, dict):
-            raise UpstreamProtocolError(self.provider, "an event of the stream is no JSON object")
+        body = self.object_in(data)
         kind, response = kind_of(body), body.get("response")
         response = response if isinstance(response, dict) else {}
         if kind == "error":

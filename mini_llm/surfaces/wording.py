@@ -111,14 +111,6 @@ def data_url(media_type: str, data: str) -> str:
     return f"data:{media_type};base64,{data}"
 
 
-def split_data_url(url: str) -> tuple[str, str] | None:
-    """Media type and base64 data of a data URL, None for any other."""
-    head, comma, data = url.partition(",")
-    if not comma or not head.startswith("data:") or not head.endswith(";base64"):
-        return None
-    return head[len("data:") : -len(";base64")], data
-
-
 def arguments_object(arguments: object) -> dict[str, Any]:
     """A tool call's arguments as the object that they encode; what is none is kept under its own name."""
     if isinstance(arguments, dict):

@@ -75,7 +75,7 @@ async def test_a_call_that_met_a_closing_connection_is_sent_once_more() -> None:
     async with serving(server) as http:
         endpoint = Endpoint("p", http, {}, Timeouts())
         for _ in range(4):
-            assert await endpoint.whole(server.url, b"{}") == (b"{}", None)
+            assert await endpoint.post_json(server.url, b"{}") == {}
     assert (server.requests, server.connections) == (7, 4)
 
 
@@ -83,9 +83,9 @@ async def test_a_call_that_must_not_be_paid_twice_is_not_sent_again() -> None:
     server = Server()
     async with serving(server) as http:
         endpoint = Endpoint("p", http, {}, Timeouts(), asks_again=False)
-        await endpoint.whole(server.url, b"{}")
+        await endpoint.post_json(server.url, b"{}")
         with pytest.raises(UpstreamUnreachable):
-            await endpoint.whole(server.url, b"{}")
+            await endpoint.post_json(server.url, b"{}")
     assert server.requests == 2
 
 
