@@ -115,7 +115,7 @@ class LiveAnswer:
         return last
 
     async def aclose(self) -> None:
-        """Ends the call if it has not ended: stops the provider, charges what was generated, if anything."""
+        """Ends the call if it has not ended: stops the provider, and charges what was used."""
         self.client.forget()
         try:
             await self._upstream.aclose()

@@ -63,7 +63,8 @@ async def send_deposit(request: Request) -> dict[str, Any]:
     relay = relay_of(request)
     if relay is None:
         raise RelayOff
-    amount_base = base_of("amount_base", sent.amount_base, MAX_CEILING_BASE) or 0  # the relay says more
+    # what the contract would not take is refused below, which says how much it takes
+    amount_base = base_of("amount_base", sent.amount_base, MAX_CEILING_BASE) or 0
     signature = canonical_signature(bytes.fromhex(sent.signature[2:]))
     key_commit = int(sent.key_commit)
     if key_commit >= 2**256:

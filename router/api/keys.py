@@ -13,15 +13,13 @@ from router import managing
 from router.api.people import Fields, base_of, caller_of, look, now_s, number_of, read_fields, takes, write
 from router.auth import ACCOUNT_HEADER
 from router.ledger import read
-from router.ledger.grants import DEFAULT_SCOPES, Grant
+from router.ledger.grants import DEFAULT_SCOPES, LAST_S, Grant
 from router.ledger.keys import ApiKeyView, NewSecret
 from router.people.budgets import periods
 from router.people.callers import Caller
 from router.people.errors import BadInput
 
 DEFAULT_GRACE_S: Final = 3600
-MAX_EXPIRES_S: Final = 253_402_300_799
-"""The last second of the year 9999, unix seconds: calendars of most programs go no further."""
 AMOUNTS: Final = ("day_limit_base", "month_limit_base", "auto_day_base", "auto_month_base")
 
 routes = APIRouter()
@@ -150,8 +148,8 @@ def limits_of(sent: Limits) -> dict[str, Any]:
     for name in AMOUNTS:
         if name in limits:
             limits[name] = base_of(name, limits[name])
-    if (limits.get("expires_s") or 0) > MAX_EXPIRES_S:
-        raise BadInput("expires_s", f"is at most {MAX_EXPIRES_S}")
+    if (limits.get("expires_s") or 0) > LAST_S:
+        raise BadInput("expires_s", f"is at most {LAST_S}")
     if limits.get("models") is not None:
         limits["models"] = tuple(limits["models"])
     return limits

@@ -11,6 +11,8 @@ from router.ledger.errors import InvalidGrant
 MAX_MODELS: Final = 100
 MAX_MODEL_NAME: Final = 200
 MAX_RATE: Final = 10**9
+LAST_S: Final = 253_402_300_799
+"""The last second of the year 9999, unix seconds: calendars of most programs go no further."""
 
 
 class Scope:

@@ -9,11 +9,10 @@ from typing import Any, Final
 from markupsafe import Markup
 
 from mini_llm.wallet.limits import BASE_PER_USD, BASE_PER_VIBES
+from router.ledger.grants import LAST_S
 
 _SHORT_FROM: Final = 14
 _BASE_DIGITS: Final = 6
-LAST_S: Final = 253_402_300_799
-"""The last second of the year 9999: calendars here go no further."""
 _FAR: Final = Markup("after the year 9999")
 
 

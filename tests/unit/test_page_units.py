@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from router.web.units import LAST_S, day, when
+from router.ledger.grants import LAST_S
+from router.web.units import day, when
 
 
 def test_times_up_to_the_end_of_the_calendar() -> None:

@@ -11,7 +11,7 @@ import httpx
 import pytest
 from people_world import Person, Town, chat
 
-from router.ledger.grants import ALL_SCOPES
+from router.ledger.grants import ALL_SCOPES, LAST_S
 
 HELLO = [{"role": "user", "content": "hello"}]
 EVERY_SCOPE = sorted(ALL_SCOPES)
@@ -78,10 +78,9 @@ def test_a_key_expires(person: Person) -> None:
 
 
 def test_a_key_expires_before_calendars_end(person: Person) -> None:
-    last_s = 253_402_300_799
-    key_id, _ = person.key(expires_s=last_s)
+    key_id, _ = person.key(expires_s=LAST_S)
     for method, path in (("POST", "/keys"), ("PATCH", f"/keys/{key_id}")):
-        refused = person.ask(method, path, expires_s=last_s + 1)
+        refused = person.ask(method, path, expires_s=LAST_S + 1)
         assert code_of(refused) == (400, "invalid_field")
         assert refused.json()["error"]["param"] == "expires_s"
 
