@@ -14,7 +14,7 @@ from router.bench.errors import BenchError, MissingExtra
 
 @click.group("bench")
 def bench_command() -> None:
-    """Measures parts of the system on graded data."""
+    """Measure parts of the system on graded data."""
 
 
 @bench_command.command()
@@ -34,7 +34,7 @@ def bench_command() -> None:
     "--embeddings", is_flag=True, help="Let --fit look at vectors of the prompts too (extra `embeddings`)."
 )
 def routing(data: Path, fraction: float, seed: int, embeddings: bool) -> None:
-    """Measures the router of `model: "auto"` on DATA, and prints JSON.
+    """Measure how `model: "auto"` would route DATA, and print JSON.
 
     DATA is a Parquet file with one row per prompt: `prompt` (text), `q_<model>` for two models or more (what
     its answer was worth, 0..1 or true/false) and perhaps `cost_<model>` for each of them (what it cost, USD).

@@ -98,7 +98,7 @@ def _fail(error: Exception, code: int) -> None:
 @click.group(cls=LazyGroup, elsewhere=ELSEWHERE, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="vibes-rails")
 def main() -> None:
-    """Settles VIBES charges on chain with proofs, and audits them."""
+    """Settle VIBES charges on chain with proofs, and audit them."""
 
 
 main.add_command(audit_command)
@@ -110,14 +110,14 @@ main.add_command(bench_command)
 @click.option("--once", is_flag=True, help="Settle one batch, if there is anything to settle.")
 @click.option("--watch", "keep_on", is_flag=True, help="Keep settling until stopped.")
 @click.option(
-    "--interval", type=click.IntRange(1), default=30, show_default=True, help="Seconds between looks."
+    "--interval", type=click.IntRange(1), default=30, show_default=True, help="Seconds between checks."
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the settled batch as JSON (with --once).")
 @exit_codes
 def settle(once: bool, keep_on: bool, interval: int, as_json: bool) -> None:
-    """Nets the ledger into a batch, proves it and settles it on chain.
+    """Net the ledger into a batch, prove it and settle it on chain.
 
-    Every step is stored: killed at any point, the next run goes on where this one stopped, and no batch is
+    Every step is stored. If a run is killed, the next one continues where it stopped, and no batch is
     settled twice. Progress goes to stderr, the result to stdout.
 
     \b
@@ -146,7 +146,7 @@ def settle(once: bool, keep_on: bool, interval: int, as_json: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @exit_codes
 def status(as_json: bool) -> None:
-    """Shows batches, what waits for settlement and for how long, keys, leader, and what is wrong.
+    """Show batches, what waits for settlement and for how long, keys, leader, and what is wrong.
 
     Exits 4 if anything is wrong: a health rule is broken or an alert of `vibes settle` is open. Creates and
     changes nothing.
@@ -170,14 +170,14 @@ def status(as_json: bool) -> None:
 
 @main.group()
 def ledger() -> None:
-    """The router's ledger, against itself and the chain."""
+    """Check the router's ledger against its history and the chain."""
 
 
 @ledger.command(epilog=ENVIRONMENT)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @exit_codes
 def check(as_json: bool) -> None:
-    """Proves that the books balance, and that ledger = chain + unsettled.
+    """Check that the books balance, and that ledger = chain + unsettled.
 
     Compares the contract's tokens, every account's money and requests, and what partners, fee, burn, pool
     and treasury earned and were paid, at the last block that the bridge read. Names each difference and
@@ -207,7 +207,7 @@ def check(as_json: bool) -> None:
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 @exit_codes
 def up(arguments: tuple[str, ...]) -> None:
-    """Starts chain, contracts, router and bridge on this machine and stays until Ctrl-C.
+    """Start chain, contracts, router and bridge on this machine, and keep them running until Ctrl-C.
 
     Needs a checkout of the project, whose scripts/up.py it runs; ARGUMENTS go to that, as does --help.
 

@@ -43,10 +43,10 @@ def explain(
     urgency: float,
     as_json: bool,
 ) -> None:
-    """Tells what is predicted of PROMPT ("-" reads it), and which of the gate's rules fire how strongly.
+    """Show what is predicted for PROMPT ("-": standard input), and how strongly the rules of the gate fire.
 
-    Nobody is asked and nothing is charged. Candidates are placed by what is published of them; what a running
-    router would do with its own prices, limits and health, its POST /v1/route tells.
+    No model is called and nothing is charged. Candidates are judged by what is published about them. To
+    see what a running router would do with its own prices, limits and health, use its POST /v1/route.
 
     \b
     Examples:

@@ -33,7 +33,7 @@ ELSEWHERE: Final = {
 @click.group(cls=LazyGroup, elsewhere=ELSEWHERE, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="vibes-rails")
 def main() -> None:
-    """An OpenAI-compatible gateway that meters each call into a ledger of VIBES.
+    """Serve an OpenAI-compatible gateway that charges each call to a ledger in VIBES.
 
     \b
     Set up and serve:
@@ -42,7 +42,7 @@ def main() -> None:
       vibes-router serve
 
     \b
-    Without contracts, to try it: an account with play money, and its key
+    Try it without contracts, with play money:
       vibes-router dev-account
 
     \b

@@ -77,11 +77,15 @@ def audit(
               help="Receipts export of the operator, one JSON object a line.")  # fmt: skip
 @click.option("--bundles", metavar="URL|FOLDER",
               help="--partner's proof bundles: of a router, or files BATCH.jsonl in a folder.")  # fmt: skip
-@click.option("--partner", metavar="NAME", help="Report only this partner, batch by batch (all is checked).")
+@click.option(
+    "--partner",
+    metavar="NAME",
+    help="Report only this partner, batch by batch (everything is still checked).",
+)
 @click.option("--from-block", default=0, show_default=True, type=click.IntRange(min=0),
-              help="Where to start reading: not after the contracts were deployed.")  # fmt: skip
+              help="First block to read, not after the contracts' deployment.")  # fmt: skip
 @click.option("--processes", default=os.cpu_count() or 1, show_default="all processors",
-              type=click.IntRange(min=1), help="How many check the receipts' signatures.")  # fmt: skip
+              type=click.IntRange(min=1), help="Processes that check the receipts' signatures.")  # fmt: skip
 @click.option("--json", "as_object", is_flag=True, help="Print one JSON object.")
 def audit_command(
     rpc: str,
@@ -93,7 +97,7 @@ def audit_command(
     processes: int,
     as_object: bool,
 ) -> None:
-    """Check every batch and payout from a node alone: roots, proofs, burns, rewards, shares, withdrawals.
+    """Check every batch and payout with a node alone: roots, proofs, burns, rewards, shares, withdrawals.
 
     What batches charge is checked against receipts: with --receipts against all of them, which only the
     operator has; with --partner and --bundles against one partner's, which anybody can check.

@@ -31,7 +31,7 @@ FAILED, USAGE, UNREACHABLE, WAITING = 1, 2, 3, 4
 EPILOG = """\b
 Exit codes: 0 nothing is left in the contract (or a dry run was made),
 1 failed or refused, 2 bad usage or the wrong key, 3 the node does not answer or
-answers nonsense, 4 a deadline is to be waited for: run it again after the time that it printed."""
+answers nonsense, 4 a deadline has to pass first: run it again after the time that it printed."""
 
 
 @click.command("exit", epilog=EPILOG)
@@ -49,7 +49,7 @@ answers nonsense, 4 a deadline is to be waited for: run it again after the time 
     type=click.Path(path_type=Path), help="Folder with the exit circuit. Also VIBES_CIRCUITS_DIR.",
 )  # fmt: skip
 @click.option("--from-block", default=0, show_default=True, type=click.IntRange(min=0),
-              help="Where to start reading: not after the contract was deployed.")  # fmt: skip
+              help="First block to read, not after the contract's deployment.")  # fmt: skip
 @click.option("--wait", is_flag=True, help="Stay through the deadlines until everything is paid.")
 @click.option("--dry-run", is_flag=True, help="Say what would be sent next and its gas; send nothing.")
 @click.option("--json", "as_object", is_flag=True, help="Print one JSON object.")

@@ -11,7 +11,7 @@ from mini_llm.cli.state import State, json_option, pass_state, print_json, table
 @click.group(invoke_without_command=True)
 @click.pass_context
 def alias(context: click.Context) -> None:
-    """Names of your own for models; without a command, list them.
+    """Manage your own names for models; without a command, list them.
 
     \b
     Examples:
@@ -69,7 +69,7 @@ def list_aliases(state: State, as_json: bool = False) -> None:
 @click.argument("names", nargs=-1, required=True)
 @pass_state
 def remove_alias(state: State, names: tuple[str, ...]) -> None:
-    """Take names out of your own settings.
+    """Remove names from your own settings.
 
     \b
     Example: mini-llm alias remove fast

@@ -53,12 +53,12 @@ SECTIONS: Final[dict[str, dict[str, tuple[str, str]]]] = {
         "providers": ("mini_llm.cli.providers:providers", "Add, list, remove and test providers."),
         "alias": ("mini_llm.cli.alias:alias", "Give models names of your own."),
         "config": ("mini_llm.cli.config:config", "Show where settings come from, and check them."),
-        "export": ("mini_llm.cli.export:export", "Write plain OpenAI settings for other programs."),
+        "export": ("mini_llm.cli.export:export", "Print plain OpenAI settings for other programs."),
         "completion": ("mini_llm.cli.completion:completion", "Print the completion script of a shell."),
     },
     "Look": {
         "status": ("mini_llm.cli.status:status", "Show wallet, today's usage and the health of providers."),
-        "doctor": ("mini_llm.cli.doctor:doctor", "Find what is wrong, and say how to mend it."),
+        "doctor": ("mini_llm.cli.doctor:doctor", "Find what is wrong, and say how to fix it."),
     },
 }
 """Every command: where it is, and what it does."""

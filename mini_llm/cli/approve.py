@@ -27,7 +27,11 @@ DAY_S: Final = 86_400
     help="The wallet's key: a keystore, or hex that only you can read.",
 )  # fmt: skip
 @click.option(
-    "--day-limit", default="100", show_default=True, metavar="VIBES", help="Most in one UTC day; 0: no limit."
+    "--day-limit",
+    default="100",
+    show_default=True,
+    metavar="VIBES",
+    help="The most it may spend in one UTC day; 0: no limit.",
 )
 @click.option(
     "--days",
@@ -41,9 +45,9 @@ DAY_S: Final = 86_400
 def approve(
     state: State, code: str, url: str | None, key_file: Path, day_limit: str, days: int, yes: bool
 ) -> None:
-    """Approve another program's login with a wallet's key file, where no browser is at hand.
+    """Approve another program's login with a wallet's key file, if there is no browser.
 
-    Approve only a code that a device of your own shows at this moment.
+    Approve only a code that one of your own devices shows right now.
 
     \b
     Example: mini-llm approve WDJB-MJHT --key-file wallet.json

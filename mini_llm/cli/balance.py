@@ -33,7 +33,7 @@ _AT_ROUTER: Final = (
 @json_option
 @pass_state
 def balance(state: State, /, address: str | None, as_json: bool, **options: Any) -> None:
-    """Show what a wallet has, in it, at the contract and at the router.
+    """Show what the wallet has in itself, at the contract and at the router.
 
     \b
     Examples:

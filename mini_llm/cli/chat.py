@@ -27,11 +27,11 @@ _BREAKS_LINES = frozenset("\n\t")
 @click.command()
 @click.argument("words", nargs=-1, metavar="[TEXT]…")
 @click.option("-m", "--model", help="A model, an alias, or PROVIDER/MODEL.  [default: the alias `default`]")
-@click.option("-s", "--system", help="What the model is told beforehand.")
-@click.option("--max-tokens", type=click.IntRange(1), help="Longest answer, tokens.")
-@click.option("--temperature", type=click.FloatRange(0, 2), help="How freely it chooses its words.")
-@click.option("--no-stream", is_flag=True, help="Print the answer when it is whole.")
-@click.option("-q", "--quiet", is_flag=True, help="Print the answer alone.")
+@click.option("-s", "--system", help="The system prompt.")
+@click.option("--max-tokens", type=click.IntRange(1), help="Longest answer in tokens.")
+@click.option("--temperature", type=click.FloatRange(0, 2), help="Randomness of the answer.")
+@click.option("--no-stream", is_flag=True, help="Print the answer only when it is complete.")
+@click.option("-q", "--quiet", is_flag=True, help="Print nothing but the answer.")
 @json_option
 @pass_state
 def chat(
@@ -45,7 +45,7 @@ def chat(
     quiet: bool,
     as_json: bool,
 ) -> None:
-    """Ask a model. What is piped in follows the text.
+    """Ask a model. Piped input is added after the text.
 
     The answer goes to standard output; who answered, tokens, price and who failed before to stderr.
 

@@ -17,7 +17,7 @@ _STARS = "*" * 10
 @click.group(invoke_without_command=True)
 @click.pass_context
 def config(context: click.Context) -> None:
-    """Where settings come from; without a command, list the places.
+    """Show where settings come from, and check them; without a command, list the files.
 
     \b
     Examples:
@@ -33,7 +33,7 @@ def config(context: click.Context) -> None:
 @json_option
 @pass_state
 def show_paths(state: State, as_json: bool = False) -> None:
-    """List the files that are read, the first to be heard first.
+    """List the files that are read, by precedence.
 
     \b
     Example: $EDITOR "$(mini-llm config path --json | jq -r .user.path)"
@@ -75,7 +75,7 @@ def show_settings(state: State) -> None:
 @json_option
 @pass_state
 def check_settings(state: State, as_json: bool) -> None:
-    """Read everything and say what is wrong, with its line. The exit code is 2 if something is.
+    """Check all settings, and show each mistake with its line. Exits with 2 if there is one.
 
     \b
     Example: mini-llm --config deploy/mini-llm.config.json config check

@@ -28,9 +28,9 @@ _MARKS: Final = {OK: ("ok  ", "green"), HINT: ("hint", "yellow"), PROBLEM: ("fai
 @json_option
 @pass_state
 def doctor(state: State, as_json: bool) -> None:
-    """Look at settings, keys, keyring, providers, wallet and clock, and say how to mend what is wrong.
+    """Check settings, keys, keyring, providers, wallet and clock, and say how to fix what is wrong.
 
-    The exit code is 4 if something is. It costs no tokens and changes nothing.
+    The exit code is 4 if something is wrong. It costs no tokens and changes nothing.
 
     \b
     Examples:

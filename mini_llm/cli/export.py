@@ -32,7 +32,7 @@ class _Plain:
 
 
 @click.command()
-@click.option("--provider", help="Of which provider.  [default: the first, else the wallet]")
+@click.option("--provider", help="Which provider to print.  [default: the first, else the wallet]")
 @click.option(
     "--format",
     "form",
@@ -44,7 +44,7 @@ class _Plain:
 @click.option("--show-keys", is_flag=True, help="Write the keys themselves.")
 @pass_state
 def export(state: State, provider: str | None, form: str, show_keys: bool) -> None:
-    """Write the settings that any OpenAI client takes: nothing ties you to this program.
+    """Print settings that any OpenAI client understands, so that you can leave this program.
 
     A key is written only with --show-keys; where it comes from a variable, the variable is named.
 

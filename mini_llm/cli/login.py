@@ -32,8 +32,8 @@ _LOCAL: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 def login(state: State, url: str | None, no_browser: bool, as_json: bool) -> None:
     """Sign in to a router with a wallet, in a browser on this or any other machine.
 
-    The key that you get is kept in the system's keyring, or in ~/.mini-llm/config.json for you only. With
-    --json address and code are on standard error.
+    The key that you get is kept in the system's keyring, or in ~/.mini-llm/config.json, which only
+    you can read. With --json address and code are on standard error.
 
     \b
     Examples:

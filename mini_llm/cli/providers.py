@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 @click.group(invoke_without_command=True)
 @click.pass_context
 def providers(context: click.Context) -> None:
-    """Companies, servers of your own and servers on this machine; without a command, list them.
+    """Manage companies, servers of your own and servers on this machine; without a command, list them.
 
     \b
     Examples:
@@ -43,7 +43,7 @@ def providers(context: click.Context) -> None:
 @click.option("--url", help="Address of a server of your own, with or without /v1.")
 @click.option("--type", "kind", help="What it speaks.  [default: NAME if that is known, else openai]")
 @click.option("--model", "models", multiple=True, help="A model that it serves, or pattern*; repeatable.")
-@click.option("--no-test", is_flag=True, help="Do not ask it whether it takes the key.")
+@click.option("--no-test", is_flag=True, help="Do not test whether it accepts the key.")
 @pass_state
 def add_provider(
     state: State,
@@ -131,7 +131,7 @@ def _entry(settings: Settings, name: str, item: OpenProviderConfig) -> dict[str,
 @click.argument("name")
 @pass_state
 def remove_provider(state: State, name: str) -> None:
-    """Take the provider NAME out of your own settings, and its key out of the keyring.
+    """Remove the provider NAME from your own settings, and its key from the keyring.
 
     \b
     Example: mini-llm providers remove groq
@@ -148,14 +148,14 @@ def remove_provider(state: State, name: str) -> None:
 @json_option
 @pass_state
 def test_providers(state: State, names: tuple[str, ...], as_json: bool) -> None:
-    """Ask providers (all, or those named) whether they answer and take the key. It costs no tokens.
+    """Test whether providers (all, or those named) answer and accept the key. It costs no tokens.
 
     \b
     Examples:
       mini-llm providers test
       mini-llm providers test openai --json
-    The exit code is 4 if one does not work. A company that lists its models to anybody cannot tell whether
-    the key is good; a short `mini-llm chat -m PROVIDER/MODEL` does.
+    The exit code is 4 if one does not work. Some companies list their models to anybody, so this does not
+    always show whether the key is good; a short `mini-llm chat -m PROVIDER/MODEL` does.
     """
     known = state.settings().providers
     if unknown := [name for name in names if name not in known]:

@@ -13,9 +13,9 @@ from mini_llm.cli.state import State, json_option, pass_state, print_json, print
 
 @click.command()
 @click.argument("words", nargs=-1, metavar="[TEXT]…")
-@click.option("-m", "--model", default="auto", show_default=True, help="What would be asked for.")
+@click.option("-m", "--model", default="auto", show_default=True, help="The model to ask for.")
 @click.option("-q", "--quality", help="cheap, standard, high, best, or a share of the best from 0 to 1.")
-@click.option("--max-tokens", type=click.IntRange(1), help="Longest answer, tokens.")
+@click.option("--max-tokens", type=click.IntRange(1), help="Longest answer in tokens.")
 @json_option
 @pass_state
 def route(
@@ -28,7 +28,7 @@ def route(
 ) -> None:
     """Show which model a question would go to and why, without asking anybody.
 
-    The first is chosen, the others are there for when it fails. Quality is the predicted chance of a good
+    The first is chosen; the others are tried if it fails. Quality is the predicted chance of a good
     answer; cost is predicted, too.
 
     \b

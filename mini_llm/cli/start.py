@@ -28,7 +28,7 @@ ANY_KEY: Final = "mini-llm"
     help="Port; 0 takes a free one.",
 )
 @click.option(
-    "--host", default="127.0.0.1", show_default=True, help="Address; another than this machine's needs --key."
+    "--host", default="127.0.0.1", show_default=True, help="Address; any but this machine's own needs --key."
 )
 @click.option(
     "--key", envvar="MINI_LLM_START_KEY", help="Callers must send this key.  [env: MINI_LLM_START_KEY]"
@@ -38,8 +38,8 @@ ANY_KEY: Final = "mini-llm"
 def start(state: State, port: int, host: str, key: str | None, quiet: bool) -> None:
     """Serve your routes to tools that only take a base URL, until Ctrl-C.
 
-    It speaks OpenAI's chat, responses and embeddings, Anthropic's messages and Google's Gemini API, and keeps
-    neither accounts nor texts. Web pages cannot call it without the key.
+    It serves OpenAI's chat, responses and embeddings, Anthropic's messages and Google's Gemini API. It
+    keeps neither accounts nor texts. Web pages cannot call it without the key.
 
     \b
     Examples:

@@ -66,7 +66,7 @@ def deposit(
 @click.command()
 @click.argument("amount", metavar="VIBES", required=False)
 @signing_options
-@click.option("--finish", is_flag=True, help="Have paid out what the operator has set aside.")
+@click.option("--finish", is_flag=True, help="Pay out what the operator has set aside.")
 @pass_state
 def withdraw(
     state: State,
@@ -80,7 +80,7 @@ def withdraw(
 ) -> None:
     """Ask for VIBES back; once the operator has set them aside, finish it.
 
-    An operator that does not answer is left with `vibes exit`, which needs nothing but a node.
+    If the operator does not answer, leave with `vibes exit`, which needs nothing but a node.
 
     \b
     Examples:

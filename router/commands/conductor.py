@@ -20,12 +20,12 @@ from router.ledger import conducted
 
 @click.group(cls=Group)
 def conductor() -> None:
-    """The loop that steers calls between deployments: its decisions are in a log that nobody can change."""
+    """Show, replay and undo decisions of the conductor, which steers calls between deployments."""
 
 
 @conductor.command("log")
 @click.option("--limit", default=20, show_default=True, type=click.IntRange(1, conducted.MAX_PAGE))
-@click.option("--below", type=int, help="Older than the row of this number.")
+@click.option("--below", type=int, help="Only decisions older than this number.")
 @click.option("--json", "as_json", is_flag=True, help="JSON lines, with the facts and votes.")
 def show(limit: int, below: int | None, as_json: bool) -> None:
     """Show the latest decisions, newest first.
@@ -44,8 +44,8 @@ def show(limit: int, below: int | None, as_json: bool) -> None:
 @click.argument("number", type=int)
 @click.option("--reason", default="", help="For the log.")
 def undo(number: int, reason: str) -> None:
-    """Take back decision NUMBER: what stands for its deployment ends within a round in every worker, and the
-    deployment is left alone for `respect_s`.
+    """Take back decision NUMBER in every worker within a round, and leave its deployment alone for
+    `respect_s`.
 
     \b
     Example: vibes-router conductor undo 17 --reason "too dear"
@@ -57,7 +57,7 @@ def undo(number: int, reason: str) -> None:
 
 @conductor.command("replay")
 def replay() -> None:
-    """Decide everything in the log again, from the facts and settings that it holds.
+    """Decide everything in the log again, from the facts and settings stored in it.
 
     Says which decisions would come out differently with this program, and fails if there are any. What
     another release decided by and this one does not know is left out, and named.

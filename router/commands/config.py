@@ -18,16 +18,16 @@ SCHEMA_ID = "vibes-router configuration"
 
 @click.group(cls=Group)
 def config() -> None:
-    """The configuration file, JSON or TOML; docs/gateway/routing.md describes it."""
+    """Check the configuration file, or print its schema; docs/gateway/routing.md describes it."""
 
 
 @config.command()
 @click.argument("file", type=click.Path(path_type=Path))
 def check(file: Path) -> None:
-    """Check FILE as `serve` would, without starting anything; every error with its line.
+    """Check FILE as `serve` would, without starting anything, and show every error with its line.
 
     \b
-    Variables and files that it refers to must be there:
+    The variables and files that it refers to must exist:
       vibes-router config check router.toml
     """
     with told():

@@ -26,13 +26,16 @@ from router.people import models as models
 
 @click.group(cls=Group)
 def db() -> None:
-    """The ledger database between releases. Stop every router and bridge, and make a backup, first."""
+    """Back up the ledger database, or move it to another release.
+
+    Before a move, stop every router and bridge, and make a backup.
+    """
 
 
 @db.command()
 @click.argument("revision", default="head")
 def upgrade(revision: str) -> None:
-    """Bring the database to REVISION [default: this release's], its data kept.
+    """Move the database to REVISION [default: this release's]; its data is kept.
 
     \b
     Example: vibes-router db upgrade
@@ -46,7 +49,7 @@ def upgrade(revision: str) -> None:
 @db.command()
 @click.argument("revision")
 def downgrade(revision: str) -> None:
-    """Bring the database back to REVISION; refused if somebody is owed what those tables cannot hold.
+    """Move the database back to REVISION; refused if the older tables cannot hold money that is owed.
 
     \b
     Example: vibes-router db downgrade 0001     the first release
@@ -60,7 +63,7 @@ def downgrade(revision: str) -> None:
 @db.command()
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
 def backup(file: Path) -> None:
-    """Copy a SQLite ledger into FILE, whole and as of one moment, while routers and bridge go on.
+    """Copy a SQLite ledger into FILE as of one moment, while routers and bridge keep running.
 
     A copy of the file alone misses what is only in its write-ahead log. For PostgreSQL take pg_dump or its
     archive.
@@ -109,7 +112,7 @@ def _copy(database: str, file: Path) -> None:
 
 @db.command()
 def current() -> None:
-    """Show the database's revision and this release's.
+    """Show the revisions of the database and of this release.
 
     \b
     Example: vibes-router db current

@@ -31,7 +31,7 @@ _DAY_S: Final = 86_400
 
 
 @click.command("dev-account")
-@click.option("--usd", default="5", show_default=True, help="Money of the account.")
+@click.option("--usd", default="5", show_default=True, help="The account's money in USD.")
 @click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def dev_account(usd: str, dry_run: bool, as_json: bool) -> None:

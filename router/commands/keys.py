@@ -36,7 +36,7 @@ UNLIMIT: Final = {
 
 @click.group(cls=Group)
 def keys() -> None:
-    """API keys; the ledger keeps only their hashes."""
+    """Manage API keys; the ledger keeps only their hashes."""
 
 
 def limiting(command: Callable[..., None]) -> Callable[..., None]:
@@ -48,21 +48,27 @@ def limiting(command: Callable[..., None]) -> Callable[..., None]:
                 "scopes",
                 multiple=True,
                 type=click.Choice(sorted(ALL_SCOPES)),
-                help=f"What it may be used for, repeatable; a new key: {', '.join(sorted(DEFAULT_SCOPES))}.",
+                help=f"What the key may do, repeatable. By default: {', '.join(sorted(DEFAULT_SCOPES))}.",
             ),
             click.option(
-                "--model", "models", multiple=True, help="A model that it may call, or prefix*; repeatable."
+                "--model",
+                "models",
+                multiple=True,
+                help="A model that the key may call, or prefix*; repeatable.",
             ),
-            click.option("--days", type=click.IntRange(1, 36_500), help="Works this many days from now."),
+            click.option("--days", type=click.IntRange(1, 36_500), help="Days until the key expires."),
             click.option(
-                "--day-limit", "day_limit_base", type=int, help="Most it may spend in a UTC day, base units."
+                "--day-limit",
+                "day_limit_base",
+                type=int,
+                help="The most it may spend in a UTC day, base units.",
             ),
             click.option("--month-limit", "month_limit_base", type=int, help="The same for a UTC month."),
             click.option(
                 "--auto-day",
                 "auto_day_base",
                 type=int,
-                help="Budget of its calls to auto for a UTC day, base units: spent where quality gains most.",
+                help="Budget for its calls to auto in a UTC day, base units; spent where quality gains most.",
             ),
             click.option("--auto-month", "auto_month_base", type=int, help="The same for a UTC month."),
             click.option("--requests-per-minute", type=int, help="Calls in any 60 seconds."),
@@ -86,7 +92,7 @@ def _said(limits: Mapping[str, Any]) -> dict[str, Any]:
 
 @keys.command("create")
 @click.option("--account", "idx", required=True, type=int, help="Index of the account that pays.")
-@click.option("--label", default="", help="A name to find the key by.")
+@click.option("--label", default="", help="A name by which you recognise the key.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @limiting
 def create_key(idx: int, label: str, as_json: bool, **limits: Any) -> None:
@@ -129,14 +135,14 @@ def list_keys(idx: int | None, as_json: bool) -> None:
     "unlimited",
     multiple=True,
     type=click.Choice(sorted(UNLIMIT)),
-    help="A limit to take away, repeatable.",
+    help="A limit to remove, repeatable.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @limiting
 def change_key(
     key_id: str, label: str | None, unlimited: tuple[str, ...], as_json: bool, **limits: Any
 ) -> None:
-    """Change what the key with KEY_ID may do, within two seconds; what is not named stays as it is.
+    """Change what the key with KEY_ID may do, within two seconds; other limits stay as they are.
 
     \b
     Examples:
@@ -162,7 +168,10 @@ def change_key(
 @keys.command("rotate")
 @click.argument("key_id")
 @click.option(
-    "--grace-s", default=DEFAULT_GRACE_S, show_default=True, help="The old secret still works this long."
+    "--grace-s",
+    default=DEFAULT_GRACE_S,
+    show_default=True,
+    help="Seconds for which the old secret still works.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def rotate_key(key_id: str, grace_s: int, as_json: bool) -> None:

@@ -21,7 +21,7 @@ from router.mirror.evaluate import gain
 
 @click.group(cls=Group)
 def learning() -> None:
-    """What outcomes of calls say of the models that "auto" chooses from."""
+    """Show and undo what "auto" learned about models from the outcomes of calls."""
 
 
 _config = click.option(
@@ -32,7 +32,7 @@ _config = click.option(
 @learning.command("show")
 @_config
 def show(path: Path) -> None:
-    """Show what is believed of each model, by form of the prompt, as JSON lines.
+    """Show what was learned about each model, by form of the prompt, as JSON lines.
 
     \b
     offset     log odds by which it does better than predicted (0: as predicted)
@@ -55,7 +55,7 @@ def show(path: Path) -> None:
 @learning.command("steps")
 @_config
 def steps(path: Path) -> None:
-    """Show who followed what was learned, and what the log says since, as JSON lines; the last step first.
+    """Show which share of accounts followed what was learned, and how that went, as JSON lines, newest first.
 
     \b
     Example: vibes-router learning steps
@@ -75,7 +75,7 @@ def steps(path: Path) -> None:
 @learning.command("follow")
 @click.argument("percent", type=click.IntRange(0, 90))
 def follow(percent: int) -> None:
-    """Let so many percent of accounts follow what was learned, from now on: 0 takes it back.
+    """Let this percentage of accounts follow what was learned from now on; 0 takes it back.
 
     It then grows and falls by itself as before; {"auto": {"learning": {"follow": false}}} ends that.
 
@@ -88,9 +88,9 @@ def follow(percent: int) -> None:
 
 
 @learning.command("forget")
-@click.option("--model", help="Only what was learned of this model.")
+@click.option("--model", help="Forget only what was learned about this model.")
 def forget(model: str | None) -> None:
-    """Drop what was learned: the shipped predictor alone is believed, until there are new outcomes.
+    """Forget what was learned, and use the shipped predictor alone until there are new outcomes.
 
     \b
     Example: vibes-router learning forget --model pithy-1

@@ -24,7 +24,7 @@ from router.ledger.receipt_chain import receipt_count, receipt_errors
 
 @click.group(cls=Group)
 def promo() -> None:
-    """Promotional credit: calls of an account that the sponsor of the configuration pays for."""
+    """Grant and show promotional credit, with which the configured sponsor pays for an account's calls."""
 
 
 @promo.command("grant")
@@ -67,14 +67,14 @@ def show(idx: int) -> None:
 
 @click.group("ledger", cls=Group)
 def ledger() -> None:
-    """The ledger against itself; `vibes ledger check` compares it with the chain too."""
+    """Check the ledger against its history; `vibes ledger check` compares it with the chain too."""
 
 
 @ledger.command("check")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.option("--signer", "signers", multiple=True, help="Address of a former receipt key; may be repeated.")
 def check(as_json: bool, signers: tuple[str, ...]) -> None:
-    """Prove that the books balance: every running sum is what its history says. Exits 1 if not.
+    """Check that the books balance: every running sum is what its history says. Exits 1 if not.
 
     \b
     With VIBES_CHAIN_ID and VIBES_SETTLEMENT the chain of every account's receipts is followed too, and
@@ -116,13 +116,13 @@ def check(as_json: bool, signers: tuple[str, ...]) -> None:
 @click.option("--days", type=click.IntRange(1), default=30, show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, one line for each provider and model.")
 def costs(days: int, as_json: bool) -> None:
-    """What calls brought and cost the operator, by provider and model; amounts in base units.
+    """Show what calls earned and cost the operator, by provider and model, in base units.
 
     \b
     gross      charged to users
     wholesale  what the providers bill for those calls
-    attempts   what providers may bill for tries that failed, which users do not pay
-    lost       used and never charged
+    attempts   what providers may bill for failed attempts, which users do not pay for
+    lost       used but never charged
     margin     gross - wholesale - attempts
 
     \b

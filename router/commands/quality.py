@@ -24,7 +24,7 @@ class _Call(BaseModel):
 
 @click.group(cls=Group)
 def quality() -> None:
-    """Scores of calls, 0 to 100. They weigh rewards and decide no payment by themselves."""
+    """Score calls from 0 to 100. Scores weigh rewards; they decide no payment by themselves."""
 
 
 @quality.command()

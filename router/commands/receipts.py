@@ -16,11 +16,17 @@ from router.receipts import receipt_line
 
 @click.group(cls=Group)
 def receipts() -> None:
-    """Signed receipts of charged calls."""
+    """Export the signed receipts of charged calls."""
 
 
 @receipts.command("export")
-@click.option("-o", "--output", type=click.File("w", atomic=True), default="-", help="Else the terminal.")
+@click.option(
+    "-o",
+    "--output",
+    type=click.File("w", atomic=True),
+    default="-",
+    help="File to write [default: standard output].",
+)
 def export_receipts(output: IO[str]) -> None:
     """Write all receipts as JSON lines, by account and sequence, for `vibes audit --receipts FILE`.
 

@@ -18,11 +18,11 @@ from router.rewards import close_epoch
 
 @click.group(cls=Group)
 def rewards() -> None:
-    """The reward pool: who earned what, epoch by epoch. Amounts in base units."""
+    """Show the reward pool, close epochs and record refunds. Amounts are in base units."""
 
 
 @rewards.command("close-epoch")
-@click.option("--now", is_flag=True, help="Close it although it has not lasted as long as configured.")
+@click.option("--now", is_flag=True, help="Close it even if it has not lasted as long as configured.")
 @click.option("--config", "path", envvar="VIBES_CONFIG", required=True, type=click.Path(path_type=Path))
 def close(now: bool, path: Path) -> None:
     """Close the epoch if it has ended; its rewards begin to vest, those of the one before have vested.
@@ -72,7 +72,7 @@ def show(idx: int | None) -> None:
 @click.option("--amount-base", type=click.IntRange(1), help="Part of the charge; all of it by default.")
 @click.option("--reference", required=True, help="What it is for; the same reference is recorded once.")
 def refund(request_id: str, amount_base: int | None, reference: str) -> None:
-    """Record that the call REQUEST_ID is refunded: what it earned is taken back, as far as it has not vested.
+    """Record a refund of the call REQUEST_ID, and take back its rewards that have not vested.
 
     \b
     Record it first, then send the money with `depositFor`: a call whose reward has vested is refused here.

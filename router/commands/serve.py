@@ -31,35 +31,35 @@ VIBES_LEASE_S           how long a dead worker's reservations last [default: 60]
 
 \b
 Limits and addresses (all optional, see docs/gateway/operating.md):
-VIBES_READ_S            a client sends its request within so long [default: 30]
-VIBES_KEEP_ALIVE_S      an idle connection is kept so long [default: 75]
+VIBES_READ_S            seconds in which a client must send its request [default: 30]
+VIBES_KEEP_ALIVE_S      seconds for which an idle connection is kept [default: 75]
 VIBES_MAX_HEADERS       most headers of a request [default: 100]
 VIBES_MAX_HEADER_BYTES  most bytes of its head [default: 32768]
-VIBES_DRAIN_S           running calls get so long at the end [default: 30]
-VIBES_DRAIN_NOTICE_S    /readyz fails so long before the socket closes [default: 0]
-VIBES_WORKER_SILENT_S   a worker that hangs so long is replaced; 0: never [default: 60]
-VIBES_TRUSTED_HOSTS     names that requests may be for, as api.example,localhost
-VIBES_TRUSTED_PROXIES   addresses whose X-Forwarded-For is believed, as 10.0.0.0/8
-VIBES_CORS_ORIGINS      web pages that may call, as https://app.example
-VIBES_HSTS_S            Strict-Transport-Security for so long [default: off]
+VIBES_DRAIN_S           seconds that running calls get at the end [default: 30]
+VIBES_DRAIN_NOTICE_S    seconds that /readyz fails before the socket closes [default: 0]
+VIBES_WORKER_SILENT_S   seconds after which a hanging worker is replaced; 0: never [default: 60]
+VIBES_TRUSTED_HOSTS     host names that requests may be for, such as api.example,localhost
+VIBES_TRUSTED_PROXIES   addresses whose X-Forwarded-For is trusted, such as 10.0.0.0/8
+VIBES_CORS_ORIGINS      origins of web pages that may call, such as https://app.example
+VIBES_HSTS_S            seconds for Strict-Transport-Security [default: off]
 
 \b
 People (all optional, see docs/gateway/keys.md):
-VIBES_PUBLIC_URL         where users reach the router; without it no wallet signs in
-VIBES_SESSION_S          a sign-in lasts so long [default: 604800]
+VIBES_PUBLIC_URL         where users reach the router; without it nobody can sign in
+VIBES_SESSION_S          seconds that a sign-in lasts [default: 604800]
 VIBES_RPC_URL            a node that is asked about contract wallets
-VIBES_WALLET_RPC_URL     a node that wallets are told of, if it is another one
-VIBES_CHAIN_NAME         what wallets call the chain
+VIBES_WALLET_RPC_URL     a node to offer to wallets, if it is another one
+VIBES_CHAIN_NAME         the chain's name in wallets
 VIBES_EXPLORER_URL       where pages link addresses and transactions to
-VIBES_MASTER_KEY         seals users' provider keys and session keys, as file:/etc/vibes/master.keys
+VIBES_MASTER_KEY         seals users' provider and session keys, such as file:/etc/vibes/master.keys
 VIBES_PRIVATE_ENDPOINTS  yes: users may name endpoints in this network [default: no]
 
 \b
-Looking on (--admin-port 8403 opens /operator, /metrics and /admin/v1 on this machine only):
-VIBES_ADMIN_HOSTS             names by which browsers reach it, as ops.example [default: localhost]
-VIBES_CONFIG_EDITOR           no: operators' pages show the configuration file and do not change it
+Monitoring (--admin-port 8403 opens /operator, /metrics and /admin/v1 on this machine only):
+VIBES_ADMIN_HOSTS             names by which browsers reach it, such as ops.example [default: localhost]
+VIBES_CONFIG_EDITOR           no: operators' pages show the configuration file but cannot change it
 VIBES_ADMIN_KEYS_FILE         operators' names and hashed keys; see `vibes-router admin-key --help`
-OTEL_EXPORTER_OTLP_ENDPOINT   receiver of traces, as http://127.0.0.1:4318 [default: no traces]
+OTEL_EXPORTER_OTLP_ENDPOINT   receiver of traces, such as http://127.0.0.1:4318 [default: no traces]
 
 \b
 A configuration (prices in USD per million tokens, as strings):
@@ -80,7 +80,7 @@ A configuration (prices in USD per million tokens, as strings):
     default=1,
     show_default=True,
     type=click.IntRange(1, 64),
-    help="Processes that share the port and are replaced if they fall; one more commits their calls.",
+    help="Processes that share the port, and are replaced if they die; one more commits their calls.",
 )
 @click.option("--reuse-port", is_flag=True, help="Share the port with other routers of the ledger.")
 @click.option("--ledger-fd", type=int, hidden=True)  # of a worker: its socket to the process that commits

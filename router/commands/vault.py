@@ -17,7 +17,7 @@ from router.people.vault import SETTING, Unsealable, Vault, new_key_line, open_v
 
 @click.group(cls=Group)
 def vault() -> None:
-    """Users' provider keys and held session keys are sealed under a master key.
+    """Manage the master key that seals users' provider keys and held session keys.
 
     \b
     Make one, name it, and start the router with it:

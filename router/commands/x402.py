@@ -18,7 +18,7 @@ MAX_NOTE: Final = 200
 
 @click.group(cls=Group)
 def x402() -> None:
-    """Payments of calls that came without an API key."""
+    """List and refund payments for calls without an API key."""
 
 
 @x402.command("list")
