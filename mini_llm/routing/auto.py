@@ -177,7 +177,7 @@ class Chooser:
         prompt = next((text for text in reversed(texts) if text.strip()), "")
         prediction = self._predictor.predict(prompt, tuple(facts.values()))
         qualities = dict(zip(facts, prediction.quality, strict=True))
-        latencies = [_latency_s(offer.first, request.stream, now_s) for offer in offers]
+        latencies = [offer.first.health.latency(request.stream).mean_s(now_s) for offer in offers]
         known = [one for one in latencies if one is not None]
         usual_s = fmean(known) if known else 0.0
         options: Sequence[Option] = [
@@ -280,15 +280,7 @@ def _prompt_tokens(request: Request, texts: Iterable[str]) -> int:
 def _cost_base(offer: _Offer, request: Request, prompt_tokens: int, output_tokens: int) -> int:
     """Predicted cost, base units: of the prompt, and of an answer as long as this deployment's usually are,
     or as long as it may be."""
-    first = offer.first
-    cap, written = (
-        first.deployment.output_cap(request.output_cap),
-        first.health.length.expected(output_tokens),
-    )
+    cap = offer.first.deployment.output_cap(request.output_cap)
+    written = offer.first.health.length.expected(output_tokens)
     written = min(written, cap) if cap is not None else written
     return offer.price.cost_base(Usage(prompt_tokens, written * request.choices, estimated=True))
-
-
-def _latency_s(candidate: Candidate, stream: bool, now_s: float) -> float | None:
-    health = candidate.health
-    return (health.first if stream else health.whole).mean_s(now_s)

@@ -55,18 +55,12 @@ def draws(quality: Floats, cost: Floats) -> Floats:
     Args:
         quality, cost: (k,), means of the steps.
     """
-    vertices = hull(cost, quality)[::-1]
-    shares = [_alone(int(vertices[0]), len(quality))]
-    for dear, cheap in pairwise(vertices.tolist()):
-        for part in np.linspace(0, 1, DRAWS + 1)[1:]:
-            shares.append((1 - part) * _alone(dear, len(quality)) + part * _alone(cheap, len(quality)))
+    alone = np.eye(len(quality))
+    vertices = alone[hull(cost, quality)[::-1]]
+    shares = [vertices[0]]
+    for dear, cheap in pairwise(vertices):
+        shares += [(1 - part) * dear + part * cheap for part in np.linspace(0, 1, DRAWS + 1)[1:]]
     return np.stack(shares)
-
-
-def _alone(at: int, of: int) -> Floats:
-    share = np.zeros(of)
-    share[at] = 1.0
-    return share
 
 
 def strongest(bests: Floats, believed: Floats) -> int:
