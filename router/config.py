@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Final
@@ -16,7 +16,7 @@ from mini_llm.errors import ConfigError
 from mini_llm.price import parse_usd
 from mini_llm.retail import has_price
 from mini_llm.routing.build import routing_problems
-from mini_llm.wallet.address import to_checksum_address
+from mini_llm.wallet.address import checksummed
 from mini_llm.wallet.limits import BPS
 from mini_llm.wallet.receipt import InvalidReceipt, ReceiptDomain
 from mini_llm.wallet.signature import signing_address
@@ -145,21 +145,24 @@ def load_domain(environ: Mapping[str, str]) -> ReceiptDomain:
         raise ConfigError("VIBES_SETTLEMENT", error.reason) from None
 
 
-def receipt_signers(environ: Mapping[str, str], former: Collection[str] = ()) -> frozenset[str]:
-    """Checksum addresses that receipts may be signed by; none if the router's own key is not known.
+def receipt_signers(environ: Mapping[str, str], named: Iterable[str]) -> frozenset[str]:
+    """Checksum addresses that receipts may be signed by: those named, and of the router's own key if known.
 
     Args:
         environ: names the key's file in `VIBES_RECEIPT_KEY_FILE`, if it is known.
-        former: addresses of keys before it.
+        named: addresses.
 
     Raises:
-        ConfigError: the file cannot be used.
+        ConfigError: the file cannot be used, or one is no address.
     """
-    name = environ.get("VIBES_RECEIPT_KEY_FILE")
-    if not name:
-        return frozenset()
-    present = signing_address(_read_key("VIBES_RECEIPT_KEY_FILE", Path(name)))
-    return frozenset((present, *map(to_checksum_address, former)))
+    signers = set()
+    if name := environ.get("VIBES_RECEIPT_KEY_FILE"):
+        signers.add(signing_address(_read_key("VIBES_RECEIPT_KEY_FILE", Path(name))))
+    for text in named:
+        if (address := checksummed(text)) is None:
+            raise ConfigError("--signer", f"{text!r} is no address")
+        signers.add(address)
+    return frozenset(signers)
 
 
 def load_router_config(path: Path, environ: Mapping[str, str], text: str | None = None) -> RouterConfig:

@@ -72,13 +72,13 @@ def ledger() -> None:
 
 @ledger.command("check")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-@click.option("--signer", "signers", multiple=True, help="Address of a former receipt key; may be repeated.")
+@click.option("--signer", "signers", multiple=True, help="Address of a receipt key; may be repeated.")
 def check(as_json: bool, signers: tuple[str, ...]) -> None:
     """Check that the books balance: every running sum is what its history says. Exits 1 if not.
 
     \b
-    With VIBES_CHAIN_ID and VIBES_SETTLEMENT the chain of every account's receipts is followed too, and
-    with VIBES_RECEIPT_KEY_FILE each has to be signed by that key, or a former one that --signer names.
+    With VIBES_CHAIN_ID and VIBES_SETTLEMENT the chain of every account's receipts is followed too. Each has
+    to be signed by the key in VIBES_RECEIPT_KEY_FILE or by one that --signer names, if any is known.
 
     \b
     Example: vibes-router ledger check --json

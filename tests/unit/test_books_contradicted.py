@@ -110,12 +110,19 @@ def test_what_was_changed_is_named(copy: sqlite3.Connection, change: str) -> Non
     assert told in "\n".join(differences())
 
 
-def test_a_former_key_of_the_router_is_named(copy: sqlite3.Connection, tmp_path: Path) -> None:
+def test_a_former_key_of_the_router_is_named(
+    copy: sqlite3.Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     copy.close()
     (tmp_path / "receipt.key").write_text("0x" + "22" * 32)
     former = signing_address(SIGNER.private_key)
     assert len([told for told in differences() if f"is signed by {former}" in told]) == 2
     assert differences("--signer", former.lower()) == []
+    monkeypatch.delenv("VIBES_RECEIPT_KEY_FILE")
+    assert differences() == differences("--signer", former) == []
+    assert len(differences("--signer", SETTLEMENT)) == 2
+    mistyped = CliRunner().invoke(cli.main, ["ledger", "check", "--signer", former[:-1]])
+    assert (mistyped.exit_code, "is no address" in mistyped.output) == (2, True)
 
 
 def test_it_is_said_that_receipts_were_left_out(
