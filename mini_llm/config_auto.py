@@ -30,7 +30,7 @@ class FloorsConfig(Strict):
     def _rise(self) -> Self:
         floors = [getattr(self, level) for level in LEVELS]
         if floors != sorted(floors):
-            raise ValueError("the floors must not fall from cheap over standard and high to best")
+            raise ValueError("floors must not decrease from cheap to standard, high and best")
         return self
 
 

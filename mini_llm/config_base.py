@@ -16,9 +16,11 @@ Count = Annotated[int, Field(ge=1, le=10**9)]
 
 def _bare(url: AnyHttpUrl) -> AnyHttpUrl:
     if url.username or url.password:
-        raise ValueError("an address with a user or password is shown in full: put the secret into api_key")
+        raise ValueError(
+            "must not contain a user or password, as addresses are shown: put the secret into api_key"
+        )
     if url.query or url.fragment:
-        raise ValueError("an address ends with its path: nothing of a query would be sent")
+        raise ValueError("must not have a query or fragment, since neither would be sent")
     return url
 
 
@@ -30,7 +32,7 @@ def for_header(secret: SecretStr) -> SecretStr:
     """
     text = secret.get_secret_value()
     if not (text.isascii() and text.isprintable()):
-        raise ValueError("holds a line break or another character that no header can carry: copy it again")
+        raise ValueError("contains a line break or another character that no header can carry: copy it again")
     return secret
 
 

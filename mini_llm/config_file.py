@@ -149,15 +149,17 @@ def _resolve(value: Any, environ: Mapping[str, str], place: Place, problems: lis
 def _usable(reference: str, found: str) -> str:
     """A value that a reference leads to: some, on one line."""
     if not found:
-        raise LookupError(f"{reference} is empty: give it a value, or take the reference out")
+        raise LookupError(f"{reference} is empty: give it a value, or remove the reference")
     if _CONTROL.search(found):
-        raise LookupError(f"{reference} holds a line break or another control character: it is one line")
+        raise LookupError(
+            f"{reference} contains a line break or another control character, but must be a single line"
+        )
     return found
 
 
 def _variable(name: str, environ: Mapping[str, str]) -> str:
     if not _VARIABLE.fullmatch(name):
-        raise LookupError(f"${{{name}}} is no reference: write ${{NAME}} or ${{file:/path}}")
+        raise LookupError(f"${{{name}}} is not a valid reference: write ${{NAME}} or ${{file:/path}}")
     if name not in environ:
         raise LookupError(f"${{{name}}} is not set: export {name}=… before the start")
     return environ[name]

@@ -128,5 +128,5 @@ class RolloutConfig(Strict):
     def _grows(self) -> Self:
         percents = [step.percent for step in self.steps]
         if percents != sorted(percents):
-            raise ValueError("the steps' percent must not fall")
+            raise ValueError("percent must not decrease from one step to the next")
         return self

@@ -24,11 +24,11 @@ def _words(item: Mapping[str, Any], schema: type[BaseModel]) -> str:
     if kind == "extra_forbidden":
         known = sorted({name for model in _models(schema, place[:-1]) for name in model.model_fields})
         near = get_close_matches(str(place[-1]), known, n=1)
-        return f"there is no such field; is {near[0]!r} meant?" if near else _no_field(known)
+        return f"there is no such field; did you mean {near[0]!r}?" if near else _no_field(known)
     if kind == "missing":
         return "is missing"
     if kind == "string_type" and isinstance(item["input"], _NUMBERS) and not isinstance(item["input"], bool):
-        return "is a number and has to be a text: put it in quotes"
+        return "is a number but must be a string: put it in quotes"
     return str(item["msg"]).removeprefix("Value error, ")  # pydantic's, of what a validator says
 
 

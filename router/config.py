@@ -179,7 +179,7 @@ def load_router_config(path: Path, environ: Mapping[str, str], text: str | None 
         yield from routing_problems(config, config.vibes_per_usd, environ)
         yield from _partner_problems(config)
         if config.x402 is not None and config.relay is None:
-            yield ("x402",), "payments need a wallet that sends them to the chain: add a block relay"
+            yield ("x402",), 'payments need a wallet that sends them to the chain: add a "relay" section'
         yield from price_problems(config)
 
     text = read_text(path) if text is None else text

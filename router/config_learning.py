@@ -15,7 +15,7 @@ from router.mirror.standing import Weighing
 
 def _some(usd: str) -> str:
     if parse_usd(usd) <= 0:
-        raise ValueError("a budget is above 0")
+        raise ValueError("must be above 0")
     return usd
 
 

@@ -46,7 +46,7 @@ def load_people(environ: Mapping[str, str]) -> PeopleSettings:
     """
     session = environ.get("VIBES_SESSION_S") or str(DEFAULT_SESSION_S)
     if not (session.isascii() and session.isdigit() and 60 <= int(session) <= 10**9):
-        raise ConfigError("VIBES_SESSION_S", f"{session!r} is not a number of seconds from 60 on")
+        raise ConfigError("VIBES_SESSION_S", f"{session!r} is not a number of seconds, at least 60")
     private = environ.get("VIBES_PRIVATE_ENDPOINTS") or "no"
     if private not in ("yes", "no"):
         raise ConfigError("VIBES_PRIVATE_ENDPOINTS", f"{private!r} is neither yes nor no")

@@ -132,8 +132,8 @@ def errors(path: Path, environ: dict[str, str] | None = None) -> list[str]:
 def test_all_errors_are_told_at_once_with_their_lines(tmp_path: Path) -> None:
     bad = TOML.replace('model = "a"', "model = 7").replace('model = "b"', 'model = "b"\nwieght = 1')
     assert errors(write(tmp_path, bad)) == [
-        "router.toml:5: deployments.0.model: is a number and has to be a text: put it in quotes",
-        "router.toml:10: deployments.1.wieght: there is no such field; is 'weight' meant?",
+        "router.toml:5: deployments.0.model: is a number but must be a string: put it in quotes",
+        "router.toml:10: deployments.1.wieght: there is no such field; did you mean 'weight'?",
     ]
 
 
@@ -249,7 +249,7 @@ def test_references_that_lead_nowhere_are_all_told(tmp_path: Path) -> None:
         "router.toml:2: providers.up.base_url: ${HOST} is not set: export HOST=… before the start",
         "router.toml:3: providers.up.api_key: ${file:/nowhere/key} cannot be read "
         "(No such file or directory)",
-        "router.toml:3: providers.up.api_key: ${1} is no reference: write ${NAME} or ${file:/path}",
+        "router.toml:3: providers.up.api_key: ${1} is not a valid reference: write ${NAME} or ${file:/path}",
     ]
 
 
@@ -260,8 +260,8 @@ def test_what_a_reference_leads_to_is_something_on_one_line(tmp_path: Path) -> N
         "/v1", f'/v1"\napi_key = "${{A}}${{B}}${{file:{tmp_path}/two}}${{file:{tmp_path}/none}}'
     )
     at = "router.toml:3: providers.up.api_key: "
-    no_line = "holds a line break or another control character: it is one line"
-    nothing = "is empty: give it a value, or take the reference out"
+    no_line = "contains a line break or another control character, but must be a single line"
+    nothing = "is empty: give it a value, or remove the reference"
     assert errors(write(tmp_path, text), {"A": "", "B": "sk-secret\n"}) == [
         f"{at}${{A}} {nothing}",
         f"{at}${{B}} {no_line}",
@@ -270,7 +270,7 @@ def test_what_a_reference_leads_to_is_something_on_one_line(tmp_path: Path) -> N
     ]
     for key in ("sk-secret\\n", "sk-sec…"):
         assert errors(write(tmp_path, TOML.replace("/v1", f'/v1"\napi_key = "{key}'))) == [
-            f"{at}holds a line break or another character that no header can carry: copy it again"
+            f"{at}contains a line break or another character that no header can carry: copy it again"
         ]
 
 
@@ -306,7 +306,7 @@ def test_a_field_that_nothing_is_like_is_told_with_those_that_there_are(tmp_path
     assert re.fullmatch(r"router.toml:16: rewards.qqq: there is no such field; there is: .*enabled.*", told)
     nested = FREE + '[routes.a]\ngroups = [["up/a"]]\nbalence = "x"\n'
     (told,) = errors(write(tmp_path, nested))
-    assert told.endswith("routes.a.balence: there is no such field; is 'balance' meant?")
+    assert told.endswith("routes.a.balence: there is no such field; did you mean 'balance'?")
 
 
 @pytest.mark.parametrize(

@@ -208,7 +208,7 @@ def test_without_anything_both_ways_are_shown(places: Places) -> None:
 
 
 def test_a_wallets_key_is_one_that_a_header_can_carry(places: Places) -> None:
-    with pytest.raises(ConfigError, match=r"wallet\.api_key: holds a line break or another"):
+    with pytest.raises(ConfigError, match=r"wallet\.api_key: contains a line break or another"):
         places.read({"wallet": WALLET | {"api_key": "sk\n"}})
 
 

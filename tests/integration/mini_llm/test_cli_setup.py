@@ -282,5 +282,5 @@ def test_without_a_home_to_write_to(ready: Cli, server: ModelServer, home: str) 
 def test_a_key_that_no_header_can_carry_is_not_kept(cli: Cli, server: ModelServer, key: str) -> None:
     refused = cli.run("providers", "add", "home", "--url", server.url, "--key", key)
     assert refused.returncode == 2
-    assert "this key holds a line break or another character" in refused.stderr
+    assert "this key contains a line break or another character" in refused.stderr
     assert not cli.json("providers", "list")["providers"]

@@ -83,7 +83,9 @@ def test_a_change_is_looked_at_then_written_then_in_force(operated: Operated) ->
         pytest.param(
             '"prompt_usd_per_mtok": "10"', '"prompt_usd_per_mtok": 10', "put it in quotes", id="type"
         ),
-        pytest.param('"model": "slow"', '"modell": "slow"', "is &#39;model&#39; meant?", id="unknown-field"),
+        pytest.param(
+            '"model": "slow"', '"modell": "slow"', "did you mean &#39;model&#39;?", id="unknown-field"
+        ),
         pytest.param('"model": "slow",', '"model": "slow"', "is not JSON", id="syntax"),
         pytest.param(
             '"bps": 3000', '"bps": 2999', "cannot change while the router runs", id="needs-a-restart"
