@@ -39,7 +39,7 @@ def read_admin_keys(path: Path) -> dict[str, str]:
         ConfigError: the file cannot be read, or a line is something else.
     """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError as error:
         raise ConfigError("VIBES_ADMIN_KEYS_FILE", f"{path} cannot be read ({error.strerror})") from None
     keys: dict[str, str] = {}

@@ -16,7 +16,8 @@ from typing import Any, Final, TextIO
 from router.db_trouble import trouble_of
 from router.observe.record import CallRecord, current
 
-FLUSH_BYTES: Final = 2**16
+_TOGETHER: Final = 6
+"""Lines in one write: of less than 4 KB, so that nothing of another worker's comes in between."""
 _ENCODE: Final = json.JSONEncoder(separators=(",", ":"), ensure_ascii=True).encode
 _NS_PER_MS: Final = 1_000_000
 
@@ -80,10 +81,6 @@ def set_up(level: str, form: str, stream: TextIO | None = None) -> bool:
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     logging.getLogger("httpx").setLevel(logging.WARNING)  # else it tells each call a second time
     return as_json
-
-
-_TOGETHER: Final = 6
-"""Lines in one write: of less than 4 KB, so that nothing of another worker's comes in between."""
 
 
 class CallLog:

@@ -207,10 +207,13 @@ def test_the_keys_file_counts_as_it_is_now(tmp_path: Path) -> None:
     assert door.digest_of("bob") is None
     with pytest.raises(UnknownAdminKey):
         door.admit_key(key, "10.0.0.1")
-    for broken in ("no hash here at all", None):
-        file.write_text(broken) if broken else file.unlink()
-        with pytest.raises(UnknownAdminKey):
-            door.admit_key(other, "10.0.0.2")
+    for broken in (b"no hash here at all", b"\xff\xfe", None):
+        file.write_bytes(other_line.encode())
+        assert door.admit_key(other, "10.0.0.2") == "carol"
+        file.write_bytes(broken) if broken else file.unlink()
+        for _ in range(2):
+            with pytest.raises(UnknownAdminKey):
+                door.admit_key(other, "10.0.0.2")
 
 
 def test_a_keys_file_that_holds_a_key_itself_is_refused(tmp_path: Path) -> None:
