@@ -22,7 +22,7 @@ _AT_ROUTER: Final = (
     ("  can be spent now", "available_base"),
     ("  held for running calls", "reserved_base"),
     ("  owed (deposits that the chain lost)", "deficit_base"),
-    ("spent since ever", "spent_base"),
+    ("spent to date", "spent_base"),
     ("signed for, in total", "ceiling_base"),
 )
 

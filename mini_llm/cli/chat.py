@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from mini_llm.streams import AsyncChatStream
 
 DEFAULT_ALIAS = "default"
-AUTO = "auto"
-"""What leaves the choice of a model to the router."""
 _BREAKS_LINES = frozenset("\n\t")
 
 
@@ -136,6 +134,8 @@ async def _default_model(client: AsyncClient) -> str:
     Raises:
         Trouble: there is none, and models that cost money are not chosen for anybody.
     """
+    from mini_llm.routing.asked import AUTO
+
     settings = client.engine.settings
     if DEFAULT_ALIAS in settings.aliases:
         return DEFAULT_ALIAS

@@ -11,6 +11,7 @@ import click
 from mini_llm.cli import places
 from mini_llm.cli.ending import UNWELL
 from mini_llm.cli.findings import HINT, OK, PROBLEM, Finding
+from mini_llm.cli.mending import LATER
 from mini_llm.cli.state import State, json_option, pass_state, print_json, printable
 from mini_llm.errors import ConfigError, ConfigErrors
 
@@ -94,7 +95,7 @@ def _of_provider(told: Probe, settings: Settings) -> Finding:
         "unreachable": f"start that server, or correct its address in {origin}; "
         "`curl` to it tells whether the network is at fault",
         "busy": "wait, or ask the provider for a higher limit",
-        "failing": "try again later; a second provider for the same models serves meanwhile",
+        "failing": LATER,
     }
     return Finding(PROBLEM, about, says, mends[told.state])
 

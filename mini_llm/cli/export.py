@@ -10,6 +10,7 @@ import click
 
 from mini_llm.cli.ending import MISUSED, NOT_SET_UP, Trouble
 from mini_llm.cli.state import State, pass_state, print_json
+from mini_llm.config_sdk import WALLET
 
 if TYPE_CHECKING:
     from mini_llm.settings import Settings
@@ -19,7 +20,6 @@ _OPENAI_PATHS: Final = {"anthropic": "", "google": "/openai"}
 
 Source: https://platform.claude.com/docs/en/api/openai-sdk, https://ai.google.dev/gemini-api/docs/openai
 """
-WALLET: Final = "wallet"
 
 
 @dataclass(frozen=True, slots=True)
