@@ -182,6 +182,7 @@ OPENAI_STYLE: Final = (
             renames=(("seed", "random_seed"),),
             drops=_WISHES | {"user", "safety_identifier", "store", "service_tier", "verbosity"},
             turn_drops=THOUGHTS | OPENAI_TURN | {"reasoning", "reasoning_details", "name"},
+            short_ids=True,
         ),
         lacks=frozenset({Need.LOGPROBS}),
         models=(

@@ -47,6 +47,7 @@ class Dialect:
         renames: fields of chat that it knows by another name, as (ours, its).
         drops: fields of chat that it refuses and without which the answer means the same; they are left out.
         turn_drops: members of a message, or of a tool call in it, that are left out likewise.
+        short_ids: it refuses ids of tool calls that are not nine letters and digits; others get such ones.
     """
 
     cap_field: str = "max_tokens"
@@ -55,6 +56,7 @@ class Dialect:
     renames: tuple[tuple[str, str], ...] = ()
     drops: frozenset[str] = frozenset()
     turn_drops: frozenset[str] = frozenset()
+    short_ids: bool = False
 
 
 class StreamReader(ABC):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from hashlib import sha256
 from typing import Any, Final
 
 THOUGHTS: Final = frozenset({"reasoning_content"})
@@ -11,6 +13,26 @@ FOREIGN: Final = frozenset({"thinking_blocks", "extra_content"})
 no company of OpenAI's own format reads it, and some refuse it."""
 OPENAI_TURN: Final = frozenset({"refusal", "annotations", "audio"})
 """What OpenAI's answers carry beside the usual, which some of those who speak its format refuse."""
+
+SHORT_ID_LETTERS: Final = 9
+_SHORT_ID: Final = re.compile(rf"[A-Za-z0-9]{{{SHORT_ID_LETTERS}}}")
+
+
+def with_short_ids(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Messages whose tool calls have ids of nine letters and digits, each the same as its result's."""
+    short = []
+    for message in messages:
+        if isinstance(calls := message.get("tool_calls"), list):
+            message = message | {"tool_calls": [_with_short(call, "id") for call in calls]}
+        short.append(_with_short(message, "tool_call_id"))
+    return short
+
+
+def _with_short(holder: Any, name: str) -> Any:
+    given = holder.get(name) if isinstance(holder, dict) else None
+    if not isinstance(given, str) or _SHORT_ID.fullmatch(given):
+        return holder
+    return holder | {name: sha256(given.encode()).hexdigest()[:SHORT_ID_LETTERS]}
 
 
 def without(messages: list[dict[str, Any]], names: frozenset[str]) -> list[dict[str, Any]]:

@@ -138,8 +138,8 @@ async def test_a_conversation_begun_at_another_company(company: tuple[Company, P
     await provider.complete(ask(messages=messages, tools=[TOOL], **wishes), UPSTREAM)
     assert server.complaints == []
     _, turn, found = server.asked[0]["messages"]
-    assert found == result
-    assert [call["id"] for call in turn["tool_calls"]] == [CALL_ID]
+    assert found == result | {"tool_call_id": turn["tool_calls"][0]["id"]}
+    assert (found == result) is (server.facts.type != "mistral")
     assert "reasoning_content" in turn or server.facts.type not in KEEPS_THOUGHTS
     assert json.dumps(messages) == before
     refused = {"role": "assistant", "content": None, "refusal": "I cannot."}

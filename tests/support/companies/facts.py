@@ -59,6 +59,7 @@ class Facts:
         refuses: fields that it answers 400 to.
         takes: the fields that it takes, of a company that names all of them.
         turn: members that an assistant's message may have.
+        call_id: what ids of tool calls look like.
         usage: its usage object, and what it means.
         asked: usage comes in streams only if ``stream_options`` asks; the field is refused otherwise.
         stream: manner of its streams, a function of ``openai_style``.
@@ -78,6 +79,7 @@ class Facts:
     refuses: frozenset[str] = frozenset()
     takes: frozenset[str] | None = None
     turn: frozenset[str] = OPENAI_TURN | {"reasoning_content", "reasoning", "reasoning_details"}
+    call_id: str = ".+"
     usage: Body = field(default_factory=lambda: DETAILED)
     means: Usage = SPLIT
     asked: bool = True
@@ -220,6 +222,7 @@ COMPANIES: tuple[Facts, ...] = (
         "/v1/chat/completions",
         takes=MISTRAL_TAKES,
         turn=frozenset({"role", "content", "tool_calls", "prefix"}),
+        call_id="[a-zA-Z0-9]{9}",
         usage=TOTALS,
         means=Usage(PROMPT, COMPLETION),
         asked=False,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 from aiohttp import web
@@ -69,6 +70,11 @@ class Company:
             self._check(not extra, f"unsupported in an assistant's message: {sorted(extra)}")
             for call in turn.get("tool_calls") or ():
                 self._check(call.keys() <= CALL, f"unsupported in a tool call: {sorted(call.keys() - CALL)}")
+        calls = [call["id"] for turn in messages for call in turn.get("tool_calls") or ()]
+        results = [turn["tool_call_id"] for turn in messages if turn["role"] == "tool"]
+        self._check(calls == results or not results, f"results of {results}, not of {calls}")
+        odd = [one for one in calls if not re.fullmatch(self.facts.call_id, one)]
+        self._check(not odd, f"Tool call id was {odd}")
 
     def _refuse(self, status: int) -> web.Response:
         headers = {self.facts.id_header: REQUEST_ID} | (self.facts.busy if status == 429 else {})
