@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import SimpleNamespace
 from typing import Any
@@ -16,6 +16,7 @@ from mini_llm.wallet.ceiling import SignedCeiling, key_commitment, settlement_do
 from mini_llm.wallet.receipt import ReceiptDomain
 from router.ledger import (
     AccountView,
+    Applied,
     AttemptFacts,
     BatchFacts,
     CallFacts,
@@ -146,6 +147,15 @@ class Books:
 
     def check(self) -> None:
         assert self.ledger.read(book_errors) == []
+
+
+def apply(books: Books, operation: Callable[..., Applied], *args: Any) -> bool:
+    """Brings something from the chain into the ledger; False if it was there."""
+
+    def run(connection: Connection) -> Applied:
+        return operation(connection, *args)
+
+    return books.ledger.run(run).new
 
 
 def batch_facts(

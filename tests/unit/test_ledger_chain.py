@@ -6,8 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection
-from support.books import DOMAIN, Books, new_books, owner, session_commit, signed_ceiling, slot
+from support.books import DOMAIN, Books, apply, new_books, owner, session_commit, signed_ceiling, slot
 
 from mini_llm.wallet.babyjub import public_key
 from mini_llm.wallet.ceiling import key_commitment
@@ -36,13 +35,6 @@ def books(database: str) -> Iterator[Books]:
     with new_books(database) as books:
         books.fund(1, 10_000)
         yield books
-
-
-def apply(books: Books, operation: Callable[..., Applied], *args: Any) -> bool:
-    def run(connection: Connection) -> Applied:
-        return operation(connection, *args)
-
-    return books.ledger.run(run).new
 
 
 def test_an_event_is_applied_once_and_never_with_other_content(books: Books) -> None:

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Iterator
 
 import pytest
-from sqlalchemy import Connection
-from support.books import DOMAIN, Books, new_books, session_commit, signed_ceiling, slot
+from support.books import DOMAIN, Books, apply, new_books, session_commit, signed_ceiling, slot
 
 from router.ledger import (
     AccountClosed,
     AccountInDeficit,
-    Applied,
     CeilingRejected,
     IdempotencyMismatch,
     InsufficientFunds,
@@ -31,13 +28,6 @@ def books(database: str) -> Iterator[Books]:
     with new_books(database) as books:
         books.fund(1, 10_000)
         yield books
-
-
-def apply(books: Books, operation: Callable[..., Applied], *args: Any) -> bool:
-    def run(connection: Connection) -> Applied:
-        return operation(connection, *args)
-
-    return books.ledger.run(run).new
 
 
 def opened(books: Books) -> None:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Iterator
 
 import pytest
-from sqlalchemy import Connection
-from support.books import DOMAIN, Books, new_books, owner, session_commit, signed_ceiling, slot
+from support.books import DOMAIN, Books, apply, new_books, owner, session_commit, signed_ceiling, slot
 
 from mini_llm.wallet.babyjub import public_key
 from mini_llm.wallet.ceiling import key_commitment
@@ -15,7 +13,6 @@ from router.ledger import (
     AccountClosed,
     AccountInDeficit,
     AccountPaused,
-    Applied,
     LedgerMismatch,
     chain,
     check_ceiling,
@@ -42,13 +39,6 @@ def books(database: str) -> Iterator[Books]:
     with new_books(database) as books:
         books.fund(1, 10_000)
         yield books
-
-
-def apply(books: Books, operation: Callable[..., Applied], *args: Any) -> bool:
-    def run(connection: Connection) -> Applied:
-        return operation(connection, *args)
-
-    return books.ledger.run(run).new
 
 
 def drop(books: Books, *happenings: tuple[str, str]) -> int:

@@ -9,8 +9,9 @@ import pytest
 from people_world import Town, make_town
 from router_upstream import Upstream, running_upstream
 from router_world import World, make_world
+from support.anvil import running_anvil
 from support.stack import Stack
-from x402_world import Gate
+from x402_world import Gate, Shop, make_shop
 
 
 @pytest.fixture(scope="session")
@@ -47,6 +48,16 @@ def world(new_world: Any) -> World:
 def town(new_world: Any, tmp_path_factory: pytest.TempPathFactory) -> Town:
     """A router where wallets sign in and keys are kept."""
     return make_town(new_world, tmp_path_factory.mktemp("keys"))
+
+
+@pytest.fixture(scope="module")
+def shop(upstream: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
+    """A router of the module's own, on its own chain, that takes x402 payments."""
+    with running_anvil() as anvil:
+        made = make_shop(tmp_path_factory.mktemp("shop"), upstream, Stack(anvil))
+        yield made
+        made.world.router.stop()
+        made.world.ledger.close()
 
 
 @pytest.fixture(scope="module")

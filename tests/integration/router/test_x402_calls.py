@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -14,24 +13,14 @@ import httpx
 import openai
 import pytest
 from eth_utils.address import to_checksum_address
-from router_upstream import Upstream
 from router_world import COMPLETION_BASE, put
-from support.anvil import double, running_anvil
-from support.stack import VIBES, Stack
-from x402_world import PATH, Shop, body_of, decoded, encoded, make_shop, marker
+from support.anvil import double
+from support.stack import VIBES
+from x402_world import PATH, Shop, body_of, decoded, encoded, marker
 
 from router.ledger import book_errors, read
 from router.ledger.payment_table import PaymentState
 from router.receipts import CHARGE_HEADER, RECEIPT_HEADER, REPLAY_HEADER, decode_receipt
-
-
-@pytest.fixture(scope="module")
-def shop(upstream: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
-    with running_anvil() as anvil:
-        made = make_shop(tmp_path_factory.mktemp("shop"), upstream, Stack(anvil))
-        yield made
-        made.world.router.stop()
-        made.world.ledger.close()
 
 
 async def test_the_public_client_pays_for_a_call(shop: Shop) -> None:

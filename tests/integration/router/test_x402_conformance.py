@@ -11,27 +11,15 @@ import os
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterator
 
 import pytest
-from router_upstream import Upstream
-from support.anvil import ROOT, running_anvil
-from support.stack import Stack
+from support.anvil import ROOT
 from x402.http.utils import decode_payment_required_header, decode_payment_response_header
 from x402_inspect import Kind, inspect
-from x402_world import PATH, Shop, body_of, make_shop, marker
+from x402_world import PATH, Shop, body_of, marker
 from x402conf import harness
 
 LINT = os.environ.get("X402LINT")
-
-
-@pytest.fixture(scope="module")
-def shop(upstream: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
-    with running_anvil() as anvil:
-        made = make_shop(tmp_path_factory.mktemp("shop"), upstream, Stack(anvil))
-        yield made
-        made.world.router.stop()
-        made.world.ledger.close()
 
 
 def test_the_402_passes_the_checks_of_x402_conformance(shop: Shop) -> None:

@@ -5,25 +5,14 @@ from __future__ import annotations
 import base64
 import secrets
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
-from router_upstream import Upstream
-from support.anvil import running_anvil
-from support.stack import VIBES, Stack
-from x402_world import Shop, body_of, decoded, encoded, make_shop, marker
+from support.stack import VIBES
+from x402_world import Shop, body_of, decoded, encoded, marker
 
 Payment = dict[str, Any]
-
-
-@pytest.fixture(scope="module")
-def shop(upstream: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
-    with running_anvil() as anvil:
-        made = make_shop(tmp_path_factory.mktemp("shop"), upstream, Stack(anvil))
-        yield made
-        made.world.router.stop()
-        made.world.ledger.close()
 
 
 def signed(**changes: Any) -> Callable[[Shop, Any, Payment], Payment]:
