@@ -17,7 +17,6 @@ from bridge.bench import bench_command
 from bridge.config import BridgeSettings, read_settings
 from bridge.errors import (
     BridgeError,
-    ConfigError,
     NotACheckout,
     NotLeader,
     RpcUnavailable,
@@ -33,7 +32,7 @@ from bridge.status import read_status
 from bridge.tables import Batch
 from bridge.watch import check_health, last_word, watch
 from mini_llm.cli.lazy import LazyGroup
-from mini_llm.errors import ConfigError as SettingError
+from mini_llm.errors import ConfigError
 from router.ledger import LedgerError
 
 ENVIRONMENT = """\b
@@ -76,7 +75,7 @@ def exit_codes(command: Callable[..., None]) -> Callable[..., None]:
     def wrapped(*args: Any, **kwargs: Any) -> None:
         try:
             command(*args, **kwargs)
-        except (ConfigError, SettingError) as error:
+        except ConfigError as error:
             _fail(error, EXIT_USAGE)
         except RpcUnavailable as error:
             _fail(error, EXIT_UNREACHABLE)

@@ -11,7 +11,7 @@ from eth_account import Account
 from eth_typing import ChecksumAddress
 from eth_utils.address import is_address, to_checksum_address
 
-from bridge.errors import ConfigError
+from mini_llm.errors import ConfigError
 
 LOCAL_CHAIN_IDS = (31337, 31338)
 DEFAULT_CONFIRMATIONS = 12

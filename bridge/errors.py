@@ -10,14 +10,6 @@ class BridgeError(Exception):
     """Anything that stops a bridge step; the command line prints it and exits 1."""
 
 
-class ConfigError(BridgeError):
-    """A setting is missing or malformed; the command line exits 2."""
-
-    def __init__(self, name: str, problem: str) -> None:
-        self.name, self.problem = name, problem
-        super().__init__(f"{name} {problem}")
-
-
 class RpcUnavailable(BridgeError):
     """The node did not answer in time; nothing was changed and the step can be run again."""
 

@@ -16,10 +16,11 @@ from typing import Final
 
 from bridge.chain.client import ChainClient
 from bridge.chain.settlement import SettlementContract
-from bridge.errors import ConfigError, ReorgDetected, RpcUnavailable, StateMismatch, UnexpectedEvent
+from bridge.errors import ReorgDetected, RpcUnavailable, StateMismatch, UnexpectedEvent
 from bridge.rollup.errors import InvalidTransition
 from bridge.state import ChainState
 from bridge.store import Store
+from mini_llm.errors import ConfigError
 
 RANGE_BLOCKS: Final = 2_000
 """Blocks per eth_getLogs; public nodes refuse much larger ranges."""

@@ -9,10 +9,11 @@ from typing import Any, Final
 from sqlalchemy import Connection
 
 from bridge.chain.client import ChainClient
-from bridge.errors import ConfigError, RpcRefused, RpcUnavailable
+from bridge.errors import RpcRefused, RpcUnavailable
 from bridge.rollup.batch import challenge, evaluate
 from bridge.state import ChainEvent
 from bridge.store import Store
+from mini_llm.errors import ConfigError
 from mini_llm.wallet.ceiling import settlement_domain
 from router.ledger import BatchFacts, Ledger, chain, leaving, reverse, settled
 from router.ledger.models import Kind

@@ -10,8 +10,8 @@ from typing import Any
 from sqlalchemy import Connection, Engine, create_engine, event, inspect
 from sqlalchemy.orm import Session
 
-from bridge.errors import ConfigError
 from bridge.tables import Table
+from mini_llm.errors import ConfigError
 from router.db_trouble import opening, parsed
 
 STORE = "VIBES_BRIDGE_URL"

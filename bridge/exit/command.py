@@ -18,11 +18,12 @@ from web3.exceptions import Web3Exception
 from bridge.audit.report import vibes
 from bridge.chain.client import ChainClient
 from bridge.chain.settlement import SettlementContract
-from bridge.errors import BridgeError, ConfigError, RpcUnavailable
+from bridge.errors import BridgeError, RpcUnavailable
 from bridge.exit.errors import KeyNeeded, OwnerKeyNeeded
 from bridge.exit.leave import Leaving, Left
 from bridge.progress import progress_bars
 from bridge.rollup.errors import InvalidTransition
+from mini_llm.errors import ConfigError
 from mini_llm.wallet.keyfile import BadKeyFile, read_wallet_key
 
 TIMEOUT_S: Final = 30
@@ -89,7 +90,7 @@ def exit_command(
         with progress_bars() as progress:
             leaving = Leaving(contract, whose, key, circuits, from_block, progress, _say)
             left = leaving.run(dry_run, wait)
-    except (BridgeError, InvalidTransition) as error:
+    except (BridgeError, ConfigError, InvalidTransition) as error:
         _fail(str(error), _code(error), as_object)
     except (Web3Exception, AttributeError, LookupError, TypeError, ValueError) as error:
         # a malformed answer can raise any of these in web3 and eth_abi

@@ -21,7 +21,6 @@ from bridge.cli import main
 from bridge.config import read_settings
 from bridge.errors import (
     BatchTaken,
-    ConfigError,
     ContractReverted,
     LedgerBehindChain,
     NoContract,
@@ -37,6 +36,7 @@ from bridge.errors import (
 from bridge.state import BatchHeader
 from bridge.store import open_store
 from bridge.tables import Attempt, BatchStep, Fees
+from mini_llm.errors import ConfigError
 
 
 @pytest.fixture
@@ -267,7 +267,7 @@ def test_settings_name_what_is_wrong_and_never_show_the_key(tmp_path: Path) -> N
     ]:
         with pytest.raises(ConfigError) as caught:
             read_settings(good | {name: value})
-        assert caught.value.name == name
+        assert caught.value.where == name
     bad_key = tmp_path / "key"
     bad_key.write_text("0x" + "ab" * 31)
     with pytest.raises(ConfigError) as caught:

@@ -197,7 +197,7 @@ def test_a_wrong_path_is_said_and_nothing_is_created(
     for name in ("VIBES_BRIDGE_URL", "VIBES_LEDGER_URL"):
         code, found = status(operator, **{name: f"sqlite:///{other}"})
         assert (code, other.exists()) == (2, False)
-        assert found["error"] == f"vibes: {name} names {other}, which does not exist\n"
+        assert found["error"] == f"vibes: {name}: names {other}, which does not exist\n"
     with sqlite3.connect(other) as database:
         database.execute("CREATE TABLE recipe (name)")
     before = other.read_bytes()
