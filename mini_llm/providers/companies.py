@@ -146,9 +146,7 @@ OPENAI_STYLE: Final = (
         url="https://api.groq.com/openai/v1",
         key_variable="GROQ_API_KEY",
         dialect=Dialect(
-            "max_completion_tokens",
-            drops=_WISHES | {"top_logprobs"},
-            turn_drops=THOUGHTS | OPENAI_TURN,
+            "max_completion_tokens", drops=_WISHES | {"top_logprobs"}, turn_drops=THOUGHTS | OPENAI_TURN
         ),
         counting=Counting(elsewhere="x_groq.usage"),
         lacks=frozenset({Need.LOGPROBS, Need.MANY}),
