@@ -158,13 +158,13 @@ class Council:
                 made.append(decision)
         return made
 
-    def undo(self, deployment: str, now_s: float) -> Standing | None:
-        """Takes back what stands for a deployment, which is left alone for `respect_s`.
+    def undo(self, deployment: str, until_s: float) -> Standing | None:
+        """Takes back what stands for a deployment, which is left alone until then.
 
         Returns: what stood.
         """
         self._touched.add(deployment)
-        self._left_alone[deployment] = now_s + self.settings.respect_s
+        self._left_alone[deployment] = until_s
         return self.standing.pop(deployment, None)
 
     def _expire(self, now_s: float, groups: Sequence[Sequence[Facts]]) -> list[Decision]:

@@ -55,7 +55,7 @@ class ConductorKeeper:
     def hands_off(self, deployment: str) -> None:
         """An operator has changed a deployment: it is left alone for a while."""
         if self.conductor is not None:
-            self.conductor.undo(deployment)
+            self.conductor.undo(deployment, self.conductor.council.settings.respect_s)
 
     @asynccontextmanager
     async def kept(self) -> AsyncIterator[None]:
@@ -84,7 +84,7 @@ class ConductorKeeper:
         )
         self._seen = last
         for deployment, at_s in rows:
-            conductor.undo(deployment, max(time.time() - at_s, 0.0))
+            conductor.undo(deployment, settings.respect_s - max(time.time() - at_s, 0.0))
         decisions = conductor.decide()
         written = [as_row(one, settings, self._worker) for one in decisions]
         try:
@@ -93,7 +93,7 @@ class ConductorKeeper:
         except BaseException:
             for one in decisions:
                 if one.acted:
-                    conductor.undo(one.proposal.deployment)
+                    conductor.undo(one.proposal.deployment, settings.dwell_s)
             raise
         if self.conductor is conductor:  # another configuration may have come meanwhile
             conductor.steer(decisions)

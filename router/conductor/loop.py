@@ -66,9 +66,9 @@ class Conductor:
             if decision.acted and decision.proposal.action in AWAY:
                 self._watch.forget(decision.proposal.deployment)
 
-    def undo(self, deployment: str, ago_s: float = 0.0) -> None:
-        """Takes back what stands for a deployment, which is left alone from then on for `respect_s`."""
-        stands = self.council.undo(deployment, self._clock() - ago_s)
+    def undo(self, deployment: str, alone_s: float) -> None:
+        """Takes back what stands for a deployment, which is left alone for so long."""
+        stands = self.council.undo(deployment, self._clock() + alone_s)
         if deployment == EXPLORATION and self._exploring is not None:
             self._exploring.pause(0.0)
         candidate = self._catalog.table.candidates.get(deployment)
@@ -81,4 +81,4 @@ class Conductor:
     def release(self) -> None:
         """Takes back all that stands."""
         for deployment in list(self.council.standing):
-            self.undo(deployment)
+            self.undo(deployment, 0.0)

@@ -103,11 +103,16 @@ async def test_what_cannot_be_written_is_not_done(ledger: Ledger, monkeypatch: p
     def full(*_: object) -> None:
         raise OSError("full")
 
-    monkeypatch.setattr(conducted, "record", full)
-    with pytest.raises(OSError, match="full"):
-        await world.fails("a")
+    with monkeypatch.context() as patched:
+        patched.setattr(conducted, "record", full)
+        with pytest.raises(OSError, match="full"):
+            await world.fails("a")
     assert await firsts(world) == {"a", "b"}
     assert world.rows() == []
+    world.bench.clock.now_s += ACT.dwell_s
+    await world.round()  # nobody has undone it, so it is decided again
+    assert [row["action"] for row in world.rows()] == ["open"]
+    assert await firsts(world) == {"b"}
 
 
 async def test_turning_it_off_ends_what_stands(ledger: Ledger) -> None:
