@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from sqlalchemy import Connection
@@ -30,6 +31,9 @@ from router.ledger import (
     trial_balance,
 )
 from router.ledger.books import Flow, flows, open_gross
+
+MOST_TRIES: Final = 5
+"""So often all is compared at most: a bridge that reads on meanwhile makes differences that are none."""
 
 _PAID: Final = {"burn": "burned", "fee": "feePaid", "pool": "rewards", "treasury": "treasuryPaid"}
 """Ledger accounts of the house, and the contract's total of what left each."""
@@ -67,15 +71,20 @@ def reconcile(settings: BridgeSettings) -> Reconciliation:
     contract = SettlementContract(
         ChainClient(settings.rpc_url, settings.timeout_s, settings.chain_id), settings.settlement
     )
-    state = rebuild_state(store, settlement_domain(contract.client.chain_id, contract.address))
+    domain = settlement_domain(contract.client.chain_id, contract.address)
     with Ledger(open_database(settings.ledger_url)) as ledger:
-        return ledger.read(lambda connection: _reconcile(connection, contract, state, store))
+        for _ in range(MOST_TRIES):
+            block, _ = store.indexed()
+            state = rebuild_state(store, domain)
+            found = ledger.read(partial(_reconcile, contract=contract, state=state, store=store, block=block))
+            if not found.differences or store.indexed()[0] == block:
+                break
+    return found
 
 
 def _reconcile(
-    connection: Connection, contract: SettlementContract, state: ChainState, store: Store
+    connection: Connection, contract: SettlementContract, state: ChainState, store: Store, block: int
 ) -> Reconciliation:
-    block, _ = store.indexed()
     found = ledger_errors(connection)
     views = read.accounts(connection)
     if waiting := store.unmirrored_count():

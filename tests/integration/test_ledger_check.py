@@ -6,7 +6,9 @@ import json
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import islice
 
+import pytest
 from click.testing import CliRunner
 from support.operator import Operator
 from support.proofs import remembered_proofs  # noqa: F401
@@ -14,6 +16,8 @@ from support.stack import VIBES
 
 from bridge.cli import main
 from bridge.reconcile import reconcile
+from bridge.state import ChainState
+from bridge.store import Store, rebuild_state
 
 
 def check(operator: Operator, *options: str) -> tuple[int, str]:
@@ -34,6 +38,27 @@ def tampered(operator: Operator, change: str, back: str) -> Iterator[None]:
         connection.execute(back)
         for _, statement in guards:
             connection.execute(statement)
+
+
+def test_a_bridge_that_reads_on_meanwhile_makes_no_difference(
+    operator: Operator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alice = operator.stack.wallet("alice", 10 * VIBES)
+    operator.stack.deposit(alice, 5 * VIBES)
+    with operator.pipeline() as pipeline:
+        pipeline.sync()
+        deposits = iter([3 * VIBES, 2 * VIBES])
+
+        def meanwhile(store: Store, domain: int) -> ChainState:
+            state = rebuild_state(store, domain)
+            for amount_base in islice(deposits, 1):
+                operator.stack.deposit(alice, amount_base)
+                pipeline.sync()
+            return state
+
+        monkeypatch.setattr("bridge.reconcile.rebuild_state", meanwhile)
+        found = reconcile(operator.settings)
+    assert (found.differences, found.held_base) == ((), 10 * VIBES)
 
 
 def test_ledger_is_the_chain_and_what_is_not_settled(operator: Operator) -> None:
