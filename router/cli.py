@@ -7,30 +7,53 @@ from typing import Final
 
 import click
 
-from mini_llm.cli.lazy import LazyGroup
+from mini_llm.cli.lazy import LazyGroup, Sections
 
-ELSEWHERE: Final = {
-    "admin-key": "router.commands.operators:admin_key",
-    "conductor": "router.commands.conductor:conductor",
-    "config": "router.commands.config:config",
-    "costs": "router.commands.money:costs",
-    "db": "router.commands.db:db",
-    "dev-account": "router.commands.development:dev_account",
-    "keys": "router.commands.keys:keys",
-    "learning": "router.commands.learning:learning",
-    "ledger": "router.commands.money:ledger",
-    "promo": "router.commands.money:promo",
-    "quality": "router.commands.quality:quality",
-    "receipts": "router.commands.receipts:receipts",
-    "rewards": "router.commands.rewards:rewards",
-    "serve": "router.commands.serve:serve",
-    "vault": "router.commands.vault:vault",
-    "x402": "router.commands.x402:x402",
+SECTIONS: Final[Sections] = {
+    "Serve": {
+        "serve": ("router.commands.serve:serve", "Serve the gateway until it is stopped."),
+        "config": (
+            "router.commands.config:config",
+            "Check the configuration file, or print its JSON Schema.",
+        ),
+        "db": ("router.commands.db:db", "Move the ledger database between releases, and back it up."),
+        "dev-account": (
+            "router.commands.development:dev_account",
+            "Open an account with play money, and print an API key for it.",
+        ),
+    },
+    "Accounts and keys": {
+        "keys": ("router.commands.keys:keys", "Make, list, change and end API keys."),
+        "promo": ("router.commands.money:promo", "Give accounts promotional credit, and show it."),
+        "vault": (
+            "router.commands.vault:vault",
+            "Make and change the master key that seals users' own keys.",
+        ),
+        "admin-key": ("router.commands.operators:admin_key", "Make an operator's key for the admin API."),
+    },
+    "Money": {
+        "costs": ("router.commands.money:costs", "Show what calls brought and cost, by provider and model."),
+        "ledger": ("router.commands.money:ledger", "Check that the books balance."),
+        "receipts": ("router.commands.receipts:receipts", "Export the signed receipts of charged calls."),
+        "rewards": (
+            "router.commands.rewards:rewards",
+            "Show the reward pool, close its epochs, record refunds.",
+        ),
+        "x402": ("router.commands.x402:x402", "List calls paid one by one, and record refunds."),
+    },
+    "Automatic choice of a model": {
+        "learning": (
+            "router.commands.learning:learning",
+            "Show and steer what is learned of models from outcomes.",
+        ),
+        "conductor": ("router.commands.conductor:conductor", "Show and undo decisions of the control loop."),
+        "quality": ("router.commands.quality:quality", "Score calls, 0 to 100."),
+    },
 }
-"""Where commands are: who runs one need not carry the others, and `serve` hears signals at once."""
+"""Every command: where it is, and what it does. Who runs one need not wait for the others."""
 
 
-@click.group(cls=LazyGroup, elsewhere=ELSEWHERE, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=LazyGroup, sections=SECTIONS, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="vibes-rails")
 def main() -> None:
     """Serve an OpenAI-compatible gateway that charges each call to a ledger in VIBES.

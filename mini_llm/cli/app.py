@@ -25,7 +25,7 @@ from mini_llm.cli.ending import (
     drop_output,
     tell,
 )
-from mini_llm.cli.lazy import LazyGroup
+from mini_llm.cli.lazy import LazyGroup, Sections
 from mini_llm.cli.state import State
 from mini_llm.errors import MiniLLMError
 
@@ -33,7 +33,7 @@ PROGRAM: Final = "mini-llm"
 COMPLETE: Final = "_MINI_LLM_COMPLETE"
 """Variable through which shells ask for completions."""
 
-SECTIONS: Final[dict[str, dict[str, tuple[str, str]]]] = {
+SECTIONS: Final[Sections] = {
     "Use": {
         "chat": ("mini_llm.cli.chat:chat", "Ask a model, and see tokens, price and who answered."),
         "models": ("mini_llm.cli.models:models", "List the models that can be called, and their prices."),
@@ -65,21 +65,14 @@ SECTIONS: Final[dict[str, dict[str, tuple[str, str]]]] = {
 
 
 class Commands(LazyGroup):
-    """All commands in their sections; help needs none of them."""
+    """All commands; help ends with what a command's exit code means."""
 
     def __init__(self, **attributes: Any) -> None:
-        places = {name: place for section in SECTIONS.values() for name, (place, _) in section.items()}
-        super().__init__(elsewhere=places, **attributes)
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        """See click."""
-        return [name for section in SECTIONS.values() for name in section]
+        super().__init__(sections=SECTIONS, **attributes)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """See click."""
-        for title, section in SECTIONS.items():
-            with formatter.section(title):
-                formatter.write_dl([(name, line) for name, (_, line) in section.items()])
+        super().format_commands(ctx, formatter)
         with formatter.section("Exit codes"):
             formatter.write_dl([(str(code), meaning) for code, meaning in EXIT_CODES.items()])
 

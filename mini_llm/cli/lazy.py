@@ -1,4 +1,4 @@
-"""A command group that knows where its commands are, and imports one when it is called."""
+"""Command groups: one that lists whole sentences, and one that imports a command when it is called."""
 
 from __future__ import annotations
 
@@ -10,6 +10,9 @@ import click
 
 LONGEST: Final = 300
 """Characters of a first sentence, more than any has."""
+
+Sections = Mapping[str, Mapping[str, tuple[str, str]]]
+"""Commands by the title of their section and their name: ``package.module:attribute``, and a line of help."""
 
 
 class Group(click.Group):
@@ -24,26 +27,33 @@ class Group(click.Group):
                 formatter.write_dl(rows)
 
 
-class LazyGroup(Group):
-    """A group with commands that are elsewhere, beside those that are added to it.
+class LazyGroup(click.Group):
+    """A group of commands that are elsewhere, in sections; its help imports none of them.
 
     Args:
-        elsewhere: where commands are, by name, as ``package.module:attribute``.
+        sections: the commands, in the order in which help lists them.
         attributes: see click.
     """
 
-    def __init__(self, *, elsewhere: Mapping[str, str], **attributes: Any) -> None:
+    def __init__(self, *, sections: Sections, **attributes: Any) -> None:
         super().__init__(**attributes)
-        self._elsewhere = elsewhere
+        self._sections = sections
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """See click."""
-        return sorted([*super().list_commands(ctx), *self._elsewhere])
+        return [name for section in self._sections.values() for name in section]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """See click."""
-        if cmd_name not in self._elsewhere:
-            return super().get_command(ctx, cmd_name)
-        module, _, name = self._elsewhere[cmd_name].partition(":")
-        command: click.Command = getattr(import_module(module), name)
-        return command
+        for section in self._sections.values():
+            if cmd_name in section:
+                module, _, attribute = section[cmd_name][0].partition(":")
+                command: click.Command = getattr(import_module(module), attribute)
+                return command
+        return None
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """See click."""
+        for title, section in self._sections.items():
+            with formatter.section(title):
+                formatter.write_dl([(name, line) for name, (_, line) in section.items()])

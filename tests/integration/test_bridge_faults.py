@@ -298,7 +298,7 @@ def test_the_command_line_has_documented_exit_codes(
     found = json.loads(output)
     assert (found["accounts"], found["batches"], found["unsettled_base"]) == (1, 1, 0)
     monkeypatch.chdir("/")
-    monkeypatch.setattr("bridge.cli.__file__", "/nowhere/bridge/cli.py")
+    monkeypatch.setattr("bridge.commands.up.__file__", "/nowhere/bridge/commands/up.py")
     code, output = run("up")
     assert code == 1
     assert "checkout" in output

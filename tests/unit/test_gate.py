@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from itertools import pairwise
 
 import pytest
@@ -158,8 +156,3 @@ def test_explain_ranks_candidates() -> None:
 def test_explain_refuses_what_it_cannot_read(arguments: list[str]) -> None:
     done = CliRunner().invoke(main, ["route", "explain", "Hi", *arguments])
     assert done.exit_code == 2
-
-
-def test_the_command_is_imported_when_it_is_called() -> None:
-    code = "import sys, bridge.cli; sys.exit('mini_llm.auto.gate' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code]).returncode == 0

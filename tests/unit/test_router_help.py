@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +16,7 @@ import pytest
 from click.testing import CliRunner
 
 import bridge.cli
+import mini_llm.cli.app
 import router.cli
 from router.commands.serving import warn_of_open_keys
 from router.ledger import open_database
@@ -39,13 +42,25 @@ def test_every_command_has_an_example(name: str) -> None:
 
 @pytest.mark.parametrize(
     ("words", "group"),
-    [("", router.cli.main), ("", bridge.cli.main)]
-    + [(name, one) for name, one in ROUTERS.items() if isinstance(one, click.Group)],
+    [(name, one) for name, one in ROUTERS.items() if isinstance(one, click.Group)],
 )
 def test_lists_of_commands_cut_no_sentence(words: str, group: click.Group) -> None:
     shown = CliRunner().invoke(group, ["--help"], terminal_width=80).output
     assert "Commands:" in shown
     assert "..." not in shown.partition("Commands:")[2]
+
+
+@pytest.mark.parametrize("group", [router.cli.main, bridge.cli.main, mini_llm.cli.app.commands])
+def test_every_command_is_where_the_help_says(group: click.Group) -> None:
+    context = click.Context(group)
+    found = {name: group.get_command(context, name) for name in group.list_commands(context)}
+    assert {name: one and one.name for name, one in found.items()} == {name: name for name in found}
+
+
+def test_help_and_workers_of_the_bridge_wait_for_no_command() -> None:
+    code = "import sys; from bridge.cli import main; main(['--help'], standalone_mode=False)"
+    code += "; sys.exit(bool({'web3', 'sqlalchemy', 'numpy', 'mini_llm.auto'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], stdout=subprocess.DEVNULL).returncode == 0
 
 
 @pytest.mark.parametrize(

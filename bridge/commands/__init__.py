@@ -1,0 +1,1 @@
+"""The commands of `vibes` that run the bridge, one module each."""
