@@ -19,10 +19,11 @@ from held_router import HELD
 from router_upstream import Upstream
 from support.anvil import running_anvil
 from support.stack import VIBES, Stack
-from x402_world import PATH, Gate, Shop, body_of, decoded, make_shop, marker
+from x402_world import PATH, Gate, Shop, body_of, decoded, encoded, make_shop, marker
 
 from router.ledger import books, read
 from router.ledger.payment_table import PaymentState
+from router.x402.wire import read_payment
 
 SETTLE_TIMEOUT_S = 1
 
@@ -263,6 +264,41 @@ def test_a_payer_who_spends_the_money_first_gets_nothing(shop: Shop, stack: Stac
     stack.anvil.rpc("evm_setAutomine", True)
     stack.send(stack.owner, stack.token.functions.mint(wallet.address, VIBES))
     assert shop.post(body, header).json()["error"]["code"] == "transaction_failed"  # and is not sent again
+
+
+@pytest.mark.usefixtures("unmined")
+def test_one_transfer_does_not_pay_for_two_calls(shop: Shop, stack: Stack) -> None:
+    """The payer signed a second order under the first one's nonce, to itself, and executes both at once."""
+    wallet, had_base = shop.wallet_unmined(), shop.tokens(shop.pay_to)
+    bodies = [body_of("plain", marker(), max_tokens=5) for _ in range(2)]
+    accepted = shop.required(bodies[0])["accepts"][0]
+    first, second = shop.payment(wallet, accepted), shop.payment(wallet, accepted)
+    nonce = first["payload"]["authorization"]["nonce"]
+    to_itself = shop.payment(wallet, accepted, to=wallet.address, nonce=nonce)
+    calls = [(body, encoded(payment)) for body, payment in zip(bodies, (first, second), strict=True)]
+    assert [shop.post(*call).status_code for call in calls] == [503, 503]
+    stack.anvil.rpc("anvil_impersonateAccount", wallet.address)
+    stack.anvil.rpc("anvil_setBalance", wallet.address, hex(10**21))
+    orders = [read_payment(encoded(one)).authorization.call_data() for one in (to_itself, second)]
+    fees = {"gas": 500_000, "maxFeePerGas": 10**13, "maxPriorityFeePerGas": 10**12}
+    data = code_that_calls(stack.token.address, orders)
+    stack.web3.eth.send_transaction({"from": wallet.address, "data": data} | fees)
+    stack.anvil.rpc("evm_mine")
+    assert [shop.post(*call).status_code for call in calls] == [402, 200]
+    assert shop.tokens(shop.pay_to) - had_base == int(accepted["amount"])
+
+
+def code_that_calls(address: str, datas: list[bytes]) -> bytes:
+    """Init code of a contract that makes calls of another one, in one transaction."""
+    code, texts, at = b"", b"".join(datas), 50 * len(datas) + 1
+    for data in datas:
+        size = len(data).to_bytes(4, "big")
+        code += b"\x63" + size + b"\x63" + at.to_bytes(4, "big") + b"\x60\0\x39"  # CODECOPY to 0
+        code += (
+            b"\x60\0\x60\0\x63" + size + b"\x60\0\x60\0\x73" + bytes.fromhex(address[2:]) + b"\x5a\xf1\x50"
+        )
+        at += len(data)
+    return code + b"\0" + texts
 
 
 @pytest.mark.usefixtures("unmined")
