@@ -30,7 +30,6 @@ AMOUNTS: Final = (
 Idx = Annotated[int, Field(ge=0, le=MAX_ROW)]
 Row = Annotated[int, Field(ge=1, le=MAX_ROW)]
 Limit = Annotated[int, Query(ge=1, le=audit.MAX_PAGE)]
-KeyId = Annotated[str, Field(pattern="^[0-9a-f]{16}$")]
 
 routes = APIRouter(prefix="/admin/v1")
 

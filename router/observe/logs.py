@@ -10,7 +10,6 @@ import logging
 import sys
 import time
 import traceback
-from types import TracebackType
 from typing import Any, Final, TextIO
 
 from router.db_trouble import trouble_of
@@ -20,8 +19,6 @@ _TOGETHER: Final = 6
 """Lines in one write: of less than 4 KB, so that nothing of another worker's comes in between."""
 _ENCODE: Final = json.JSONEncoder(separators=(",", ":"), ensure_ascii=True).encode
 _NS_PER_MS: Final = 1_000_000
-
-ExceptionInfo = tuple[type[BaseException], BaseException, TracebackType | None]
 
 
 class JsonFormatter(logging.Formatter):

@@ -7,7 +7,6 @@ from typing import Final
 from urllib.parse import urlsplit
 
 MAX_LENGTH: Final = 300
-MAX_PORT: Final = 65_535
 _HOST: Final = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*")
 """Letters, digits, hyphens and dots: nothing that means something in a header, and no `*`."""
 
