@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from typing import Any, get_args
 
@@ -38,17 +38,11 @@ def _no_field(known: list[str]) -> str:
 
 def _models(schema: type[BaseModel], place: Place) -> list[type[BaseModel]]:
     """The models that may stand at a place."""
-    found: list[Any] = [schema]
+    found = [schema]
     for step in place:
-        below: list[Any] = []
-        for model in found:
-            field = model.model_fields.get(str(step))
-            if field is not None:
-                below += _inside(field.annotation)
-            elif isinstance(step, int) or not model.model_fields:
-                below.append(model)
+        fields = [model.model_fields[str(step)] for model in found if str(step) in model.model_fields]
         # a position in a list, a name in a mapping or a kind of a union leads to the same model
-        found = below or found
+        found = [model for field in fields for model in _inside(field.annotation)] or found
     return found
 
 
@@ -57,9 +51,5 @@ def _inside(annotation: Any) -> Iterator[type[BaseModel]]:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         yield annotation
     else:
-        for part in _parts(annotation):
+        for part in get_args(annotation):
             yield from _inside(part)
-
-
-def _parts(annotation: Any) -> Iterable[Any]:
-    return (part for part in get_args(annotation) if part is not Ellipsis and not isinstance(part, str))

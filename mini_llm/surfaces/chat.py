@@ -30,7 +30,7 @@ from mini_llm.surfaces.chat_needs import content_needs, field_needs
 from mini_llm.surfaces.runs import Mould
 from mini_llm.surfaces.sse import event_end, read_event
 from mini_llm.surfaces.turns import with_short_ids, without
-from mini_llm.surfaces.wording import choices_of, failed_choice, json_events, json_or_none
+from mini_llm.surfaces.wording import choices_of, failed_choice, json_events, json_or_none, messages_of
 
 CAP_FIELDS: Final = ("max_completion_tokens", "max_tokens")
 END_MARK: Final = b"data: [DONE]\n\n"
@@ -139,13 +139,9 @@ def chat_request(fields: Mapping[str, Any], size_bytes: int) -> Request:
         BadRequest: a field that routing or price rests on is missing or malformed.
     """
     model = model_name(fields.get("model"))
-    messages = fields.get("messages")
-    if not isinstance(messages, list) or not messages:
-        raise BadRequest("'messages' must be a list with at least one message", "messages")
+    messages = messages_of(fields)
     needs: set[str] = set()
-    for position, message in enumerate(messages):
-        if not isinstance(message, dict) or not isinstance(message.get("role"), str):
-            raise BadRequest("each message must be an object with a 'role'", f"messages.{position}")
+    for message in messages:
         content = message.get("content")
         if content is not None and not isinstance(content, str):
             needs.update(content_needs(content))

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from mini_llm.answer import Completion
-from mini_llm.errors import BadRequest, UpstreamProtocolError
+from mini_llm.errors import UpstreamProtocolError
 from mini_llm.price import Usage
 from mini_llm.request import Request, encode, flag, integer, model_name, read_object
 from mini_llm.surfaces import counted
@@ -31,6 +31,7 @@ from mini_llm.surfaces.wording import (
     content_of,
     json_events,
     json_or_none,
+    messages_of,
     reasoning_of,
     refusal_of,
     tool_calls_of,
@@ -71,12 +72,7 @@ class MessagesSurface(Surface):
     def parse(self, body: bytes, model: str | None = None, stream: bool | None = None) -> Request:
         """See ``Surface.parse``."""
         fields, size_bytes = read_object(body)
-        messages = fields.get("messages")
-        if not isinstance(messages, list) or not messages:
-            raise BadRequest("'messages' must be a list with at least one message", "messages")
-        for position, message in enumerate(messages):
-            if not isinstance(message, dict) or not isinstance(message.get("role"), str):
-                raise BadRequest("each message must be an object with a 'role'", f"messages.{position}")
+        messages = messages_of(fields)
         return Request(
             surface=self.name,
             fields=fields,

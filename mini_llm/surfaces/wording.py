@@ -73,6 +73,21 @@ def objects(value: object, param: str) -> list[dict[str, Any]]:
     return value
 
 
+def messages_of(fields: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The ``messages`` of a request, at least one, each with a role.
+
+    Raises:
+        BadRequest: they are something else.
+    """
+    messages = fields.get("messages")
+    if not isinstance(messages, list) or not messages:
+        raise BadRequest("'messages' must be a list with at least one message", "messages")
+    for position, message in enumerate(messages):
+        if not isinstance(message, dict) or not isinstance(message.get("role"), str):
+            raise BadRequest("each message must be an object with a 'role'", f"messages.{position}")
+    return messages
+
+
 def text(value: object, param: str) -> str:
     """A string.
 
