@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import logging
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Iterator, Sequence
@@ -25,7 +24,7 @@ from mini_llm.routing.decision import Decision
 from mini_llm.routing.mirroring import Drawn
 from mini_llm.routing.plan import Outcome
 from mini_llm.surfaces.base import Surface
-from router.beside import beside
+from router.beside import beside, every
 from router.config import RouterConfig, Settings
 from router.ledger import learning_steps, mirror
 from router.ledger.learning_steps import DrawnFacts
@@ -44,8 +43,6 @@ FLUSH_S: Final = 2.0
 _NS: Final = 1_000_000_000
 ALWAYS: Final = 1.0
 """The chance of a model that was not drawn by lot."""
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +72,6 @@ class Mirror:
         self._waiting: deque[_Job] = deque()
         self._repeats: Repeats[tuple[Answered, int]] = Repeats()
         self._shares = Shares()
-        self._flushing = asyncio.Lock()
         self.dropped = 0
         self.adopt(config)
 
@@ -133,36 +129,27 @@ class Mirror:
     async def running(self) -> AsyncIterator[Mirror]:
         """Writes until the block ends, and then once more."""
         try:
-            async with beside(self._keep()):
+            async with beside(every(FLUSH_S, self._flush, "outcomes were not counted")):
                 yield self
         finally:
             await self._flush()
 
-    async def _keep(self) -> None:
-        while True:
-            await asyncio.sleep(FLUSH_S)
-            try:
-                await asyncio.shield(self._flush())  # whoever stops this waits for its end
-            except Exception as error:  # a full disk today must not end learning for ever
-                log.error("outcomes were not counted: %s", type(error).__name__)
-
     async def _flush(self) -> None:
-        async with self._flushing:
-            jobs = [self._waiting.popleft() for _ in range(len(self._waiting))]
-            if not jobs and not self._repeats.watching:
-                return
-            now_s, weighing = int(time.time()), self._weighing
-            seen = await asyncio.to_thread(lambda: list(self._read(jobs, now_s)))
-            if not jobs and not seen:
-                return
-            calls = [job.call for job in jobs]
-            lots = [job.drawn for job in jobs if job.drawn is not None]
+        jobs = [self._waiting.popleft() for _ in range(len(self._waiting))]
+        if not jobs and not self._repeats.watching:
+            return
+        now_s, weighing = int(time.time()), self._weighing
+        seen = await asyncio.to_thread(lambda: list(self._read(jobs, now_s)))
+        if not jobs and not seen:
+            return
+        calls = [job.call for job in jobs]
+        lots = [job.drawn for job in jobs if job.drawn is not None]
 
-            def write(connection: Connection) -> None:
-                mirror.record(connection, calls, seen, now_s, weighing)
-                learning_steps.log(connection, lots, now_s)
+        def write(connection: Connection) -> None:
+            mirror.record(connection, calls, seen, now_s, weighing)
+            learning_steps.log(connection, lots, now_s)
 
-            await self._ledger.submit(write)
+        await self._ledger.submit(write)
 
     def _read(self, jobs: Sequence[_Job], now_s: int) -> Iterator[Seen]:
         for job in jobs:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -18,7 +17,7 @@ from sqlalchemy import Connection
 
 from mini_llm.deployment import HOUSE_PARTNER, Deployment
 from mini_llm.wallet.limits import BPS
-from router.beside import beside
+from router.beside import beside, every
 from router.config import RouterConfig
 from router.config_money import Tier, usd_base
 from router.ledger import tiers
@@ -31,8 +30,6 @@ RELOAD_S: Final = 5.0
 RECKON_S: Final = 3600.0
 """How often tiers are reckoned anew."""
 PROMOTION: Final = "promotion"
-
-log = logging.getLogger(__name__)
 
 
 class Offer(NamedTuple):
@@ -101,7 +98,7 @@ class Offers:
     async def kept(self) -> AsyncIterator[None]:
         """Keeps tiers and grants up to date until the block ends."""
         await self.renew()
-        async with beside(self._keep()):
+        async with beside(every(RELOAD_S, self.renew, "tiers and credit were not renewed")):
             yield
 
     async def renew(self) -> None:
@@ -178,14 +175,6 @@ class Offers:
         if new:
             with contextlib.suppress(LedgerError):  # the sponsor has no account yet
                 await self._ledger.submit(grant)
-
-    async def _keep(self) -> None:
-        while True:
-            await asyncio.sleep(RELOAD_S)
-            try:
-                await self.renew()
-            except Exception as error:  # a full disk today must not freeze prices for ever
-                log.error("tiers and credit were not renewed: %s", type(error).__name__)
 
 
 def _in_force(connection: Connection, config: RouterConfig) -> tuple[dict[int, str], dict[int, int]]:

@@ -7,7 +7,6 @@ seconds, from where it also learns what other workers spent. What it forgets it 
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
@@ -17,7 +16,7 @@ from typing import Final
 from mini_llm.auto.pacer import Pacer, Spent
 from mini_llm.auto.purse import Purse
 from mini_llm.routing.decision import Decision
-from router.beside import beside
+from router.beside import beside, every
 from router.config import RouterConfig
 from router.config_money import usd_base
 from router.ledger import pacing
@@ -30,8 +29,6 @@ from router.people.callers import Principal
 TELL_S: Final = 2.0
 OPERATOR: Final = "auto:operator"
 """Owner of the operator's own budgets."""
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +113,7 @@ class Pacing:
     async def kept(self) -> AsyncIterator[None]:
         """Tells the ledger until the block ends, and then once more."""
         try:
-            async with beside(self._keep()):
+            async with beside(every(TELL_S, self.tell, "budgets of auto were not told")):
                 yield
         finally:
             await self.tell()
@@ -135,14 +132,6 @@ class Pacing:
             known = self._known[step.budget]
             since = pacer.state.joined(step.after, known.pacer.state)
             known.told, known.pacer = pacer.state, Pacer(pacer.plan, since)
-
-    async def _keep(self) -> None:
-        while True:
-            await asyncio.sleep(TELL_S)
-            try:
-                await self.tell()
-            except Exception as error:  # a full disk today must not end pacing for ever
-                log.error("budgets of auto were not told: %s", type(error).__name__)
 
     def _budgets(self, principal: Principal, now_s: int) -> Iterator[AutoBudget]:
         yield from principal.auto_budgets

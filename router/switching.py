@@ -7,7 +7,6 @@ counts in all, and outlives them: until an operator starts that rollout again, o
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -18,7 +17,7 @@ from sqlalchemy import Connection
 
 from mini_llm.routing.catalog import Catalog
 from mini_llm.routing.rollout import Rollout, Stage
-from router.beside import beside
+from router.beside import beside, every
 from router.config import RouterConfig
 from router.errors import StoppedByOperator
 from router.ledger import audit, switches
@@ -29,8 +28,6 @@ from router.ledger.writer import Ledger
 LOOK_S: Final = 1.0
 BY_ITSELF: Final = "the router"
 """Who rolls a rollout back for its error rate."""
-
-log = logging.getLogger(__name__)
 
 
 class SwitchKeeper:
@@ -66,7 +63,7 @@ class SwitchKeeper:
     async def kept(self) -> AsyncIterator[None]:
         """Looks until the block ends; what is switched at its beginning counts from the first call on."""
         await self.look()
-        async with beside(self._keep()):
+        async with beside(every(LOOK_S, self.look, "switches were not read")):
             yield
 
     async def look(self) -> None:
@@ -137,14 +134,6 @@ class SwitchKeeper:
         )
         self._rolled_back = {**self._rolled_back, mark: reason}
         self._agreed.add(mark)
-
-    async def _keep(self) -> None:
-        while True:
-            await asyncio.sleep(LOOK_S)
-            try:
-                await self.look()
-            except Exception as error:  # what was switched stays so; the next look may go well again
-                log.error("switches were not read: %s", type(error).__name__)
 
 
 def _mark(rollout: Rollout) -> str:
