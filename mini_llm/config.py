@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field, field_validator
 
 from mini_llm.config_auto import AutoConfig
-from mini_llm.config_base import ApiUrl, Count, Key, Name, Seconds, Strict, Tokens
+from mini_llm.config_base import ApiUrl, Count, Key, Name, Seconds, Strict, Tokens, Usd
 from mini_llm.config_routing import (
     Balance,
     BreakerConfig,
@@ -18,7 +18,6 @@ from mini_llm.config_routing import (
     TimeoutsConfig,
 )
 from mini_llm.deployment import CHAT_NEEDS, HOUSE_PARTNER, MAX_PARTNER_ID
-from mini_llm.price import parse_usd
 from mini_llm.request import NEEDS
 
 __all__ = ["DeploymentConfig", "Name", "ProviderConfig", "RoutingConfig", "Strict"]
@@ -64,17 +63,17 @@ class DeploymentConfig(Strict):
     provider: Name
     upstream_model: Name | None = None
     partner: Annotated[int, Field(ge=HOUSE_PARTNER, le=MAX_PARTNER_ID)] = HOUSE_PARTNER
-    prompt_usd_per_mtok: str | None = None
-    completion_usd_per_mtok: str | None = None
+    prompt_usd_per_mtok: Usd | None = None
+    completion_usd_per_mtok: Usd | None = None
     """Left out like the one for the prompt: the provider's retail price, see ``mini_llm.retail``."""
-    cached_usd_per_mtok: str | None = None
+    cached_usd_per_mtok: Usd | None = None
     """Of prompt tokens from the provider's cache; each kind without a price costs what its total costs."""
-    cache_write_usd_per_mtok: str | None = None
-    cache_write_1h_usd_per_mtok: str | None = None
+    cache_write_usd_per_mtok: Usd | None = None
+    cache_write_1h_usd_per_mtok: Usd | None = None
     """Of tokens that Anthropic keeps in its cache for an hour; without it they cost as the other writes."""
-    audio_prompt_usd_per_mtok: str | None = None
-    reasoning_usd_per_mtok: str | None = None
-    audio_completion_usd_per_mtok: str | None = None
+    audio_prompt_usd_per_mtok: Usd | None = None
+    reasoning_usd_per_mtok: Usd | None = None
+    audio_completion_usd_per_mtok: Usd | None = None
     context_tokens: Tokens = 8192
     max_output_tokens: Tokens = 1024
     capabilities: tuple[Capability, ...] = tuple(sorted(CHAT_NEEDS))
@@ -100,22 +99,6 @@ class DeploymentConfig(Strict):
     def _are_needs(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         if unknown := set(value) - NEEDS:
             raise ValueError(f"{sorted(unknown)[0]!r} is unknown; there is: {', '.join(sorted(NEEDS))}")
-        return value
-
-    @field_validator(
-        *(
-            "prompt_usd_per_mtok",
-            "completion_usd_per_mtok",
-            "cached_usd_per_mtok",
-            "cache_write_usd_per_mtok",
-            "cache_write_1h_usd_per_mtok",
-        ),
-        *("audio_prompt_usd_per_mtok", "reasoning_usd_per_mtok", "audio_completion_usd_per_mtok"),
-    )
-    @classmethod
-    def _is_price(cls, value: str | None) -> str | None:
-        if value is not None:
-            parse_usd(value)
         return value
 
 

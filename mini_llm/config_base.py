@@ -6,12 +6,22 @@ from typing import Annotated
 
 from pydantic import AfterValidator, AnyHttpUrl, BaseModel, ConfigDict, Field, SecretStr
 
+from mini_llm.price import parse_usd
 from mini_llm.request import MAX_MODEL_NAME
 
 Name = Annotated[str, Field(min_length=1, max_length=MAX_MODEL_NAME)]
 Tokens = Annotated[int, Field(ge=1, le=2**31)]
 Seconds = Annotated[float, Field(gt=0, le=3600, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1, le=10**9)]
+
+
+def _amount(usd: str) -> str:
+    parse_usd(usd)
+    return usd
+
+
+Usd = Annotated[str, AfterValidator(_amount)]
+"""An amount of USD as a plain decimal: a number of JSON would pass through a float."""
 
 
 def _bare(url: AnyHttpUrl) -> AnyHttpUrl:

@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import AfterValidator, Field
 
 from mini_llm.config_auto import AutoConfig
-from mini_llm.config_base import Strict
+from mini_llm.config_base import Strict, Usd
 from mini_llm.price import parse_usd
 from router.config_money import usd_base
 from router.mirror.standing import Weighing
@@ -19,13 +19,7 @@ def _some(usd: str) -> str:
     return usd
 
 
-def _amount(usd: str) -> str:
-    parse_usd(usd)
-    return usd
-
-
 SomeUsd = Annotated[str, AfterValidator(_some)]
-Usd = Annotated[str, AfterValidator(_amount)]
 
 
 class OperatorBudget(Strict):

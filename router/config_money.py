@@ -5,9 +5,9 @@ from __future__ import annotations
 from decimal import ROUND_DOWN
 from typing import Annotated, Final
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
-from mini_llm.config import Name, Strict
+from mini_llm.config_base import Name, Strict, Usd
 from mini_llm.price import parse_usd
 from mini_llm.wallet.limits import BASE_PER_VIBES, BPS, MAX_IDX
 
@@ -48,13 +48,7 @@ class Subsidy(Strict):
     """
 
     account: Name
-    cap_usd: str
-
-    @field_validator("cap_usd")
-    @classmethod
-    def _is_amount(cls, value: str) -> str:
-        parse_usd(value)
-        return value
+    cap_usd: Usd
 
 
 class Tier(Strict):
@@ -69,14 +63,8 @@ class Tier(Strict):
 
     name: Name
     rate_bps: Annotated[int, Field(ge=1, le=BPS)]
-    margin_usd: str = "0"
+    margin_usd: Usd = "0"
     subsidy: Subsidy | None = None
-
-    @field_validator("margin_usd")
-    @classmethod
-    def _is_amount(cls, value: str) -> str:
-        parse_usd(value)
-        return value
 
     def pays(self, policy: Policy) -> bool:
         """What is kept of a charge is at least what the provider bills for the call."""
@@ -112,15 +100,9 @@ class Promotion(Strict):
     """
 
     sponsor: Idx
-    signup_usd: str = "0"
-    least_deposit_usd: str = "5"
+    signup_usd: Usd = "0"
+    least_deposit_usd: Usd = "5"
     signups_day: Annotated[int, Field(ge=1, le=10**6)] = 100
-
-    @field_validator("signup_usd", "least_deposit_usd")
-    @classmethod
-    def _is_amount(cls, value: str) -> str:
-        parse_usd(value)
-        return value
 
 
 class Rewards(Strict):

@@ -6,10 +6,10 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic import Field, SecretStr, model_validator
 
 from mini_llm.config import ProviderConfig
-from mini_llm.config_base import ApiUrl, Key, Strict
+from mini_llm.config_base import ApiUrl, Key, Strict, Usd
 from mini_llm.price import parse_usd
 from mini_llm.wallet.limits import BASE_PER_USD, MAX_IDX
 
@@ -42,9 +42,9 @@ class WalletConfig(Strict):
     """Whose signature makes a receipt valid; without it the first receipt's signer is remembered."""
     session_key: SecretStr | None = None
     """Secret of a session key of one's own, 0x and hex digits: spending ceilings are then signed here."""
-    daily_cap_usd: str | None = None
+    daily_cap_usd: Usd | None = None
     """Most that may be spent in one UTC day with that session key, at par."""
-    step_usd: str = "1"
+    step_usd: Usd = "1"
     """Most that one signature allows beyond what the call at hand needs."""
     token_tolerance_percent: Annotated[int, Field(ge=0, le=1000)] = 50
     """How far a receipt's token counts may be above one's own count, beside a small fixed allowance."""
@@ -53,13 +53,6 @@ class WalletConfig(Strict):
 
     book: Path | None = None
     """File that remembers receipts, ceilings and the day's limit; ``wallet.db`` beside the settings."""
-
-    @field_validator("daily_cap_usd", "step_usd")
-    @classmethod
-    def _is_usd(cls, value: str | None) -> str | None:
-        if value is not None:
-            parse_usd(value)
-        return value
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
