@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +21,7 @@ from support.injected import InjectedWallet
 from support.lies import change_view
 from support.operator import Operator, operating
 from support.page_checks import check_page, grave_violations
+from support.ports import free_port
 from support.settling import export
 from support.stack import PARTNERS, VIBES, Stack, labelled_account
 from support.tabs import Tabs
@@ -303,9 +303,7 @@ def test_a_node_that_lies_is_named(place: Place, tabs: Tabs) -> None:
 
 
 def test_an_address_that_is_none_and_a_node_that_is_away_are_told(place: Place, tabs: Tabs) -> None:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        away = f"http://127.0.0.1:{probe.getsockname()[1]}"
+    away = f"http://127.0.0.1:{free_port()}"
     tabs.announce("ERR_CONNECTION_REFUSED")
     page = tabs.open()
     page.goto(place.page_url)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import fcntl
 import json
 import platform
-import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -16,6 +15,8 @@ from typing import Any
 
 import pytest
 from web3 import Web3
+
+from support.ports import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 ARCH = {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), platform.machine())
@@ -95,9 +96,7 @@ class Anvil:
 @contextmanager
 def running_anvil(*options: str, hardfork: str = "shanghai") -> Iterator[Anvil]:
     """Starts anvil, with the hard fork that the contracts are compiled for; stops it in the end."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     command = [str(tool("anvil")), "--port", str(port), "--silent", "--hardfork", hardfork, *options]
     process = subprocess.Popen(command)
     try:

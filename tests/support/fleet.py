@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from support.anvil import ROOT
+from support.ports import free_port
 
 START_S = 60
 
@@ -72,9 +73,7 @@ class Fleet:
 @contextmanager
 def running_fleet(folder: Path, circuits_dir: Path) -> Iterator[Fleet]:
     """A scheduler without workers."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     fleet = Fleet(f"tcp://127.0.0.1:{port}", folder, circuits_dir)
     try:
         fleet.scheduler = fleet.start_scheduler()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -12,14 +11,13 @@ from contextlib import contextmanager
 from web3 import HTTPProvider, Web3
 
 from support.anvil import ROOT
+from support.ports import free_port
 
 
 @contextmanager
 def running_hardhat() -> Iterator[str]:
     """URL of a Hardhat node."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     folder = ROOT / "hardhat-local"
     command = ["node", "node_modules/hardhat/internal/cli/cli.js", "--config", "hardhat.config.cjs", "node"]
     environment = os.environ | {"HARDHAT_DISABLE_TELEMETRY_PROMPT": "true"}

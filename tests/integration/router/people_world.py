@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from eth_account.messages import encode_defunct
 from eth_account.signers.local import LocalAccount
 from router_world import CHAIN_ID, User, World
 from siwe import SiweMessage
+from support.ports import free_port
 
 from router.people.vault import new_key_line
 
@@ -120,6 +122,14 @@ def make_town(new_world: Callable[..., World], folder: Path, **more: Any) -> Tow
     master.write_text(new_key_line("first") + "\n")
     world = new_world(**{"VIBES_PUBLIC_URL": PUBLIC_URL, "VIBES_MASTER_KEY": f"file:{master}"} | more)
     return Town(world, master)
+
+
+def make_public_town(new_world: Callable[..., World], folder: Path, **more: Any) -> Town:
+    """A town whose public address is where it is, as browsers and programs that sign in there want it."""
+    port = free_port()
+    return make_town(
+        partial(new_world, "--port", str(port)), folder, VIBES_PUBLIC_URL=f"http://127.0.0.1:{port}", **more
+    )
 
 
 def chat(person: Person, api_key: str, model: str = "plain", **more: Any) -> httpx.Response:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import socket
 from typing import Any
 
 import httpx
 import pytest
-from people_world import Person, Town, make_town
+from people_world import Person, Town, make_public_town
 from playwright.sync_api import Page, expect
 from support.injected import InjectedWallet
 from support.tabs import Tabs
@@ -18,14 +17,7 @@ from router.api.device import GRANT_TYPE
 @pytest.fixture(scope="module")
 def place(new_world: Any, tmp_path_factory: pytest.TempPathFactory) -> Town:
     """A router whose public address is the one that the browser sees."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-
-    def here(**settings: str) -> Any:
-        return new_world("--port", str(port), **settings | {"VIBES_PUBLIC_URL": f"http://127.0.0.1:{port}"})
-
-    return make_town(here, tmp_path_factory.mktemp("keys"))
+    return make_public_town(new_world, tmp_path_factory.mktemp("keys"))
 
 
 def newcomer(place: Town, *, injected: bool = False) -> tuple[Person, InjectedWallet]:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-import socket
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
 import httpx
 import pytest
-from people_world import Person, Town, chat, make_town, message, signed
+from people_world import Person, Town, chat, make_public_town, message, signed
 from playwright.sync_api import Page, expect
 from router_world import SESSION_SECRET, SIGNER, World
 from sqlalchemy import Connection
@@ -72,15 +71,8 @@ def open_many(world: World, first: int, last: int) -> None:
 
 @pytest.fixture(scope="module")
 def history(new_world: Any, tmp_path_factory: pytest.TempPathFactory) -> History:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-
-    def here(**settings: str) -> Any:
-        public = {"VIBES_PUBLIC_URL": f"http://127.0.0.1:{port}", "VIBES_EXPLORER_URL": CHAIN_EXPLORER + "/"}
-        return new_world("--port", str(port), **settings | public)
-
-    town = make_town(here, tmp_path_factory.mktemp("keys"))
+    explorer = {"VIBES_EXPLORER_URL": CHAIN_EXPLORER + "/"}
+    town = make_public_town(new_world, tmp_path_factory.mktemp("keys"), **explorer)
     world, alice = town.world, Person(town.url)
     alice.user = world.open_user(ALICE, 10**9, 10**9, alice.address)
     second = world.open_user(SECOND, 10**9, 10**9, alice.address)

@@ -6,7 +6,6 @@ import json
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -17,7 +16,7 @@ from typing import Any
 
 import httpx
 import pytest
-from people_world import Person, Town, make_town
+from people_world import Person, Town, make_public_town
 from support.anvil import ROOT
 
 from router.people.device import MAX_FROM_ONE
@@ -28,14 +27,7 @@ WAIT_S = 60
 @pytest.fixture(scope="module")
 def place(new_world: Any, tmp_path_factory: pytest.TempPathFactory) -> Town:
     """A router whose public address is the one that the command is given."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-
-    def here(**settings: str) -> Any:
-        return new_world("--port", str(port), **settings | {"VIBES_PUBLIC_URL": f"http://127.0.0.1:{port}"})
-
-    return make_town(here, tmp_path_factory.mktemp("keys"))
+    return make_public_town(new_world, tmp_path_factory.mktemp("keys"))
 
 
 class Home:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import socket
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from support.anvil import running_anvil
 from support.injected import InjectedWallet
 from support.leaving import pass_time
 from support.page_checks import check_page
+from support.ports import free_port
 from support.settling import SIZE, Settling
 from support.stack import SERVICE_DEADLINE_S, VIBES, Stack, Wallet
 from support.tabs import Tabs
@@ -90,12 +90,6 @@ def bay(upstream: Upstream, circuits_dir: Path, tmp_path_factory: pytest.TempPat
             harbour = make_harbour(tmp_path_factory.mktemp("bay"), upstream, stack, port=free_port())
             yield Bay(harbour, Settling(stack, prover))
             harbour.close()
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-    return port
 
 
 def visitor(bay: Bay, label: str, ether: bool = False) -> tuple[Wallet, InjectedWallet]:
