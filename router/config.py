@@ -160,7 +160,7 @@ def receipt_signers(environ: Mapping[str, str], named: Iterable[str]) -> frozens
         signers.add(signing_address(_read_key("VIBES_RECEIPT_KEY_FILE", Path(name))))
     for text in named:
         if (address := checksummed(text)) is None:
-            raise ConfigError("--signer", f"{text!r} is no address")
+            raise ConfigError("--signer", f"{text!r} is not an address")
         signers.add(address)
     return frozenset(signers)
 

@@ -29,9 +29,7 @@ def kind_of(name: str, url: str | None) -> str:
         return name
     if url is None:
         told = ", ".join(sorted(known))
-        raise Trouble(
-            f"{name!r} is no provider known by name: say --url http://…, or take one of {told}", MISUSED
-        )
+        raise Trouble(f"{name!r} is not a known provider: say --url http://…, or take one of {told}", MISUSED)
     return CUSTOM
 
 
@@ -43,7 +41,7 @@ def address_of(kind: str, url: str) -> str:
     """
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise Trouble(f"{url!r} is no address: write it as http://localhost:8080", MISUSED)
+        raise Trouble(f"{url!r} is not an address: write it as http://localhost:8080", MISUSED)
     bare = url.rstrip("/")
     return f"{bare}/v1" if kind == CUSTOM and not parts.path.strip("/") else bare
 
@@ -92,7 +90,7 @@ def _key_of(
         return click.prompt(words, hide_input=True, err=True, default="", show_default=False) or None
     if url is None:
         raise Trouble(
-            f"{company.title} wants a key: pipe it to `mini-llm providers add {name} --key -`", MISUSED
+            f"{company.title} needs a key: pipe it to `mini-llm providers add {name} --key -`", MISUSED
         )
     return None
 

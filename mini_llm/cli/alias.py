@@ -78,7 +78,7 @@ def remove_alias(state: State, names: tuple[str, ...]) -> None:
     def take(fields: dict[str, dict[str, object]]) -> None:
         known = fields.get("aliases", {})
         if missing := [name for name in names if name not in known]:
-            raise Trouble(f"{missing[0]!r} is no alias in {state.user_file.path}")
+            raise Trouble(f"{missing[0]!r} is not an alias in {state.user_file.path}")
         for name in names:
             del known[name]
 
@@ -90,7 +90,7 @@ def _pair(text: str) -> tuple[str, str | list[str]]:
     name, equals, models = text.partition("=")
     targets = [part.strip() for part in models.split(",")]
     if not name.strip() or not equals or not all(targets):
-        raise Trouble(f"{text!r} is no alias: write it as fast=gpt-4o-mini", MISUSED)
+        raise Trouble(f"{text!r} is not an alias: write it as fast=gpt-4o-mini", MISUSED)
     return name.strip(), targets[0] if len(targets) == 1 else targets
 
 

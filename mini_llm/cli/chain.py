@@ -108,7 +108,7 @@ def open_contract(
         settlement, chain_id = settlement or wallet.settlement, chain_id or wallet.chain_id
     for name, value in (("--rpc", rpc), ("--settlement", settlement), ("--chain-id", chain_id)):
         if value is None:
-            raise Trouble(f"{name} is needed, or the setting of mini-llm login", MISUSED)
+            raise Trouble(f"{name} is missing: give it, or run mini-llm login first", MISUSED)
     with httpx.Client(trust_env=False, timeout=30.0) as http:
         node = need("mini_llm.wallet.node").Node(rpc, http, chain_id)
         yield (
@@ -125,7 +125,7 @@ def address_of(text: str) -> str:
     """
     address: str | None = need("mini_llm.wallet.address").checksummed(text)
     if address is None:
-        raise Trouble(f"{text!r} is no address, or its checksum is wrong", MISUSED)
+        raise Trouble(f"{text!r} is not an address, or its checksum is wrong", MISUSED)
     return address
 
 

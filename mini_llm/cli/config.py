@@ -55,7 +55,7 @@ def show_paths(state: State, as_json: bool = False) -> None:
         if path is None:
             click.echo(f"{name:<8} none: HOME is not set")
         else:
-            click.echo(f"{name:<8} {path}{'' if path.is_file() else '  (not there)'}")
+            click.echo(f"{name:<8} {path}{'' if path.is_file() else '  (does not exist)'}")
 
 
 @config.command("show")
@@ -96,7 +96,7 @@ def check_settings(state: State, as_json: bool) -> None:
     if as_json:
         print_json({"ok": True, "errors": []})
     else:
-        click.echo(f"right: {len(settings.providers)} providers, {len(settings.aliases)} aliases")
+        click.echo(f"valid: providers {len(settings.providers)}, aliases {len(settings.aliases)}")
 
 
 def _without_secrets(value: Any) -> Any:

@@ -68,7 +68,7 @@ async def _asked(settings: Settings, state: State) -> list[Finding]:
 
     if not settings.providers and settings.wallet is None:
         mend = "run `mini-llm login`, or `mini-llm providers add NAME`, or export OPENAI_API_KEY=…"
-        return [Finding(PROBLEM, "setup", "there is neither a provider nor a wallet", mend)]
+        return [Finding(PROBLEM, "setup", "no provider and no wallet is set up", mend)]
     try:
         check(settings, VIBES_PER_USD, state.environ)
     except ConfigErrors as error:

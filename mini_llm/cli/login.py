@@ -112,7 +112,7 @@ def logout(state: State, force: bool, as_json: bool) -> None:
                 raise
             click.echo(f"the key may still work, revoke it elsewhere ({wallet.key_id}): {error}", err=True)
     else:
-        click.echo("the key did not come from a login: it is forgotten here and not revoked", err=True)
+        click.echo("the key did not come from a login: it was removed here, but not revoked", err=True)
     forget_secret(state.user_file.edit(_forget))
     if as_json:
         print_json({"ended": revoked is not None, "key_id": wallet.key_id})
@@ -152,10 +152,10 @@ def base_url_of(url: str | None, wallet: WalletConfig | None) -> str:
     try:
         base_url = WalletConfig.model_validate({"endpoint": url}).base_url or ""
     except ValidationError:
-        raise Trouble(f"--url: {url!r} is no address: write https://…", MISUSED) from None
+        raise Trouble(f"--url: {url!r} is not an address: write https://…", MISUSED) from None
     parts = urlsplit(base_url)
     if parts.scheme == "http" and parts.hostname not in _LOCAL:
-        click.echo("without https everybody on the way can read the key", err=True)
+        click.echo("warning: without https anybody on the network can read the key", err=True)
     return base_url
 
 

@@ -48,7 +48,7 @@ def route(
     click.echo(table([head, *rows]))
     click.echo("\n" + printable(f"{told['chosen']['deployment']}: {told['reason']}"))
     if guessed := _guessed(told["candidates"]):
-        click.echo(printable(f"placed by price only, so that nothing is promised of them: {guessed}"))
+        click.echo(printable(f"placed by price only, so no quality is promised for: {guessed}"))
     for one in told["left_out"]:
         click.echo(printable(f"left out: {one['deployment']}: {one['reason']}"))
 

@@ -51,7 +51,7 @@ def start(state: State, port: int, host: str, key: str | None, quiet: bool) -> N
     from mini_llm.server.run import serve
 
     if key == "":  # as of a variable that is not set: nobody means to let everybody in
-        raise Trouble("--key is empty: say a key, or leave the option out", MISUSED)
+        raise Trouble("--key is empty: give a key, or leave the option out", MISUSED)
     if key is None and not is_loopback(host):
         raise Trouble(
             f"{host} can be reached by others: say --key KEY, which callers must then send", MISUSED

@@ -52,7 +52,7 @@ def undo(number: int, reason: str) -> None:
     """
     actor = getpass.getuser()
     deployment = write_ledger(lambda connection: conducted.undo(connection, number, actor, reason))
-    click.echo(f"{deployment} is as it is configured again, and left alone for a while")
+    click.echo(f"{deployment} is back to its configuration, and left alone for a while")
 
 
 @conductor.command("replay")

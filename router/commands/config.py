@@ -33,7 +33,7 @@ def check(file: Path) -> None:
     with told():
         checked = load_router_config(file, os.environ)
         check_economics(checked)
-    click.echo(f"{file}: {len(checked.deployments)} deployments at {len(checked.providers)} providers")
+    click.echo(f"{file} is valid: deployments {len(checked.deployments)}, providers {len(checked.providers)}")
 
 
 @config.command()

@@ -79,7 +79,7 @@ def backup(file: Path) -> None:
         try:
             _copy(url.database, file)
         except FileExistsError as error:
-            raise click.ClickException(f"{error.filename} is there already") from None
+            raise click.ClickException(f"{error.filename} already exists") from None
         except (OSError, sqlite3.Error) as error:
             raise click.ClickException(f"{file}: {error}") from None
     click.echo(f"{file}: {file.stat().st_size:,} bytes")

@@ -152,7 +152,7 @@ def change_key(
     changes = _said(limits)
     away: dict[str, Any] = {UNLIMIT[name]: None for name in unlimited}
     if both := sorted(changes.keys() & away.keys()):
-        raise click.UsageError(f"{both[0]} is limited and unlimited at one time")
+        raise click.UsageError(f"{both[0]} is both limited and unlimited")
 
     def change(connection: Connection) -> ApiKeyView:
         key = api_keys.api_key(connection, key_id)

@@ -49,7 +49,7 @@ def grant(idx: int, usd: str, reference: str, path: Path) -> None:
         raise click.BadParameter(str(error), param_hint="--usd") from None
     now_s = int(time.time())
     new = write_ledger(lambda one: tiers.grant(one, f"grant:{reference}", idx, sponsor, amount_base, now_s))
-    click.echo(f"granted {amount_base} base units to account {idx}" if new else "this was granted before")
+    click.echo(f"granted {amount_base} base units to account {idx}" if new else "already granted")
 
 
 @promo.command("show")

@@ -234,7 +234,7 @@ def test_the_page_may_connect_to_the_visitors_node_and_nowhere_else(http: httpx.
     assert connects("") == "'self'"
     assert connects("https://rpc.example/v3/secret") == "'self' https://rpc.example"
     assert connects("https://rpc.example; script-src *") == "'self'"
-    assert "That is no address of a node" in http.get("/partners/1", params={"rpc": "*"}).text
+    assert "That is not an address of a node" in http.get("/partners/1", params={"rpc": "*"}).text
 
 
 # -- in a browser

@@ -57,9 +57,9 @@ def test_what_is_there_is_not_replaced(tmp_path: Path, monkeypatch: pytest.Monke
     file.write_text("of yesterday")
     result = backup(monkeypatch, url, file)
     assert (result.exit_code, file.read_text()) == (1, "of yesterday")
-    assert f"{file} is there already" in result.output
+    assert f"{file} already exists" in result.output
     (tmp_path / "other.db.part").touch()
-    assert "other.db.part is there already" in backup(monkeypatch, url, tmp_path / "other.db").output
+    assert "other.db.part already exists" in backup(monkeypatch, url, tmp_path / "other.db").output
     assert backup(monkeypatch, url, tmp_path / "missing" / "copy.db").exit_code == 1
 
 

@@ -122,7 +122,7 @@ def test_a_former_key_of_the_router_is_named(
     assert differences() == differences("--signer", former) == []
     assert len(differences("--signer", SETTLEMENT)) == 2
     mistyped = CliRunner().invoke(cli.main, ["ledger", "check", "--signer", former[:-1]])
-    assert (mistyped.exit_code, "is no address" in mistyped.output) == (2, True)
+    assert (mistyped.exit_code, "is not an address" in mistyped.output) == (2, True)
 
 
 def test_it_is_said_that_receipts_were_left_out(

@@ -336,7 +336,10 @@ def test_published_schema_is_the_present_one() -> None:
 def test_check_command(tmp_path: Path) -> None:
     priced = TOML.replace('provider = "up"\n', 'provider = "up"\nprompt_usd_per_mtok = "1"\n')
     good = CliRunner().invoke(main, ["config", "check", str(write(tmp_path, priced))])
-    assert (good.exit_code, good.output) == (0, f"{tmp_path}/router.toml: 2 deployments at 1 providers\n")
+    assert (good.exit_code, good.output) == (
+        0,
+        f"{tmp_path}/router.toml is valid: deployments 2, providers 1\n",
+    )
     losing = write(tmp_path, priced + "[policy]\nwholesale_bps = 9999\n")
     refused = CliRunner().invoke(main, ["config", "check", str(losing)])
     assert refused.exit_code == 2

@@ -36,7 +36,7 @@ def test_credit_is_granted_once(books: Books) -> None:
     books.fund(9, 5)
     grant = ("promo", "grant", "--account", "1", "--usd", "0.5", "--reference", "r")
     assert run(*grant) == (0, "granted 50000000 base units to account 1\n")
-    assert run(*grant) == (0, "this was granted before\n")
+    assert run(*grant) == (0, "already granted\n")
     shown = json.loads(run("promo", "show", "--account", "1")[1])
     assert shown == {"granted_base": 50_000_000, "spent_base": 0, "left_base": 50_000_000}
     assert run("promo", "grant", "--account", "7", "--usd", "1", "--reference", "x")[0] == 1

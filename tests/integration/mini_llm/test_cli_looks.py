@@ -165,9 +165,9 @@ def test_doctor_finds_an_open_file(ready: Cli) -> None:
             "config.json:2: providers.a.api_key",
             "${GONE} is not set",
         ),
-        ('{\n\n"alias": {}}', "config.json:3: alias", "is 'aliases' meant"),
+        ('{\n\n"alias": {}}', "config.json:3: alias", "did you mean 'aliases'"),
         ('{"providers": {"a": {"type": "opnai"}}}', "providers.a.type", "'opnai' is unknown"),
-        ("{}", "setup", "neither a provider nor a wallet"),
+        ("{}", "setup", "no provider and no wallet"),
     ],
     ids=["JSON", "variable", "field", "type", "nothing"],
 )
