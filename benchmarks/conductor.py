@@ -3,9 +3,9 @@
 Each seed draws a day of calls and faults (`simulated_day.py`), and every way of operating lives through the
 same one: `weighted` and `latency` are routers without a conductor, balanced by weight or by latency, and
 `conducted` is balanced by weight and has one. A call is served at the asked quality if it was answered whole,
-in time, by the model that it named or, of `auto`, one that reaches the floor among all candidates. Money is
-what the calls cost that both ways served. Intervals: 95 %, Student's t over the days. Prints JSON and writes
-benchmarks/results/conductor.json and the table in docs/routing/conductor.md.
+in time, by the model that it named or, of `auto`, one that reaches the floor among all candidates at the
+prices of the time. Money is what the calls cost that both ways served. Intervals: 95 %, Student's t over the
+days. Prints JSON and writes benchmarks/results/conductor.json and the table in docs/routing/conductor.md.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def lived(seed: int, calls: int, faults: int, hours: Sequence[float]) -> dict[st
         async def live(balance: str = balance, settings: ConductorConfig | None = settings) -> Result:
             rng = random.Random(seed)  # noqa: S311
             drawn = [one for _ in range(faults) for one in drawn_faults(rng)]
-            return await Day(await drawn_calls(calls, hours, rng), drawn, balance, settings, seed).run()
+            return await Day(drawn_calls(calls, hours, rng), drawn, balance, settings, seed).run()
 
         loop = JumpingLoop()
         results[name] = loop.run_until_complete(live())

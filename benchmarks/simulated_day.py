@@ -108,6 +108,8 @@ class Day:
         self._prices = sorted((one for one in faults if one.kind == "price change"), key=lambda o: o.from_s)
         self._factors: dict[str, float] = {}
         self.catalog: Catalog = build_catalog(settings(balance, {}), 100, HttpTransport(), clock=loop.time)
+        self._calm = build_catalog(settings(balance, {}), 100, HttpTransport(), clock=loop.time)
+        self._choices = Routes(self._calm, clock=loop.time, rng=random.Random(0))  # noqa: S311
         self._lots = None if budget_base is None else Lots(budget_base, loop.time, seed)
         self._routes = Routes(
             self.catalog,
@@ -157,10 +159,19 @@ class Day:
         while self._prices and self._clock() >= self._prices[0].from_s:
             change = self._prices.pop(0)
             self._factors[change.provider] = self._factors.get(change.provider, 1.0) * change.strength
-            self.catalog.adopt(settings(self._balance, self._factors))
+            for catalog in (self.catalog, self._calm):
+                catalog.adopt(settings(self._balance, self._factors))
+
+    async def _good(self, call: Call) -> frozenset[str] | None:
+        """The models that reach the floor of a call to `auto`; None if it names its model.
+
+        A routing core tells in which nothing has ever failed, at the prices of now.
+        """
+        decision = (await self._choices.plan(call.request)).decision
+        return None if decision is None else frozenset(one.model for one in decision.ranked if one.meets)
 
     async def _serve(self, number: int, call: Call) -> None:
-        began_s, attempts = self._clock(), list[Attempt]()
+        began_s, attempts, good = self._clock(), list[Attempt](), await self._good(call)
         try:
             plan = await self._routes.plan(call.request, "1", lots=True)
             outcome = await self._routes.attempt(plan, lambda one: self._ask(one, call), attempts)
@@ -184,7 +195,7 @@ class Day:
         self.result.costs_base[number] = cost_base
         if self._lots is not None and plan.decision is not None:
             self._lots.charged(cost_base)
-        if served.deployment.model not in call.good:
+        if good is not None and served.deployment.model not in good:
             self.result.fates[number] = "below"
         else:
             self.result.fates[number] = "late" if waited_s > (FIRST_S if stream else WHOLE_S) else "served"

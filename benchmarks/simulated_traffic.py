@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import math
 import random
@@ -11,11 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from mini_llm.config import RoutingConfig
-from mini_llm.http_transport import HttpTransport
 from mini_llm.request import Request
-from mini_llm.routing.catalog import build_catalog
-from mini_llm.routing.decision import Decision
-from mini_llm.routing.routes import Routes
 from mini_llm.surfaces import CHAT
 
 DAY_S: Final = 86_400.0
@@ -106,38 +101,23 @@ def settings(balance: str, factors: dict[str, float]) -> RoutingConfig:
 
 @dataclass(frozen=True)
 class Call:
-    """One call: when it comes, what it asks, and the models whose answer is what it asked for."""
+    """One call: when it comes, what it asks, and how long its answer is."""
 
     at_s: float
     request: Request
-    good: frozenset[str]
     tokens: int
 
 
-async def drawn_calls(calls: int, hours: Sequence[float], rng: random.Random) -> list[Call]:
-    """The day's calls. What is good enough is told by a routing core in which nothing has ever failed."""
-    pool: dict[tuple[str, str | None, str, bool], tuple[Request, frozenset[str]]] = {}
-    loop = asyncio.get_running_loop()
-    catalog = build_catalog(settings("weighted", {}), 100, HttpTransport(), clock=loop.time)
-    calm = Routes(catalog, clock=loop.time, rng=random.Random(0))  # noqa: S311
-    weights = list(hours)
+def drawn_calls(calls: int, hours: Sequence[float], rng: random.Random) -> list[Call]:
+    """The day's calls."""
     made = []
-    for hour in rng.choices(range(24), weights, k=calls):
+    for hour in rng.choices(range(24), list(hours), k=calls):
         asked, prompt, stream = rng.choice(ASKED), rng.choice(PROMPTS), rng.random() < 0.6
         model = rng.choice(tuple(MODELS)) if asked is None else "auto"
-        key = model, asked, prompt, stream
-        if key not in pool:
-            body: dict[str, Any] = {"model": model, "messages": [{"role": "user", "content": prompt}]}
-            body |= {"stream": True} if stream else {}
-            body |= {} if asked is None else {"vibes_quality": asked}
-            request = CHAT.parse(json.dumps(body).encode())
-            pool[key] = request, _good((await calm.plan(request)).decision, model)
-        request, good = pool[key]
+        body: dict[str, Any] = {"model": model, "messages": [{"role": "user", "content": prompt}]}
+        body |= {"stream": True} if stream else {}
+        body |= {} if asked is None else {"vibes_quality": asked}
         at_s = (hour + rng.random()) * 3600.0
         tokens = max(5, min(1000, round(rng.lognormvariate(math.log(180), 0.6))))
-        made.append(Call(at_s, request, good, tokens))
+        made.append(Call(at_s, CHAT.parse(json.dumps(body).encode()), tokens))
     return sorted(made, key=lambda call: call.at_s)
-
-
-def _good(decision: Decision | None, model: str) -> frozenset[str]:
-    return frozenset({model}) if decision is None else frozenset(o.model for o in decision.ranked if o.meets)

@@ -22,7 +22,7 @@ HANGS = [Fault("hangs", "north", 1800.0, 5400.0, 1.0)]
 
 def _lived(settings: ConductorConfig | None) -> Result:
     async def live() -> Result:
-        calls = await drawn_calls(2000, TWO_HOURS, random.Random(5))
+        calls = drawn_calls(2000, TWO_HOURS, random.Random(5))
         return await Day(calls, HANGS, "weighted", settings, 5).run()
 
     loop = JumpingLoop()
@@ -51,7 +51,7 @@ def test_conductor_serves_more_of_a_day_on_which_a_provider_hangs(conducted: Res
 
 def test_day_without_faults_needs_nobody_away() -> None:
     async def live() -> Result:
-        calls = await drawn_calls(500, HOURS, random.Random(6))
+        calls = drawn_calls(500, HOURS, random.Random(6))
         return await Day(calls, [], "weighted", ACT, 6).run()
 
     loop = JumpingLoop()
@@ -65,7 +65,7 @@ def explored(budget_base: int, settings: ConductorConfig = ACT) -> Result:
     """A day whose calls come in its first half, faster than a budget of so much was meant for or not."""
 
     async def live() -> Result:
-        calls = await drawn_calls(1500, (1.0,) * 12 + (0.05,) * 12, random.Random(6))
+        calls = drawn_calls(1500, (1.0,) * 12 + (0.05,) * 12, random.Random(6))
         return await Day(calls, [], "weighted", settings, 6, budget_base).run()
 
     loop = JumpingLoop()
