@@ -26,7 +26,7 @@ import pyarrow.parquet as pq
 from gateway import commit
 from numpy.typing import NDArray
 
-from mini_llm.auto.choice import Option, Weights, choose
+from mini_llm.auto.choice import COST_ALONE, Option, Weights, choose
 from mini_llm.auto.predictor import Prediction, Predictor
 from mini_llm.auto.priors import ModelFacts
 from router.config_learning import Learning
@@ -47,7 +47,6 @@ TERMS, WINDOW = Terms(), 800
 WEIGHING = Learning(proven_usd="0").weighing(100)
 """Accounts have paid enough to be believed."""
 COST_REGRET = 0.1
-COST_ALONE = Weights(cost=1e9)
 WEAK, STRONG, NEW = 0, 1, 2
 NAMES = ("mixtral-8x7b", "gpt-4", "newcomer")
 PRICES = (24, 2470, 200)
@@ -156,7 +155,7 @@ def pick(prediction: Prediction) -> tuple[int, float]:
     """Who is chosen, and the floor."""
     options = [Option(quality, PRICES[at]) for at, quality in enumerate(prediction.quality)]
     costs = [one.cost_base for one in options]
-    choice = choose(options, Predictor.shipped().share_of_call(prediction, SHARE, costs), COST_ALONE)
+    choice = choose(options, Predictor.shipped().share_of_call(prediction, SHARE, costs), Weights(COST_ALONE))
     return choice.index, choice.floor
 
 

@@ -8,6 +8,8 @@ from typing import Final
 
 SHARES: Final[dict[str, float]] = {"standard": 0.90, "high": 0.95, "best": 1.0}
 """What the levels of quality mean: the share of the best candidate's predicted quality that will do."""
+COST_ALONE: Final = 1e9
+"""A weight of cost beside which no difference in quality counts."""
 _ALIKE: Final = 1e-9
 _MILLION: Final = 1_000_000
 

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Final, Self
+from typing import Self
 
-from mini_llm.auto.choice import Choice, Option, Weights, choose
+from mini_llm.auto.choice import COST_ALONE, Choice, Option, Weights, choose
 from mini_llm.auto.gate import Gate, GateDecision, GateInputs, gated_choice
 from mini_llm.auto.purse import Purse, why
 from mini_llm.config_auto import AutoConfig
-
-COST_ALONE: Final = 1e9
-"""A weight of cost beside which no difference in quality counts."""
 
 
 @dataclass(frozen=True, slots=True)

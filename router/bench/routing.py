@@ -10,11 +10,10 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from mini_llm.auto.choice import Option, Weights, choose
+from mini_llm.auto.choice import COST_ALONE, Option, Weights, choose
 from mini_llm.auto.predictor import Predictor
 from mini_llm.auto.priors import PRICE, ModelFacts
 from mini_llm.auto.promise import separated
-from mini_llm.routing.terms import COST_ALONE
 from router.bench.errors import TooFewRows
 from router.bench.fit import Correction, Embed, crossed, describe, split
 from router.bench.floor import (

@@ -5,10 +5,9 @@ from __future__ import annotations
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from mini_llm.auto.choice import Option, Weights, choose
+from mini_llm.auto.choice import COST_ALONE, Option, Weights, choose
 from mini_llm.auto.logistic import sigmoid
 from mini_llm.auto.predictor import Prediction, Predictor
-from mini_llm.routing.terms import COST_ALONE
 
 MODELS = st.lists(st.tuples(st.floats(-1, 4), st.integers(1, 10_000)), min_size=1, max_size=8)
 SHARES = st.sampled_from([0.0, 0.5, 0.8, 0.9, 0.95, 0.99, 1.0])

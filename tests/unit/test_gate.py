@@ -149,6 +149,13 @@ def test_explain_ranks_candidates() -> None:
     assert found == [("gpt-4", "published figures"), ("mine", "price")]
 
 
+def test_explain_names_the_cheapest_that_is_good_enough_as_a_router_does() -> None:
+    models = ("-m", "gpt-4o", "-m", "gpt-4o-mini", "-m", "mixtral-8x7b")
+    told = explain("What is 3+4?", *models, "--quality", "0.8")
+    assert told["candidates"][0]["model"] == "mixtral-8x7b"  # type: ignore[index]
+    assert str(told["reason"]).endswith("at the lowest cost")
+
+
 @pytest.mark.parametrize(
     "arguments",
     [["-m", "mine"], ["-m", "mine=cheap"], ["-m", "mine=nan"], ["--quality", "good"], ["--health", "2"]],
