@@ -109,11 +109,12 @@ def saved(before: Result, after: Result) -> float:
 
 def table(figures: dict[str, Any]) -> str:
     """The figures as the page has them."""
-    heads = "day", "way", "served at the asked quality", "worst day", "late, broke off, failed", "cheaper by"
+    lost_by = "late", "broke off", "below", "failed"
+    heads = "day", "way", "served at the asked quality", "worst day", ", ".join(lost_by), "cheaper by"
     lines = [f"| {' | '.join(heads)} |", "|---|---|---|---:|---|---|"]
     for day, told in figures["days"].items():
         for name, one in told["ways"].items():
-            lost = [f"{one['lost_percent'].get(fate, 0.0):.2f}" for fate in ("late", "broke off", "failed")]
+            lost = [f"{one['lost_percent'].get(fate, 0.0):.2f}" for fate in lost_by]
             lines.append(
                 f"| {day} | {name} | {_told(one['served_percent'], 2)} | {one['worst_day_percent']:.2f} % "
                 f"| {', '.join(lost)} % | {_told(one['cheaper_percent'], 1)} |"
