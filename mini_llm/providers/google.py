@@ -25,6 +25,7 @@ from mini_llm.providers.openai import PLAIN
 from mini_llm.providers.wire import Endpoint
 from mini_llm.request import Request, encode
 from mini_llm.surfaces import SURFACES
+from mini_llm.surfaces.chat_needs import with_effort_for
 from mini_llm.surfaces.embeddings import google_options
 from mini_llm.surfaces.gemini_stream import usage_of
 from mini_llm.surfaces.wording import json_or_none
@@ -144,7 +145,7 @@ def _body(request: Request, deployment: Deployment) -> bytes:
     cap, model = deployment.output_cap(request.output_cap), deployment.upstream_model
     if request.surface == GEMINI:
         return SURFACES[GEMINI].upstream_body(request, model, cap, PLAIN)
-    return encode(generate_request(request, model, cap))
+    return encode(generate_request(with_effort_for(request, deployment.capabilities), model, cap))
 
 
 def google_wire(wiring: Wiring) -> Provider:

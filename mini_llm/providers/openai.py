@@ -16,9 +16,10 @@ from mini_llm.providers.base import Provider, UpstreamStream
 from mini_llm.providers.counting import Counting, CountingReader
 from mini_llm.providers.limits import OPENAI_LIMITS, LimitHeaders
 from mini_llm.providers.wire import Endpoint
-from mini_llm.request import Need, Request
+from mini_llm.request import Request
 from mini_llm.surfaces import SURFACES
 from mini_llm.surfaces.base import Dialect, StreamReader
+from mini_llm.surfaces.chat_needs import with_effort_for
 from mini_llm.transport import Timeouts, Transport
 
 CHAT_PATHS: Final[Mapping[str, str]] = {"chat": "/chat/completions"}
@@ -90,7 +91,5 @@ class OpenAIProvider(Provider):
             path = self._paths[request.surface].replace("{model}", quote(model, safe=""))
             url = self._urls[request.surface, model] = f"{self._base}{path}{self._query}"
         cap = deployment.output_cap(request.output_cap)
-        if request.fields.get("reasoning_effort") == "none" and Need.REASONING not in deployment.capabilities:
-            kept = {name: value for name, value in request.fields.items() if name != "reasoning_effort"}
-            request = request._replace(fields=kept)  # a model that does not think refuses to be told so
+        request = with_effort_for(request, deployment.capabilities)
         return url, SURFACES[request.surface].upstream_body(request, model, cap, self._dialect)

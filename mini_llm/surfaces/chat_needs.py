@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any, Final
 
-from mini_llm.request import Need, billed_beside_tokens
+from mini_llm.request import Need, Request, billed_beside_tokens
 
 _TEXT_PARTS: Final = frozenset({"text", "refusal"})
 _OWN_TOOLS: Final = (None, "function", "custom")
@@ -44,6 +44,15 @@ def field_needs(fields: Mapping[str, Any], choices: int) -> set[str]:
     if billed_beside_tokens(fields, [kind for kind in kinds if kind not in _OWN_TOOLS], _BILLED):
         needs.add(Need.HOSTED)
     return needs
+
+
+def with_effort_for(request: Request, abilities: Collection[str]) -> Request:
+    """The request as a model with these abilities takes it: one that does not think refuses to be told so."""
+    fields = request.fields
+    if fields.get("reasoning_effort") != _NO_EFFORT or Need.REASONING in abilities:
+        return request
+    kept = {name: value for name, value in fields.items() if name != "reasoning_effort"}
+    return request._replace(fields=kept)
 
 
 def content_needs(content: object) -> Iterator[str]:

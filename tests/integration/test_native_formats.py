@@ -273,6 +273,14 @@ async def test_thoughts(company: Native, streamed: bool) -> None:
         ]
 
 
+@pytest.mark.parametrize("thinks", [True, False])
+async def test_only_a_gemini_that_thinks_is_told_not_to(gemini: Native, thinks: bool) -> None:
+    able = gemini.deployment.capabilities - {"reasoning"} | ({"reasoning"} if thinks else set())
+    gemini.deployment = replace(gemini.deployment, capabilities=able)
+    await gemini.whole(ask(reasoning_effort="none"))
+    assert ("thinkingConfig" in gemini.sent.get("generationConfig", {})) is thinks
+
+
 @pytest.mark.parametrize("status", [400, 401, 404, 429, 500, 503])
 @pytest.mark.parametrize("streamed", [False, True])
 async def test_refusals(company: Native, status: int, streamed: bool) -> None:
