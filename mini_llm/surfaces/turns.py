@@ -14,8 +14,8 @@ no company of OpenAI's own format reads it, and some refuse it."""
 OPENAI_TURN: Final = frozenset({"refusal", "annotations", "audio"})
 """What OpenAI's answers carry beside the usual, which some of those who speak its format refuse."""
 
-SHORT_ID_LETTERS: Final = 9
-_SHORT_ID: Final = re.compile(rf"[A-Za-z0-9]{{{SHORT_ID_LETTERS}}}")
+_SHORT_ID_LETTERS: Final = 9
+_SHORT_ID: Final = re.compile(rf"[A-Za-z0-9]{{{_SHORT_ID_LETTERS}}}")
 
 
 def with_short_ids(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -32,7 +32,7 @@ def _with_short(holder: Any, name: str) -> Any:
     given = holder.get(name) if isinstance(holder, dict) else None
     if not isinstance(given, str) or _SHORT_ID.fullmatch(given):
         return holder
-    return holder | {name: sha256(given.encode()).hexdigest()[:SHORT_ID_LETTERS]}
+    return holder | {name: sha256(given.encode()).hexdigest()[:_SHORT_ID_LETTERS]}
 
 
 def without(messages: list[dict[str, Any]], names: frozenset[str]) -> list[dict[str, Any]]:
@@ -45,17 +45,15 @@ def without(messages: list[dict[str, Any]], names: frozenset[str]) -> list[dict[
 
 
 def _bare(turn: dict[str, Any], names: frozenset[str]) -> dict[str, Any]:
-    bare = turn if names.isdisjoint(turn) else {name: turn[name] for name in turn if name not in names}
+    bare: dict[str, Any] = _shorn(turn, names)
     if isinstance(calls := turn.get("tool_calls"), list):
-        shorn = [_shorn(call, names) for call in calls]
-        if any(one is not call for one, call in zip(shorn, calls, strict=True)):
-            bare = bare | {"tool_calls": shorn}
+        bare = bare | {"tool_calls": [_shorn(call, names) for call in calls]}
     if "refusal" in names and turn.get("refusal") and not turn.get("content"):
-        bare["content"] = turn["refusal"]
+        bare = bare | {"content": turn["refusal"]}
     return bare
 
 
-def _shorn(call: Any, names: frozenset[str]) -> Any:
-    if not isinstance(call, dict) or names.isdisjoint(call):
-        return call
-    return {name: call[name] for name in call if name not in names}
+def _shorn(holder: Any, names: frozenset[str]) -> Any:
+    if not isinstance(holder, dict) or names.isdisjoint(holder):
+        return holder
+    return {name: holder[name] for name in holder if name not in names}
