@@ -147,7 +147,7 @@ def _known(seen: Sequence[Prediction], quality: Array) -> Beliefs:
         for model, expected in enumerate(prediction.quality):
             cell = Cell(NAMES[model], prediction.form, Kind.FEEDBACK, step_of(expected))
             old = counts.get(cell, Count(0.0, 0.0, 0.0))
-            counts[cell] = old.plus(float(values[model]), 1.0, 0.0, HALF_LIFE_S)
+            counts[cell] = old.moved(1.0, float(values[model]), 0.0, HALF_LIFE_S)
     return Beliefs(counts)
 
 

@@ -31,7 +31,7 @@ from router.ledger.learning_steps import DrawnFacts
 from router.ledger.mirror import Answered, Seen
 from router.ledger.writer import Ledger
 from router.mirror.repeats import Repeats
-from router.mirror.standing import Shares, Weighing
+from router.mirror.standing import Shares
 from router.mirror.tally import Kind, step_of
 from router.observe.record import current
 from router.people.byok import listed_id
@@ -63,6 +63,7 @@ class Mirror:
 
     Attributes:
         dropped: calls that found the queue full, or were too long.
+        weighing: what outcomes count.
     """
 
     def __init__(self, ledger: Ledger, config: RouterConfig, secret: bytes) -> None:
@@ -78,12 +79,7 @@ class Mirror:
     def adopt(self, config: RouterConfig) -> None:
         """Goes by another configuration from now on."""
         self._settings = config.auto.learning
-        self._weighing = config.weighing
-
-    @property
-    def weighing(self) -> Weighing:
-        """What outcomes count."""
-        return self._weighing
+        self.weighing = config.weighing
 
     def offer(
         self,
@@ -138,7 +134,7 @@ class Mirror:
         jobs = [self._waiting.popleft() for _ in range(len(self._waiting))]
         if not jobs and not self._repeats.watching:
             return
-        now_s, weighing = int(time.time()), self._weighing
+        now_s, weighing = int(time.time()), self.weighing
         seen = await asyncio.to_thread(lambda: list(self._read(jobs, now_s)))
         if not jobs and not seen:
             return
@@ -164,7 +160,7 @@ class Mirror:
             yield self._seen(call, account_idx, Kind.RETRY, good, now_s)
 
     def _seen(self, call: Answered, account_idx: int, kind: Kind, good: bool, now_s: int) -> Seen:
-        share = self._shares.take(self._weighing, now_s, account_idx, call.model, kind)
+        share = self._shares.take(self.weighing, now_s, account_idx, call.model, kind)
         return Seen(call.cell(kind), float(good), call.chance, account_idx, share)
 
     def _fingerprint(self, job: _Job) -> bytes:

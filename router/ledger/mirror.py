@@ -252,17 +252,9 @@ def _count(connection: Connection, changes: Iterable[_Change], now_s: int, half_
             table.step == cell.step,
         )
         row = connection.execute(select(table.weight, table.good, table.at_s).where(key)).one_or_none()
-        old = (
-            Count(0.0, 0.0, now_s)
-            if row is None
-            else Count(row.weight, row.good, row.at_s).faded(now_s, half_life_s)
-        )
-        weight = old.weight + change.weight
-        new = {
-            "weight": weight,
-            "good": min(weight, max(0.0, old.good + change.good)),
-            "at_s": round(old.at_s),
-        }
+        old = Count(0.0, 0.0, now_s) if row is None else Count(row.weight, row.good, row.at_s)
+        moved = old.moved(change.weight, change.good, now_s, half_life_s)
+        new = {"weight": moved.weight, "good": moved.good, "at_s": round(moved.at_s)}
         if row is not None:
             connection.execute(update(OUTCOME_COUNT).where(key).values(**new))
         elif change.weight:

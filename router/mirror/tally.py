@@ -74,17 +74,18 @@ class Count:
         share = 0.5 ** (max(0.0, now_s - self.at_s) / half_life_s)
         return Count(self.weight * share, self.good * share, max(now_s, self.at_s))
 
-    def plus(self, value: float, weight: float, now_s: float, half_life_s: float) -> Count:
-        """With one outcome more.
+    def moved(self, weight: float, good: float, now_s: float, half_life_s: float) -> Count:
+        """With an outcome more, or one that is judged otherwise now.
 
         Args:
-            value: 0 (bad) .. 1 (good).
-            weight: of it, 0..1.
+            weight: that comes to it.
+            good: that comes to it; negative where less is good now.
             now_s: Unix seconds.
             half_life_s: see `faded`.
         """
         old = self.faded(now_s, half_life_s)
-        return Count(old.weight + weight, old.good + weight * value, old.at_s)
+        total = old.weight + weight
+        return Count(total, min(total, max(0.0, old.good + good)), old.at_s)
 
 
 def weight_of(kind: Kind, chance: float) -> float:
@@ -123,7 +124,7 @@ class Tally:
         """
         count = self._counts.get(cell, Count(0.0, 0.0, now_s))
         weight = share * weight_of(cell.kind, chance)
-        self._counts[cell] = count.plus(value, weight, now_s, self.half_life_s)
+        self._counts[cell] = count.moved(weight, weight * value, now_s, self.half_life_s)
 
     def at(self, now_s: float) -> dict[Cell, Count]:
         """What is left of the counts."""
