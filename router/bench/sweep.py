@@ -155,13 +155,13 @@ def figures(swept: Sweep, weights: Floats, by_calls: Sweep | None = None) -> lis
 
     quality, cost = mean(swept.quality), mean(swept.cost)
     if by_calls is None:
-        curve = _hull_curve
         spent, reached = (cost - cost[-1]) / np.maximum(cost[0] - cost[-1], _TINY), quality
     else:
-        curve = _curve
         spent, reached = mean(by_calls.share), mean(by_calls.quality)
     return [
-        Figures(*curve(reached[:, at], spent[:, at]), *savings(quality[:, at], cost[:, at]))
+        Figures(
+            *_curve(reached[:, at], spent[:, at], by_calls is None), *savings(quality[:, at], cost[:, at])
+        )
         for at in range(len(weights))
     ]
 
@@ -214,24 +214,18 @@ def savings(quality: Floats, cost: Floats) -> tuple[float, float]:
     return at_95, at_90
 
 
-def _curve(quality: Floats, spent: Floats) -> tuple[float | None, float | None, float | None]:
-    """The area, and what recovers 50 and 80 % of the gap, of mean quality and spending at each step, (k,)."""
+def _curve(quality: Floats, spent: Floats, drawn: bool) -> tuple[float | None, float | None, float | None]:
+    """The area, and what recovers 50 and 80 % of the gap, of mean quality and spending at each step, (k,);
+    with draws between steps, of their hull."""
     strong, weak = quality[0], quality[-1]
     if strong - weak <= _ALIKE:
         return None, None, None
     recovered = (quality - weak) / (strong - weak)
-    order = np.argsort(spent, kind="stable")
-    apgr = float(np.trapz(np.interp(_UNIT, spent[order], recovered[order]), _UNIT))
-    half, most = (float(spent[recovered >= part - _ALIKE].min()) for part in (0.5, 0.8))
-    return apgr, half, most
-
-
-def _hull_curve(quality: Floats, spent: Floats) -> tuple[float | None, float | None, float | None]:
-    """As `_curve`, of the hull."""
-    strong, weak = quality[0], quality[-1]
-    if strong - weak <= _ALIKE:
-        return None, None, None
-    place, recovered = frontier(spent, (quality - weak) / (strong - weak))
-    apgr = float(np.trapz(np.interp(_UNIT, place, recovered), _UNIT))
-    half, most = (max(0.0, float(np.interp(part - _ALIKE, recovered, place))) for part in (0.5, 0.8))
-    return apgr, half, most
+    if drawn:
+        spent, recovered = frontier(spent, recovered)
+        half, most = (max(0.0, float(np.interp(part - _ALIKE, recovered, spent))) for part in (0.5, 0.8))
+    else:
+        half, most = (float(spent[recovered >= part - _ALIKE].min()) for part in (0.5, 0.8))
+        order = np.argsort(spent, kind="stable")
+        spent, recovered = spent[order], recovered[order]
+    return float(np.trapz(np.interp(_UNIT, spent, recovered), _UNIT)), half, most
