@@ -65,32 +65,35 @@ class DeploymentConfig(Strict):
     partner: Annotated[int, Field(ge=HOUSE_PARTNER, le=MAX_PARTNER_ID)] = HOUSE_PARTNER
     prompt_usd_per_mtok: Usd | None = None
     completion_usd_per_mtok: Usd | None = None
-    """Left out like the one for the prompt: the provider's retail price, see ``mini_llm.retail``."""
+    """Without it and the prompt's price: the provider's retail price, see ``mini_llm.retail``."""
     cached_usd_per_mtok: Usd | None = None
-    """Of prompt tokens from the provider's cache; each kind without a price costs what its total costs."""
+    """For prompt tokens from the provider's cache. A kind without a price costs as much as the total it
+    is part of."""
     cache_write_usd_per_mtok: Usd | None = None
     cache_write_1h_usd_per_mtok: Usd | None = None
-    """Of tokens that Anthropic keeps in its cache for an hour; without it they cost as the other writes."""
+    """For tokens that Anthropic keeps in its cache for an hour; without it they cost as much as other
+    cache writes."""
     audio_prompt_usd_per_mtok: Usd | None = None
     reasoning_usd_per_mtok: Usd | None = None
     audio_completion_usd_per_mtok: Usd | None = None
     context_tokens: Tokens = 8192
     max_output_tokens: Tokens = 1024
     capabilities: tuple[Capability, ...] = tuple(sorted(CHAT_NEEDS))
-    """What it can do beside text; a request that needs more is not sent to it."""
+    """What it can do besides text; a request that needs more is not sent to it."""
     promotional: bool = False
     """Promotional credit may pay for it."""
     weight: Annotated[int, Field(ge=0, le=10**6)] = 1
-    """Its part of its group's calls, in proportion to the others'; with 0 it is only asked after them."""
+    """Its share of its group's calls, in proportion to the others' weights; with 0 it is only asked after
+    them."""
     max_parallel: Count | None = None
-    """Most calls at once."""
+    """The most calls at a time."""
     rpm: Count | None = None
-    """Most requests per minute, as in the operator's contract with the provider."""
+    """The most requests per minute, as in the operator's contract with the provider."""
     tpm: Count | None = None
-    """Most tokens per minute, likewise; counted when an answer ends."""
+    """The most tokens per minute; counted when an answer ends."""
     timeouts: TimeoutsConfig = TimeoutsConfig()
     breaker: BreakerConfig | None = None
-    """Instead of the one at the top; what it leaves out is taken from there."""
+    """Overrides the one at the top; what it leaves out is taken from there."""
     drained: bool = False
     """It gets no new calls; those in flight end as they would."""
 
@@ -111,7 +114,7 @@ class RoutingConfig(Strict):
     providers: Mapping[Name, ProviderConfig]
     deployments: tuple[DeploymentConfig, ...] = ()
     aliases: dict[Name, Name | tuple[Name, ...]] = Field(default_factory=dict)
-    """Other names for a model; with several models, each is there for when those before it fail."""
+    """Other names for a model; with several models, each is tried when those before it fail."""
     routes: dict[Name, RouteConfig] = Field(default_factory=dict)
     """By model. A model without one is served by all its deployments, as one group."""
     rollouts: dict[Name, RolloutConfig] = Field(default_factory=dict)
@@ -122,7 +125,7 @@ class RoutingConfig(Strict):
     """How a group's calls are shared out: by weight, to those that answered fastest lately, or always to the
     first that can serve."""
     latency_decay_s: Seconds = 60.0
-    """How fast a deployment's past answers lose their say in its latency."""
+    """Seconds over which past answers fade from a deployment's latency."""
     retry: RetryConfig = RetryConfig()
     breaker: BreakerConfig = BreakerConfig()
     timeouts: TimeoutsConfig = TimeoutsConfig()

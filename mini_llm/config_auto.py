@@ -20,11 +20,11 @@ class FloorsConfig(Strict):
     """What a word for a quality asks for: a share of the best candidate's, in the mean of many calls."""
 
     cheap: Share = 0.0
-    """Of `auto:cheap`; with 0 the cheapest that can serve the request at all."""
+    """For `auto:cheap`; with 0 the cheapest that can serve the request at all."""
     standard: Share = SHARES["standard"]
     high: Share = SHARES["high"]
     best: Share = SHARES["best"]
-    """Of `auto:best`."""
+    """For `auto:best`."""
 
     @model_validator(mode="after")
     def _rise(self) -> Self:
@@ -41,7 +41,7 @@ class AutoConfig(Strict):
     """Which models take part: names, or the beginning of names with `*` at its end; none turns it off. The
     library also takes whole names that are not configured, such as `openai/gpt-4o-mini`."""
     quality: Level | Share = "standard"
-    """What is asked for where the caller asks for nothing."""
+    """The quality that is used when the caller asks for none."""
     floors: FloorsConfig = FloorsConfig()
     cost_weight: Weight | None = None
     """λ: quality that the dearest candidate's cost outweighs, among those that reach the floor. Left out,
@@ -49,16 +49,16 @@ class AutoConfig(Strict):
     latency_weight: Weight = 0.0
     """μ: quality that one second of waiting outweighs, likewise; without λ it decides between equal costs."""
     gate: bool = True
-    """Take a stronger model where rules say so that were shown to help: where the provider of the usual
-    choice fails and somebody waits."""
+    """Let the gate's rules choose another model where they were shown to help: a stronger one if the usual
+    provider fails and somebody waits, a cheaper one if a budget is short."""
     urgency: Share = 0.0
     """How much it hurts to wait for a whole answer, from 0 (a job overnight) to 1 (as for a stream)."""
     output_tokens: Tokens = 400
     """Tokens that an answer is predicted to have, where the request does not allow fewer, as long as a
     deployment's own answers do not tell better."""
     fallbacks: Annotated[int, Field(ge=0, le=20)] = 3
-    """Models that are there for when the chosen one fails, in the order of their rank. The dearest of them is
-    what a call reserves money for."""
+    """How many models may be tried when the chosen one fails, in the order of their rank. The dearest of them
+    is what a call reserves money for."""
     priors: dict[Name, Share] = Field(default_factory=dict)
     """Accuracy of models in general knowledge (as MMLU measures it), by model, for those of which nobody
     published figures, or that are better known here. Others are placed by benchmarks, else by price."""

@@ -32,11 +32,11 @@ class RetryConfig(Strict):
     retries: Annotated[int, Field(ge=0, le=20)] = 2
     """Times that a group is asked again before the next group is."""
     base_s: Seconds = 0.25
-    """Most of the first pause, which is random from nothing up; each further one may be twice as long."""
+    """Longest first pause, which is random from 0 up; each further one may be twice as long."""
     max_s: Seconds = 8.0
-    """Most of any such pause."""
+    """Longest such pause."""
     patience_s: Annotated[float, Field(ge=0, le=3600, allow_inf_nan=False)] = 10.0
-    """Most that one call spends in pauses; a longer Retry-After sends it to the next group instead."""
+    """The most that one call spends in pauses; a longer Retry-After sends it to the next group instead."""
     deadline_s: Seconds = 120.0
     """No attempt begins later than this after the call's first."""
 
@@ -47,9 +47,9 @@ class BreakerConfig(Strict):
     failures: Count = 5
     """Failures within the window that open the breaker, if they are also `ratio` of the calls."""
     ratio: Ratio = 0.5
-    """Part of the window's calls that must have failed."""
+    """Share of the window's calls that must have failed."""
     in_a_row: Count = 10
-    """Failures without a success between them that open the breaker, whatever their part."""
+    """Failures in a row, without a success between them, that open the breaker."""
     window_s: Seconds = 30.0
     """Length of the window."""
     open_s: Seconds = 5.0
@@ -57,13 +57,13 @@ class BreakerConfig(Strict):
     max_open_s: Seconds = 120.0
     """Longest time that it stays open."""
     probes: Annotated[int, Field(ge=1, le=1000)] = 1
-    """Calls at once that may find out whether it works again."""
+    """Calls at a time that may test whether it works again."""
     closes_after: Annotated[int, Field(ge=1, le=1000)] = 2
     """Successes that close it."""
     limited_s: Seconds = 1.0
-    """Pause after a 429 that names none."""
+    """Pause after a 429 without a Retry-After."""
     max_wait_s: Annotated[float, Field(gt=0, le=86_400, allow_inf_nan=False)] = 86_400.0
-    """Longest pause that a provider gets that asks for one (Retry-After)."""
+    """Longest pause that a provider can ask for (Retry-After)."""
     refused_key_s: Seconds = 60.0
     """How long a deployment is left alone that refuses the operator's key (401, 402, 403) or sends calls
     elsewhere (3xx); at most `max_open_s`."""
@@ -75,7 +75,7 @@ class HedgeConfig(Strict):
     delay_s: Seconds | None = None
     """After a fixed time."""
     percentile: Annotated[int, Field(ge=50, le=99)] | None = None
-    """After the time within which so many of a hundred of the first deployment's last calls had answered."""
+    """After the time in which this percentage of the first deployment's last calls had answered."""
 
     @model_validator(mode="after")
     def _one_of_them(self) -> Self:
@@ -88,11 +88,12 @@ class RouteConfig(Strict):
     """Which deployments serve a model, in which order."""
 
     groups: Annotated[tuple[Annotated[tuple[Name, ...], Field(min_length=1)], ...], Field(min_length=1)]
-    """Ids of deployments: a group is balanced, and each group is there for when the one before it fails."""
+    """Ids of deployments. Calls are balanced within a group; a group is asked when the one before it
+    fails."""
     balance: Balance | None = None
-    """How a group's calls are shared out; as at the top if left out."""
+    """How a group's calls are shared out; the one at the top if left out."""
     retry: RetryConfig | None = None
-    """Instead of the one at the top; what it leaves out is taken from there."""
+    """Overrides the one at the top; what it leaves out is taken from there."""
     hedge: HedgeConfig | None = None
     """Off if left out."""
 
@@ -103,7 +104,7 @@ class StepConfig(Strict):
     percent: Percent
     """Part of the traffic that the new deployment gets."""
     for_s: Annotated[float, Field(gt=0, le=10**7, allow_inf_nan=False)] = 600.0
-    """How long at least, before the next step."""
+    """The shortest time before the next step."""
     min_calls: Count = 50
     """Calls that the new deployment must have served in this step before the next."""
 
@@ -114,15 +115,15 @@ class RolloutConfig(Strict):
     to: Name
     """Id of the new deployment."""
     steps: Annotated[tuple[StepConfig, ...], Field(min_length=1)]
-    """Taken one after the other; the last one stays."""
+    """Taken one after the other; the last one stays in force."""
     sticky: bool = False
-    """An account's calls all go one way (and stay with the new deployment as its part grows)."""
+    """All calls of an account go the same way (and stay with the new deployment as its share grows)."""
     min_calls: Count = 20
     """Calls that the new deployment must have had before it is judged, unless its breaker has opened."""
     max_error_rate: Ratio = 0.5
-    """It is never given more room than this, however bad the others are."""
+    """The error rate that is allowed at most, however bad the others are."""
     chance: Annotated[float, Field(gt=0, lt=0.5, allow_inf_nan=False)] = 0.001
-    """It is rolled back when so many failures have less than this chance at the others' error rate."""
+    """It is rolled back when this many failures are less likely than this at the others' error rate."""
 
     @model_validator(mode="after")
     def _grows(self) -> Self:

@@ -18,35 +18,36 @@ class ConductorConfig(Strict):
     """A loop that watches all deployments and steers calls between them."""
 
     mode: Literal["off", "advise", "act"] = "off"
-    """advise: decisions are written down and change nothing."""
+    """advise: decisions are logged and change nothing; act: they take effect."""
     every_s: Seconds = 5.0
-    """Time between two looks."""
+    """Seconds between two rounds."""
     hands_off: tuple[Name, ...] = ()
     """Ids of deployments that are left as they are configured."""
     goal: Ratio = 0.99
-    """Part of a model's tries that should be answered, and not much later than usual."""
+    """Share of a model's attempts that should be answered, and not much later than usual."""
     window_s: Seconds = 600.0
     """How far back it looks."""
     failures: Count = 3
-    """Fewer in the window say nothing."""
+    """Fewer failures in the window do not count."""
     failing: Ratio = 0.15
-    """Part of the tries that must fail before a deployment is left alone."""
+    """Share of the attempts that must fail before a deployment is left alone."""
     slow: Annotated[float, Field(ge=1.5, le=100, allow_inf_nan=False)] = 3.0
-    """Answers that take so many times as long as usual are slow..."""
+    """Answers are slow that take this many times as long as usual..."""
     slow_s: Seconds = 2.0
-    """... if they also take so long."""
+    """... and at least this many seconds."""
     hanging_s: Seconds = 10.0
-    """It hangs when several calls wait and nothing was heard for so long, and four times as long as usual."""
+    """It hangs when several calls wait and nothing came for this many seconds, and four times as long as
+    usual."""
     open_s: Seconds = 60.0
-    """Opens a breaker for so long, at most the breaker's own `max_open_s`."""
+    """How long it opens a breaker, at most the breaker's own `max_open_s`."""
     rest_s: Duration = 300.0
     """First rest of a deployment that does badly; each further one within an hour is twice as long."""
     most_rest_s: Duration = 3600.0
     """Longest rest."""
     least_share: Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)] = 0.1
-    """Weights are never multiplied with less..."""
+    """Weights are never multiplied by less than this..."""
     most_share: Annotated[float, Field(ge=1, le=1000, allow_inf_nan=False)] = 8.0
-    """... nor with more."""
+    """... or by more than this."""
     share_s: Duration = 6 * 3600.0
     """How long a weight stays moved without a new decision."""
     cheaper_bps: Bps = 1000
@@ -54,13 +55,14 @@ class ConductorConfig(Strict):
     dearer_bps: Bps = 2500
     """The cost role is against what makes a model's tokens dearer by more than this."""
     dwell_s: Duration = 60.0
-    """Least time between two changes of a weight, and before a refused proposal is told again."""
+    """Shortest time between two changes of a weight, and before a refused proposal is logged again."""
     per_hour: Annotated[int, Field(ge=0, le=100_000)] = 120
     """Most changes within an hour, over all deployments."""
     ahead: Ratio = 0.9
-    """Exploration pauses when less than this part of what was planned is left of the operator's budget..."""
+    """Exploration pauses when less than this share of the money that was planned to be left of the
+    operator's budget is left..."""
     pause_s: Duration = 3600.0
-    """... for so long, or until half of what is missing from there is made good."""
+    """... for this long, or until half of what is missing is made up."""
     respect_s: Duration = 3600.0
     """How long a deployment is left alone after an operator has undone a decision about it."""
 

@@ -23,7 +23,7 @@ SomeUsd = Annotated[str, AfterValidator(_some)]
 
 
 class OperatorBudget(Strict):
-    """What all calls to `auto` together are to spend, as decimal strings; left out, there is no budget."""
+    """The most that all calls to `auto` together may spend, as decimal strings; no budget if left out."""
 
     day_usd: SomeUsd | None = None
     """In a UTC day."""
@@ -41,12 +41,13 @@ class Learning(Strict):
     explore: Annotated[float, Field(ge=0, le=0.03, allow_inf_nan=False)] = 0.02
     """Share of the calls whose model is drawn by lot among those that are good enough, with `follow`."""
     half_life_h: Annotated[int, Field(ge=1, le=10_000)] = 48
-    """Hours after which an outcome counts half."""
+    """Hours after which an outcome counts half as much."""
     most_a_day: Annotated[int, Field(ge=1, le=10_000)] = 10
-    """What the outcomes of one account on one model in a day count at most, like so many of others."""
+    """The most that one account's outcomes for one model in a day count, in outcomes of different
+    accounts."""
     proven_usd: Usd = "0.1"
-    """An account that has paid so much for calls counts half, one that has paid nothing not at all; "0": all
-    count alike, as fits a house whose models are free."""
+    """An account that has paid this much for calls counts half, one that has paid nothing not at all;
+    "0": all count alike, for free models."""
 
     def weighing(self, vibes_per_usd: int) -> Weighing:
         """What outcomes count."""

@@ -37,8 +37,8 @@ class Relay(Strict):
         rpc_url: JSON-RPC node of the chain that `VIBES_CHAIN_ID` names.
         asset, asset_name, asset_version: the token and its EIP-712 name and version.
         confirmations: blocks after which a transfer counts as settled, its own included.
-        max_fee_gwei: most to pay for one gas.
-        deposits: sends deposits too; not without it.
+        max_fee_gwei: the most to pay for one unit of gas.
+        deposits: sends deposits too, if present.
     """
 
     key_file: Path
@@ -61,7 +61,7 @@ class X402Config(Strict):
         max_timeout_s: how long a payment's signature should be good.
         settle_timeout_s: longest wait for the chain before the client is told to come back.
         public_url: address under which clients reach the router, if it is not the one in their requests.
-        address_checks: payments of one address that a worker looks at in vain within ten minutes, so that
+        address_checks: bad payments of one address that a worker checks within ten minutes, so that
             nobody keeps the node busy for nothing; settled ones do not count.
         payer_reverts: chain transactions of one payer that may revert in 24 hours.
         contract_reverts: of all payers together that are contracts (EIP-1271).
