@@ -41,12 +41,10 @@ def standing(found: Status, wrong: Mapping[str, str]) -> str:
 
 def _section(title: str, rows: Rows) -> list[str]:
     kept = list(rows)
-    width = max((len(name) for name, _ in kept), default=0)
-    return (
-        [title, *(f"  {name:<{width}}  {_NONE if value is None else value}" for name, value in kept)]
-        if kept
-        else []
-    )
+    if not kept:
+        return []
+    width = max(len(name) for name, _ in kept)
+    return [title, *(f"  {name:<{width}}  {_NONE if value is None else value}" for name, value in kept)]
 
 
 def _chain(found: Status) -> Iterator[tuple[str, object]]:
@@ -56,11 +54,9 @@ def _chain(found: Status) -> Iterator[tuple[str, object]]:
     else:
         yield "chain", f"{found.chain.chain_id}, {found.chain.confirmations} confirmations"
         yield "newest block", f"{found.chain.head_block:,} of {_time(found.chain.head_time)}"
-    behind = (
-        ""
-        if found.lag_blocks is None or found.lag_s is None
-        else (f", {found.lag_blocks:,} blocks and {span(found.lag_s)} behind")
-    )
+    behind = ""
+    if found.lag_blocks is not None and found.lag_s is not None:
+        behind = f", {found.lag_blocks:,} blocks and {span(found.lag_s)} behind"
     yield "read up to", f"{found.indexed_block:,}{behind}"
     yield "not yet in the ledger", f"{found.unmirrored_events:,} events"
     yield "settling process", found.leader

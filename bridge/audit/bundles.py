@@ -40,39 +40,34 @@ class Bundles:
     charged_base: int = 0
 
 
-@dataclass(frozen=True)
-class Source:
-    """Where bundles are: a router, or a folder with a file `N.jsonl` for each batch.
+@contextmanager
+def bundle_lines(place: str, partner_id: int, number: int) -> Iterator[Iterator[bytes]]:
+    """A bundle's lines; one that is too long is cut off, so that it is none.
 
     Args:
-        place: the router's URL, or the folder's path.
+        place: a router's URL, or a folder with a file `N.jsonl` for each batch.
+        partner_id: whose it is.
+        number: of the batch.
+
+    Raises:
+        CannotAudit: it is not to be had.
     """
-
-    place: str
-
-    @contextmanager
-    def lines(self, partner_id: int, number: int) -> Iterator[Iterator[bytes]]:
-        """A bundle's lines; one that is too long is cut off, so that it is none.
-
-        Raises:
-            CannotAudit: it is not to be had.
-        """
-        try:
-            if not self.place.startswith(("http://", "https://")):
-                with (Path(self.place) / f"{number}.jsonl").open("rb") as file:
-                    yield _lines(file)
-                return
-            url = f"{self.place.rstrip('/')}/partners/{partner_id}/batches/{number}.jsonl"
-            with closing(requests.get(url, stream=True, timeout=TIMEOUT_S, headers=AS_IT_IS)) as answer:
-                answer.raise_for_status()
-                answer.raw.auto_close = False  # at its end, where a reader of lines still asks for more
-                yield _lines(BufferedReader(answer.raw))
-        except (OSError, HTTPError) as error:  # an error of the stream is no OSError
-            raise CannotAudit(f"the bundle of batch {number}: {error}") from error
+    try:
+        if not place.startswith(("http://", "https://")):
+            with (Path(place) / f"{number}.jsonl").open("rb") as file:
+                yield _lines(file)
+            return
+        url = f"{place.rstrip('/')}/partners/{partner_id}/batches/{number}.jsonl"
+        with closing(requests.get(url, stream=True, timeout=TIMEOUT_S, headers=AS_IT_IS)) as answer:
+            answer.raise_for_status()
+            answer.raw.auto_close = False  # at its end, where a reader of lines still asks for more
+            yield _lines(BufferedReader(answer.raw))
+    except (OSError, HTTPError) as error:  # an error of the stream is no OSError
+        raise CannotAudit(f"the bundle of batch {number}: {error}") from error
 
 
 def check_bundles(
-    source: Source,
+    place: str,
     domain: ReceiptDomain,
     partner_id: int,
     batches: Sequence[Batch],
@@ -82,7 +77,7 @@ def check_bundles(
     """Checks the bundle of each batch in which the partner earned.
 
     Args:
-        source: where the bundles are.
+        place: where the bundles are, see `bundle_lines`.
         domain: chain and contract that they must be about.
         partner_id: whose.
         batches: settled batches.
@@ -96,7 +91,7 @@ def check_bundles(
     found = Bundles()
     earning = [batch for batch in batches if partner_id in batch.partner_gross_base]
     for done, batch in enumerate(earning, start=1):
-        with source.lines(partner_id, batch.number) as lines:
+        with bundle_lines(place, partner_id, batch.number) as lines:
             _check(lines, domain, partner_id, batch, tally, found)
         progress("bundles", done, len(earning))
     return found

@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 from eth_utils.address import is_address
 
-from bridge.audit.bundles import Source, check_bundles
+from bridge.audit.bundles import check_bundles
 from bridge.audit.chain import CannotAudit, Chain, Log
 from bridge.audit.checks import OF_BUNDLES, OF_RECEIPTS, Mismatch, Place, Tally
 from bridge.audit.receipts import ReceiptAudit
@@ -26,7 +26,7 @@ def audit(
     chain: Chain,
     logs: list[Log],
     receipts: Path | None,
-    bundles: tuple[Source, int] | None,
+    bundles: tuple[str, int] | None,
     processes: int,
     progress: Progress,
 ) -> Outcome:
@@ -61,8 +61,8 @@ def audit(
             export = ReceiptAudit(receipts, domain, replay.signers, replay.batches, tally, processes)
             outcome.receipts = export.run(progress)
         if bundles is not None:
-            source, partner_id = bundles
-            outcome.bundles = check_bundles(source, domain, partner_id, replay.batches, tally, progress)
+            place, partner_id = bundles
+            outcome.bundles = check_bundles(place, domain, partner_id, replay.batches, tally, progress)
     except Mismatch as found:
         outcome.mismatch = found
     except (OSError, sqlite3.Error) as error:
@@ -121,7 +121,7 @@ def audit_command(
             chain = Chain(rpc, settlement)
             logs = chain.logs(from_block, progress)
             partner_id = None if partner is None else _id_of(partner, logs)
-            of_partner = None if bundles is None or partner_id is None else (Source(bundles), partner_id)
+            of_partner = None if bundles is None or partner_id is None else (bundles, partner_id)
             outcome = audit(chain, logs, receipts, of_partner, processes, progress)
     except CannotAudit as error:
         if as_object:

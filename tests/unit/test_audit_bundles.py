@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from bridge.audit.bundles import Source, check_bundles
+from bridge.audit.bundles import bundle_lines, check_bundles
 from bridge.audit.chain import CannotAudit
 from bridge.audit.checks import Mismatch, Tally
 from bridge.audit.replay import Batch
@@ -26,7 +26,7 @@ def check(folder: Path, *lines: str) -> None:
     told = [json.dumps(head | {"batch": 7, "partner": 1}), *lines]
     (folder / "7.jsonl").write_text("".join(line + "\n" for line in told))
     batch = Batch(7, 100, "0x", 4, (), {}, {1: 5}, b"r" * 32, 9, 0, 0)
-    check_bundles(Source(str(folder)), DOMAIN, 1, [batch], Tally(), lambda *_: None)
+    check_bundles(str(folder), DOMAIN, 1, [batch], Tally(), lambda *_: None)
 
 
 @pytest.mark.parametrize(
@@ -57,7 +57,7 @@ def test_a_router_that_breaks_off_is_no_mismatch() -> None:
 
         serving = threading.Thread(target=break_off)
         serving.start()
-        source = Source(f"http://127.0.0.1:{listener.getsockname()[1]}")
-        with pytest.raises(CannotAudit, match="the bundle of batch 7"), source.lines(1, 7) as lines:
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        with pytest.raises(CannotAudit, match="the bundle of batch 7"), bundle_lines(url, 1, 7) as lines:
             list(lines)
         serving.join()
