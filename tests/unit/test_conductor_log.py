@@ -227,7 +227,7 @@ async def test_a_pause_of_exploration_is_written_replayed_and_undone(ledger: Led
     assert len(world.rows()) == 1
     assert CliRunner().invoke(cli.main, ["conductor", "replay"]).exit_code == 0
     undone = CliRunner().invoke(cli.main, ["conductor", "undo", str(row["number"])])
-    assert "auto:exploration is as it is configured again" in undone.output
+    assert "auto:exploration is back to its configuration" in undone.output
     await world.round()
     assert lots.paused_s == 0
     await world.round()

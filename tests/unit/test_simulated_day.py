@@ -13,7 +13,7 @@ from router.config_conductor import ConductorConfig
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 from simulated_day import Day, JumpingLoop, Result
-from simulated_traffic import HOURS, Fault, drawn_calls
+from simulated_traffic import Fault, drawn_calls
 
 ACT = ConductorConfig(mode="act")
 TWO_HOURS = (1.0, 1.0, *[0.0] * 22)
@@ -51,7 +51,7 @@ def test_conductor_serves_more_of_a_day_on_which_a_provider_hangs(conducted: Res
 
 def test_day_without_faults_needs_nobody_away() -> None:
     async def live() -> Result:
-        calls = drawn_calls(500, HOURS, random.Random(6))
+        calls = drawn_calls(1000, TWO_HOURS, random.Random(6))
         return await Day(calls, [], "weighted", ACT, 6).run()
 
     loop = JumpingLoop()
