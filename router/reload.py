@@ -55,19 +55,16 @@ class Reload:
     async def watching(self) -> AsyncIterator[None]:
         """Looks at the file until the block ends."""
         loop = asyncio.get_running_loop()
-        # Only the main thread of a process gets signals; elsewhere looking at the file has to do.
-        with suppress(ValueError, RuntimeError, NotImplementedError):
-            loop.add_signal_handler(signal.SIGHUP, self._wanted.set)
+        # Only the main thread of a process gets signals; elsewhere looking at the file has to do. The loop's
+        # handlers would leave the system's default behind, which ends a process that stops in order.
+        with suppress(ValueError):
+            signal.signal(signal.SIGHUP, lambda *_: loop.call_soon_threadsafe(self._wanted.set))
         try:
             async with beside(self._watch()):
                 yield
         finally:
-            with suppress(ValueError, RuntimeError, NotImplementedError):
-                # asyncio leaves the system's own way behind, which would end a process that stops in order
-                signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
-                loop.remove_signal_handler(signal.SIGHUP)
+            with suppress(ValueError):
                 signal.signal(signal.SIGHUP, signal.SIG_IGN)
-                signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
 
     async def now(self) -> bool:
         """Reads the file and puts it into force.
@@ -103,8 +100,9 @@ class Reload:
 
     async def _watch(self) -> None:
         while True:
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._wanted.wait(), POLL_S)
+            with suppress(TimeoutError):  # wait_for forgets that it is cancelled if the word comes meanwhile
+                async with asyncio.timeout(POLL_S):
+                    await self._wanted.wait()
             stamp = await asyncio.to_thread(_stamp, self._settings.config_path)
             if stamp == self._seen and not self._wanted.is_set():
                 continue
