@@ -75,4 +75,6 @@ def _network(address: str) -> str:
         known = ip_address(address)
     except ValueError:
         return address
-    return address if known.version == 4 else str(ip_network((known, _SITE_BITS), strict=False))
+    if known.version == 6 and known.ipv4_mapped is not None:  # as a socket for both kinds tells IPv4
+        known = known.ipv4_mapped
+    return str(known) if known.version == 4 else str(ip_network((known, _SITE_BITS), strict=False))
