@@ -58,10 +58,10 @@ def serve_here(
         if admin_port and address[1] == admin_port:
             raise ConfigError("--admin-port", f"{admin_port} is the port of the public address: take another")
         admin = configure(apps.admin, admin_host, admin_port, operating, lifespan="off")
-        _shared_socket(admin_host, admin_port, setting="--admin-port", alone=True).close()
+        _bound(admin_host, admin_port, setting="--admin-port", alone=True).close()
     if not shared:
-        _shared_socket(*address, alone=True).close()
-    sockets = [_shared_socket(*address)] if shared else None
+        _bound(*address, alone=True).close()
+    sockets = [_bound(*address)] if shared else None
     DrainingServer(configure(apps.public, *address, operating), drain, admin, link).run(sockets)
 
 
@@ -79,8 +79,8 @@ def supervise(
 
     operating = settings.operating
     if not shared:  # the workers' sockets would take half of the calls from whoever listens there
-        _shared_socket(*address, alone=True).close()
-    with _shared_socket(*address) as claim:  # never listens: it keeps the port, and finds a free one for 0
+        _bound(*address, alone=True).close()
+    with _bound(*address) as claim:  # never listens: it keeps the port, and finds a free one for 0
         # -P: a folder named router where this was started is not the program
         command = [sys.executable, "-P", "-m", "router.cli", "serve", "--log-level", logged[0]]
         command += ["--log-format", logged[1], "--host", address[0], "--port", str(claim.getsockname()[1])]
@@ -107,10 +107,15 @@ def _link(ledger_fd: int, drain: Drain) -> Link:
     return Link(socket.socket(fileno=ledger_fd), stop)
 
 
-def _shared_socket(host: str, port: int, *, setting: str = "--port", alone: bool = False) -> socket.socket:
-    """A socket on which several processes may listen at once; the system spreads the connections.
+def _bound(host: str, port: int, *, setting: str = "--port", alone: bool = False) -> socket.socket:
+    """A socket at an address.
 
-    With `alone` it is none of these, to see whether anybody listens there; `setting` is what says where.
+    Args:
+        host: name or address.
+        port: 0 takes a free one.
+        setting: what says where.
+        alone: only if nobody listens there. Else several processes may share the address: the system spreads
+            the connections.
 
     Raises:
         ConfigError: the address cannot be had.

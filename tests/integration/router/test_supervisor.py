@@ -263,13 +263,3 @@ def test_workers_that_cannot_start_end_it_all(new_world: Any) -> None:
         os.kill(int(started[1]), signal.SIGKILL)
         assert "ended with status -9 before it was ready" in router.stderr.read()
         assert router.wait(30) == 1
-
-
-def test_a_port_that_is_taken_is_told(new_world: Any) -> None:
-    world: World = new_world()
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
-        done = served(world, "--port", str(port))
-    assert done.returncode == 2
-    assert f"127.0.0.1:{port} cannot be listened on: Address already in use" in done.stderr
-    assert "Traceback" not in done.stderr
