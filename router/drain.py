@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from contextlib import suppress
 from typing import Final
 
 SETTLE_S: Final = 10
@@ -58,7 +59,8 @@ class Drain:
         """Takes no more requests; returns when none runs: finished, or cut off at the limit and settled."""
         self.begun = True
         log.info("draining: %d requests run, they get %g s", self.running, self._limit_s)
-        await self._wait(self._hurry, self._notice_s)
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._hurry.wait(), self._notice_s)
         if self._running:
             hurry = asyncio.ensure_future(self._hurry.wait())
             idle = asyncio.ensure_future(self._idle.wait())
@@ -80,11 +82,3 @@ class Drain:
         _, late = await asyncio.wait(cut, timeout=SETTLE_S)
         if late:
             log.error("%d requests did not settle in %d s; their reservations lapse", len(late), SETTLE_S)
-
-    @staticmethod
-    async def _wait(event: asyncio.Event, seconds: float) -> None:
-        if seconds > 0:
-            try:
-                await asyncio.wait_for(event.wait(), seconds)
-            except TimeoutError:
-                return

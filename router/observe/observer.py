@@ -76,13 +76,13 @@ class Observer:
     def flush(self) -> None:
         """Writes the lines that wait."""
         if self._calls is not None:
-            self._calls.flush()
+            with contextlib.suppress(OSError):  # a full disk or a closed pipe must not stop the router
+                self._calls.flush()
 
     async def _write(self) -> None:
         while True:
             await asyncio.sleep(FLUSH_S)
-            with contextlib.suppress(OSError):  # a full disk or a closed pipe must not stop the router
-                self.flush()
+            self.flush()
 
 
 def _lost_exception(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
