@@ -26,7 +26,7 @@ import pyarrow.parquet as pq
 from gateway import commit
 from numpy.typing import NDArray
 
-from mini_llm.auto.choice import COST_ALONE, Option, Weights, choose
+from mini_llm.auto.choice import Option, choose
 from mini_llm.auto.predictor import Prediction, Predictor
 from mini_llm.auto.priors import ModelFacts
 from router.config_learning import Learning
@@ -155,7 +155,7 @@ def pick(prediction: Prediction) -> tuple[int, float]:
     """Who is chosen, and the floor."""
     options = [Option(quality, PRICES[at]) for at, quality in enumerate(prediction.quality)]
     costs = [one.cost_base for one in options]
-    choice = choose(options, Predictor.shipped().share_of_call(prediction, SHARE, costs), Weights(COST_ALONE))
+    choice = choose(options, Predictor.shipped().share_of_call(prediction, SHARE, costs))
     return choice.index, choice.floor
 
 

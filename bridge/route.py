@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from mini_llm.auto.choice import COST_ALONE, InvalidQuality, Option, Weights, share_of
+from mini_llm.auto.choice import InvalidQuality, Option, Weights, share_of
 from mini_llm.auto.gate import NEUTRAL, Gate, GateDecision, GateInputs, gated_choice, shown_to_help
 from mini_llm.auto.predictor import Prediction, Predictor
 from mini_llm.auto.priors import ModelFacts, guessed_usd_per_mtok
@@ -99,7 +99,7 @@ def _chosen(
     ]
     costs = [option.cost_base for option in options]
     share = Predictor.shipped().share_of_call(predicted, share_of(quality), costs)
-    choice = gated_choice(options, share, Weights(COST_ALONE), decision)
+    choice = gated_choice(options, share, Weights(), decision)
     ranked = [
         {"model": name, "quality": round(options[at].quality, 4), "placed_by": ModelFacts(name).placed_by}
         for at, name in ((at, priced[at][0]) for at in choice.ranked)

@@ -39,7 +39,7 @@ class Weights:
         latency: of one second.
     """
 
-    cost: float = 3.0
+    cost: float = COST_ALONE
     latency: float = 0.0
 
 
@@ -107,7 +107,7 @@ def choose(
     Args:
         options: one at least.
         asked: see `share_of`.
-        weights: what money and time are worth; the usual ones if None.
+        weights: what money and time are worth; cost alone counts if None.
         room_base: the most that the call may cost, base units; any amount if None.
 
     Raises:

@@ -10,7 +10,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from mini_llm.auto.choice import COST_ALONE, Option, Weights, choose
+from mini_llm.auto.choice import Option, choose
 from mini_llm.auto.predictor import Predictor
 from mini_llm.auto.priors import PRICE, ModelFacts
 from mini_llm.auto.promise import separated
@@ -136,7 +136,7 @@ def _served(table: Table, foreseen: Floats, progress: Progress) -> tuple[Floats,
         found = predictor.predict(prompt, facts)
         options = [Option(quality, one) for quality, one in zip(found.quality, millionths[row], strict=True)]
         share = predictor.share_of_call(found, FLOOR, millionths[row])
-        choice = choose(options, share, Weights(COST_ALONE))
+        choice = choose(options, share)
         ms[row] = (time.thread_time_ns() - started) / _MILLION
         predicted[row], chosen[row] = found.quality, choice.index
         if row % _TOLD == 0:

@@ -207,7 +207,7 @@ def test_the_command_shows_the_choice(tmp_path: Any, monkeypatch: pytest.MonkeyP
 def test_the_command_says_of_whom_nothing_is_promised(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     models = [*MODELS, {"model": "house-7b", "provider": "two"} | CHEAP]
-    assert "of them: house-7b\n" in shown(tmp_path, "hi", deployments=models)
+    assert "is promised for: house-7b\n" in shown(tmp_path, "hi", deployments=models)
     known = shown(tmp_path, "hi", deployments=models, auto={"priors": {"house-7b": 0.6}})
     assert "price only" not in known
 

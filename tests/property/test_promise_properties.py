@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from mini_llm.auto.choice import COST_ALONE, Option, Weights, choose
+from mini_llm.auto.choice import Option, choose
 from mini_llm.auto.logistic import sigmoid
 from mini_llm.auto.predictor import Prediction, Predictor
 
@@ -20,7 +20,7 @@ def choice(models: list[tuple[float, int]], step: float, share: float) -> tuple[
     found = Prediction(0.5, 0.5, quality, "open", abilities)
     asked = Predictor.shipped().share_of_call(found, share, costs)
     options = [Option(one, cost) for one, cost in zip(quality, costs, strict=True)]
-    return models[choose(options, asked, Weights(COST_ALONE)).index]
+    return models[choose(options, asked).index]
 
 
 @given(MODELS, st.floats(-1, 1), SHARES, st.data())

@@ -29,16 +29,17 @@ def test_of_those_too_weak_the_best_is_asked_next() -> None:
 
 def test_money_is_weighed_above_the_floor() -> None:
     options = [Option(0.80, 100), Option(0.82, 101), Option(0.83, 1000)]
-    assert choose(options).index == 1
-    assert choose(options).reason.endswith("is worth more than a cheaper candidate saves")
-    assert choose(options, weights=Weights(cost=100)).index == 0
+    assert choose(options).index == 0
+    found = choose(options, weights=Weights(cost=3))
+    assert found.index == 1
+    assert found.reason.endswith("is worth more than a cheaper candidate saves")
     assert choose(options, weights=Weights(cost=0)).index == 2
 
 
 def test_time_is_weighed_above_the_floor() -> None:
     options = [Option(0.80, 100, latency_s=9), Option(0.80, 110, latency_s=1)]
     assert choose(options).index == 0
-    assert choose(options, weights=Weights(latency=0.1)).index == 1
+    assert choose(options, weights=Weights(cost=3, latency=0.1)).index == 1
 
 
 def test_equal_options_keep_their_order() -> None:

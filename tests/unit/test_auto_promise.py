@@ -6,7 +6,7 @@ from math import inf, sqrt
 
 import pytest
 
-from mini_llm.auto.choice import Option, Weights, choose
+from mini_llm.auto.choice import Option, choose
 from mini_llm.auto.logistic import sigmoid
 from mini_llm.auto.predictor import Predictor
 from mini_llm.auto.priors import ModelFacts
@@ -101,8 +101,7 @@ def test_of_those_that_only_a_price_tells_of_neighbours_are_passed_over() -> Non
     found = predictor.predict(CHAT, [ModelFacts(f"acme {cost}", cost, cost) for cost in costs])
     options = [Option(one, int(cost * 10)) for one, cost in zip(found.quality, costs, strict=True)]
     picked = {
-        choose(options, predictor.share_of_call(found, at / 100, costs), Weights(1e9)).index
-        for at in range(0, 101, 2)
+        choose(options, predictor.share_of_call(found, at / 100, costs)).index for at in range(0, 101, 2)
     }
     assert picked == {0, 2, 4, 5}  # the cheapest where nothing is promised
 
