@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import count
 from typing import Any, Final
 
 from sqlalchemy import (
@@ -23,7 +24,6 @@ from sqlalchemy import (
     Row,
     and_,
     bindparam,
-    func,
     insert,
     or_,
     select,
@@ -170,10 +170,11 @@ def claim(connection: Connection, request: Claim) -> PaymentView:
 def mark_sent(
     connection: Connection, payment_id: str, chain_nonce: int, now_s: int, sign: Sign
 ) -> PaymentView:
-    """Gives a claimed payment the wallet's next nonce and stores its signed tx. Others stay as they are, and
-    so does one that reverted.
+    """Gives a claimed payment the wallet's first free nonce and stores its signed tx. Others stay as they
+    are, and so does one that reverted.
 
-    The database hands out nonces, so that all workers can use one wallet.
+    The database hands out nonces, so that all workers can use one wallet. No nonce is left out, or nothing
+    after it would ever be mined; those of another wallet, which the operator had before, may be higher.
 
     Args:
         connection: a writing transaction.
@@ -185,12 +186,9 @@ def mark_sent(
     payment = _known(connection, payment_id)
     if payment.state != PaymentState.CLAIMED or payment.reverted:
         return payment
-    taken: int | None = connection.execute(
-        select(func.max(PAYMENT.c.tx_nonce)).where(
-            or_(PAYMENT.c.state == PaymentState.SENT, PAYMENT.c.settled_s > now_s - NONCE_MEMORY_S)
-        )
-    ).scalar_one()
-    nonce = chain_nonce if taken is None else max(chain_nonce, taken + 1)
+    held = or_(PAYMENT.c.state == PaymentState.SENT, PAYMENT.c.settled_s > now_s - NONCE_MEMORY_S)
+    taken: set[int] = set(connection.execute(select(PAYMENT.c.tx_nonce).where(held)).scalars())
+    nonce = next(one for one in count(chain_nonce) if one not in taken)
     changes = {"state": PaymentState.SENT, "tx_nonce": nonce, "sent_s": now_s}
     changes["note"] = BY_CONTRACT if payment.by_contract else None
     return _change(connection, payment_id, changes | vars(sign(nonce)))

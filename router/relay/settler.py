@@ -133,6 +133,9 @@ class Settler:
             NodeError: the node did not say; nothing changed.
         """
         receipt = await self._receipt(payment.tx_hash)
+        if receipt is None and not self._signed(payment):
+            await self._broadcast(payment)  # the operator's wallet was another one, whose nonces are its own
+            return payment
         if receipt is None and await self._spent_nonces() > (payment.tx_nonce or 0):
             receipt = await self._receipt(payment.tx_hash)  # it may have been mined between the two questions
             if receipt is None:
@@ -251,6 +254,9 @@ class Settler:
         signed = self._wallet.sign_transaction(fields)
         tx_hash = "0x" + bytes(signed.hash).hex()
         return SignedTx(tx_hash, bytes(signed.raw_transaction), fees.max_fee_wei, fees.tip_wei)
+
+    def _signed(self, payment: PaymentView) -> bool:
+        return bool(Account.recover_transaction(payment.raw_tx) == self.address)
 
     def _paid(self, payment: Claim | PaymentView, receipt: Any) -> bool:
         # where its payer signed it to: the configured address may be another by now

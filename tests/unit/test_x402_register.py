@@ -74,6 +74,12 @@ def test_nonces_are_handed_out_once(ledger: Ledger) -> None:
     assert sent(ledger, 4, chain_nonce=20).tx_nonce == 20
 
 
+def test_a_gap_is_filled(ledger: Ledger) -> None:
+    """What is on its way is another wallet's, which the operator had before."""
+    assert [sent(ledger, number, chain_nonce=7).tx_nonce for number in (1, 2)] == [7, 8]
+    assert [sent(ledger, number, chain_nonce=6).tx_nonce for number in (3, 4)] == [6, 9]
+
+
 def test_two_processes_hand_out_different_nonces(database: str) -> None:
     engines = [open_database(database) for _ in range(2)]
     ledgers = [Ledger(engine) for engine in engines]
