@@ -41,7 +41,7 @@ def with_cors(app: ASGIApp, operating: Operating) -> ASGIApp:
     if not operating.origins:
         return app
     told = (REQUEST_ID_HEADER, CHARGE_HEADER, RECEIPT_HEADER, REPLAY_HEADER, ROUTE_HEADER)
-    exposed = ("x-request-id", "retry-after", *told, *PAYMENT_HEADERS)
+    exposed = (REQUEST_ID, "retry-after", *told, *PAYMENT_HEADERS)
     return _Cors(
         app,
         allow_origins=operating.origins,

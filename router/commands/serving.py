@@ -87,11 +87,11 @@ def supervise(
         admin_host, admin_port = admin_address
         if admin_port and claim.getsockname()[1] in range(admin_port, admin_port + workers):
             raise ConfigError("--admin-port", f"{workers} workers need the ports from {admin_port} on for it")
-        commands = []
-        for number in range(workers):
-            own_port = admin_port and str(admin_port + number)  # 0 takes a free one for each
-            own = () if admin_port is None else ("--admin-host", admin_host, "--admin-port", own_port or "0")
-            commands.append([*command, *own])
+        commands = [list(command) for _ in range(workers)]
+        if admin_port is not None:
+            for number, one in enumerate(commands):
+                own_port = admin_port and admin_port + number  # 0 takes a free one for each
+                one += ["--admin-host", admin_host, "--admin-port", str(own_port)]
         drain_s = operating.drain_notice_s + operating.drain_s + SETTLE_S
         return Supervisor(settings.ledger_url, commands, drain_s, operating.silent_s).run()
 
