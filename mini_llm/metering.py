@@ -76,6 +76,11 @@ class StreamCount:
         """The events with text that were kept, at most `KEPT_BYTES` of them."""
         return b"".join(self._kept)
 
+    @property
+    def kept_all(self) -> bool:
+        """All events with text were kept."""
+        return self._seen_bytes == self._kept_bytes
+
     async def usage(self) -> Usage:
         """Tokens until now: the provider's last count, else ours of the text.
 

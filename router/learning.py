@@ -8,7 +8,6 @@ fingerprints for an hour: who sends the same again was not served well.
 from __future__ import annotations
 
 import asyncio
-import json
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Iterator, Sequence
@@ -30,6 +29,7 @@ from router.ledger import learning_steps, mirror
 from router.ledger.learning_steps import DrawnFacts
 from router.ledger.mirror import Answered, Seen
 from router.ledger.writer import Ledger
+from router.mirror.format import is_json
 from router.mirror.repeats import Repeats
 from router.mirror.standing import Shares
 from router.mirror.tally import Kind, step_of
@@ -97,7 +97,7 @@ class Mirror:
             account_idx: who made it.
             surface: the format of request and answer.
             request: what was asked.
-            raw: the answer's body, or the events of its stream.
+            raw: the answer's body, or the events of its stream; empty if they were not all kept.
             served: who answered, who failed before, and why these.
         """
         decision = served.decision
@@ -153,8 +153,9 @@ class Mirror:
             for failed in job.failed:
                 yield self._seen(failed, job.account_idx, Kind.SERVED, False, now_s)
             if Need.JSON_SCHEMA in job.request.needs:
-                good = _is_json(job.surface.answer_text(job.raw))
-                yield self._seen(job.call, job.account_idx, Kind.FORMAT, good, now_s)
+                good = is_json(job.request, job.raw)
+                if good is not None:
+                    yield self._seen(job.call, job.account_idx, Kind.FORMAT, good, now_s)
             self._repeats.sent(self._fingerprint(job), (job.call, job.account_idx), job.began_s, job.ended_s)
         for (call, account_idx), good in self._repeats.outcomes(time.perf_counter_ns() / _NS):
             yield self._seen(call, account_idx, Kind.RETRY, good, now_s)
@@ -202,11 +203,3 @@ def _drawn(request_id: str, account_idx: int, lot: Drawn) -> DrawnFacts | None:
         shipped_base=lot.shipped_base,
         learned_base=lot.learned_base,
     )
-
-
-def _is_json(text: str | None) -> bool:
-    try:
-        json.loads(text or "")
-    except (ValueError, RecursionError):
-        return False
-    return True

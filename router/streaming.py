@@ -133,7 +133,7 @@ class LiveAnswer:
         if self._scorer is not None and charged.receipt is not None:
             self._scorer.offer(self.request_id, self._surface, self._request, self._meter.kept)
         if self._mirror is not None:
-            ticket, kept = self._ticket, self._meter.kept
+            ticket, kept = self._ticket, self._meter.kept if self._meter.kept_all else b""
             self._mirror.offer(
                 ticket.request_id, ticket.account_idx, self._surface, self._request, kept, self._served
             )

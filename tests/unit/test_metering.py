@@ -139,6 +139,7 @@ async def test_of_a_long_stream_a_part_is_kept_and_the_rest_reckoned_from_it() -
     for _ in range(times):
         meter.take([event])
     assert sum(map(len, meter._kept)) <= KEPT_BYTES
+    assert not meter.kept_all
     counted = (await meter.usage()).completion_tokens
     assert times * 100 - 100 <= counted <= times * 100 + 100
 
