@@ -22,6 +22,7 @@ from mini_llm.request import Need, Request
 from mini_llm.routing.decision import Decision
 from mini_llm.routing.mirroring import Drawn
 from mini_llm.routing.plan import Outcome
+from mini_llm.routing.run import OVERTAKEN
 from mini_llm.surfaces.base import Surface
 from router.beside import beside, every
 from router.config import RouterConfig, Settings
@@ -116,7 +117,11 @@ class Mirror:
         if len(self._waiting) >= MOST_WAITING or max(request.size_bytes, len(raw)) > MOST_BYTES:
             self.dropped += 1
             return
-        failed = (_answered(request_id, decision, one.deployment) for one in served.attempts)
+        failed = (
+            _answered(request_id, decision, one.deployment)
+            for one in served.attempts
+            if one.outcome != OVERTAKEN
+        )
         known = tuple(one for one in failed if one is not None)
         began_s, ended_s = current().started_ns / _NS, time.perf_counter_ns() / _NS
         self._waiting.append(_Job(call, account_idx, lot, known, surface, request, raw, began_s, ended_s))

@@ -7,10 +7,14 @@ import json
 import threading
 import time
 from collections.abc import Sequence
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 
+from mini_llm.routing.decision import Decision, Judged
+from mini_llm.routing.plan import Attempt, Outcome
+from mini_llm.routing.run import OVERTAKEN
 from mini_llm.surfaces.chat import ChatSurface
 from router import learning
 from router.config import RouterConfig
@@ -29,6 +33,19 @@ def job(text: str, account_idx: int, began_s: float) -> _Job:
     request = surface.parse(json.dumps(body).encode())
     call = Answered(f"{began_s}", "house-7b", "open", 2, 1.0)
     return _Job(call, account_idx, None, (), surface, request, b"", began_s, began_s + 1)
+
+
+def test_who_was_overtaken_has_not_failed() -> None:
+    judged = tuple(
+        Judged(name, (name,), 0.8, 100, None, True, "prior") for name in ("fast", "slow", "broken")
+    )
+    tried = (Attempt("broken", "p", "UpstreamTimeout", 9), Attempt("slow", "p", OVERTAKEN, 9))
+    candidate = SimpleNamespace(deployment=SimpleNamespace(id="fast", own_key=False))
+    decision = Decision("standard", 0.7, 0.5, 0.5, 10, judged, {}, "")
+    mirror, sent = Mirror(cast(Any, None), CONFIG, b"secret"), job("hello", 1, 0)
+    served = Outcome(None, cast(Any, candidate), tried, decision)
+    mirror.offer("id", 1, sent.surface, sent.request, b"{}", served)
+    assert [one.model for one in mirror._waiting[0].failed] == ["broken"]
 
 
 def retries(jobs: Sequence[_Job]) -> list[Seen]:
