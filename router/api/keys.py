@@ -10,7 +10,18 @@ from sqlalchemy import Connection
 from starlette.responses import Response
 
 from router import managing
-from router.api.people import Fields, base_of, caller_of, look, now_s, number_of, read_fields, takes, write
+from router.api.people import (
+    Fields,
+    base_of,
+    caller_of,
+    look,
+    now_s,
+    number_of,
+    read_fields,
+    takes,
+    text_of,
+    write,
+)
 from router.auth import ACCOUNT_HEADER
 from router.ledger import read
 from router.ledger.grants import DEFAULT_SCOPES, LAST_S, Grant
@@ -175,13 +186,13 @@ def shown(connection: Connection, key: ApiKeyView, answers: bool = False) -> dic
         "member": key.member,
         "scopes": sorted(grant.scopes),
         "models": None if grant.models is None else list(grant.models),
-        "day_limit_base": _text(grant.day_limit_base),
+        "day_limit_base": text_of(grant.day_limit_base),
         "day_spent_base": _spent(connection, f"key:{key.key_id}:day:{day}", grant.day_limit_base),
-        "month_limit_base": _text(grant.month_limit_base),
+        "month_limit_base": text_of(grant.month_limit_base),
         "month_spent_base": _spent(connection, f"key:{key.key_id}:month:{month}", grant.month_limit_base),
-        "auto_day_base": _text(grant.auto_day_base),
+        "auto_day_base": text_of(grant.auto_day_base),
         "auto_day_spent_base": _spent(connection, f"auto:key:{key.key_id}:day:{day}", grant.auto_day_base),
-        "auto_month_base": _text(grant.auto_month_base),
+        "auto_month_base": text_of(grant.auto_month_base),
         "auto_month_spent_base": _spent(
             connection, f"auto:key:{key.key_id}:month:{month}", grant.auto_month_base
         ),
@@ -197,7 +208,3 @@ def shown(connection: Connection, key: ApiKeyView, answers: bool = False) -> dic
 def _spent(connection: Connection, code: str, limit_base: int | None) -> str | None:
     """What counts against a limit; None without a limit, whose sums are not kept."""
     return None if limit_base is None else str(read.budget_used_base(connection, code))
-
-
-def _text(amount_base: int | None) -> str | None:
-    return None if amount_base is None else str(amount_base)

@@ -146,6 +146,11 @@ def base_of(name: str, text: str | None, most_base: int = MAX_AMOUNT_BASE) -> in
     return amount_base
 
 
+def text_of(number: int | None) -> str | None:
+    """A number that may be too large for JSON's, as a decimal string; None stays None."""
+    return None if number is None else str(number)
+
+
 def number_of(what: str, text: str) -> int:
     """A row number.
 

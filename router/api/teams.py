@@ -21,6 +21,7 @@ from router.api.people import (
     number_of,
     read_fields,
     takes,
+    text_of,
     wallet_of,
     write,
 )
@@ -86,7 +87,7 @@ async def show_team(request: Request, team: str) -> dict[str, Any]:
             {
                 "address": member.address,
                 "role": member.role,
-                "month_limit_base": _text(member.month_limit_base),
+                "month_limit_base": text_of(member.month_limit_base),
                 "added_s": member.added_s,
             }
             for member in teams.members(connection, team_id)
@@ -195,14 +196,10 @@ def _shown(team: Membership) -> dict[str, Any]:
         "name": team.name,
         "role": team.role,
         "account": team.account_idx if _answers(team) else None,
-        "month_limit_base": _text(team.month_limit_base),
-        "your_month_limit_base": _text(team.member_limit_base),
+        "month_limit_base": text_of(team.month_limit_base),
+        "your_month_limit_base": text_of(team.member_limit_base),
     }
 
 
 def _answers(team: Membership) -> bool:
     return teams.RANK[team.role] >= teams.RANK[Role.ADMIN]
-
-
-def _text(amount_base: int | None) -> str | None:
-    return None if amount_base is None else str(amount_base)

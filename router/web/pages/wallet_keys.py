@@ -15,7 +15,7 @@ from router import managing
 from router.api.errors import told
 from router.api.keys import NewKey, key_maker
 from router.api.keys import shown as key_shown
-from router.api.people import look, now_s, number_of, write
+from router.api.people import look, now_s, number_of, text_of, write
 from router.errors import GatewayError
 from router.ledger.errors import InvalidGrant, LedgerError
 from router.ledger.grants import DEFAULT_SCOPES, MAX_MODELS, Scope
@@ -88,7 +88,7 @@ async def make_key(request: Request) -> Response:
     """Makes a key and shows its secret; what is wrong is said above the form and at its field."""
     found = await visitor(request)
     form = await read_form(request)
-    account = None if found.account_idx is None else str(found.account_idx)
+    account = text_of(found.account_idx)
     try:
         sent = _asked(form)
         make = key_maker(found.caller, account, sent)
@@ -155,8 +155,7 @@ def _asked(form: Form) -> NewKey:
         raise BadInput("models", f"are at most {MAX_MODELS}")
     limits: dict[str, Any] = {name: fields.number(form, name) for name in _RATES}
     for name in _AMOUNTS:
-        limit_base = fields.amount_base(form, name)
-        limits[name] = None if limit_base is None else str(limit_base)
+        limits[name] = text_of(fields.amount_base(form, name))
     return NewKey(
         label=form.text("label", ""),
         team=team,

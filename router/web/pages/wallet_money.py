@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Final
 
 from fastapi import Request
 from sqlalchemy import Connection
@@ -14,7 +14,7 @@ from starlette.responses import Response
 from mini_llm.wallet.limits import MAX_BALANCE_BASE
 from mini_llm.wallet.money import read_vibes
 from router.api.deposits import relay_of, terms
-from router.api.people import desk_of, look, write
+from router.api.people import desk_of, look, text_of, write
 from router.ledger import read
 from router.ledger.views import AccountView
 from router.people import custody
@@ -57,8 +57,8 @@ async def money(request: Request) -> Response:
         },
         "settlement": desk.contract.settlement,
         "relay": relayed,
-        "key_commit": _text(account.usable_key_commit if account else None),
-        "held_commit": _text(spare),
+        "key_commit": text_of(account.usable_key_commit if account else None),
+        "held_commit": text_of(spare),
     }
     return page(
         request,
@@ -118,7 +118,3 @@ def _amount(name: str, text: str) -> int:
         return read_vibes(text)
     except ValueError:
         raise BadInput(name, "is an amount in VIBES, such as 250 or 0.5") from None
-
-
-def _text(number: int | None) -> Any:
-    return None if number is None else str(number)
