@@ -217,7 +217,7 @@ def totals(path: Path, by: By = "day", since_s: float = 0.0) -> list[Total]:
         return [Total(*row) for row in database.execute(query, (since_s,))]
 
 
-def prune(path: Path, before_s: float) -> int:
+def drop_calls(path: Path, before_s: float) -> int:
     """Deletes the calls before a moment (seconds since 1970).
 
     Returns: how many there were.

@@ -30,17 +30,6 @@ class AccountTree:
         # One dict per level, leaves first, root last.
         self._levels: list[dict[int, int]] = [{} for _ in range(TREE_LEVELS + 1)]
 
-    @classmethod
-    def from_leaves(cls, leaves: Mapping[int, int]) -> "AccountTree":
-        """The tree with these leaves by account index and no others.
-
-        Raises:
-            IndexOutOfRange, NotCanonical: as for `set_leaves`.
-        """
-        tree = cls()
-        tree.set_leaves(leaves)
-        return tree
-
     @property
     def root(self) -> int:
         """Root hash, a field element."""

@@ -33,9 +33,14 @@ _AT_THE_END: Final = re.compile(f"[█{_EIGHTHS.strip()}]+$", re.MULTILINE)
     show_default=True,
     help="Today and the days before it.",
 )
+@click.option(
+    "--prune",
+    is_flag=True,
+    help="Delete from the log what is older than these days, for good, and show the rest.",
+)
 @json_option
 @pass_state
-def usage(state: State, by: Any, days: int, as_json: bool) -> None:
+def usage(state: State, by: Any, days: int, prune: bool, as_json: bool) -> None:
     """Show calls, tokens and cost, from the log that each call adds to (never what was said).
 
     The log is ~/.mini-llm/usage.db; `"usage_log": false` in the settings or MINI_LLM_USAGE_LOG=off end it.
@@ -44,21 +49,26 @@ def usage(state: State, by: Any, days: int, as_json: bool) -> None:
     Examples:
       mini-llm usage
       mini-llm usage --by model --days 7
+      mini-llm usage --days 365 --prune
       mini-llm usage --json | jq .total.cost_usd
     """
-    from mini_llm.usage import totals
+    from mini_llm.usage import drop_calls, totals
 
     path = state.settings().usage_path
     if path is None:
         raise Trouble("no usage is kept: usage_log is off, or there is no home to keep it in")
+    since_s = first_moment(days)
     try:
-        found = totals(path, by, since_s=first_moment(days))
+        deleted = drop_calls(path, since_s) if prune else 0
+        found = totals(path, by, since_s)
     except (sqlite3.Error, OSError) as error:
-        raise Trouble(f"{path} cannot be read ({error})") from None
+        raise Trouble(f"{path} cannot be {'changed' if prune else 'read'} ({error})") from None
+    if prune and not as_json:
+        click.echo(f"deleted {deleted:,} calls from {path}", err=True)
     if as_json:
-        print_json(
-            {"by": by, "days": days, "rows": [as_fields(one) for one in found], "total": sum_up(found)}
-        )
+        rows = [as_fields(one) for one in found]
+        told = {"by": by, "days": days, "rows": rows, "total": sum_up(found)}
+        print_json(told | ({"deleted": deleted} if prune else {}))
     elif found:
         click.echo(_chart(found, by))
     else:

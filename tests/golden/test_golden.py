@@ -132,7 +132,8 @@ def test_exit_inputs() -> None:
         item["idx"]: AccountState(item["key_commit"], item["balance"], item["spent"])
         for item in vectors["leaves"]
     }
-    accounts = tree.AccountTree.from_leaves({item["idx"]: item["leaf"] for item in vectors["leaves"]})
+    accounts = tree.AccountTree()
+    accounts.set_leaves({item["idx"]: item["leaf"] for item in vectors["leaves"]})
     for vector in vectors["paths"]:
         idx = vector["idx"]
         if idx in states:

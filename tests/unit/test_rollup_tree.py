@@ -85,7 +85,8 @@ def test_bulk_writes_make_the_tree_of_single_ones() -> None:
     single = AccountTree()
     for idx, leaf in leaves.items():
         single.set_leaf(idx, leaf)
-    built = AccountTree.from_leaves(leaves)
+    built = AccountTree()
+    built.set_leaves(leaves)
     assert built.root == single.root
     assert all(built.path(idx) == single.path(idx) for idx in leaves)
     changes = {1: 0, 4096: 5, 123456: 6}
@@ -99,7 +100,7 @@ def test_bulk_writes_hash_each_node_once(monkeypatch: pytest.MonkeyPatch) -> Non
     AccountTree().root  # noqa: B018  # the empty nodes are hashed once per process
     hashed = []
     monkeypatch.setattr(tree_module, "poseidon", lambda inputs: hashed.append(1) or poseidon(inputs))
-    AccountTree.from_leaves({idx: idx for idx in range(1, 1000)})
+    AccountTree().set_leaves({idx: idx for idx in range(1, 1000)})
     assert len(hashed) == 125 + 16 + 2 + 5
 
 
@@ -117,4 +118,3 @@ def test_bulk_writes_are_checked_before_the_first(leaves: dict[int, int], error:
         tree.set_leaves(leaves)
     assert tree.leaf(1) == 0
     assert tree.root == GENESIS_ROOT
-    assert AccountTree.from_leaves({}).root == GENESIS_ROOT

@@ -18,7 +18,7 @@ from mini_llm.config_sdk import Settings
 from mini_llm.costs import Cost, Costs
 from mini_llm.deployment import Deployment
 from mini_llm.price import Price, Usage
-from mini_llm.usage import Call, UsageLog, prune, totals
+from mini_llm.usage import Call, UsageLog, drop_calls, totals
 
 SERVED = Deployment("p/m", "m", "p", "m", 0, Price(0, 0), 8192, None)
 USED = Usage(10, 5, cached_tokens=2)
@@ -60,7 +60,7 @@ def test_only_calls_since_a_moment_count(log: UsageLog) -> None:
     log.record(call("new", at_s=2000.0))
     log.close()
     assert [one.key for one in totals(log.path, "model", since_s=1500.0)] == ["new"]
-    assert prune(log.path, before_s=1500.0) == 1
+    assert drop_calls(log.path, before_s=1500.0) == 1
     assert [one.key for one in totals(log.path, "model")] == ["new"]
 
 
@@ -108,7 +108,7 @@ def test_nothing_that_was_said_is_kept(log: UsageLog) -> None:
 
 def test_nothing_is_there_before_the_first_call(log: UsageLog) -> None:
     assert totals(log.path) == []
-    assert prune(log.path, 1.0) == 0
+    assert drop_calls(log.path, 1.0) == 0
     assert not log.path.parent.exists()
 
 

@@ -106,6 +106,13 @@ def test_usage_of_old_days_is_left_out(cli: Cli, server: ModelServer) -> None:
     assert cli.json("usage", "--days", "3")["rows"] == []
     assert len(cli.json("usage", "--days", "4")["rows"]) == 1
     assert cli.run("usage", "--days", "3").stdout == "no calls in the last 3 days\n"
+    assert cli.json("usage", "--days", "4", "--prune")["deleted"] == 0
+    pruned = cli.run("usage", "--days", "3", "--prune")
+    assert (pruned.stdout, pruned.stderr) == (
+        "no calls in the last 3 days\n",
+        f"deleted 1 calls from {cli.home / '.mini-llm' / 'usage.db'}\n",
+    )
+    assert cli.json("usage", "--days", "4")["rows"] == []
 
 
 def test_usage_that_is_not_kept(cli: Cli, server: ModelServer) -> None:
