@@ -94,6 +94,7 @@ class DrainingServer(uvicorn.Server):
         gc.collect()
         gc.freeze()  # modules, routes and tables stay: no search for cycles visits them again
         gc.set_threshold(GARBAGE_OBJECTS)
+        gc.enable()
         if self._admin is not None:
             self._admin_runs = asyncio.create_task(self._admin.serve())
             while not self._admin.started and not self._admin_runs.done():

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import gc
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from importlib import import_module
 from typing import Any, Final
 
@@ -47,9 +49,7 @@ class LazyGroup(click.Group):
         """See click."""
         for section in self._sections.values():
             if cmd_name in section:
-                module, _, attribute = section[cmd_name][0].partition(":")
-                command: click.Command = getattr(import_module(module), attribute)
-                return command
+                return _load(section[cmd_name][0])
         return None
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -57,3 +57,22 @@ class LazyGroup(click.Group):
         for title, section in self._sections.items():
             with formatter.section(title):
                 formatter.write_dl([(name, line) for name, (_, line) in section.items()])
+
+
+@contextmanager
+def loading() -> Iterator[None]:
+    """Nothing is searched for garbage meanwhile: modules stay, and to search them is a fifth of the time."""
+    searching = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if searching:
+            gc.enable()
+
+
+def _load(place: str) -> click.Command:
+    module, _, attribute = place.partition(":")
+    with loading():
+        command: click.Command = getattr(import_module(module), attribute)
+    return command

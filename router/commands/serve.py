@@ -9,6 +9,8 @@ from typing import Final
 
 import click
 
+from mini_llm.cli.lazy import loading
+
 DEFAULT_PORT: Final = 8402
 """Not one of the ports on which local model servers are looked for."""
 PORT: Final = click.IntRange(0, 65_535)
@@ -112,10 +114,11 @@ def serve(
     """See `HELP`."""
     # the word to read the configuration again may come before anybody can hear it: nobody is to fall of that
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    from router.commands.ledger import told
-    from router.commands.serving import serve_here, supervise, warn_of_open_keys
-    from router.config import load_settings
-    from router.observe import logs
+    with loading():
+        from router.commands.ledger import told
+        from router.commands.serving import serve_here, supervise, warn_of_open_keys
+        from router.config import load_settings
+        from router.observe import logs
 
     as_json = logs.set_up(log_level, log_format)
     with told():
@@ -125,6 +128,8 @@ def serve(
         public, admin = (host, port), (admin_host, admin_port)
         if workers == 1:
             calls = logs.CallLog(sys.stderr, as_json) if log_level == "info" else None
-            serve_here(settings, calls, public, admin, ledger_fd, shared=reuse_port or ledger_fd is not None)
+            shared = reuse_port or ledger_fd is not None
+            with loading():  # until the server has started
+                serve_here(settings, calls, public, admin, ledger_fd, shared=shared)
         else:
             sys.exit(supervise(settings, (log_level, log_format), public, admin, workers, shared=reuse_port))

@@ -37,3 +37,26 @@ def test_a_process_that_commits_for_workers_loads_nothing_that_serves() -> None:
     assert (
         loaded(SERVES, "router.cli, router.commands.serve, router.commands.serving, router.supervisor") == []
     )
+
+
+STARTS = """
+import asyncio, gc, uvicorn
+from router.serve import DrainingServer
+
+async def start():
+    server = DrainingServer(uvicorn.Config(None, port=0, lifespan="off", log_config=None), None)
+    server.config.load()
+    server.lifespan = server.config.lifespan_class(server.config)
+    await server.startup()
+    print(gc.isenabled(), gc.get_freeze_count() > 10_000)
+    for one in server.servers:
+        one.close()
+
+gc.disable()
+asyncio.run(start())
+"""
+
+
+def test_a_router_that_has_started_searches_for_garbage_in_what_is_new() -> None:
+    done = subprocess.run([sys.executable, "-c", STARTS], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["True", "True"]
