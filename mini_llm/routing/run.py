@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import random
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 
 from mini_llm.config_routing import HedgeConfig
@@ -207,9 +207,11 @@ class Run(Generic[T]):
             return None
         began_s = self._tools.clock()
         raced = await race(ready, delay_s, self._ask)
-        self._attempts[:] = [one for one in self._attempts if one.outcome != STOPPED]  # those overtaken
-        for loser in raced.overtaken:
-            self._attempts.append(_attempt(loser, OVERTAKEN, self._tools.clock() - began_s, bills=True))
+        stopped = {one.deployment: one for one in self._attempts if one.outcome == STOPPED}
+        self._attempts[:] = [one for one in self._attempts if one.outcome != STOPPED]
+        for loser in raced.overtaken:  # on its way, or after the winner
+            late = _attempt(loser, STOPPED, self._tools.clock() - began_s, bills=True)
+            self._attempts.append(replace(stopped.get(late.deployment, late), outcome=OVERTAKEN))
         if raced.won is not None:
             candidate, result = raced.won
             return Outcome(result, candidate, tuple(self._attempts), self._plan.decision)

@@ -67,11 +67,14 @@ async def test_first_that_answers_in_time_is_alone() -> None:
 async def test_first_that_answers_late_still_wins() -> None:
     race = Race({"delay_s": 0.01})
     running = await race.start()
+    await race.asked["a"].wait()
+    race.bench.clock.now_s += 3
     await race.asked["b"].wait()
+    race.bench.clock.now_s += 2
     race.answers["a"].set()
     outcome = await running
     assert outcome.result == "a"
-    assert [(one.deployment, one.outcome) for one in outcome.attempts] == [("b", "Hedged")]
+    assert [(one.deployment, one.outcome, one.ms) for one in outcome.attempts] == [("b", "Hedged", 2000)]
 
 
 async def test_failure_of_one_waits_for_the_other() -> None:
