@@ -15,7 +15,7 @@ from sqlmodel import SQLModel
 
 from mini_llm.errors import ConfigError
 from router.db_sessions import configure_sessions, writing
-from router.db_trouble import BEGIN, FORMS, LEDGER, NotOpened, opening, parsed, prepare_file
+from router.db_trouble import FORMS, LEDGER, NoLedger, opening, parsed, prepare_file
 
 _REGISTRY: Final = registry()
 METADATA: Final = _REGISTRY.metadata
@@ -146,7 +146,8 @@ def open_database(url: str, *, create: bool = True) -> Engine:
     Raises:
         UnsupportedDatabase: for anything but SQLite and PostgreSQL.
         WrongRevision: the tables are of another release.
-        NotOpened: it cannot be used, or there is none.
+        NoLedger: there is none.
+        NotOpened: it cannot be used.
     """
     engine = connect_database(url, create=create)
     try:
@@ -162,7 +163,7 @@ def _make_ready(engine: Engine, create: bool) -> None:
     with writing(engine).begin() as connection:
         new = is_empty(connection)
         if new and not create:
-            raise NotOpened(LEDGER, f"the database holds no ledger; {BEGIN}")
+            raise NoLedger("the database holds no ledger")
         if not new and (found := revision_of(connection)) != SCHEMA_REVISION:
             raise WrongRevision(found, SCHEMA_REVISION)
         METADATA.create_all(connection)  # whoever opens it first need not know all tables
@@ -181,7 +182,8 @@ def connect_database(url: str, *, create: bool = True) -> Engine:
 
     Raises:
         UnsupportedDatabase: for anything but SQLite and PostgreSQL.
-        NotOpened: the URL is none, its driver is missing, or there is no file and none is to be made.
+        NoLedger: there is no file, and none is to be made.
+        NotOpened: the URL is none, or its driver is missing.
     """
     address = parsed(url)
     dialect = address.get_backend_name()

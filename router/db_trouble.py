@@ -15,7 +15,6 @@ from mini_llm.errors import ConfigError
 
 LEDGER: Final = "VIBES_LEDGER_URL"
 FORMS: Final = "write sqlite:////var/lib/vibes/ledger.db or postgresql+psycopg://user@host/name"
-BEGIN: Final = "`vibes-router serve` and `vibes-router db upgrade` begin a ledger"
 NO_ANSWER: Final = "the server does not answer, or refuses this user, password or database"
 OWNER_ONLY: Final = 0o600
 
@@ -85,6 +84,15 @@ class NotOpened(ConfigError):
     """A database that a setting names cannot be opened, or is not what it should be."""
 
 
+class NoLedger(NotOpened):
+    """There is no ledger where one is named."""
+
+    def __init__(self, found: str) -> None:
+        super().__init__(
+            LEDGER, f"{found}; `vibes-router serve` and `vibes-router db upgrade` begin a ledger"
+        )
+
+
 @contextmanager
 def opening(setting: str = LEDGER) -> Iterator[None]:
     """Tells what keeps a database from being opened in the words of its setting.
@@ -119,7 +127,8 @@ def prepare_file(url: URL, create: bool) -> None:
     """Makes sure that a SQLite database is where it should be, and that a new one is its owner's alone.
 
     Raises:
-        NotOpened: there is none and none is to be made, or it cannot be one.
+        NoLedger: there is none, and none is to be made.
+        NotOpened: it cannot be one.
     """
     name = url.database
     if url.get_backend_name() != "sqlite" or name in (None, "", ":memory:") or str(name).startswith("file:"):
@@ -133,7 +142,7 @@ def prepare_file(url: URL, create: bool) -> None:
         if path.exists():
             return
         if not create:
-            raise NotOpened(LEDGER, f"{path} does not exist; {BEGIN}")
+            raise NoLedger(f"{path} does not exist")
         os.close(os.open(path, os.O_CREAT | os.O_WRONLY, OWNER_ONLY))  # what SQLite puts beside it is as this
     except OSError as error:
         raise NotOpened(LEDGER, f"{path} cannot be used: {error.strerror}") from None

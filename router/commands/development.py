@@ -14,13 +14,16 @@ from sqlalchemy import Connection
 from mini_llm.wallet.babyjub import SUBORDER, public_key
 from mini_llm.wallet.ceiling import key_commitment, settlement_domain, sign_ceiling
 from mini_llm.wallet.limits import MAX_AMOUNT_BASE
-from router.commands.ledger import read_ledger, told, write_ledger
-from router.config import load_settings
+from router.commands.ledger import told, write_ledger
+from router.config import load_ledger_url, load_settings
 from router.config_money import usd_base
+from router.db import open_database
+from router.db_trouble import NoLedger
 from router.ledger import chain, read
 from router.ledger.ceilings import check_ceiling, store_ceiling
 from router.ledger.grants import DEFAULT_SCOPES, Grant
 from router.ledger.keys import create_api_key
+from router.ledger.writer import Ledger
 
 CHAIN_IDS: Final = frozenset({31337, 31338})
 """Local chains, on which nothing is worth anything."""
@@ -56,7 +59,7 @@ def dev_account(usd: str, dry_run: bool, as_json: bool) -> None:
             "elsewhere accounts come from deposits into the settlement contract"
         )
     amount_base = _amount_base(usd, settings.config.vibes_per_usd)
-    idx = read_ledger(next_idx, create=True)
+    idx = _free_idx(create=not dry_run)
     if dry_run:
         click.echo(f"would open account {idx} with {amount_base} base units ({usd} USD) and make an API key")
         return
@@ -78,6 +81,15 @@ def dev_account(usd: str, dry_run: bool, as_json: bool) -> None:
     api_key = write_ledger(fund)
     fields = {"account": idx, "amount_base": str(amount_base), "api_key": api_key}
     click.echo(json.dumps(fields) if as_json else api_key)
+
+
+def _free_idx(create: bool) -> int:
+    with told():
+        try:
+            with Ledger(open_database(load_ledger_url(os.environ), create=create)) as ledger:
+                return ledger.read(next_idx)
+        except NoLedger:  # and none is to be made
+            return 1
 
 
 def next_idx(connection: Connection) -> int:

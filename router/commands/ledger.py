@@ -20,9 +20,9 @@ from router.ledger.writer import Ledger
 T = TypeVar("T")
 
 
-def read_ledger(operation: Callable[[Connection], T], *, create: bool = False) -> T:
-    """The result of a reading operation; with `create` a ledger is begun where there is none."""
-    with opened_ledger(create=create) as ledger:
+def read_ledger(operation: Callable[[Connection], T]) -> T:
+    """The result of a reading operation."""
+    with opened_ledger() as ledger:
         return ledger.read(operation)
 
 
@@ -33,9 +33,9 @@ def write_ledger(operation: Callable[[Connection], T]) -> T:
 
 
 @contextmanager
-def opened_ledger(*, create: bool = False) -> Iterator[Ledger]:
+def opened_ledger() -> Iterator[Ledger]:
     """The ledger for one command, with its errors told."""
-    with told(), Ledger(open_database(load_ledger_url(os.environ), create=create)) as ledger:
+    with told(), Ledger(open_database(load_ledger_url(os.environ), create=False)) as ledger:
         yield ledger
 
 

@@ -103,10 +103,15 @@ def test_a_key_is_changed_and_what_is_not_named_stays(world: World) -> None:
         assert "Traceback" not in failed.stderr
 
 
-def test_play_money_is_for_a_local_chain_and_a_ledger_of_its_own(new_world: Any, world: World) -> None:
+def test_play_money_is_for_a_local_chain_and_a_ledger_of_its_own(
+    new_world: Any, world: World, tmp_path: Path
+) -> None:
     played: World = new_world()
-    dry = run(played, "dev-account", "--usd", "2", "--dry-run")
-    assert dry.stdout == "would open account 1 with 200000000 base units (2 USD) and make an API key\n"
+    new = tmp_path / "new.db"
+    for changes in ({}, {"VIBES_LEDGER_URL": f"sqlite:///{new}"}):
+        dry = run(played, "dev-account", "--usd", "2", "--dry-run", **changes)
+        assert dry.stdout == "would open account 1 with 200000000 base units (2 USD) and make an API key\n"
+    assert not new.exists()
     assert played.ledger.read(read.accounts) == []
     for idx in (1, 2):
         made = json.loads(run(played, "dev-account", "--usd", "2", "--json").stdout)
