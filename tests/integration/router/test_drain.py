@@ -46,8 +46,8 @@ class Stream(threading.Thread):
             self.error = error
 
 
-def until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 20
+def until(condition: Callable[[], bool], within_s: float = 20) -> None:
+    deadline = time.monotonic() + within_s
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.02)
