@@ -16,7 +16,7 @@ from mini_llm.price import Usage
 from mini_llm.routing.plan import Attempt
 from mini_llm.wallet.keccak import keccak
 from mini_llm.wallet.limits import BPS, MAX_AMOUNT_BASE
-from router.beside import beside
+from router.beside import beside, every
 from router.config import RouterConfig, Settings
 from router.entropy import random_bytes
 from router.errors import BadIdempotencyKey
@@ -270,17 +270,15 @@ class Billing:
     async def kept(self) -> AsyncIterator[None]:
         """Renews the leases of live calls and expires lapsed ones of dead workers, until the block ends."""
         await self._sweep()
-        async with beside(self._keep()), self.offers.kept(), self.pacing.kept():
+        renewing = every(
+            self._settings.lease_s / RENEWALS_PER_LEASE, self._look_after, "leases were not renewed"
+        )
+        async with beside(renewing), self.offers.kept(), self.pacing.kept():
             yield
 
-    async def _keep(self) -> None:
-        while True:
-            await asyncio.sleep(self._settings.lease_s / RENEWALS_PER_LEASE)
-            try:
-                await self._renew()
-                await self._sweep()
-            except Exception as error:  # a full disk today must not let all leases lapse for ever
-                log.error("leases were not renewed: %s", type(error).__name__)
+    async def _look_after(self) -> None:
+        await self._renew()
+        await self._sweep()
 
     async def _renew(self) -> None:
         until_s = int(time.time()) + self._settings.lease_s

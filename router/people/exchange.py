@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import secrets
 import time
 from collections.abc import AsyncIterator, Sequence
@@ -12,7 +11,7 @@ from typing import Final
 
 from sqlalchemy import Connection, delete, insert, select
 
-from router.beside import beside
+from router.beside import beside, every
 from router.ledger.writer import Ledger
 from router.people.limits import WINDOW_S, Limiter, Use
 from router.people.models import RATE_USE
@@ -20,8 +19,6 @@ from router.people.models import RATE_USE
 EXCHANGE_S: Final = 1.0
 GONE_S: Final = 10
 """A worker that told nothing for this long runs no calls any more."""
-
-log = logging.getLogger(__name__)
 
 
 class Exchange:
@@ -34,8 +31,8 @@ class Exchange:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Exchanges until the block ends."""
-        async with beside(self._run()):
+        """Exchanges until the block ends; where that fails, limits hold per worker until it works again."""
+        async with beside(every(EXCHANGE_S, self.once, "rate limits were not exchanged")):
             yield
 
     async def once(self) -> None:
@@ -50,14 +47,6 @@ class Exchange:
                 self._ledger.read, lambda connection: ask(connection, self._worker, now_s)
             )
         )
-
-    async def _run(self) -> None:
-        while True:
-            await asyncio.sleep(EXCHANGE_S)
-            try:
-                await self.once()
-            except Exception as error:  # the limits then hold per worker, until the database is back
-                log.error("rate limits were not exchanged: %s", type(error).__name__)
 
 
 def tell(connection: Connection, worker: str, uses: Sequence[Use], now_s: int) -> None:
