@@ -65,7 +65,8 @@ class Usage(NamedTuple):
             prompt,
             completion,
             cached_tokens=part(read, "cached_tokens"),
-            cache_write_tokens=part(read, "cache_write_tokens"),
+            # OpenAI's and OpenRouter's name for it, or Alibaba's.
+            cache_write_tokens=part(read, "cache_write_tokens") or part(read, "cache_creation_input_tokens"),
             audio_prompt_tokens=part(read, "audio_tokens"),
             reasoning_tokens=part(written, "reasoning_tokens"),
             audio_completion_tokens=part(written, "audio_tokens"),

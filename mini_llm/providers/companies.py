@@ -7,17 +7,13 @@ from __future__ import annotations
 
 from typing import Final
 
+from mini_llm.providers import dialects
 from mini_llm.providers.company import Company
 from mini_llm.providers.counting import Counting
 from mini_llm.providers.limits import LimitHeaders, ratelimit_headers
 from mini_llm.providers.openai import CHAT_PATHS, EMBEDDING_PATHS, OPENAI_PATHS
 from mini_llm.request import Need
-from mini_llm.surfaces.base import Dialect
-from mini_llm.surfaces.turns import OPENAI_TURN, THOUGHTS
 
-_NEW_CAP: Final = Dialect(cap_field="max_completion_tokens", turn_drops=THOUGHTS)
-_QUIET: Final = Dialect(asks_usage=False, turn_drops=THOUGHTS)  # reports usage in streams unasked
-_WISHES: Final = frozenset({"logit_bias", "top_k"})  # of sampling
 _ONE_WINDOW: Final = (
     LimitHeaders("requests", "x-ratelimit-limit", "x-ratelimit-remaining", "x-ratelimit-reset"),
 )
@@ -30,7 +26,7 @@ OPENAI_STYLE: Final = (
         url="https://api.openai.com/v1",
         key_variable="OPENAI_API_KEY",
         paths=OPENAI_PATHS,
-        dialect=_NEW_CAP,
+        dialect=dialects.OPENAI,
         models=("gpt-*", "chatgpt-*", "o[1-9]*", "codex-*", "text-embedding-3-*", "text-embedding-ada-*"),
     ),
     Company(
@@ -42,7 +38,7 @@ OPENAI_STYLE: Final = (
         key_header="api-key",
         key_prefix="",
         paths=OPENAI_PATHS,
-        dialect=_NEW_CAP,
+        dialect=dialects.OPENAI,
         id_header="apim-request-id",
     ),
     Company(
@@ -58,7 +54,7 @@ OPENAI_STYLE: Final = (
             "embeddings": "/deployments/{model}/embeddings",
         },
         query="api-version=2024-10-21",
-        dialect=_NEW_CAP,
+        dialect=dialects.OPENAI,
         id_header="apim-request-id",
     ),
     Company(
@@ -68,7 +64,7 @@ OPENAI_STYLE: Final = (
         url=None,
         key_variable="AWS_BEARER_TOKEN_BEDROCK",
         paths={**CHAT_PATHS, "responses": "/responses"},
-        dialect=_NEW_CAP,
+        dialect=dialects.NEW_CAP,
         id_header="x-amzn-requestid",
     ),
     Company(
@@ -77,7 +73,7 @@ OPENAI_STYLE: Final = (
         source="https://inference-docs.cerebras.ai/support/rate-limits",
         url="https://api.cerebras.ai/v1",
         key_variable="CEREBRAS_API_KEY",
-        dialect=_NEW_CAP,
+        dialect=dialects.NEW_CAP,
         limits=ratelimit_headers("requests-day", "tokens-minute"),
         models=("gpt-oss-*", "llama*", "qwen-3*"),
     ),
@@ -97,7 +93,7 @@ OPENAI_STYLE: Final = (
         url="https://api.cohere.ai/compatibility/v1",
         key_variable="COHERE_API_KEY",
         paths=EMBEDDING_PATHS,
-        dialect=_QUIET,
+        dialect=dialects.QUIET,
         lacks=frozenset({Need.MANY}),
         models=("command*", "c4ai-*", "embed-*"),
     ),
@@ -108,6 +104,7 @@ OPENAI_STYLE: Final = (
         url="https://dashscope-intl.aliyuncs.com/compatible-mode/v1",
         key_variable="DASHSCOPE_API_KEY",
         paths=EMBEDDING_PATHS,
+        dialect=dialects.MARKED,
         lacks=frozenset({Need.FILES}),
         models=("qwen*", "qwq-*", "text-embedding-v*"),
     ),
@@ -118,6 +115,7 @@ OPENAI_STYLE: Final = (
         url="https://api.deepinfra.com/v1/openai",
         key_variable="DEEPINFRA_API_KEY",
         paths=EMBEDDING_PATHS,
+        dialect=dialects.MARKED,
         models=("*/*",),
     ),
     Company(
@@ -137,6 +135,7 @@ OPENAI_STYLE: Final = (
         url="https://api.fireworks.ai/inference/v1",
         key_variable="FIREWORKS_API_KEY",
         paths=OPENAI_PATHS,
+        dialect=dialects.FIREWORKS,
         models=("accounts/*",),
     ),
     Company(
@@ -145,9 +144,7 @@ OPENAI_STYLE: Final = (
         source="https://console.groq.com/docs/rate-limits",
         url="https://api.groq.com/openai/v1",
         key_variable="GROQ_API_KEY",
-        dialect=Dialect(
-            "max_completion_tokens", drops=_WISHES | {"top_logprobs"}, turn_drops=THOUGHTS | OPENAI_TURN
-        ),
+        dialect=dialects.GROQ,
         counting=Counting(elsewhere="x_groq.usage"),
         lacks=frozenset({Need.LOGPROBS, Need.MANY}),
         models=("llama-*", "openai/gpt-oss-*", "meta-llama/*", "groq/*"),
@@ -175,13 +172,7 @@ OPENAI_STYLE: Final = (
         url="https://api.mistral.ai/v1",
         key_variable="MISTRAL_API_KEY",
         paths=EMBEDDING_PATHS,
-        dialect=Dialect(
-            asks_usage=False,
-            renames=(("seed", "random_seed"),),
-            drops=_WISHES | {"user", "safety_identifier", "store", "service_tier", "verbosity"},
-            turn_drops=THOUGHTS | OPENAI_TURN | {"reasoning", "reasoning_details", "name"},
-            short_ids=True,
-        ),
+        dialect=dialects.MISTRAL,
         lacks=frozenset({Need.LOGPROBS}),
         models=(
             "mistral-*",
@@ -226,6 +217,7 @@ OPENAI_STYLE: Final = (
         url="https://integrate.api.nvidia.com/v1",
         key_variable="NVIDIA_API_KEY",
         paths=EMBEDDING_PATHS,
+        dialect=dialects.NVIDIA,
         models=("*/*",),
     ),
     Company(
@@ -235,6 +227,7 @@ OPENAI_STYLE: Final = (
         url="https://openrouter.ai/api/v1",
         key_variable="OPENROUTER_API_KEY",
         paths={**CHAT_PATHS, "responses": "/responses"},
+        dialect=dialects.MARKED,
         limits=_ONE_WINDOW,
         id_header="x-generation-id",
         models=("*/*",),
@@ -245,7 +238,7 @@ OPENAI_STYLE: Final = (
         source="https://docs.perplexity.ai/docs/sonar/openai-compatibility",
         url="https://api.perplexity.ai",
         key_variable="PERPLEXITY_API_KEY",
-        dialect=_QUIET,
+        dialect=dialects.PERPLEXITY,
         counting=Counting(reasoning="reasoning_tokens", beside=("reasoning_tokens", "citation_tokens")),
         models=("sonar*",),
     ),
@@ -275,6 +268,7 @@ OPENAI_STYLE: Final = (
         url="https://ai-gateway.vercel.sh/v1",
         key_variable="VERCEL_AI_GATEWAY_API_KEY",
         paths=EMBEDDING_PATHS,
+        dialect=dialects.MARKED,
         models=("*/*",),
     ),
     Company(
@@ -284,6 +278,7 @@ OPENAI_STYLE: Final = (
         url="https://api.x.ai/v1",
         key_variable="XAI_API_KEY",
         paths={**CHAT_PATHS, "responses": "/responses"},
+        dialect=dialects.XAI,
         counting=Counting(beside=("completion_tokens_details.reasoning_tokens",)),
         models=("grok-*",),
     ),

@@ -47,6 +47,9 @@ class Dialect:
         renames: fields of chat that it knows by another name, as (ours, its).
         drops: fields of chat that it refuses and without which the answer means the same; they are left out.
         turn_drops: members of a message, or of a tool call in it, that are left out likewise.
+        named: roles whose messages may have a ``name``, None for all; others lose it.
+        cache_marks: it takes Anthropic's marks of what to cache (``cache_control``), which others lose.
+        developer: it knows the role of that name, OpenAI's; others are told ``system``, the older one.
         short_ids: it refuses ids of tool calls that are not nine letters and digits; others get such ones.
     """
 
@@ -56,6 +59,9 @@ class Dialect:
     renames: tuple[tuple[str, str], ...] = ()
     drops: frozenset[str] = frozenset()
     turn_drops: frozenset[str] = frozenset()
+    named: frozenset[str] | None = None
+    cache_marks: bool = False
+    developer: bool = False
     short_ids: bool = False
 
 

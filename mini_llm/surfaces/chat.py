@@ -29,7 +29,7 @@ from mini_llm.surfaces.chat_chunks import as_stream, usage_chunk
 from mini_llm.surfaces.chat_needs import content_needs, field_needs
 from mini_llm.surfaces.runs import Mould
 from mini_llm.surfaces.sse import event_end, read_event
-from mini_llm.surfaces.turns import with_short_ids, without
+from mini_llm.surfaces.turns import in_dialect, without_marks
 from mini_llm.surfaces.wording import choices_of, failed_choice, json_events, json_or_none, messages_of
 
 CAP_FIELDS: Final = ("max_completion_tokens", "max_tokens")
@@ -60,10 +60,11 @@ class ChatSurface(Surface):
             fields[dialect.cap_field] = output_cap
         for name in dialect.drops & fields.keys():
             del fields[name]
-        if dialect.turn_drops:
-            fields["messages"] = without(fields["messages"], dialect.turn_drops)
-        if dialect.short_ids:
-            fields["messages"] = with_short_ids(fields["messages"])
+        fields["messages"] = in_dialect(fields["messages"], dialect)
+        if not dialect.cache_marks:
+            fields.pop("cache_control", None)
+            if "tools" in fields:
+                fields["tools"] = without_marks(fields["tools"])
         for ours, theirs in dialect.renames:
             if ours in fields:
                 fields[theirs] = fields.pop(ours)

@@ -1,10 +1,12 @@
-"""Earlier turns of a chat, for a provider that refuses what others take in them."""
+"""Turns of a chat, for a provider that refuses what others take in them."""
 
 from __future__ import annotations
 
 import re
 from hashlib import sha256
 from typing import Any, Final
+
+from mini_llm.surfaces.base import Dialect
 
 THOUGHTS: Final = frozenset({"reasoning_content"})
 """What was thought: some companies want it back with a tool's result, others refuse it."""
@@ -13,19 +15,47 @@ FOREIGN: Final = frozenset({"thinking_blocks", "extra_content"})
 no company of OpenAI's own format reads it, and some refuse it."""
 OPENAI_TURN: Final = frozenset({"refusal", "annotations", "audio"})
 """What OpenAI's answers carry beside the usual, which some of those who speak its format refuse."""
+_MARK: Final = frozenset({"cache_control"})
+_NAME: Final = frozenset({"name"})
 
 _SHORT_ID_LETTERS: Final = 9
 _SHORT_ID: Final = re.compile(rf"[A-Za-z0-9]{{{_SHORT_ID_LETTERS}}}")
 
 
-def with_short_ids(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Messages whose tool calls have ids of nine letters and digits, each the same as its result's."""
-    short = []
-    for message in messages:
-        if isinstance(calls := message.get("tool_calls"), list):
-            message = message | {"tool_calls": [_with_short(call, "id") for call in calls]}
-        short.append(_with_short(message, "tool_call_id"))
-    return short
+def in_dialect(messages: list[dict[str, Any]], dialect: Dialect) -> list[dict[str, Any]]:
+    """Messages as a provider takes them.
+
+    A refusal that would go becomes the text of its turn, if that has none. An id of a tool call that is
+    replaced is so in its result too. Results of tools keep what only other turns may not have.
+    """
+    return [_turn(one, dialect) for one in messages]
+
+
+def without_marks(given: Any) -> Any:
+    """Tools, or the content of a message, without Anthropic's marks of what to cache."""
+    return [_shorn(one, _MARK) for one in given] if isinstance(given, list) else given
+
+
+def _turn(turn: dict[str, Any], dialect: Dialect) -> dict[str, Any]:
+    role = turn["role"]
+    if len(turn) == 2 and role != "developer" and isinstance(turn.get("content"), str):
+        return turn  # as most are
+    drops = frozenset() if role == "tool" else dialect.turn_drops
+    named = dialect.named is None or role in dialect.named
+    told: dict[str, Any] = _shorn(turn, drops if named else drops | _NAME)
+    if not dialect.cache_marks and (isinstance(told.get("content"), list) or "cache_control" in told):
+        told = _shorn(told, _MARK) | {"content": without_marks(told.get("content"))}
+    if role == "developer" and not dialect.developer:
+        told = told | {"role": "system"}
+    if "refusal" in drops and turn.get("refusal") and not turn.get("content"):
+        told = told | {"content": turn["refusal"]}
+    if isinstance(calls := turn.get("tool_calls"), list):
+        told = told | {"tool_calls": [_call(call, drops, dialect) for call in calls]}
+    return _with_short(told, "tool_call_id") if dialect.short_ids else told
+
+
+def _call(call: Any, drops: frozenset[str], dialect: Dialect) -> Any:
+    return _with_short(_shorn(call, drops), "id") if dialect.short_ids else _shorn(call, drops)
 
 
 def _with_short(holder: Any, name: str) -> Any:
@@ -33,24 +63,6 @@ def _with_short(holder: Any, name: str) -> Any:
     if not isinstance(given, str) or _SHORT_ID.fullmatch(given):
         return holder
     return holder | {name: sha256(given.encode()).hexdigest()[:_SHORT_ID_LETTERS]}
-
-
-def without(messages: list[dict[str, Any]], names: frozenset[str]) -> list[dict[str, Any]]:
-    """Messages that have none of the members named, nor have the tool calls in them.
-
-    A refusal that would go becomes the text of its turn, if that has none. Results of tools stay as they are:
-    who refuses the ``name`` of a user takes a tool's.
-    """
-    return [one if one["role"] == "tool" else _bare(one, names) for one in messages]
-
-
-def _bare(turn: dict[str, Any], names: frozenset[str]) -> dict[str, Any]:
-    bare: dict[str, Any] = _shorn(turn, names)
-    if isinstance(calls := turn.get("tool_calls"), list):
-        bare = bare | {"tool_calls": [_shorn(call, names) for call in calls]}
-    if "refusal" in names and turn.get("refusal") and not turn.get("content"):
-        bare = bare | {"content": turn["refusal"]}
-    return bare
 
 
 def _shorn(holder: Any, names: frozenset[str]) -> Any:

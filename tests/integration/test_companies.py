@@ -124,6 +124,7 @@ ANSWERED = {
     ],
 }
 """A turn as Anthropic and Google answer it in chat here."""
+MARK = {"cache_control": {"type": "ephemeral"}}
 KEEPS_THOUGHTS = {"deepseek", "moonshot", "zai", "openrouter"}
 """Some of those who want thoughts back."""
 
@@ -131,15 +132,22 @@ KEEPS_THOUGHTS = {"deepseek", "moonshot", "zai", "openrouter"}
 async def test_a_conversation_begun_at_another_company(company: tuple[Company, Provider]) -> None:
     server, provider = company
     result = {"role": "tool", "tool_call_id": CALL_ID, "name": "look_up", "content": "found"}
-    messages = [{"role": "user", "name": "ann", "content": "hi"}, ANSWERED, result]
+    told = [{"type": "text", "text": "Be brief.", **MARK}]
+    messages = [{"role": "developer", "name": "boss", "content": told}]
+    messages += [{"role": "user", "name": "ann", "content": "hi"}, ANSWERED, result | MARK]
     before = json.dumps(messages)
-    wishes = {"user": "u", "store": False, "logit_bias": {}, "stream_options": None}
-    wishes |= {"top_k": 5, "verbosity": "low"} if server.facts.type == "mistral" else {}
-    await provider.complete(ask(messages=messages, tools=[TOOL], **wishes), UPSTREAM)
+    wishes = {"user": "u", "store": False, "logit_bias": {}, "stream_options": None, "top_k": 5}
+    wishes |= {"verbosity": "low"} if server.facts.type == "mistral" else {"prompt_cache_key": "k"}
+    await provider.complete(ask(messages=messages, tools=[TOOL | MARK], **MARK, **wishes), UPSTREAM)
     assert server.complaints == []
-    _, turn, found = server.asked[0]["messages"]
-    assert found == result | {"tool_call_id": turn["tool_calls"][0]["id"]}
-    assert (found == result) is (server.facts.type != "mistral")
+    rules, said, turn, found = server.asked[0]["messages"]
+    assert rules["content"][0]["text"] == "Be brief."
+    assert ("name" in said) is ("user" in server.facts.named)
+    assert ("name" in rules) is (rules["role"] in server.facts.named)
+    assert ("cache_control" in rules["content"][0]) is server.facts.marks
+    assert ("name" in found) is ("tool" in server.facts.named)
+    assert found["tool_call_id"] == turn["tool_calls"][0]["id"]
+    assert (found["tool_call_id"] == CALL_ID) is (server.facts.type != "mistral")
     assert "reasoning_content" in turn or server.facts.type not in KEEPS_THOUGHTS
     assert json.dumps(messages) == before
     refused = {"role": "assistant", "content": None, "refusal": "I cannot."}

@@ -16,7 +16,7 @@ from mini_llm.providers.google_request import generate_request
 from mini_llm.request import Request
 from mini_llm.surfaces import CHAT, SURFACES
 from mini_llm.surfaces.base import Dialect
-from mini_llm.surfaces.turns import with_short_ids
+from mini_llm.surfaces.turns import in_dialect
 from mini_llm.surfaces.wording import json_events
 
 USER = {"role": "user", "content": "hi"}
@@ -159,7 +159,7 @@ def test_ids_of_other_providers_become_ids_that_anthropic_takes() -> None:
 
 def test_ids_that_mistral_made_stay() -> None:
     messages = [USER, calling(call("aB3dE6gH9")), result("aB3dE6gH9", "x")]
-    assert with_short_ids(messages) == messages
+    assert in_dialect(messages, Dialect(short_ids=True)) == messages
 
 
 def test_a_messages_history_of_another_provider_goes_to_anthropic() -> None:

@@ -22,6 +22,8 @@ from support.companies.error_bodies import (
 
 ErrorBody = Callable[[int, str], Any]
 PROMPT, COMPLETION, CACHED, REASONING = 20, 7, 8, 3
+WRITTEN = 5
+"""Tokens put into a cache."""
 TOTALS: Body = {
     "prompt_tokens": PROMPT,
     "completion_tokens": COMPLETION,
@@ -59,6 +61,9 @@ class Facts:
         refuses: fields that it answers 400 to.
         takes: the fields that it takes, of a company that names all of them.
         turn: members that an assistant's message may have.
+        named: roles whose messages may have a name.
+        developer: it knows that role.
+        marks: it takes ``cache_control`` in parts of messages and in tools.
         call_id: what ids of tool calls look like.
         usage: its usage object, and what it means.
         asked: usage comes in streams only if ``stream_options`` asks; the field is refused otherwise.
@@ -79,6 +84,9 @@ class Facts:
     refuses: frozenset[str] = frozenset()
     takes: frozenset[str] | None = None
     turn: frozenset[str] = OPENAI_TURN | {"reasoning_content", "reasoning", "reasoning_details"}
+    named: frozenset[str] = frozenset({"user", "system", "developer", "assistant", "tool"})
+    developer: bool = False
+    marks: bool = False
     call_id: str = ".+"
     usage: Body = field(default_factory=lambda: DETAILED)
     means: Usage = SPLIT
@@ -116,6 +124,8 @@ AZURE = {
     "cap_field": NEW_CAP,
     "stream": "azure",
     "turn": OPENAI_TURN,
+    "developer": True,
+    "refuses": frozenset({"top_k"}),
     "error": numbered_error,
     "busy": {"retry-after-ms": "7000", "retry-after": "8"},
     "id_header": "apim-request-id",
@@ -129,6 +139,8 @@ COMPANIES: tuple[Facts, ...] = (
         cap_field=NEW_CAP,
         busy=OPENAI_BUSY,
         turn=OPENAI_TURN,
+        developer=True,
+        refuses=frozenset({"top_k"}),
         also=EMBEDS | RESPONDS,
     ),
     Facts("azure", path="/openai/v1/chat/completions", also=EMBEDS | RESPONDS, **AZURE),
@@ -181,12 +193,18 @@ COMPANIES: tuple[Facts, ...] = (
         "dashscope",
         "dashscope-intl.aliyuncs.com",
         "/compatible-mode/v1/chat/completions",
+        usage=TOTALS
+        | {"prompt_tokens_details": {"cached_tokens": CACHED, "cache_creation_input_tokens": WRITTEN}}
+        | {"completion_tokens_details": {"reasoning_tokens": REASONING}},
+        means=SPLIT._replace(cache_write_tokens=WRITTEN),
+        marks=True,
         also=EMBEDS,
     ),
     Facts(
         "deepinfra",
         "api.deepinfra.com",
         "/v1/openai/chat/completions",
+        marks=True,
         error=nested_error,
         also=EMBEDS,
     ),
@@ -203,6 +221,7 @@ COMPANIES: tuple[Facts, ...] = (
         "fireworks",
         "api.fireworks.ai",
         "/inference/v1/chat/completions",
+        turn=OPENAI_TURN | {"reasoning_content"},
         also=EMBEDS | RESPONDS,
     ),
     Facts(
@@ -212,6 +231,7 @@ COMPANIES: tuple[Facts, ...] = (
         cap_field=NEW_CAP,
         refuses=frozenset({"logit_bias", "logprobs", "top_logprobs", "top_k"}),
         turn=TURN | {"reasoning"},
+        named=frozenset({"tool"}),
         stream="groq",
     ),
     Facts("huggingface", "router.huggingface.co", "/v1/chat/completions", error=text_error),
@@ -222,6 +242,7 @@ COMPANIES: tuple[Facts, ...] = (
         "/v1/chat/completions",
         takes=MISTRAL_TAKES,
         turn=frozenset({"role", "content", "tool_calls", "prefix"}),
+        named=frozenset({"tool"}),
         call_id="[a-zA-Z0-9]{9}",
         usage=TOTALS,
         means=Usage(PROMPT, COMPLETION),
@@ -243,6 +264,7 @@ COMPANIES: tuple[Facts, ...] = (
         "nvidia",
         "integrate.api.nvidia.com",
         "/v1/chat/completions",
+        refuses=frozenset({"prompt_cache_key"}),
         error=detail_error,
         also=EMBEDS,
     ),
@@ -252,6 +274,7 @@ COMPANIES: tuple[Facts, ...] = (
         "/api/v1/chat/completions",
         usage=DETAILED | {"cost": 0.000_214, "cost_details": {"upstream_inference_cost": None}},
         stream="comments",
+        marks=True,
         error=numbered_error,
         busy=WINDOW_BUSY,
         id_header="x-generation-id",
@@ -263,6 +286,7 @@ COMPANIES: tuple[Facts, ...] = (
         "/chat/completions",
         refuses=frozenset({"stream_options"}),
         turn=OPENAI_TURN,
+        named=frozenset(),
         usage={
             "prompt_tokens": PROMPT,
             "completion_tokens": 4,
@@ -278,7 +302,7 @@ COMPANIES: tuple[Facts, ...] = (
     ),
     Facts("sambanova", "api.sambanova.ai", "/v1/chat/completions", also=EMBEDS),
     Facts("together", "api.together.ai", "/v1/chat/completions", busy=WINDOW_BUSY, also=EMBEDS),
-    Facts("vercel", "ai-gateway.vercel.sh", "/v1/chat/completions", also=EMBEDS),
+    Facts("vercel", "ai-gateway.vercel.sh", "/v1/chat/completions", marks=True, also=EMBEDS),
     Facts(
         "xai",
         "api.x.ai",
@@ -290,6 +314,7 @@ COMPANIES: tuple[Facts, ...] = (
             "prompt_tokens_details": {"cached_tokens": CACHED},
             "completion_tokens_details": {"reasoning_tokens": REASONING},
         },
+        named=frozenset({"user"}),
         error=text_error,
         also=RESPONDS,
     ),

@@ -41,6 +41,8 @@ class Company:
         if facts.takes is not None:
             self._check(body.keys() <= facts.takes, f"extra_forbidden: {sorted(body.keys() - facts.takes)}")
         self._check_turns(body["messages"])
+        marked = [tool for tool in body.get("tools") or () if "cache_control" in tool]
+        self._check(facts.marks or not (marked or "cache_control" in body), "extra inputs: cache_control")
         headers = {facts.id_header: REQUEST_ID}
         last = str(body["messages"][-1].get("content"))
         if last.startswith("refuse "):
@@ -61,13 +63,18 @@ class Company:
             self.complaints.append(complaint)
 
     def _check_turns(self, messages: list[Body]) -> None:
-        """Earlier answers may have what the company documents, and nothing else; a user may have a name."""
-        for turn in (one for one in messages if one["role"] in ("user", "system")):
-            extra = turn.keys() - {"role", "content"} - (self.facts.turn & {"name"})
-            self._check(not extra, f"unsupported in a {turn['role']} message: {sorted(extra)}")
-        for turn in (one for one in messages if one["role"] == "assistant"):
-            extra = turn.keys() - self.facts.turn
-            self._check(not extra, f"unsupported in an assistant's message: {sorted(extra)}")
+        """Turns may have what the company documents, and nothing else."""
+        facts, beside = self.facts, frozenset({"role", "content"})
+        for turn in messages:
+            role = turn["role"]
+            self._check(facts.developer or role != "developer", "unknown role 'developer'")
+            self._check("name" not in turn or role in facts.named, f"a {role} message has a name")
+            known = {"assistant": facts.turn, "tool": beside | {"tool_call_id"}}.get(role, beside) | {"name"}
+            parts = turn["content"] if isinstance(turn.get("content"), list) else []
+            marked = [one for one in (turn, *parts) if "cache_control" in one]
+            self._check(facts.marks or not marked, "extra inputs: cache_control")
+            extra = turn.keys() - known - {"cache_control"}
+            self._check(not extra, f"unsupported in a {role} message: {sorted(extra)}")
             for call in turn.get("tool_calls") or ():
                 self._check(call.keys() <= CALL, f"unsupported in a tool call: {sorted(call.keys() - CALL)}")
         calls = [call["id"] for turn in messages for call in turn.get("tool_calls") or ()]
