@@ -22,7 +22,7 @@ from mini_llm.errors import (
     UpstreamTimeout,
     UpstreamUnreachable,
 )
-from mini_llm.routing.verdict import refuses_content
+from mini_llm.routing.verdict import judge, refuses_content
 from mini_llm.surfaces.base import WireError
 from mini_llm.surfaces.paths import KeyInAddress
 from mini_llm.wallet.errors import WalletError
@@ -52,7 +52,15 @@ class Refusal:
 
 
 def refusal_of(error: MiniLLMError) -> Refusal:
-    """The answer to a call that failed."""
+    """The answer to a call that failed. Official clients ask by themselves again after a 5xx, unless they are
+    told not to: what may be billed already is not to be paid twice."""
+    refusal = _refusal(error)
+    if judge(error).bills:
+        refusal.headers["x-should-retry"] = "false"
+    return refusal
+
+
+def _refusal(error: MiniLLMError) -> Refusal:
     match error:
         case Refused():
             return Refusal(error.error)

@@ -8,6 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from typing import Any
 
+import httpx
+import openai
 import pytest
 from support.apps import TEXT, ModelServer, model_servers, own, threaded
 
@@ -21,6 +23,7 @@ from mini_llm import (
 )
 from mini_llm.errors import AnswerLost
 from mini_llm.request import encode
+from mini_llm.server.app import LocalGateway
 from mini_llm.surfaces import SURFACES
 from mini_llm.wallet.errors import WalletNotSetUp
 
@@ -127,6 +130,18 @@ async def test_a_call_that_may_have_been_paid_is_not_paid_again(wallet: dict[str
     async with paying(router) as app:
         with pytest.raises(AnswerLost):
             await app.chat("hello", model="m", stream=stream)  # type: ignore[call-overload]
+    assert len(router.asked) == 1
+
+
+async def test_nor_does_an_official_client_pay_for_it_again_through_the_local_gateway() -> None:
+    router = ModelServer(cut_after=0)
+    async with paying(router) as app:
+        http = httpx.AsyncClient(transport=httpx.ASGITransport(LocalGateway(app.engine)))
+        async with openai.AsyncOpenAI(
+            base_url="http://127.0.0.1/v1", api_key="any", http_client=http
+        ) as client:
+            with pytest.raises(openai.InternalServerError, match="cannot be reached"):
+                await client.chat.completions.create(model="m", messages=[{"role": "user", "content": "hi"}])
     assert len(router.asked) == 1
 
 
