@@ -6,10 +6,11 @@ as a response, whole or streaming.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator, Mapping
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import httpx
 
@@ -32,6 +33,7 @@ PATHS: Final = {
     "/v1/responses": "responses",
     "/v1/embeddings": "embeddings",
 }
+T = TypeVar("T")
 _KEY: Final = "the keys are mini-llm's"
 _STREAM: Final = {"content-type": "text/event-stream"}
 _JSON: Final = {"content-type": "application/json"}
@@ -81,10 +83,10 @@ class _AsyncTransport(httpx.AsyncBaseTransport):
         self._client = client
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        served = await _serve(self._client, request.method, request.url.path, await request.aread())
+        served = await _serve(self._client, request, await request.aread())
         if isinstance(served, httpx.Response):
             return served
-        return httpx.Response(200, headers=_told(served) | _STREAM, stream=_AsyncBody(served))
+        return httpx.Response(200, headers=_told(served) | _STREAM, stream=_AsyncBody(served, request))
 
     async def aclose(self) -> None:
         await self._client.aclose()
@@ -96,23 +98,24 @@ class _Transport(httpx.BaseTransport):
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         body = request.read()
-        served = self._portal.run(_serve(self._client.asynchronous, request.method, request.url.path, body))
+        served = self._portal.run(_serve(self._client.asynchronous, request, body))
         if isinstance(served, httpx.Response):
             return served
-        return httpx.Response(200, headers=_told(served) | _STREAM, stream=_Body(served, self._portal))
+        stream = _Body(_AsyncBody(served, request), self._portal)
+        return httpx.Response(200, headers=_told(served) | _STREAM, stream=stream)
 
     def close(self) -> None:
         self._client.close()
 
 
 class _AsyncBody(httpx.AsyncByteStream):
-    def __init__(self, stream: Stream) -> None:
+    def __init__(self, stream: Stream, request: httpx.Request) -> None:
         self._stream, self._pieces = stream, stream.pieces()
-        self._surface = stream.surface
+        self._surface, self._request = stream.surface, request
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         try:
-            async for piece in self._pieces:
+            while piece := await _in_time(anext(self._pieces, b""), self._request):
                 yield piece
         except StreamBrokeOff as error:  # in the form that the official client raises
             yield self._surface.error_event(refusal_of(error).error)
@@ -124,8 +127,8 @@ class _AsyncBody(httpx.AsyncByteStream):
 
 
 class _Body(httpx.SyncByteStream):
-    def __init__(self, stream: Stream, portal: Portal) -> None:
-        self._async, self._portal = _AsyncBody(stream), portal
+    def __init__(self, stream: _AsyncBody, portal: Portal) -> None:
+        self._async, self._portal = stream, portal
 
     def __iter__(self) -> Iterator[bytes]:
         pieces = aiter(self._async)
@@ -140,8 +143,25 @@ class _Body(httpx.SyncByteStream):
         self._portal.run(self._async.aclose())
 
 
-async def _serve(client: AsyncClient, method: str, path: str, body: bytes) -> httpx.Response | Stream:
+async def _in_time(waiting: Awaitable[T], request: httpx.Request) -> T:
+    """Waits no longer than the official client's ``timeout`` allows.
+
+    Raises:
+        httpx.ReadTimeout: which it makes its own error of.
+    """
+    try:
+        async with asyncio.timeout(request.extensions.get("timeout", {}).get("read")):
+            return await waiting
+    except TimeoutError:
+        raise httpx.ReadTimeout("no answer came in time", request=request) from None
+
+
+async def _serve(client: AsyncClient, request: httpx.Request, body: bytes) -> httpx.Response | Stream:
     """The answer to a request of the official client; errors as it knows them."""
+    return await _in_time(_served(client, request.method, request.url.path, body), request)
+
+
+async def _served(client: AsyncClient, method: str, path: str, body: bytes) -> httpx.Response | Stream:
     if (method, path) == ("GET", "/v1/models"):
         return httpx.Response(200, json=(await client.models()).model_dump())
     name = PATHS.get(path) if method == "POST" else None

@@ -115,3 +115,18 @@ def test_without_the_official_client_the_command_is_told(monkeypatch: pytest.Mon
     for make in (openai_client, async_openai_client):
         with pytest.raises(MissingPackage, match=r"pip install 'mini-llm\[openai\]'"):
             make({})
+
+
+def test_its_timeout_holds(
+    app: openai.OpenAI, servers: tuple[ModelServer, ModelServer], running: Running
+) -> None:
+    servers[1].delay_s = 30
+    with pytest.raises(openai.APITimeoutError):
+        app.chat.completions.create(model="m", messages=SAID, timeout=0.2)  # type: ignore[call-overload]
+    servers[1].delay_s, servers[1].words, servers[1].word_delay_s = 0, 2, 0.4
+    stream = app.with_options(timeout=0.6).chat.completions.create(model="m", messages=SAID, stream=True)  # type: ignore[call-overload]
+    assert len(list(stream)) == 3, "each piece has the whole time, as over HTTP"
+    servers[1].word_delay_s = 30
+    with pytest.raises(openai.APITimeoutError):
+        app.chat.completions.create(model="m", messages=SAID, stream=True, timeout=0.2)  # type: ignore[call-overload]
+    running.do(asyncio.wait_for(servers[1].hung_up.wait(), 5))
