@@ -3,14 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from mini_llm.hops import Hop
     from mini_llm.price import Usage
 
 
-class MiniLLMError(Exception):
+class CopiedError(Exception):
+    """An error that can be copied and pickled, whatever it is made of: a pool of processes hands it on."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Its message and its values, instead of what it was made of."""
+        return _copied, (type(self), self.args), self.__dict__
+
+
+def _copied(kind: type[CopiedError], args: tuple[Any, ...]) -> CopiedError:
+    return kind.__new__(kind, *args)
+
+
+class MiniLLMError(CopiedError):
     """Anything that this library raises on purpose.
 
     Attributes:

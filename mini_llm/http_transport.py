@@ -17,6 +17,7 @@ import certifi
 from mini_llm.addresses import first_to_answer
 from mini_llm.connection import Connection
 from mini_llm.inflating import Inflating
+from mini_llm.loops import PerLoop
 from mini_llm.transport import (
     KeptConnectionClosed,
     Timeouts,
@@ -48,60 +49,21 @@ async def addresses(host: str, port: int, threads: Executor | None = None) -> Se
     return [str(place[0]) for *_, place in sorted(found, key=lambda one: one[0] != AF_INET)]
 
 
-class HttpTransport(Transport):
-    """Keeps connections for the event loop that it is used on, one loop at a time.
+class _Pool:
+    """The connections of one event loop."""
 
-    There is no limit to them: who calls limits the calls in flight. What is not used again is soon closed.
-
-    Args:
-        resolve: finds the addresses to connect to, and may refuse them.
-    """
-
-    def __init__(self, resolve: Resolve = addresses) -> None:
-        self._resolve = resolve
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._open: set[Connection] = set()
+    def __init__(self) -> None:
+        self.open: set[Connection] = set()
         self._idle: dict[_Origin, dict[Connection, None]] = {}  # the one used last at the end
         self._sweeping: asyncio.TimerHandle | None = None
-        self._tls: ssl.SSLContext | None = None
 
-    async def send(
-        self, method: str, url: str, headers: Mapping[str, str], body: bytes | None, timeouts: Timeouts
-    ) -> UpstreamResponse:
-        """See ``Transport.send``."""
-        loop = asyncio.get_running_loop()
-        if self._loop is not loop:  # connections of another loop are of no use here
-            self._loop, self._open, self._idle, self._sweeping = loop, set(), {}, None
-        began_s = loop.time()
-        place = _place(url)
-        request = _request(method, place, headers, body)
-        kept = self._take(place.origin, began_s)
-        connection = kept or await self._connect(place.origin, timeouts)
-        try:
-            await connection.ask(request, timeouts, began_s)
-            return _Response(connection)
-        except BaseException as error:
-            connection.drop()
-            if (
-                kept is not None
-                and isinstance(error, TransportFailure)
-                and connection.unanswered
-                and loop.time() - began_s < CROSSING_S
-            ):
-                self._drop_idle(place.origin)
-                raise KeptConnectionClosed(error.reason) from error
-            raise
-
-    async def aclose(self) -> None:
-        """See ``Transport.aclose``."""
-        if self._loop is not asyncio.get_running_loop():
-            return
+    def close(self) -> None:
         if self._sweeping is not None:
             self._sweeping.cancel()
-        for connection in self._open.copy():
+        for connection in self.open.copy():
             connection.drop()
 
-    def _take(self, origin: _Origin, now_s: float) -> Connection | None:
+    def take(self, origin: _Origin, now_s: float) -> Connection | None:
         """The connection that was used last, if it may be used again."""
         idle = self._idle.get(origin)
         while idle:
@@ -111,12 +73,12 @@ class HttpTransport(Transport):
             connection.drop()
         return None
 
-    def _drop_idle(self, origin: _Origin) -> None:
+    def drop_idle(self, origin: _Origin) -> None:
         """Closes what has been idle for longer than a connection that its provider has just closed."""
         for connection in self._idle.get(origin, ()):
             connection.drop()  # which takes it out, later
 
-    def _keep(self, origin: _Origin, connection: Connection) -> None:
+    def keep(self, origin: _Origin, connection: Connection) -> None:
         """Takes a connection back."""
         self._idle.setdefault(origin, {})[connection] = None
         if self._sweeping is None:
@@ -131,39 +93,84 @@ class HttpTransport(Transport):
                     connection.drop()  # which takes it out, later
         self._sweeping = loop.call_later(IDLE_S, self._sweep) if self._idle else None
 
-    def _lost(self, origin: _Origin, connection: Connection) -> None:
-        self._open.discard(connection)
+    def lost(self, origin: _Origin, connection: Connection) -> None:
+        """A connection is gone."""
+        self.open.discard(connection)
         idle = self._idle.get(origin)
         if idle is not None:
             idle.pop(connection, None)
             if not idle:
                 del self._idle[origin]
 
-    async def _connect(self, origin: _Origin, timeouts: Timeouts) -> Connection:
+
+class HttpTransport(Transport):
+    """Keeps connections for each event loop that it is used on.
+
+    There is no limit to them: who calls limits the calls in flight. What is not used again is soon closed.
+
+    Args:
+        resolve: finds the addresses to connect to, and may refuse them.
+    """
+
+    def __init__(self, resolve: Resolve = addresses) -> None:
+        self._resolve = resolve
+        self._pool = PerLoop(_Pool)
+        self._tls: ssl.SSLContext | None = None
+
+    async def send(
+        self, method: str, url: str, headers: Mapping[str, str], body: bytes | None, timeouts: Timeouts
+    ) -> UpstreamResponse:
+        """See ``Transport.send``."""
+        loop, pool = asyncio.get_running_loop(), self._pool()
+        began_s = loop.time()
+        place = _place(url)
+        request = _request(method, place, headers, body)
+        kept = pool.take(place.origin, began_s)
+        connection = kept or await self._connect(pool, place.origin, timeouts)
+        try:
+            await connection.ask(request, timeouts, began_s)
+            return _Response(connection)
+        except BaseException as error:
+            connection.drop()
+            if (
+                kept is not None
+                and isinstance(error, TransportFailure)
+                and connection.unanswered
+                and loop.time() - began_s < CROSSING_S
+            ):
+                pool.drop_idle(place.origin)
+                raise KeptConnectionClosed(error.reason) from error
+            raise
+
+    async def aclose(self) -> None:
+        """See ``Transport.aclose``."""
+        self._pool().close()
+
+    async def _connect(self, pool: _Pool, origin: _Origin, timeouts: Timeouts) -> Connection:
         limit_s, stage = timeouts.connect_s, "connect"
         if timeouts.total_s is not None and timeouts.total_s < limit_s:
             limit_s, stage = timeouts.total_s, "total"
         try:
             async with asyncio.timeout(limit_s):
                 found = await self._resolve(origin.host, origin.port)
-                return await first_to_answer(found, partial(self._open_at, origin), Connection.drop)
+                return await first_to_answer(found, partial(self._open_at, pool, origin), Connection.drop)
         except TimeoutError:
             raise TransportTimeout(stage, limit_s) from None
         except (OSError, ValueError) as error:
             raise TransportFailure(type(error).__name__) from error
 
-    async def _open_at(self, origin: _Origin, address: str) -> Connection:
+    async def _open_at(self, pool: _Pool, origin: _Origin, address: str) -> Connection:
         tls: dict[str, Any] = {}
         if origin.secure:
             self._tls = self._tls or _trusting()
             tls = {"ssl": self._tls, "server_hostname": origin.host}
         _, connection = await asyncio.get_running_loop().create_connection(
-            lambda: Connection(partial(self._keep, origin), partial(self._lost, origin)),
+            lambda: Connection(partial(pool.keep, origin), partial(pool.lost, origin)),
             address,
             origin.port,
             **tls,
         )
-        self._open.add(connection)
+        pool.open.add(connection)
         return connection
 
 

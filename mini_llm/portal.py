@@ -43,14 +43,6 @@ class Portal:
                     self._loop, self._thread = _started()
         return self._loop
 
-    def submit(self, coroutine: Coroutine[Any, Any, Any]) -> None:
-        """Runs a coroutine that nobody waits for; does nothing if the loop has ended."""
-        loop = self._loop
-        if loop is None or loop.is_closed():
-            coroutine.close()
-            return
-        asyncio.run_coroutine_threadsafe(coroutine, loop)
-
     def close(self, wait: bool = True) -> None:
         """Ends the loop and its thread; the next coroutine starts new ones."""
         with self._lock:

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from mini_llm.answer import Billed
     from mini_llm.costs import Cost
     from mini_llm.hops import Hop
-    from mini_llm.replies import Answer
+    from mini_llm.replies import Answer, KeptAnswer
     from mini_llm.routing.decision import Decision
     from mini_llm.wallet.receipt import SignedReceipt
 
@@ -33,6 +33,8 @@ class Record(Mapping[str, Any]):
         self._fields = fields
 
     def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):  # looked for in what is being copied, and has no fields yet
+            raise AttributeError(name)
         try:
             return _seen(self._read()[name])
         except KeyError:
@@ -85,7 +87,7 @@ class Result(Record):
 
     __slots__ = ("_answer", "_parsed")
 
-    def __init__(self, answer: Answer) -> None:
+    def __init__(self, answer: Answer | KeptAnswer) -> None:
         self._answer = answer
         self._parsed: Mapping[str, Any] | None = None
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing, suppress
+from typing import Any, NamedTuple
 
 from mini_llm.answer import Billed, Completion
 from mini_llm.costs import Cost, Costs
@@ -58,6 +60,24 @@ class Answer:
         """Who was passed over and who was asked, in order; the last one served."""
         return (*self._before, *hops_of(self._served.attempts, self.deployment, self.ms))
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """What it tells, without the settings that it was made by, whose keys belong in no copy."""
+        return KeptAnswer, tuple(getattr(self, name) for name in KeptAnswer._fields)
+
+
+class KeptAnswer(NamedTuple):
+    """A copy of an answer; see there."""
+
+    body: bytes
+    usage: Usage
+    deployment: Deployment
+    billed: Billed | None
+    upstream_id: str | None
+    ms: int
+    cost: Cost | None
+    decision: Decision | None
+    hops: tuple[Hop, ...]
+
 
 class Stream:
     """An answer that is arriving; close it, however it ends.
@@ -97,6 +117,13 @@ class Stream:
         self.usage: Usage | None = None
         self.billed: Billed | None = None
         self._count = StreamCount(self.surface, request, self.deployment)
+        self._loop = asyncio.get_running_loop()
+
+    def __del__(self) -> None:
+        """Forgotten: its provider stops all the same, even if nothing of it was ever read."""
+        if self._open:
+            with suppress(RuntimeError):  # the loop has ended, and its connections with it
+                self._loop.call_soon_threadsafe(lambda: self._loop.create_task(self.aclose()))
 
     async def pieces(self) -> AsyncGenerator[bytes, None]:
         """Server-sent events in the format of the request, whole ones, to its end mark; once only.

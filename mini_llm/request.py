@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Mapping
 from typing import Any, Final, NamedTuple
 
@@ -116,10 +115,17 @@ def encode(value: Any) -> bytes:
     Raises:
         ValueError: something in it is no JSON, such as an infinity or a lone surrogate.
     """
-    text = to_json(value, inf_nan_mode="constants")
+    text = to_json(value, inf_nan_mode="constants", fallback=_fields)
     if b"Infinity" in text or b"NaN" in text:  # in a string, or a number that is none
-        json.dumps(value, allow_nan=False)
+        from_json(text, allow_inf_nan=False)
     return text
+
+
+def _fields(value: Any) -> dict[str, Any]:
+    """What the library's own records and other mappings hold: an answer's message goes back as it came."""
+    if isinstance(value, Mapping):
+        return dict(value)
+    raise TypeError(f"a {type(value).__name__} is no JSON")
 
 
 def model_name(value: object) -> str:

@@ -11,6 +11,7 @@ from mini_llm.config import RoutingConfig
 from mini_llm.config_auto import Level
 from mini_llm.deployment import HOUSE_PARTNER, Deployment
 from mini_llm.errors import UnknownModel
+from mini_llm.loops import PerLoop
 from mini_llm.providers.base import Provider
 from mini_llm.providers.registry import NO_ENVIRONMENT, build_providers
 from mini_llm.routing.asked import AUTO, NAMES
@@ -40,7 +41,7 @@ class Catalog:
         self._http, self._environ, self._clock = http, environ, clock
         self._vibes_per_usd = vibes_per_usd
         self._looked_at: float | None = None
-        self._looking = asyncio.Lock()
+        self._looking = PerLoop(asyncio.Lock)
         self.table: Table = EMPTY
 
     def adopt(self, config: RoutingConfig) -> None:
@@ -123,7 +124,7 @@ class Catalog:
 
     async def _discover(self) -> None:
         """Asks providers what they found, if the last answer is old. Configured models hide found ones."""
-        async with self._looking:
+        async with self._looking():
             now_s = self._clock()
             if self._looked_at is not None and now_s - self._looked_at < DISCOVERY_INTERVAL_S:
                 return

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from mini_llm.deployment import Deployment
+from mini_llm.loops import PerLoop
 from mini_llm.price import TOKENS_PER_PRICE
 from mini_llm.request import Request
 from mini_llm.wallet.babyjub import SUBORDER
@@ -68,12 +69,12 @@ class Guard:
         self._path = config.book or folder / "wallet.db"
         self._domain = ReceiptDomain(config.chain_id, config.settlement)
         self._secret = read_session_key(config)
-        self._opening = asyncio.Lock()
+        self._opening = PerLoop(asyncio.Lock)
         self._book: Book | None = None
         self._checker: Checker | None = None
         self._keeper: Keeper | None = None
         self._offers: dict[tuple[str, bool], tuple[float, Offer]] = {}
-        self._asking: dict[tuple[str, bool], asyncio.Task[Offer]] = {}
+        self._asking = PerLoop(dict[tuple[str, bool], asyncio.Task[Offer]])
 
     async def enter(self, request: Request, deployment: Deployment) -> Entry:
         """Lets a call begin.
@@ -114,9 +115,10 @@ class Guard:
 
     async def aclose(self) -> None:
         """Ends what runs beside calls."""
-        for task in self._asking.values():
+        asking = list(self._asking().values())
+        for task in asking:
             task.cancel()
-        await asyncio.gather(*self._asking.values(), return_exceptions=True)
+        await asyncio.gather(*asking, return_exceptions=True)
         if self._keeper is not None:
             await self._keeper.aclose()
         if self._book is not None:
@@ -130,7 +132,7 @@ class Guard:
         """Opens the book; its first page begins with what the router can prove."""
         if self._is_open():
             return
-        async with self._opening:
+        async with self._opening():
             if self._is_open():
                 return
             standing = await self._api.standing()
@@ -163,22 +165,21 @@ class Guard:
         key = (deployment.upstream_model, deployment.output_cap(request.output_cap) is None)
         asked_s, offer = self._offers.get(key, (0.0, None))
         if offer is not None:
-            if time.monotonic() - asked_s > OFFER_S and key not in self._asking:
+            if time.monotonic() - asked_s > OFFER_S and key not in self._asking():
                 self._ask(key, request).add_done_callback(_ignore)
             return offer
-        return await asyncio.shield(self._asking.get(key) or self._ask(key, request))
+        return await asyncio.shield(self._asking().get(key) or self._ask(key, request))
 
     def _ask(self, key: tuple[str, bool], request: Request) -> asyncio.Task[Offer]:
         async def asking() -> Offer:
-            try:
-                offer = await self._api.offer(request, key[0])
-                self._offers[key] = (time.monotonic(), offer)
-                return offer
-            finally:
-                self._asking.pop(key, None)
+            offer = await self._api.offer(request, key[0])
+            self._offers[key] = (time.monotonic(), offer)
+            return offer
 
-        self._asking[key] = asyncio.create_task(asking())
-        return self._asking[key]
+        running = self._asking()
+        running[key] = asyncio.create_task(asking())
+        running[key].add_done_callback(lambda _: running.pop(key, None))
+        return running[key]
 
 
 def most_cost_base(request: Request, deployment: Deployment, offer: Offer) -> int:

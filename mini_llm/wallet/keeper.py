@@ -13,6 +13,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
 
+from mini_llm.loops import PerLoop
 from mini_llm.wallet.babyjub import public_key
 from mini_llm.wallet.book import Book
 from mini_llm.wallet.ceiling import sign_ceiling, verify_ceiling
@@ -55,7 +56,7 @@ class Keeper:
         self._secret, self._domain, self._account = secret, domain, account
         self._step_base, self._cap_base, self._clock = step_base, cap_base, clock
         self._running_base = 0  # what this process's running calls may cost
-        self._turn = asyncio.Lock()
+        self._turn = PerLoop(asyncio.Lock)
         self._ahead: asyncio.Task[None] | None = None
 
     def __repr__(self) -> str:
@@ -141,7 +142,7 @@ class Keeper:
 
     async def _extend(self, needed_base: int) -> None:
         """Raises the ceiling to a step above what running calls need."""
-        async with self._turn:
+        async with self._turn():
             page = await self._checker.fill_gaps()
             spent_base = page.total_base
             wanted_base = spent_base + max(needed_base, self._running_base) + self._step_base

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
+from mini_llm.errors import CopiedError
 from router.ledger.models import Status
 
 _CLOSED: Final = {
@@ -14,16 +15,8 @@ _CLOSED: Final = {
 }
 
 
-class LedgerError(Exception):
-    """Base of the ledger's refusals; nothing was written. May be pickled, whatever it is made of."""
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        """Its message and its values, instead of what it was made of."""
-        return _copy, (type(self), self.args), self.__dict__
-
-
-def _copy(kind: type[LedgerError], args: tuple[Any, ...]) -> LedgerError:
-    return kind.__new__(kind, *args)
+class LedgerError(CopiedError):
+    """Base of the ledger's refusals; nothing was written. A worker gets them pickled."""
 
 
 class UnknownAccount(LedgerError):
