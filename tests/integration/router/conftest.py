@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -20,34 +22,48 @@ def upstream() -> Iterator[Upstream]:
         yield server
 
 
-@pytest.fixture(scope="session")
-def new_world(upstream: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    """Makes worlds with a router and a ledger of their own."""
+@contextmanager
+def making_worlds(upstream: Upstream, folders: pytest.TempPathFactory) -> Iterator[Callable[..., World]]:
+    """Makes worlds with a router and a ledger of their own, and stops them all at once."""
     worlds: list[World] = []
 
     def make(*options: str, more: dict[str, Any] | None = None, **settings: str) -> World:
-        folder = tmp_path_factory.mktemp("router")
-        worlds.append(make_world(folder, upstream, more, options, **settings))
+        worlds.append(make_world(folders.mktemp("router"), upstream, more, options, **settings))
         return worlds[-1]
 
     yield make
     upstream.release.set()
+    with ThreadPoolExecutor() as stopping:
+        list(stopping.map(lambda world: world.router.stop(), worlds))
     for world in worlds:
-        world.router.stop()
         world.ledger.close()
 
 
+@pytest.fixture(scope="module")
+def new_world(upstream: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """Makes worlds that end with the module: a router that nobody asks takes its share of the machine too."""
+    with making_worlds(upstream, tmp_path_factory) as make:
+        yield make
+
+
 @pytest.fixture(scope="session")
-def world(new_world: Any) -> World:
+def new_lasting_world(upstream: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """Makes worlds for all modules."""
+    with making_worlds(upstream, tmp_path_factory) as make:
+        yield make
+
+
+@pytest.fixture(scope="session")
+def world(new_lasting_world: Any) -> World:
     """One router for all tests that do not kill it."""
-    made: World = new_world()
+    made: World = new_lasting_world()
     return made
 
 
 @pytest.fixture(scope="session")
-def town(new_world: Any, tmp_path_factory: pytest.TempPathFactory) -> Town:
+def town(new_lasting_world: Any, tmp_path_factory: pytest.TempPathFactory) -> Town:
     """A router where wallets sign in and keys are kept."""
-    return make_town(new_world, tmp_path_factory.mktemp("keys"))
+    return make_town(new_lasting_world, tmp_path_factory.mktemp("keys"))
 
 
 @pytest.fixture(scope="module")
