@@ -11,26 +11,28 @@ from typing import Final
 from mini_llm.surfaces.base import Dialect
 from mini_llm.surfaces.turns import OPENAI_TURN, THOUGHTS
 
-_DETAILS: Final = frozenset({"reasoning", "reasoning_details"})  # thoughts in OpenRouter's words
+_UNSAID: Final = THOUGHTS | {"reasoning"}
 _WISHES: Final = frozenset({"logit_bias", "top_k"})  # of sampling
 _TOOLS: Final = frozenset({"tool"})
 
-NEW_CAP: Final = Dialect(cap_field="max_completion_tokens", turn_drops=THOUGHTS)
-OPENAI: Final = replace(NEW_CAP, drops=frozenset({"top_k"}), developer=True)
+BEDROCK: Final = Dialect(cap_field="max_completion_tokens", turn_drops=_UNSAID)
+OPENAI: Final = replace(BEDROCK, drops=frozenset({"top_k"}), developer=True)
+CEREBRAS: Final = replace(BEDROCK, turn_drops=THOUGHTS)
+THINKING: Final = Dialect(needs_thoughts=True)
 MARKED: Final = Dialect(cache_marks=True)
-QUIET: Final = Dialect(asks_usage=False, turn_drops=THOUGHTS)  # reports usage in streams unasked
+QUIET: Final = Dialect(asks_usage=False, turn_drops=_UNSAID)  # reports usage in streams unasked
 PERPLEXITY: Final = replace(QUIET, named=frozenset())
-FIREWORKS: Final = Dialect(turn_drops=_DETAILS)
+FIREWORKS: Final = Dialect(turn_drops=_UNSAID - {"reasoning_content"})
 NVIDIA: Final = Dialect(drops=frozenset({"prompt_cache_key"}))
 XAI: Final = Dialect(named=frozenset({"user"}))
 GROQ: Final = replace(
-    NEW_CAP, drops=_WISHES | {"top_logprobs"}, turn_drops=THOUGHTS | OPENAI_TURN, named=_TOOLS
+    CEREBRAS, drops=_WISHES | {"top_logprobs"}, turn_drops=THOUGHTS | OPENAI_TURN, named=_TOOLS
 )
 MISTRAL: Final = Dialect(
     asks_usage=False,
     renames=(("seed", "random_seed"),),
     drops=_WISHES | {"user", "safety_identifier", "store", "service_tier", "verbosity"},
-    turn_drops=THOUGHTS | OPENAI_TURN | _DETAILS,
+    turn_drops=_UNSAID | OPENAI_TURN,
     named=_TOOLS,
     short_ids=True,
 )

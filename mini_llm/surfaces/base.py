@@ -47,6 +47,7 @@ class Dialect:
         renames: fields of chat that it knows by another name, as (ours, its).
         drops: fields of chat that it refuses and without which the answer means the same; they are left out.
         turn_drops: members of a message, or of a tool call in it, that are left out likewise.
+        needs_thoughts: it refuses a turn that calls tools without thoughts; they are blank if not kept.
         named: roles whose messages may have a ``name``, None for all; others lose it.
         cache_marks: it takes Anthropic's marks of what to cache (``cache_control``), which others lose.
         developer: it knows the role of that name, OpenAI's; others are told ``system``, the older one.
@@ -59,6 +60,7 @@ class Dialect:
     renames: tuple[tuple[str, str], ...] = ()
     drops: frozenset[str] = frozenset()
     turn_drops: frozenset[str] = frozenset()
+    needs_thoughts: bool = False
     named: frozenset[str] | None = None
     cache_marks: bool = False
     developer: bool = False

@@ -7,14 +7,18 @@ from hashlib import sha256
 from typing import Any, Final
 
 from mini_llm.surfaces.base import Dialect
+from mini_llm.surfaces.wording import reasoning_of
 
-THOUGHTS: Final = frozenset({"reasoning_content"})
+THOUGHTS: Final = frozenset({"reasoning_content", "reasoning_details"})
 """What was thought: some companies want it back with a tool's result, others refuse it."""
 FOREIGN: Final = frozenset({"thinking_blocks", "extra_content"})
 """What chat answers of Anthropic and Google carry here for the next turn, in the message or its tool calls:
 no company of OpenAI's own format reads it, and some refuse it."""
 OPENAI_TURN: Final = frozenset({"refusal", "annotations", "audio"})
 """What OpenAI's answers carry beside the usual, which some of those who speak its format refuse."""
+_SAYS: Final = ("content", "tool_calls", "function_call", "refusal", "audio")
+_UNKNOWN: Final = " "
+"""What a company gets for thoughts that nobody kept and that it insists on; an empty text is none to it."""
 _MARK: Final = frozenset({"cache_control"})
 _NAME: Final = frozenset({"name"})
 
@@ -25,10 +29,11 @@ _SHORT_ID: Final = re.compile(rf"[A-Za-z0-9]{{{_SHORT_ID_LETTERS}}}")
 def in_dialect(messages: list[dict[str, Any]], dialect: Dialect) -> list[dict[str, Any]]:
     """Messages as a provider takes them.
 
-    A refusal that would go becomes the text of its turn, if that has none. An id of a tool call that is
-    replaced is so in its result too. Results of tools keep what only other turns may not have.
+    An answer that says nothing, perhaps cut in its thoughts, is left out, since some refuse it. A refusal
+    that would go becomes the text of its turn, if that has none. An id of a tool call that is replaced is so
+    in its result too. Results of tools keep what only other turns may not have.
     """
-    return [_turn(one, dialect) for one in messages]
+    return [_turn(one, dialect) for one in messages if one["role"] != "assistant" or any(map(one.get, _SAYS))]
 
 
 def without_marks(given: Any) -> Any:
@@ -51,6 +56,8 @@ def _turn(turn: dict[str, Any], dialect: Dialect) -> dict[str, Any]:
         told = told | {"content": turn["refusal"]}
     if isinstance(calls := turn.get("tool_calls"), list):
         told = told | {"tool_calls": [_call(call, drops, dialect) for call in calls]}
+        if dialect.needs_thoughts and not turn.get("reasoning_content"):
+            told["reasoning_content"] = reasoning_of(turn) or _UNKNOWN
     return _with_short(told, "tool_call_id") if dialect.short_ids else told
 
 

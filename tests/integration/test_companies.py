@@ -156,6 +156,20 @@ async def test_a_conversation_begun_at_another_company(company: tuple[Company, P
     assert "I cannot." in server.asked[1]["messages"][1].values()
 
 
+@pytest.mark.parametrize("kept", [{}, {"reasoning": "Hm."}])
+async def test_thoughts_that_a_client_did_not_keep(
+    company: tuple[Company, Provider], kept: dict[str, str]
+) -> None:
+    server, provider = company
+    called = {"role": "assistant", "content": None, "tool_calls": ANSWERED["tool_calls"]} | kept
+    result = {"role": "tool", "tool_call_id": CALL_ID, "content": "found"}
+    user, cut = {"role": "user", "content": "hi"}, {"role": "assistant", "content": ""}
+    await provider.complete(ask(messages=[user, called, result, cut, user], tools=[TOOL]), UPSTREAM)
+    assert server.complaints == []
+    thoughts = server.asked[0]["messages"][1].get("reasoning_content")
+    assert thoughts == (kept.get("reasoning", " ") if server.facts.insists else None)
+
+
 @pytest.mark.parametrize("thinks", [True, False])
 async def test_only_a_model_that_thinks_is_told_not_to(thinks: bool) -> None:
     able = UPSTREAM.capabilities | {"reasoning"} if thinks else UPSTREAM.capabilities - {"reasoning"}

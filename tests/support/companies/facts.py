@@ -62,6 +62,7 @@ class Facts:
         takes: the fields that it takes, of a company that names all of them.
         turn: members that an assistant's message may have.
         named: roles whose messages may have a name.
+        insists: a turn that calls tools must have ``reasoning_content``.
         developer: it knows that role.
         marks: it takes ``cache_control`` in parts of messages and in tools.
         call_id: what ids of tool calls look like.
@@ -85,6 +86,7 @@ class Facts:
     takes: frozenset[str] | None = None
     turn: frozenset[str] = OPENAI_TURN | {"reasoning_content", "reasoning", "reasoning_details"}
     named: frozenset[str] = frozenset({"user", "system", "developer", "assistant", "tool"})
+    insists: bool = False
     developer: bool = False
     marks: bool = False
     call_id: str = ".+"
@@ -215,6 +217,7 @@ COMPANIES: tuple[Facts, ...] = (
         usage=TOTALS
         | {"prompt_cache_hit_tokens": CACHED, "prompt_cache_miss_tokens": PROMPT - CACHED}
         | {"completion_tokens_details": {"reasoning_tokens": REASONING}},
+        insists=True,
         stream="keep_alive",
     ),
     Facts(
@@ -255,6 +258,7 @@ COMPANIES: tuple[Facts, ...] = (
         "moonshot",
         "api.moonshot.ai",
         "/v1/chat/completions",
+        insists=True,
         usage=TOTALS | {"cached_tokens": CACHED},
         means=Usage(PROMPT, COMPLETION, cached_tokens=CACHED),
     ),

@@ -75,6 +75,10 @@ class Company:
             self._check(facts.marks or not marked, "extra inputs: cache_control")
             extra = turn.keys() - known - {"cache_control"}
             self._check(not extra, f"unsupported in a {role} message: {sorted(extra)}")
+            thoughtless = turn.get("tool_calls") and not turn.get("reasoning_content")
+            self._check(not (facts.insists and thoughtless), "reasoning_content is missing")
+            said = any(turn.get(name) for name in ("content", "tool_calls", "refusal"))
+            self._check(said, "an assistant's message must not be empty")
             for call in turn.get("tool_calls") or ():
                 self._check(call.keys() <= CALL, f"unsupported in a tool call: {sorted(call.keys() - CALL)}")
         calls = [call["id"] for turn in messages for call in turn.get("tool_calls") or ()]
