@@ -23,6 +23,8 @@ BLOCKS: Final[Mapping[str, str]] = {
 }
 """Kinds of content blocks and what becomes of them; any other kind is refused."""
 _DROPPED_BLOCKS: Final = frozenset({"thinking", "redacted_thinking"})
+_ATTRIBUTION: Final = "x-anthropic-billing-header:"
+"""How the block begins. Source: https://code.claude.com/docs/en/llm-gateway-protocol"""
 _MEDIA: Final = {"image": Need.IMAGES, "document": Need.FILES}
 
 
@@ -32,8 +34,11 @@ def chat_messages(fields: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     Raises:
         BadRequest: malformed, or chat cannot say it.
     """
-    if fields.get("system"):
-        yield {"role": "system", "content": _plain(fields["system"], "system")}
+    system = fields.get("system")
+    if isinstance(system, list):
+        system = [block for block in system if not _is_attribution(block)]
+    if system:
+        yield {"role": "system", "content": _plain(system, "system")}
     for position, message in enumerate(fields["messages"]):
         path = f"messages.{position}"
         role, content = message["role"], message.get("content")
@@ -47,6 +52,13 @@ def chat_messages(fields: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
             yield from _user(blocks, path)
         else:
             raise BadRequest(f"'{path}.role' must be user, assistant or system", f"{path}.role")
+
+
+def _is_attribution(block: object) -> bool:
+    """Claude Code's note to Anthropic, another one in each call: before a prompt it would keep any cache from
+    knowing it again."""
+    said = block.get("text") if isinstance(block, dict) else None
+    return isinstance(said, str) and said.startswith(_ATTRIBUTION)
 
 
 def _plain(content: object, path: str) -> str:

@@ -26,6 +26,7 @@ FIELDS: Final = Wording(
         "speed": "the provider's default is used",
     },
     refused={
+        "compaction": "Anthropic sums up the conversation",
         "container": "containers run at Anthropic",
         "context_management": "Anthropic edits the conversation (edits that only clear are dropped)",
         "inference_geo": "where the call is computed cannot be promised (global is dropped)",
@@ -52,8 +53,9 @@ MOST_USER_LETTERS: Final = 64
 _OWN_TOOLS: Final = ("custom", "bash_", "text_editor_", "computer_", "memory_")
 """How kinds of tools begin that the client runs; all others run at Anthropic."""
 _BILLED: Final = frozenset(
-    {"container", "mcp_servers", "inference_geo", "speed", "fallbacks", "billing_policy"}
+    {"container", "mcp_servers", "inference_geo", "speed", "fallbacks", "billing_policy", "compaction"}
 )
+"""Fields of what costs more, or of tokens that are not in the totals of the usage."""
 _EFFORTS: Final = {"low": "low", "medium": "medium", "high": "high", "xhigh": "xhigh", "max": "xhigh"}
 
 

@@ -167,6 +167,13 @@ def test_claude_code_at_a_chat_provider() -> None:
         != to_chat("messages", MESSAGES | {"metadata": {"user_id": user + "c"}})["user"]
     )
     assert to_chat("messages", MESSAGES | {"metadata": {"user_id": "u" * 64}})["user"] == "u" * 64
+    note = {"type": "text", "text": "x-anthropic-billing-header: cc_version=2.1.177.01c; cch=36ee5;"}
+    for system, told in (
+        ([note, {"type": "text", "text": "Be brief."}], ["Be brief.", "q"]),
+        ([note], ["q"]),
+    ):
+        said = to_chat("messages", MESSAGES | {"system": system})["messages"]
+        assert [one["content"] for one in said] == told
     for edits in ([*clearing, {"type": "compact_20260112"}], "all"):
         with pytest.raises(BadRequest) as refused:
             to_chat("messages", MESSAGES | {"context_management": {"edits": edits}})

@@ -344,6 +344,7 @@ def test_a_conversation_with_tools_in_googles_words() -> None:
         ("messages", {"context_management": {"edits": [{"type": "clear_tool_uses_20250919"}]}}, False),
         ("messages", {"context_management": {"edits": [{"type": "compact_20260112"}]}}, True),
         ("messages", {"context_management": {"edits": [7]}}, False),
+        ("messages", {"compaction": {"type": "summarize"}}, True),
         ("gemini", {"tools": [{"function_declarations": []}]}, False),
         ("gemini", {"tools": [{"google_search": {}}]}, True),
         ("gemini", {"service_tier": "PRIORITY"}, True),
