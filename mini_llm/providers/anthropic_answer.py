@@ -68,6 +68,7 @@ class MessagesAsChat(StreamReader):
         self._calls: dict[int, int] = {}  # index of a content block: index of its tool call
         self._inputs: dict[int, dict[str, Any]] = {}  # arguments that came whole, unless they come in pieces
         self._thoughts: dict[int, dict[str, Any]] = {}
+        self._thought = 0
 
     def event(self, raw: bytes) -> StreamEvent:
         """See ``StreamReader.event``."""
@@ -136,14 +137,18 @@ class MessagesAsChat(StreamReader):
         return self._chunk({"tool_calls": [call]})
 
     def _stop(self, index: Any) -> StreamEvent:
-        """A thought is whole: the client gets it with its signature, to send back with a tool's result.
+        """A thought is whole: the client gets it with its signature, to send back with a tool's result. It is
+        numbered, as OpenAI's client wants lists to be in whose pieces it puts together.
 
         So is a call, whose arguments some servers say at its start only.
         """
         if whole := self._inputs.pop(index, None):
             return self._arguments(index, encode(whole).decode())
         thought = self._thoughts.pop(index, None)
-        return self._chunk({"thinking_blocks": [thought]}) if thought else StreamEvent(b"")
+        if not thought:
+            return StreamEvent(b"")
+        number, self._thought = self._thought, self._thought + 1
+        return self._chunk({"thinking_blocks": [{"index": number, **thought}]})
 
     def _finish(self, event: Mapping[str, Any]) -> StreamEvent:
         """The end of the answer; its counts are of the whole call, and replace those of its start."""

@@ -25,13 +25,16 @@ from mini_llm.providers.chat_shapes import (
     refuse_older_functions,
     stop_texts,
 )
+from mini_llm.providers.schemas import for_claude
 from mini_llm.request import Request
 from mini_llm.surfaces.messages_sent import known_id
 
 DEFAULT_MAX_TOKENS: Final = 4096
 """Sent where nobody names a limit: the format requires one."""
 MIN_BUDGET_TOKENS: Final = 1024
-_BUDGETS: Final = {"minimal": 1024, "low": 2048, "medium": 8192, "high": 16_384, "xhigh": 32_768}
+_BUDGETS: Final = {
+    **{"minimal": 1024, "low": 2048, "medium": 8192, "high": 16_384, "xhigh": 32_768, "max": 32_768},
+}
 _EFFORTS: Final = {"none": "low", "minimal": "low", "low": "low", "medium": "medium", "high": "high"}
 _PLAIN_MODELS: Final = (
     *("claude-2", "claude-instant", "claude-3-haiku", "claude-3-sonnet", "claude-3-opus", "claude-3-5"),
@@ -43,7 +46,13 @@ _BUDGET_MODELS: Final = (
 )
 """Models that think by a budget (``-4-2`` is the date in claude-opus-4-20250514); later ones by an effort."""
 _SAMPLED_MODELS: Final = (*_PLAIN_MODELS, *_BUDGET_MODELS, "claude-opus-4-6", "claude-sonnet-4-6")
-"""Models that take sampling parameters; later ones refuse them."""
+"""Models that take sampling parameters; later ones of Anthropic's refuse them."""
+_FREELY_SAMPLED_MODELS: Final = (
+    *(*_PLAIN_MODELS, "claude-3-7", "claude-opus-4-0", "claude-opus-4-2"),
+    *("claude-sonnet-4-0", "claude-sonnet-4-2"),
+)
+"""Models that take ``temperature`` and ``top_p`` together; later ones of Anthropic's refuse both at once."""
+_OWN_MODELS: Final = "claude"
 _SAMPLING: Final = ("temperature", "top_p", "top_k")
 _CHOICES: Final = {"auto": "auto", "none": "none", "required": "any"}
 _FORCED: Final = ("any", "tool")
@@ -76,12 +85,12 @@ def messages_request(request: Request, model: str, output_cap: int | None) -> di
     config: dict[str, Any] = {}
     if (schema := json_schema_of(fields)) is not None:
         # Not a forced tool: that excludes thinking, and the client's own tools.
-        config["format"] = {"type": "json_schema", "schema": schema}
+        config["format"] = {"type": "json_schema", "schema": for_claude(schema)}
     config |= _think(body, fields.get("reasoning_effort"), model)
     if config:
         body["output_config"] = config
-    if model.startswith(_SAMPLED_MODELS) and "thinking" not in body:
-        body |= _sampling(fields)
+    if "thinking" not in body:
+        body |= _sampling(fields, model)
     return body
 
 
@@ -115,6 +124,9 @@ def _conversation(messages: list[Any]) -> tuple[list[dict[str, Any]], list[dict[
         else:
             turns.append({"role": role, "content": blocks})
     system = _filled(system)
+    if turns and turns[-1]["role"] == "assistant" and turns[-1]["content"][-1]["type"] == "text":
+        begun = turns[-1]["content"][-1]  # to be continued, and refused if it ends in space
+        begun["text"] = begun["text"].rstrip()
     if not turns and system:
         system, turns = [], [{"role": "user", "content": system}]
     if not turns:
@@ -161,7 +173,9 @@ def _document(value: Mapping[str, Any], where: str) -> dict[str, Any]:
 def _assistant(message: Mapping[str, Any], where: str) -> list[dict[str, Any]]:
     """An earlier answer: signed thoughts first, since they must stand before the calls that came of them."""
     thoughts = message.get("thinking_blocks")
-    blocks = [block for block in thoughts if _is_own(block)] if isinstance(thoughts, list) else []
+    blocks = (
+        [_unnumbered(block) for block in thoughts if _is_own(block)] if isinstance(thoughts, list) else []
+    )
     if text := plain_text(message, where):
         blocks.append({"type": "text", "text": text})
     for position, call in enumerate(message.get("tool_calls") or ()):
@@ -178,6 +192,11 @@ def _is_own(thought: object) -> bool:
     return isinstance(thought, dict) and bool(thought.get("signature") or thought.get("data"))
 
 
+def _unnumbered(thought: Mapping[str, Any]) -> dict[str, Any]:
+    """A thought without its place in a stream."""
+    return {name: value for name, value in thought.items() if name != "index"}
+
+
 def _tool_result(message: Mapping[str, Any], where: str) -> dict[str, Any]:
     result = {"type": "tool_result", "tool_use_id": known_id(message.get("tool_call_id"))}
     blocks = _filled([_block(kind, value, where) for kind, value in content_parts(message, where)])
@@ -190,9 +209,10 @@ def _tools(declared: object) -> list[dict[str, Any]]:
         function = function_of(tool, f"tools.{position}")
         schema = function.get("parameters") or {"type": "object", "properties": {}}
         entry: dict[str, Any] = {"name": function["name"], "input_schema": schema}
-        for name in ("description", "strict"):
-            if function.get(name):
-                entry[name] = function[name]
+        if function.get("description"):
+            entry["description"] = function["description"]
+        if function.get("strict"):
+            entry |= {"strict": True, "input_schema": for_claude(schema)}
         if tool.get("cache_control"):
             entry["cache_control"] = tool["cache_control"]
         tools.append(entry)
@@ -235,9 +255,14 @@ def _unsigned_call(turns: list[dict[str, Any]]) -> bool:
     return "tool_use" in kinds and kinds[0] not in ("thinking", "redacted_thinking")
 
 
-def _sampling(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """Sampling as asked; chat's temperature goes to 2 and this format's to 1."""
+def _sampling(fields: Mapping[str, Any], model: str) -> dict[str, Any]:
+    """Sampling as asked, where the model takes it; chat's temperature goes to 2 and this format's to 1."""
+    others = not model.startswith(_OWN_MODELS)  # of a company that has Anthropic's format too
+    if not (others or model.startswith(_SAMPLED_MODELS)):
+        return {}
     sampling = {name: fields[name] for name in _SAMPLING if fields.get(name) is not None}
     if isinstance(sampling.get("temperature"), int | float):
         sampling["temperature"] = min(sampling["temperature"], 1)
+        if not (others or model.startswith(_FREELY_SAMPLED_MODELS)):
+            sampling.pop("top_p", None)
     return sampling

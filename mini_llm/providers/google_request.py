@@ -29,6 +29,7 @@ from mini_llm.providers.chat_shapes import (
     stop_texts,
 )
 from mini_llm.providers.counting import at
+from mini_llm.providers.schemas import for_gemini
 from mini_llm.request import Request
 
 NO_SIGNATURE: Final = base64.b64encode(b"skip_thought_signature_validator").decode()
@@ -48,15 +49,6 @@ _PLAIN: Final = {
     "frequency_penalty": "frequencyPenalty",
 }
 _CHOICES: Final = {"auto": "AUTO", "none": "NONE", "required": "ANY"}
-_KEYWORDS: Final = frozenset(
-    {
-        *("$id", "$defs", "$ref", "$anchor", "type", "format", "title", "description", "enum", "items"),
-        *("prefixItems", "minItems", "maxItems", "minimum", "maximum", "anyOf", "oneOf", "properties"),
-        *("additionalProperties", "required", "propertyOrdering"),
-    }
-)
-"""The part of JSON Schema that Gemini takes; the rest only narrows what a model may write."""
-_NAMED_SCHEMAS: Final = frozenset({"properties", "$defs"})
 _AUDIO: Final = {"wav": "audio/wav", "mp3": "audio/mp3"}
 
 
@@ -98,7 +90,7 @@ def _generation(request: Request, model: str, output_cap: int | None) -> dict[st
     if isinstance(shape, dict) and shape.get("type") in ("json_object", "json_schema"):
         config["responseMimeType"] = "application/json"
     if (schema := json_schema_of(fields)) is not None:
-        config["responseJsonSchema"] = narrow_schema(schema)
+        config["responseJsonSchema"] = for_gemini(schema)
     effort = fields.get("reasoning_effort")
     if isinstance(effort, str):
         thoughts: dict[str, Any] = {"includeThoughts": effort != "none"}
@@ -108,23 +100,6 @@ def _generation(request: Request, model: str, output_cap: int | None) -> dict[st
             thoughts["thinkingLevel"] = _LEVELS.get(effort, "HIGH")
         config["thinkingConfig"] = thoughts
     return config
-
-
-def narrow_schema(schema: Any) -> Any:
-    """A JSON schema with the keywords that Gemini takes; a constant becomes a choice of one."""
-    if not isinstance(schema, dict):
-        return schema
-    narrow: dict[str, Any] = {}
-    for word, value in schema.items():
-        if word == "const":
-            narrow["enum"] = [value]
-        elif word in _NAMED_SCHEMAS and isinstance(value, dict):
-            narrow[word] = {name: narrow_schema(item) for name, item in value.items()}
-        elif word in _KEYWORDS and isinstance(value, list):
-            narrow[word] = [narrow_schema(item) for item in value] if word != "enum" else value
-        elif word in _KEYWORDS:
-            narrow[word] = narrow_schema(value)
-    return narrow
 
 
 def _conversation(messages: list[Any]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
@@ -255,7 +230,7 @@ def _declarations(declared: object) -> list[dict[str, Any]]:
         if function.get("description"):
             entry["description"] = function["description"]
         if function.get("parameters"):
-            entry["parametersJsonSchema"] = narrow_schema(function["parameters"])
+            entry["parametersJsonSchema"] = for_gemini(function["parameters"])
         declarations.append(entry)
     return declarations
 

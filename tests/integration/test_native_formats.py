@@ -248,7 +248,8 @@ async def test_json_schema(company: Native) -> None:
         assert config["responseMimeType"] == "application/json"
         assert config["responseJsonSchema"]["properties"] == {"a": {"enum": [1]}}
     else:
-        assert company.sent["output_config"]["format"] == {"type": "json_schema", "schema": schema}
+        closed = {"properties": {"a": {"const": 1}}, "additionalProperties": False}
+        assert company.sent["output_config"]["format"] == {"type": "json_schema", "schema": schema | closed}
 
 
 @pytest.mark.parametrize("streamed", [False, True])

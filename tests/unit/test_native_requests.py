@@ -7,6 +7,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from openai.lib.streaming.chat import ChatCompletionStreamState
+from openai.types.chat import ChatCompletionChunk
 from support.companies import anthropic_api, gemini_api
 
 from mini_llm.errors import BadRequest
@@ -184,6 +186,54 @@ def test_a_messages_history_of_another_provider_goes_to_anthropic() -> None:
     assert [turn["role"] for turn in body["messages"]] == ["user", "user", "assistant", "user"]
     (used,), (told,) = body["messages"][2]["content"], body["messages"][3]["content"]
     assert used["id"] == told["tool_use_id"]
+
+
+@pytest.mark.parametrize(
+    ("model", "taken"),
+    [
+        ("claude-sonnet-4-20250514", {"temperature": 1, "top_p": 0.5}),
+        ("claude-opus-4-1", {"temperature": 1}),
+        ("claude-sonnet-4-5", {"temperature": 1}),
+        ("claude-opus-5", {}),
+        ("deepseek-v4-pro", {"temperature": 1, "top_p": 0.5}),
+    ],
+)
+def test_sampling_as_a_model_takes_it(model: str, taken: dict[str, float]) -> None:
+    for asked in ({"temperature": 1.5, "top_p": 0.5}, {"top_p": 0.5}, {}):
+        body = to_anthropic(chat([USER], **asked), model)
+        told = {name: body[name] for name in ("temperature", "top_p") if name in body}
+        wanted = taken if "temperature" in asked else asked if taken else {}
+        assert told == wanted
+
+
+def test_an_answer_that_anthropic_shall_go_on_with() -> None:
+    for text in ("Well, \n", "Well,"):
+        *_, begun = to_anthropic(chat([USER, {"role": "assistant", "content": text}]))["messages"]
+        assert begun == {"role": "assistant", "content": [{"type": "text", "text": "Well,"}]}
+
+
+def test_the_most_that_claude_can_think() -> None:
+    asked = chat([USER], reasoning_effort="max")
+    assert messages_request(asked, "claude-sonnet-4-5", 64_000)["thinking"]["budget_tokens"] == 32_768
+
+
+def test_openais_client_puts_several_thoughts_together_and_sends_them_back() -> None:
+    thoughts = [
+        {"type": "redacted_thinking", "data": "eHg="},
+        {"type": "thinking", "thinking": "Hm.", "signature": "c2ln"},
+    ]
+    events: list[dict[str, Any]] = [{"type": "message_start", "message": {"id": "m", "model": "c"}}]
+    for index, thought in enumerate(thoughts):
+        events.append({"type": "content_block_start", "index": index, "content_block": thought})
+        events.append({"type": "content_block_stop", "index": index})
+    events.append({"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": {}})
+    raw = b"".join(b"data: " + json.dumps(event).encode() + b"\n\n" for event in events)
+    state = ChatCompletionStreamState()
+    for chunk in json_events(b"".join(event.raw for event in MessagesAsChat("p").feed(raw))):
+        state.handle_chunk(ChatCompletionChunk.model_validate(chunk))
+    answered = state.get_final_completion().choices[0].message.to_dict()
+    sent = to_anthropic(chat([USER, answered | {"content": "a"}, USER]))["messages"][1]["content"]
+    assert sent == [*thoughts, {"type": "text", "text": "a"}]
 
 
 @pytest.mark.parametrize("pieces", [[], [""], ["", '{"a"', ": 1}"]])

@@ -20,6 +20,7 @@ SIGNATURE = "c2lnbmVk"
 STREAM_EVENT: TypeAdapter[Any] = TypeAdapter(RawMessageStreamEvent)
 OLDER_FIELDS = frozenset({"temperature", "top_p", "top_k"})
 """Fields that older models take and the SDK no longer lists."""
+ONE_SAMPLER = ("claude-opus-4-1", "claude-sonnet-4-5", "claude-haiku-4-5", "claude-opus-4-5")
 USAGE: dict[str, Any] = {
     "input_tokens": 12,
     "cache_creation_input_tokens": 5,
@@ -67,6 +68,11 @@ def complaint_of(body: dict[str, Any]) -> str:
             call_id = block.get("tool_use_id", block.get("id", "x"))
             if not isinstance(call_id, str) or not re.fullmatch(r"[a-zA-Z0-9_-]+", call_id):
                 return "messages: tool_use.id: String should match pattern '^[a-zA-Z0-9_-]+$'"
+    if {"temperature", "top_p"} <= body.keys() and body["model"].startswith(ONE_SAMPLER):
+        return "`temperature` and `top_p` cannot both be specified for this model. Please use only one."
+    last = turns[-1]["content"][-1] if isinstance(turns[-1]["content"], list) else {}
+    if turns[-1]["role"] == "assistant" and str(last.get("text", "")) != str(last.get("text", "")).rstrip():
+        return "messages: final assistant content cannot end with trailing whitespace"
     if body.get("thinking", {}).get("type") in ("enabled", "adaptive"):
         if body.get("tool_choice", {}).get("type") in ("any", "tool"):
             return "Thinking may not be enabled when tool_choice forces tool use."
