@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Final
 
@@ -17,7 +18,6 @@ DEFAULT_KEEP_ALIVE_S: Final = 75
 DEFAULT_DRAIN_S: Final = 30
 DEFAULT_SILENT_S: Final = 60
 _ORIGIN: Final = re.compile(r"https?://[a-z0-9.-]+(:[0-9]{1,5})?|https?://\[[0-9a-f:]+\](:[0-9]{1,5})?")
-_ADDRESS: Final = re.compile(r"[0-9a-f.:]+(/[0-9]{1,3})?")
 _HOST: Final = re.compile(r"[a-z0-9.-]+|\[[0-9a-f:]+\]")
 
 
@@ -75,16 +75,25 @@ def load_operating(environ: Mapping[str, str]) -> Operating:
         drain_s=_number(environ, "VIBES_DRAIN_S", DEFAULT_DRAIN_S),
         drain_notice_s=_number(environ, "VIBES_DRAIN_NOTICE_S", 0),
         silent_s=_number(environ, "VIBES_WORKER_SILENT_S", DEFAULT_SILENT_S),
-        hosts=frozenset(_words(environ, "VIBES_TRUSTED_HOSTS", _HOST, "a host name without a port")),
-        proxies=_words(environ, "VIBES_TRUSTED_PROXIES", _ADDRESS, "an address or network"),
+        hosts=frozenset(
+            _words(environ, "VIBES_TRUSTED_HOSTS", _HOST.fullmatch, "a host name without a port")
+        ),
+        proxies=_words(
+            environ,
+            "VIBES_TRUSTED_PROXIES",
+            _is_network,
+            "an address, or a network such as 10.0.0.0/8 whose other bits are 0",
+        ),
         origins=_words(
             environ,
             "VIBES_CORS_ORIGINS",
-            _ORIGIN,
+            _ORIGIN.fullmatch,
             "an exact origin such as https://app.example (no wildcard)",
         ),
         hsts_s=_number(environ, "VIBES_HSTS_S", 0),
-        admin_hosts=frozenset(_words(environ, "VIBES_ADMIN_HOSTS", _HOST, "a host name without a port")),
+        admin_hosts=frozenset(
+            _words(environ, "VIBES_ADMIN_HOSTS", _HOST.fullmatch, "a host name without a port")
+        ),
         editable=_switch(environ, "VIBES_CONFIG_EDITOR"),
         admin_keys=Path(admin_keys) if admin_keys else None,
         otlp_endpoint=environ.get("OTEL_EXPORTER_OTLP_ENDPOINT") or None,
@@ -107,9 +116,20 @@ def _number(environ: Mapping[str, str], name: str, default: int, least: int = 0)
     return int(text)
 
 
-def _words(environ: Mapping[str, str], name: str, form: re.Pattern[str], meaning: str) -> tuple[str, ...]:
+def _is_network(text: str) -> bool:
+    """Whether it is one for uvicorn too, to which anything else is a name that no address has."""
+    try:
+        ip_network(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _words(
+    environ: Mapping[str, str], name: str, fits: Callable[[str], object], meaning: str
+) -> tuple[str, ...]:
     words = tuple(part.strip().lower() for part in environ.get(name, "").split(",") if part.strip())
     for word in words:
-        if not form.fullmatch(word):
+        if not fits(word):
             raise ConfigError(name, f"{word!r} is not {meaning}")
     return words

@@ -81,6 +81,9 @@ def test_missing_variable_is_named(environ: dict[str, str], name: str) -> None:
         ("VIBES_SETTLEMENT", "0x1234", "no address"),
         ("VIBES_CONFIG", "/nowhere.json", "cannot be read"),
         ("VIBES_RECEIPT_KEY_FILE", "/nowhere", "cannot be read"),
+        ("VIBES_TRUSTED_PROXIES", "10.0.0.1,1.2.3", "'1.2.3' is not an address"),
+        ("VIBES_TRUSTED_PROXIES", "10.0.0.1/8", "whose other bits are 0"),
+        ("VIBES_TRUSTED_PROXIES", "10.0.0.0/33", "is not an address"),
     ],
 )
 def test_unusable_variable_is_explained(environ: dict[str, str], name: str, value: str, problem: str) -> None:
