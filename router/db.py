@@ -225,10 +225,14 @@ class WrongRevision(ConfigError):
     """The ledger database was made by another release; None is the first, which kept no revision."""
 
     def __init__(self, found: str | None, wanted: str) -> None:
+        if found is not None and found > wanted:
+            way = f"run the newer release, or go back with its own `vibes-router db downgrade {wanted}`"
+        else:
+            way = "stop every router and bridge, make a backup, then run `vibes-router db upgrade`"
         super().__init__(
             LEDGER,
             f"the ledger database is at revision {found or 'of the first release'} and this program needs "
-            f"{wanted}: stop every router and bridge, make a backup, then run `vibes-router db upgrade`",
+            f"{wanted}: {way}",
         )
         self.found, self.wanted = found, wanted
 

@@ -134,12 +134,9 @@ def check() -> None:
     from router.ledger import schema
 
     with told():
-        url = load_ledger_url(os.environ)
-        found, changes = schema.current(url), schema.differences(url)
+        changes = schema.differences(load_ledger_url(os.environ))
     for change in changes:
         click.echo(change)
-    if found != SCHEMA_REVISION:
-        raise click.ClickException(f"the database is at {found}, this release at {SCHEMA_REVISION}")
     if changes:
-        raise click.ClickException(f"{len(changes)} differences")
-    click.echo(f"revision {found}: the tables are as expected")
+        raise click.ClickException(f"the tables lack {len(changes)} changes to be as expected")
+    click.echo(f"revision {SCHEMA_REVISION}: the tables are as expected")

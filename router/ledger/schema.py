@@ -17,7 +17,7 @@ from alembic.runtime.migration import MigrationContext
 from alembic.util import CommandError
 from sqlalchemy import Connection, Engine, inspect
 
-from router.db import METADATA, connect_database, is_empty, revision_of
+from router.db import METADATA, SCHEMA_REVISION, WrongRevision, connect_database, is_empty, revision_of
 from router.db_sessions import writing
 from router.db_trouble import opening
 from router.ledger import models as models  # registers the tables that a database is compared with
@@ -69,6 +69,7 @@ def upgrade(url: str, revision: str = "head") -> str:
 
     Raises:
         UnknownTables: it was made by no release.
+        WrongRevision: it is of a later release than this one.
         NoSuchMove: there is no such revision.
         NotOpened: it cannot be used.
     """
@@ -87,6 +88,7 @@ def downgrade(url: str, revision: str) -> str:
 
     Raises:
         WouldLoseMoney: something of it is owed to somebody.
+        WrongRevision: it is of a later release than this one.
         NoSuchMove: there is no such revision.
         NotOpened: it cannot be used, or is not there.
     """
@@ -100,9 +102,15 @@ def current(url: str) -> str | None:
 
 
 def differences(url: str) -> list[str]:
-    """How the tables differ from what this program expects, in words; empty if they do not."""
+    """What would make the tables as expected, such as "add index call_time"; empty if they are.
+
+    Raises:
+        WrongRevision: the tables are another release's.
+    """
     with _connected(url) as engine, engine.begin() as connection:
-        return [repr(change) for change in schema_changes(connection)]
+        if (found := revision_of(connection)) != SCHEMA_REVISION:
+            raise WrongRevision(found, SCHEMA_REVISION)
+        return [_in_words(change) for change in schema_changes(connection)]
 
 
 def schema_changes(connection: Connection) -> list[Any]:
@@ -134,10 +142,20 @@ def _move(
             try:
                 steps(connection, config)
             except CommandError:
+                if (found := revision_of(connection) or FIRST) > SCHEMA_REVISION:
+                    raise WrongRevision(found, SCHEMA_REVISION) from None
                 raise NoSuchMove(revision) from None
             if engine.dialect.name == "sqlite":
                 _check_references(connection)
             return revision_of(connection) or ""
+
+
+def _in_words(change: Any) -> str:
+    """One of Alembic's operations, or several on one column, by the names of what they are on."""
+    if isinstance(change, list):
+        return ", ".join(map(_in_words, change))
+    names = [part if isinstance(part, str) else getattr(part, "name", None) for part in change[1:]]
+    return " ".join((change[0].replace("_", " "), *filter(None, names)))
 
 
 def _check_first(connection: Connection) -> None:
