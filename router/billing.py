@@ -226,7 +226,7 @@ class Billing:
         )
         terms = self._terms_of(HOUSE_PARTNER if offer.promotional else deployment.partner_id)
         record = current()
-        record.answered(deployment.id, deployment.provider, attempts)
+        record.answered(deployment, attempts)
         try:
             charged = await self._ledger.charge(Charge(ticket.request_id, facts, terms, self._signer))
         finally:

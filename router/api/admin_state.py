@@ -102,4 +102,12 @@ class AdminState:
         }
         found = {"scores": self.opened.scorer, "outcomes": self.opened.mirror}
         dropped = {wanted: one.dropped for wanted, one in found.items() if one is not None}
-        return Gauges(problem is None, self.ledger.waiting, dropped, breakers, rollouts, pauses)
+        return Gauges(
+            ready=problem is None,
+            queue_depth=self.ledger.waiting,
+            config_refused=self.reload.refused is not None,
+            dropped=dropped,
+            breakers=breakers,
+            rollouts=rollouts,
+            pauses=pauses,
+        )

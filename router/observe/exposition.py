@@ -57,6 +57,9 @@ def _families(metrics: Metrics, gauges: Gauges) -> Iterator[Metric]:
     yield GaugeMetricFamily("vibes_streams_in_flight", "Streams being served.", metrics.streams)
     yield GaugeMetricFamily("vibes_ready", "1 if the router takes calls.", int(gauges.ready))
     yield GaugeMetricFamily(
+        "vibes_config_refused", "1 if the configuration file is not in force.", int(gauges.config_refused)
+    )
+    yield GaugeMetricFamily(
         "vibes_ledger_queue_depth", "Operations waiting for a commit.", gauges.queue_depth
     )
     dropped = CounterMetricFamily(

@@ -13,6 +13,7 @@ class Gauges:
     Attributes:
         ready: it takes calls.
         queue_depth: operations that wait for the ledger's writer.
+        config_refused: the configuration file, as it is now, is not in force.
         rollouts: part of a model's calls that goes to a new deployment, percent, by model and deployment.
         dropped: calls that could not be looked at, by what wanted to: scores or outcomes.
         pauses: what is left of pauses that providers asked for, seconds by deployment.
@@ -21,6 +22,7 @@ class Gauges:
 
     ready: bool
     queue_depth: int
+    config_refused: bool = False
     dropped: Mapping[str, int] = field(default_factory=dict)
     breakers: Mapping[str, int] = field(default_factory=dict)
     rollouts: Mapping[tuple[str, str], float] = field(default_factory=dict)

@@ -12,6 +12,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
+from mini_llm.deployment import Deployment
 from mini_llm.price import Usage
 from mini_llm.routing.plan import Attempt
 from mini_llm.routing.run import STOPPED
@@ -36,13 +37,12 @@ class Try(NamedTuple):
     """One deployment that was asked, from and to `time.perf_counter_ns`.
 
     Attributes:
-        deployment, provider: who was asked.
+        deployment: who was asked.
         outcome: "ok", "Hedged" if another was faster, else the name of the error's type.
         began_ns, ended_ns: when; of a stream, until its first content.
     """
 
-    deployment: str
-    provider: str
+    deployment: Deployment
     outcome: str
     began_ns: int
     ended_ns: int
@@ -60,7 +60,8 @@ class CallRecord:
         status: HTTP status of the answer, 0 if none was sent.
         outcome: "ok", or the code of the error.
         account_idx, key_id: who pays, and by which API key.
-        model: public name; None until it is found among those on offer: it is never a client's own text.
+        model: public name, first of the one that is asked first, then of the one that answered; None until it
+            is found among those on offer: it is never a client's own text.
         stream: the answer is server-sent events.
         call_id: id of the ledger entry.
         usage: tokens; None if nothing was charged.
@@ -106,9 +107,10 @@ class CallRecord:
         self.reserve_ns = wait_ns
         self.upstream_ns = time.perf_counter_ns()
 
-    def answered(self, deployment: str, provider: str, failed: tuple[Attempt, ...]) -> None:
+    def answered(self, deployment: Deployment, failed: tuple[Attempt, ...]) -> None:
         """A provider has answered; its charge is posted next."""
-        self.deployment, self.provider, self.failed = deployment, provider, failed
+        self.deployment, self.provider, self.model = deployment.id, deployment.provider, deployment.model
+        self.failed = failed
         self.answered_ns = time.perf_counter_ns()
 
     def charged(self, usage: Usage, charge_base: int, lost_base: int) -> None:

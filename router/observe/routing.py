@@ -25,7 +25,7 @@ class RouteListener(Listener):
         if record.span is not None:  # nobody else reads it
             now_ns = time.perf_counter_ns()
             began_ns = now_ns - int(seconds * _NS_PER_S)
-            record.tries.append(Try(deployment.id, deployment.provider, outcome, began_ns, now_ns))
+            record.tries.append(Try(deployment, outcome, began_ns, now_ns))
 
     def stopped(self, deployment: Deployment, seconds: float) -> None:
         """See `Listener`."""

@@ -26,6 +26,7 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 from pydantic import HttpUrl
 
 from mini_llm.config import ProviderConfig, RoutingConfig
+from mini_llm.deployment import Deployment
 from mini_llm.providers.registry import COMPANIES
 from mini_llm.routing.run import OVERTAKEN
 from router.observe.record import TRACEPARENT, CallRecord
@@ -129,24 +130,23 @@ class Tracer:
         """One client span for each try; two that were asked at one time overlap."""
         for one in record.tries:
             ended_ns, error = one.ended_ns, one.outcome
-            if error == "ok" and record.deployment in (None, one.deployment):
+            if error == "ok" and record.deployment in (None, one.deployment.id):
                 ended_ns = max(ended_ns, record.answered_ns)  # of a stream, when it ended or broke off
                 error = "" if record.deployment else record.outcome
             elif error == "ok":
                 error = OVERTAKEN
-            self._try(record, one.deployment, one.provider, (one.began_ns, ended_ns), error)
+            self._try(record, one.deployment, (one.began_ns, ended_ns), error)
 
-    def _try(
-        self, record: CallRecord, deployment: str, provider: str, times_ns: tuple[int, int], error: str
-    ) -> None:
-        attributes = self._call(record) | {"vibes.deployment": deployment}
-        attributes |= self._described.get(provider, {"gen_ai.provider.name": provider})
+    def _try(self, record: CallRecord, asked: Deployment, times_ns: tuple[int, int], error: str) -> None:
+        attributes = self._call(record) | {"vibes.deployment": asked.id}
+        attributes["gen_ai.request.model"] = asked.upstream_model
+        attributes |= self._described.get(asked.provider, {"gen_ai.provider.name": asked.provider})
         if error:
             attributes["error.type"] = error
         else:
-            attributes |= self._usage(record) | self._answerer(record)
+            attributes |= self._usage(record) | {"gen_ai.response.model": asked.upstream_model}
         span = self._tracer.start_span(
-            f"{attributes['gen_ai.operation.name']} {record.model}",
+            f"{attributes['gen_ai.operation.name']} {asked.upstream_model}",
             context=set_span_in_context(record.span),
             kind=SpanKind.CLIENT,
             attributes=attributes,
@@ -175,11 +175,15 @@ class Tracer:
         usage = record.usage
         if usage is None:
             return {}
+        parts = {
+            "gen_ai.usage.cache_read.input_tokens": usage.cached_tokens,
+            "gen_ai.usage.reasoning.output_tokens": usage.reasoning_tokens,
+        }
         return {
             "gen_ai.usage.input_tokens": usage.prompt_tokens,
             "gen_ai.usage.output_tokens": usage.completion_tokens,
             "vibes.charge_base": record.charge_base,
-        }
+        } | {name: tokens for name, tokens in parts.items() if tokens}
 
 
 def _named() -> Resource:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import signal
 import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -161,9 +163,44 @@ def test_providers_are_told_by_the_names_of_the_conventions_and_where_they_are(w
             found = attributes(watched.receiver.of(f"traced-{name}")[1])
             assert (found["gen_ai.provider.name"], found["vibes.provider"]) == (known, name)
             assert (found["server.address"], found["server.port"]) == (upstream.host, upstream.port)
-            assert found["gen_ai.response.model"] == f"plain-{name}"
+            assert found["gen_ai.response.model"] == "plain"  # the provider's own name for it
     finally:
         put(watched.world, **{name: before[name] for name in ("providers", "deployments")})
+
+
+def test_a_call_is_told_of_the_model_that_served_it(watched: Watched) -> None:
+    file = Path(watched.world.router.environ["VIBES_CONFIG"])
+    before = json.loads(file.read_text())
+    spare = before["deployments"][0] | {"model": "spare", "upstream_model": "plain"}
+    put(watched.world, deployments=[*before["deployments"], spare], aliases={"either": ["http-503", "spare"]})
+    try:
+        answer = asked(watched, "either", "fell-back")
+        assert (answer.status_code, answer.headers["x-vibes-deployment"]) == (200, "up/spare")
+        receipt = json.loads(base64.b64decode(answer.headers["x-vibes-receipt"]))["receipt"]
+        assert receipt["model"] == "spare"
+        assert watched.metric("vibes_tokens_total", model="spare", kind="prompt") == PROMPT_TOKENS
+        assert watched.metric("vibes_charged_base_total", model="spare") == int(receipt["chargeBase"])
+        assert watched.metric("vibes_requests_total", model="spare", status="200") == 1
+        server, *tries = map(attributes, watched.receiver.of("fell-back"))
+        assert server["gen_ai.response.model"] == "spare"
+        assert {one["gen_ai.request.model"] for one in tries[:-1]} == {"http-503"}
+        assert (tries[-1]["gen_ai.request.model"], tries[-1]["gen_ai.response.model"]) == ("plain", "plain")
+        assert '"model":"spare"' in read_when(watched.world.router.log, '"request_id":"fell-back"')
+    finally:
+        put(watched.world, deployments=before["deployments"], aliases=before.get("aliases", {}))
+
+
+def test_a_configuration_that_is_not_in_force_is_counted(watched: Watched) -> None:
+    file, process = Path(watched.world.router.environ["VIBES_CONFIG"]), watched.world.router.process
+    before = file.read_text()
+    assert process is not None
+    file.write_text("{")
+    process.send_signal(signal.SIGHUP)
+    read_when(watched.world.router.log, "configuration not reloaded")
+    assert watched.metric("vibes_config_refused") == 1
+    file.write_text(before)
+    put(watched.world)
+    assert watched.metric("vibes_config_refused") == 0
 
 
 def test_a_call_is_one_line_of_json(watched: Watched) -> None:
@@ -259,5 +296,5 @@ def test_calls_that_nobody_looked_at_are_counted(watched: Watched) -> None:
     text = httpx.get(watched.world.router.admin_url + "/metrics").text
     assert 'vibes_dropped_total{wanted="outcomes"} 0.0' in text
     assert 'wanted="scores"' not in text  # this router scores nothing
-    told = exposition.render(Metrics(), Gauges(True, 0, {"scores": 3})).decode()
+    told = exposition.render(Metrics(), Gauges(True, 0, dropped={"scores": 3})).decode()
     assert 'vibes_dropped_total{wanted="scores"} 3.0' in told
