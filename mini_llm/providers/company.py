@@ -154,7 +154,7 @@ class Company:
             self.dialect,
             cap_field=cap_field,
             continuous_usage=config.continuous_usage,
-            developer=self.dialect.developer and not other_server,
+            openai=self.dialect.openai and not other_server,
             cache_marks=other_server or self.dialect.cache_marks,
             turn_drops=frozenset() if other_server else self.dialect.turn_drops | FOREIGN,
         )

@@ -16,7 +16,7 @@ _WISHES: Final = frozenset({"logit_bias", "top_k"})  # of sampling
 _TOOLS: Final = frozenset({"tool"})
 
 BEDROCK: Final = Dialect(cap_field="max_completion_tokens", turn_drops=_UNSAID)
-OPENAI: Final = replace(BEDROCK, drops=frozenset({"top_k"}), developer=True)
+OPENAI: Final = replace(BEDROCK, drops=frozenset({"top_k"}), openai=True)
 CEREBRAS: Final = replace(BEDROCK, turn_drops=THOUGHTS)
 THINKING: Final = Dialect(needs_thoughts=True)
 MARKED: Final = Dialect(cache_marks=True)

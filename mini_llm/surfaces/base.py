@@ -50,7 +50,7 @@ class Dialect:
         needs_thoughts: it refuses a turn that calls tools without thoughts; they are blank if not kept.
         named: roles whose messages may have a ``name``, None for all; others lose it.
         cache_marks: it takes Anthropic's marks of what to cache (``cache_control``), which others lose.
-        developer: it knows the role of that name, OpenAI's; others are told ``system``, the older one.
+        openai: it is OpenAI's own, with what Codex tells it and the role ``developer`` (``system`` else).
         short_ids: it refuses ids of tool calls that are not nine letters and digits; others get such ones.
     """
 
@@ -63,7 +63,7 @@ class Dialect:
     needs_thoughts: bool = False
     named: frozenset[str] | None = None
     cache_marks: bool = False
-    developer: bool = False
+    openai: bool = False
     short_ids: bool = False
 
 

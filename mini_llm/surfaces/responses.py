@@ -17,7 +17,7 @@ from mini_llm.surfaces import responses_output as output
 from mini_llm.surfaces.base import Dialect, StreamReader, StreamTranslator, Surface, WireError
 from mini_llm.surfaces.chat import ChatSurface, chat_request
 from mini_llm.surfaces.responses_items import input_items
-from mini_llm.surfaces.responses_request import chat_fields, needs_of
+from mini_llm.surfaces.responses_request import CODEX, chat_fields, needs_of
 from mini_llm.surfaces.responses_stream import ResponsesReader, ResponsesTranslator
 from mini_llm.surfaces.wording import choices_of, json_events, json_or_none
 
@@ -54,6 +54,9 @@ class ResponsesSurface(Surface):
         fields = dict(request.fields) | {"model": upstream_model}
         if output_cap is not None:
             fields["max_output_tokens"] = output_cap
+        if not dialect.openai:
+            for name in CODEX:
+                fields.pop(name, None)
         return encode(fields)
 
     def to_chat(self, request: Request) -> Request:

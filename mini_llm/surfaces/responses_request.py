@@ -13,6 +13,8 @@ from mini_llm.request import Need, billed_beside_tokens
 from mini_llm.surfaces.responses_items import chat_messages, input_items, item_needs
 from mini_llm.surfaces.wording import Wording, json_text, kind_of, mapping, objects, text, untranslatable
 
+CODEX: Final = ("access_programs", "client_metadata")
+"""What Codex tells OpenAI about itself; other companies refuse what they do not know."""
 FIELDS: Final = Wording(
     said=frozenset(
         {"model", "input", "instructions", "max_output_tokens", "stream", "temperature", "top_p", "tools"}
@@ -20,6 +22,7 @@ FIELDS: Final = Wording(
         | {"metadata"}
     ),
     dropped={
+        **dict.fromkeys(CODEX, "about the client, for OpenAI"),
         "prompt_cache_key": "caching is up to the provider",
         "prompt_cache_options": "caching is up to the provider",
         "prompt_cache_retention": "caching is up to the provider",
@@ -48,6 +51,10 @@ REASONING: Final = Wording(
     },
     refused={"mode": "other ways to reason are hosted"},
 )
+_DECLARED: Final = ("function", "custom", "namespace")
+"""Kinds of tools that the request says all of; a namespace is a group of the others."""
+_RUN_BY_CLIENT: Final = ("local_shell", "apply_patch", "computer", "computer_use_preview")
+"""Kinds that OpenAI describes to the model and the client runs."""
 _SAME: Final = ("model", "temperature", "top_p", "stream", "user")
 _INCLUDED: Final = "message.output_text.logprobs"
 _HARMLESS_INCLUDES: Final = frozenset({_INCLUDED, "reasoning.encrypted_content"})
@@ -85,10 +92,11 @@ def needs_of(fields: Mapping[str, Any]) -> frozenset[str]:
     needs = set(item_needs(input_items(fields))) if fields.get("input") is not None else set()
     if fields.get("tools"):
         needs.add(Need.TOOLS)
-    hosted = [tool for tool in _list(fields.get("tools")) if kind_of(tool) not in ("function", "custom")]
+    special = [tool for tool in _list(fields.get("tools")) if kind_of(tool) not in _DECLARED]
+    hosted = [tool for tool in special if not _runs_at_client(tool)]
     if billed_beside_tokens(fields, hosted, frozenset({"background"})):
         needs.add(Need.HOSTED)
-    if hosted or any(fields.get(name) for name in ("previous_response_id", "conversation", "prompt")):
+    if special or any(fields.get(name) for name in ("previous_response_id", "conversation", "prompt")):
         needs.add(Need.FILES)  # what they add to the prompt does not follow from the request's size
     if isinstance(fields.get("reasoning"), dict) and fields["reasoning"].get("effort"):
         needs.add(Need.REASONING)
@@ -99,6 +107,13 @@ def needs_of(fields: Mapping[str, Any]) -> frozenset[str]:
     if _wants_logprobs(fields):
         needs.add(Need.LOGPROBS)
     return frozenset(needs)
+
+
+def _runs_at_client(tool: object) -> bool:
+    """A tool of OpenAI's that costs no more than its tokens."""
+    told = tool if isinstance(tool, dict) else {}
+    where = told.get("execution") == "client" or kind_of(told.get("environment")) == "local"
+    return kind_of(tool) in _RUN_BY_CLIENT or (kind_of(tool) in ("tool_search", "shell") and where)
 
 
 def _tool(tool: Mapping[str, Any], path: str) -> dict[str, Any]:

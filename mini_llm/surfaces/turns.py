@@ -50,7 +50,7 @@ def _turn(turn: dict[str, Any], dialect: Dialect) -> dict[str, Any]:
     told: dict[str, Any] = _shorn(turn, drops if named else drops | _NAME)
     if not dialect.cache_marks and (isinstance(told.get("content"), list) or "cache_control" in told):
         told = _shorn(told, _MARK) | {"content": without_marks(told.get("content"))}
-    if role == "developer" and not dialect.developer:
+    if role == "developer" and not dialect.openai:
         told = told | {"role": "system"}
     if "refusal" in drops and turn.get("refusal") and not turn.get("content"):
         told = told | {"content": turn["refusal"]}

@@ -334,6 +334,12 @@ def test_a_conversation_with_tools_in_googles_words() -> None:
         ("chat", {"service_tier": "priority"}, True),
         ("responses", {"tools": [{"type": "function", "name": "f"}, {"type": "custom"}]}, False),
         ("responses", {"background": False, "service_tier": None}, False),
+        ("responses", {"tools": [{"type": "namespace", "name": "n", "tools": []}]}, False),
+        ("responses", {"tools": [{"type": "local_shell"}, {"type": "apply_patch"}]}, False),
+        ("responses", {"tools": [{"type": "tool_search", "execution": "client"}]}, False),
+        ("responses", {"tools": [{"type": "tool_search"}]}, True),
+        ("responses", {"tools": [{"type": "shell", "environment": {"type": "local"}}]}, False),
+        ("responses", {"tools": [{"type": "shell", "environment": {"type": "container_auto"}}]}, True),
         ("responses", {"tools": [{"type": "code_interpreter"}]}, True),
         ("responses", {"background": True}, True),
         ("messages", {"tools": [{"name": "f"}, {"type": "bash_20250124", "name": "bash"}]}, False),
@@ -408,6 +414,17 @@ def test_a_provider_of_the_surface_gets_the_call_as_it_came(surface: str) -> Non
     assert {name.replace("xUnknown", "x_unknown"): value for name, value in sent.items()} == expected | cap[
         surface
     ]
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_codex_tells_about_itself_to_openai_only(own: bool) -> None:
+    told = {"client_metadata": {"x-codex-installation-id": "i"}, "access_programs": {"cyber": "standard"}}
+    one = SURFACES["responses"]
+    request = one.parse(json.dumps(SIMPLE["responses"] | told).encode())
+    sent = json.loads(one.upstream_body(request, "m", None, Dialect(openai=own)))
+    assert (told.keys() <= sent.keys()) is own
+    assert own or not told.keys() & sent.keys()
+    assert not told.keys() & one.to_chat(request).fields.keys()
 
 
 def test_thoughts_of_other_providers_do_not_go_to_anthropic() -> None:
