@@ -127,7 +127,8 @@ class Chain:
         except CannotAudit:
             raise
         except RequestException as error:
-            raise CannotAudit(f"no answer from {self._host}: {type(error).__name__}") from error
+            status = "" if error.response is None else f" {error.response.status_code}"
+            raise CannotAudit(f"no answer from {self._host}: {type(error).__name__}{status}") from error
         except Exception as error:  # a malformed answer can raise anything in web3 and eth_abi
             raise CannotAudit(
                 f"unusable answer from {self._host}: {type(error).__name__}: {error}"

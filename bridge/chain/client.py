@@ -12,7 +12,8 @@ from typing import cast
 
 from eth_typing import ChecksumAddress, HexStr
 from hexbytes import HexBytes
-from requests.exceptions import ConnectionError, RequestException
+from requests import Response
+from requests.exceptions import ConnectionError, HTTPError, RequestException
 from web3 import Web3
 from web3.exceptions import (
     BadFunctionCallOutput,
@@ -30,6 +31,9 @@ from bridge.errors import RpcRefused, RpcUnavailable, WrongChain
 
 NO_ANSWER = (RequestException, BadResponseFormat, BadFunctionCallOutput, TimeoutError)
 """No answer, or none of the kind that was asked for: a gateway's error page, a block not known yet."""
+
+PASSING = (408, 429)
+"""HTTP statuses of 400 and above, below 500, that say nothing against the question: asked again it may do."""
 
 
 def hex0x(value: bytes) -> str:
@@ -69,6 +73,11 @@ class ChainClient:
             if not isinstance(details, dict):
                 raise RpcRefused(method, None, str(details)) from error
             raise RpcRefused(method, details.get("code"), details.get("message", str(error))) from error
+        except HTTPError as error:
+            status, words = error.response.status_code, _words(error.response)
+            if status < 500 and status not in PASSING:
+                raise RpcRefused(method, status, words) from error
+            raise RpcUnavailable(method, f"HTTP {status}: {words}") from error
         except (*NO_ANSWER, JSONDecodeError) as error:
             # The exception's text may hold the node's URL and with it an API key; its type says enough.
             raise RpcUnavailable(method, type(error).__name__) from error
@@ -147,11 +156,28 @@ class ChainClient:
         with self.answering("eth_getTransactionCount"):
             return self.web3.eth.get_transaction_count(address, block)
 
-    def logs(self, address: ChecksumAddress, first_block: int, last_block: int) -> Sequence[LogReceipt]:
-        """Logs of a contract in a range of blocks, both ends included, in chain order."""
-        query: FilterParams = {"address": address, "fromBlock": first_block, "toBlock": last_block}
-        with self.answering("eth_getLogs"):
-            found = self.web3.eth.get_logs(query)
+    def logs(
+        self, address: ChecksumAddress, first_block: int, last_block: int, topics: Sequence[HexStr] = ()
+    ) -> list[LogReceipt]:
+        """Logs of a contract in a range of blocks, both ends included, in chain order.
+
+        A range that the node refuses is halved until it fits: nodes limit ranges, or what is in them, by
+        rules of their own.
+        """
+        if first_block > last_block:
+            return []
+        query: FilterParams = {
+            "address": address, "fromBlock": first_block, "toBlock": last_block, "topics": list(topics),
+        }  # fmt: skip
+        try:
+            with self.answering("eth_getLogs"):
+                found = self.web3.eth.get_logs(query)
+        except RpcRefused:
+            if first_block == last_block:
+                raise
+            middle = (first_block + last_block) // 2
+            before = self.logs(address, first_block, middle, topics)
+            return before + self.logs(address, middle + 1, last_block, topics)
         return sorted(found, key=lambda log: (log["blockNumber"], log["logIndex"]))
 
     def transaction(self, tx_hash: str) -> TxData | None:
@@ -179,3 +205,11 @@ class ChainClient:
         """Hands a signed transaction to the node."""
         with self.answering("eth_sendRawTransaction"):
             self.web3.eth.send_raw_transaction(HexBytes(raw_tx))
+
+
+def _words(answer: Response) -> str:
+    """What the node says in an answer whose HTTP status is an error's; never the URL."""
+    try:
+        return str(answer.json()["error"]["message"])
+    except (LookupError, TypeError, ValueError):
+        return answer.reason

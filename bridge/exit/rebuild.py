@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Final, cast
@@ -14,7 +14,7 @@ from web3.types import LogReceipt
 
 from bridge.chain.client import hex0x
 from bridge.chain.settlement import SettlementContract, load_abi
-from bridge.errors import RpcRefused, UnexpectedEvent
+from bridge.errors import UnexpectedEvent
 from bridge.exit.errors import BatchUnreadable, RootDiffers
 from bridge.progress import Progress
 from bridge.rollup.batch import Slot, decode_slot
@@ -57,7 +57,8 @@ def rebuild(settlement: SettlementContract, root: int, first_block: int, progres
     """
     accounts: dict[int, AccountState] = {}
     reached, number = GENESIS_ROOT, 0
-    logs = _batch_logs(settlement, first_block, settlement.client.head())
+    client = settlement.client
+    logs = client.logs(settlement.address, first_block, client.head(), [_settled_topic()])
     for log in logs:
         if reached == root:
             break
@@ -102,36 +103,6 @@ def _read_batch(settlement: SettlementContract, log: LogReceipt, number: int) ->
         return slots, args["oldRoot"], args["newRoot"]
     except (UnexpectedEvent, InvalidTransition, DecodingError, KeyError, ValueError) as error:
         raise BatchUnreadable(number, str(error)) from error
-
-
-def _batch_logs(settlement: SettlementContract, first_block: int, last_block: int) -> list[LogReceipt]:
-    logs = list(_logs_between(settlement, first_block, last_block))
-    return sorted(logs, key=lambda log: (log["blockNumber"], log["logIndex"]))
-
-
-def _logs_between(settlement: SettlementContract, first: int, last: int) -> Iterator[LogReceipt]:
-    """Logs of settled batches; nodes limit ranges by rules of their own, so halve until it fits."""
-    if first > last:
-        return
-    client = settlement.client
-    try:
-        with client.answering("eth_getLogs"):
-            found = client.web3.eth.get_logs(
-                {
-                    "address": settlement.address,
-                    "topics": [_settled_topic()],
-                    "fromBlock": first,
-                    "toBlock": last,
-                }
-            )
-    except RpcRefused:
-        if first == last:
-            raise
-        middle = (first + last) // 2
-        yield from _logs_between(settlement, first, middle)
-        yield from _logs_between(settlement, middle + 1, last)
-    else:
-        yield from found
 
 
 @cache

@@ -172,12 +172,13 @@ def test_a_node_that_hides_or_changes_a_batch_is_found(
         assert found.report["error"] in found.errors
 
 
+@pytest.mark.parametrize("status", [200, 400])
 def test_nodes_that_limit_ranges_are_asked_in_pieces(
-    scenario: Scenario, alice: Wallet, tmp_path: Path
+    scenario: Scenario, alice: Wallet, tmp_path: Path, status: int
 ) -> None:
     def limited(method: str, params: list[Any], result: Any) -> Any:
         if method == "eth_getLogs" and int(params[0]["toBlock"], 16) - int(params[0]["fromBlock"], 16) > 5:
-            raise Refused("block range too large")
+            raise Refused("block range too large", status)
         return result
 
     with lying_node(scenario.stack.url, limited) as url:

@@ -21,7 +21,11 @@ Lie = Callable[[str, list[Any], Any], Any]
 
 
 class Refused(Exception):
-    """The node answers with an error."""
+    """The node answers with an error, some nodes also with an HTTP status of errors."""
+
+    def __init__(self, message: str, status: int = 200) -> None:
+        self.status = status
+        super().__init__(message)
 
 
 @dataclass
@@ -64,15 +68,16 @@ def lying_node(url: str, lie: Lie) -> Iterator[str]:
             request = urllib.request.Request(url, body, {"content-type": "application/json"})  # noqa: S310
             with urllib.request.urlopen(request) as response:  # noqa: S310
                 answer = json.load(response)
-            call = json.loads(body)
+            call, status = json.loads(body), 200
             if "result" in answer:
                 try:
                     answer["result"] = lie(call["method"], call.get("params", []), answer["result"])
                 except Refused as refusal:
                     del answer["result"]
                     answer["error"] = {"code": -32005, "message": str(refusal)}
+                    status = refusal.status
             data = json.dumps(answer).encode()
-            self.send_response(200)
+            self.send_response(status)
             self.send_header("content-type", "application/json")
             self.send_header("content-length", str(len(data)))
             self.end_headers()
