@@ -76,9 +76,9 @@ class Indexer:
 
         Returns the reorganisations that it had to follow, usually none.
 
-        Raises ReorgDetected if not even the block before the first one is left, or if the chain does not
-        stand still long enough to be read; RpcUnavailable also if the node does not have the blocks yet that
-        were read before; StateMismatch if calldata and chain disagree.
+        Raises ReorgDetected if not even the block before the first one is left; RpcUnavailable also if the
+        node does not have a block (yet) that it had, or if the chain does not stand still long enough to be
+        read; StateMismatch if calldata and chain disagree.
         """
         rewinds = []
         for _ in range(MOST_RESTARTS):
@@ -88,8 +88,7 @@ class Indexer:
                 self._report(str(rewind))
             if self._read_confirmed() and self._follows():
                 return rewinds
-        block, expected = self._store.indexed()
-        raise ReorgDetected(block, expected, self._client.block_hash(block))
+        raise RpcUnavailable("eth_getLogs", "the chain changed each time that it was read")
 
     def forget_unmirrored(self) -> None:
         """Goes back before the first event that the ledger does not have: what is read next counts instead.
@@ -116,7 +115,7 @@ class Indexer:
         if actual == indexed_hash:
             return None
         if actual is None:  # a node that lags behind is no reorganisation, and a shorter chain grows again
-            raise RpcUnavailable("eth_getBlockByNumber", f"it does not have block {indexed} (any more)")
+            raise _no_block(indexed)
         landmarks = self._store.landmarks()
         # Blocks name their parents, so if one is in the chain, then so is everything before it.
         lost = bisect_left(landmarks, True, key=lambda landmark: not self._stands(landmark))
@@ -146,11 +145,13 @@ class Indexer:
     def _read(self, first: int, last: int) -> bool:
         """Stores the events of a range of blocks; False if they are not the present chain's."""
         last_hash = self._client.block_hash(last)
+        if last_hash is None:
+            raise _no_block(last)
         logs = self._client.logs(self._contract.address, first, last)
         seen_at = int(time.time())
         events = [event for log in logs if (event := self._contract.read_event(log, seen_at)) is not None]
         before = self._store.indexed()
-        if last_hash is None or not self._stands((last, last_hash)) or not self._stands(before):
+        if not self._stands((last, last_hash)) or not self._stands(before):
             return False
         self._store.add_events(events, last, last_hash)
         return True
@@ -184,3 +185,8 @@ class Indexer:
         if not self._stands((block, block_hash)):
             return False
         raise StateMismatch(self.state.batch_number, expected, self.state.rollup.root)
+
+
+def _no_block(number: int) -> RpcUnavailable:
+    """The node lags, or another one behind the same address does."""
+    return RpcUnavailable("eth_getBlockByNumber", f"it does not have block {number} (any more)")

@@ -97,7 +97,7 @@ class Pipeline:
             self._client, self._contract, self._store, settings.start_block, confirmations, report
         )
         self._checks = CrossCheck(self._contract, self._store)
-        policy = FeePolicy(settings.max_fee_wei, settings.stuck_s, settings.tx_type)
+        policy = FeePolicy(settings.max_fee_wei, settings.stuck_s, confirmations, settings.tx_type)
         submitter = Submitter(self._client, self._contract, self._store, key, policy)
         self._sending = Sending(submitter, self._store, self._leader, self.alerts, report)
         engine = open_database(settings.ledger_url)

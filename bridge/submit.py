@@ -32,10 +32,14 @@ TOO_LOW = ("underpriced", "base fee")
 
 @dataclass(frozen=True)
 class FeePolicy:
-    """limit_wei: most to pay per gas. stuck_s: seconds after which an unmined transaction is replaced."""
+    """limit_wei: most to pay per gas. stuck_s: seconds after which an unmined transaction is replaced.
+
+    confirmations: blocks on top of one in which it shows for good that a nonce is taken.
+    """
 
     limit_wei: int
     stuck_s: int
+    confirmations: int
     tx_type: TxType = TxType.AUTO
 
 
@@ -69,10 +73,10 @@ class Submitter:
         the operator pays, RpcRefused if the node does not take it.
         """
         mined_nonce = self._client.nonce(self._account.address, "latest")
-        attempts = self._store.attempts(batch.number)
+        attempts = self._own(self._store.attempts(batch.number))
         waiting = [one for one in attempts if one.nonce >= mined_nonce]
         if not waiting:
-            if not self._chain_has(batch):
+            if self._is_void(attempts, batch) if attempts else not self._chain_has(batch):
                 self._send_new(batch, self._first_nonce(mined_nonce))
             return self._store.batch(batch.number)
         newest = waiting[-1]
@@ -111,6 +115,8 @@ class Submitter:
             if self._client.receipt(hex0x(receipt["transactionHash"])) == receipt:
                 raise
             return None  # a reorg between two questions
+        except RpcRefused:  # of a node that lags behind the one that has the receipt
+            return None
         return receipt
 
     def _require_unchanged(self, batch: Batch, receipt: TxReceipt) -> None:
@@ -130,13 +136,29 @@ class Submitter:
         """True if the newest block has a batch of this number: the indexer will say which."""
         return int(self._contract.view("batchNumber")) >= batch.number
 
+    def _own(self, attempts: list[Attempt]) -> list[Attempt]:
+        """Those that this key signed: the nonces of an operator before it say nothing of its own."""
+        address = self._account.address
+        return [one for one in attempts if Account.recover_transaction(one.raw_tx) == address]
+
+    def _is_void(self, attempts: list[Attempt], batch: Batch) -> bool:
+        """True if other transactions took the nonces of all attempts and the batch is not settled.
+
+        Behind one address there may be nodes that differ about the newest blocks: a batch that one of them
+        has must not be sent once more because another one lags.
+        """
+        block = max(0, self._client.head() - self._policy.confirmations)
+        taken = self._client.nonce(self._account.address, block)
+        settled = int(self._contract.view("batchNumber", block=block))
+        return all(one.nonce < taken for one in attempts) and settled < batch.number
+
     def _first_nonce(self, mined_nonce: int) -> int:
         """The nonce for a batch's first attempt.
 
         One that a discarded batch still holds is taken over, so that its transaction never costs gas;
         anything else that waits came from elsewhere and goes first.
         """
-        held = [one.nonce for one in self._store.attempts_from(mined_nonce)]
+        held = [one.nonce for one in self._own(self._store.attempts_from(mined_nonce))]
         return min(held) if held else self._client.nonce(self._account.address, "pending")
 
     def _replace(self, batch: Batch, newest: Attempt, nonce: int) -> None:
@@ -148,7 +170,8 @@ class Submitter:
                 self._send(newest)
 
     def _send_new(self, batch: Batch, nonce: int) -> None:
-        replaced = [one.fees for one in self._store.attempts_from(nonce) if one.nonce == nonce]
+        signed = self._own(self._store.attempts_from(nonce))
+        replaced = [one.fees for one in signed if one.nonce == nonce]
         for _ in range(REFUSED_RAISES):
             attempt = self._sign(batch, nonce, replaced)
             self._store.add_attempt(batch.number, attempt)

@@ -12,24 +12,26 @@ def checked_receipt(client: ChainClient, tx_hash: str) -> TxReceipt | None:
     """The receipt of a mined transaction, None if it is not mined.
 
     It must be of this transaction, its block must be the chain's at that height and list the transaction at
-    that place. Raises FalseReceipt, unless a reorg between two questions explains the difference.
+    that place. Raises FalseReceipt, unless a reorg between two questions explains the difference. None also
+    if the block is not there (yet): behind one address there may be a node that lags.
     """
     receipt = client.receipt(tx_hash)
     if receipt is None:
         return None
     if hex0x(receipt["transactionHash"]) != tx_hash:
         raise FalseReceipt(tx_hash, "transaction", tx_hash, hex0x(receipt["transactionHash"]))
-    block = client.block_transactions(receipt["blockNumber"])
-    if block is None or block[0] != hex0x(receipt["blockHash"]):
+    number, block_hash = receipt["blockNumber"], hex0x(receipt["blockHash"])
+    block = client.block_transactions(number)
+    if block is not None and block[0] != block_hash:
         if client.receipt(tx_hash) != receipt:  # a reorg: the next look finds the new place
             return None
-        again = client.block_transactions(receipt["blockNumber"])
-        if again is None or again[0] != hex0x(receipt["blockHash"]):
-            actual = None if again is None else again[0]
-            raise FalseReceipt(tx_hash, "block", actual, hex0x(receipt["blockHash"]))
-        block = again
+        block = client.block_transactions(number)
+    if block is None:
+        return None
+    if block[0] != block_hash:
+        raise FalseReceipt(tx_hash, "block", block[0], block_hash)
     place = receipt["transactionIndex"]
     found = block[1][place] if place < len(block[1]) else None
     if found != tx_hash:
-        raise FalseReceipt(tx_hash, f"transaction {place} of block {receipt['blockNumber']}", tx_hash, found)
+        raise FalseReceipt(tx_hash, f"transaction {place} of block {number}", tx_hash, found)
     return receipt

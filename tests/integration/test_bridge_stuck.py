@@ -211,6 +211,26 @@ def test_a_discarded_batch_gives_its_nonce_to_the_next_one(funded: Operator) -> 
     settle(funded)
 
 
+def test_nonces_of_an_operator_before_this_one_hold_nothing_up(funded: Operator) -> None:
+    """The timelock names another operator, with fewer transactions, while the old one's batch is stuck."""
+    stack = funded.stack
+    stack.anvil.rpc("anvil_setNonce", stack.operator.address, hex(500))
+    with no_mining(funded):
+        (old,) = send(funded, impatient(funded))
+        stack.anvil.rpc("anvil_dropTransaction", old.tx_hash)
+    stack.as_timelock(stack.settlement.functions.setOperator(stack.relayer.address))
+    stack.operator = stack.relayer
+    nonce = stack.web3.eth.get_transaction_count(stack.relayer.address)
+    settle(funded)
+    assert [one.nonce for one in attempts(funded)] == [500, nonce]
+    stack.deposit(stack.wallet("bob", VIBES), VIBES)
+    nonce = stack.web3.eth.get_transaction_count(stack.relayer.address)
+    with funded.pipeline() as pipeline:
+        assert pipeline.settle_once() is not None
+    assert [one.nonce for one in store_of(funded).attempts(2)] == [nonce]
+    assert pool(funded) == set()
+
+
 @pytest.mark.parametrize("tx_type", [TxType.LEGACY, TxType.EIP1559])
 def test_the_chain_gets_the_transactions_that_it_takes(funded: Operator, tx_type: TxType) -> None:
     with no_mining(funded):
