@@ -61,16 +61,16 @@ class Offers:
     def __init__(self, ledger: Ledger, config: RouterConfig) -> None:
         self._ledger = ledger
         self._tiers: dict[int, str] = {}
+        self._promoted: dict[int, int] = {}
         self.adopt(config)
 
     def adopt(self, config: RouterConfig) -> None:
-        """Offers what another configuration says; its tiers and credit are looked up within `RELOAD_S`."""
+        """Offers what another configuration says; its tiers are reckoned within `RELOAD_S`."""
         self._config = config
         offered = config.offered_tiers
         self._ladder = {
             tier.name: tuple(reversed(offered[: position + 1])) for position, tier in enumerate(offered)
         }
-        self._promoted: dict[int, int] = {}  # another sponsor has not granted it
         self._own: dict[int, tuple[Offer, ...]] = {}
         self._reckoned = float("-inf")
 
@@ -108,9 +108,7 @@ class Offers:
         if time.monotonic() - reckoned >= RECKON_S:
             await self.reckon(int(time.time()))
             reckoned = time.monotonic()
-        in_force = await asyncio.to_thread(
-            self._ledger.read, lambda connection: _in_force(connection, config)
-        )
+        in_force = await asyncio.to_thread(self._ledger.read, _in_force)
         if config is self._config:  # else it was replaced meanwhile, and the next look is the new one's
             self._tiers, self._promoted = in_force
             self._own.clear()
@@ -177,11 +175,9 @@ class Offers:
                 await self._ledger.submit(grant)
 
 
-def _in_force(connection: Connection, config: RouterConfig) -> tuple[dict[int, str], dict[int, int]]:
-    """Tiers by account, and grants of the sponsor."""
-    promotion = config.promotion
-    promoted = {} if promotion is None else tiers.promo_limits(connection, promotion.sponsor)
-    return tiers.tiers(connection), promoted
+def _in_force(connection: Connection) -> tuple[dict[int, str], dict[int, int]]:
+    """Tiers and promotional credit by account."""
+    return tiers.tiers(connection), tiers.promo_limits(connection)
 
 
 def _may_be_promoted(deployment: Deployment) -> bool:

@@ -28,7 +28,10 @@ class AccountTier(LedgerTable, table=True):
 
 
 class PromoGrant(LedgerTable, table=True):
-    """Promotional credit: calls of `account_idx` that `sponsor_idx` pays for, up to the sum of its grants."""
+    """Promotional credit: calls of `account_idx` that a sponsor pays for, up to the sum of its grants.
+
+    `sponsor_idx` is the sponsor at that time; if the configuration names another by now, that one pays.
+    """
 
     __tablename__ = "promo_grant"
     __table_args__ = (CheckConstraint("amount_base > 0", name="promo_grant_amount"),)

@@ -196,13 +196,12 @@ def without_signup(
     return list(connection.execute(query.order_by(ACCOUNT.c.idx)).scalars())
 
 
-def promo_limits(connection: Connection, sponsor_idx: int) -> dict[int, int]:
+def promo_limits(connection: Connection) -> dict[int, int]:
     """All grants, base units, of each account that has some of its promotional credit left."""
     spent = func.coalesce(BUDGET.c.spent_base, 0)
     query: Select[Any] = (
         select(PROMO_GRANT.c.account_idx, _GRANTED)
         .join(BUDGET, BUDGET.c.code == _named("promo:", PROMO_GRANT.c.account_idx), isouter=True)
-        .where(PROMO_GRANT.c.sponsor_idx == sponsor_idx)
         .group_by(PROMO_GRANT.c.account_idx, BUDGET.c.spent_base)
         .having(spent < _GRANTED)
     )

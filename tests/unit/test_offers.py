@@ -168,6 +168,29 @@ async def test_promotional_credit_is_spent_first_and_earns_nobody_anything(books
         books.ledger.run(lambda c: reserve(c, replace(asked, client_key=None)))
 
 
+async def test_another_sponsor_pays_for_the_credit_that_is_left(books: Books) -> None:
+    for idx in (1, 8, 9):
+        books.fund(idx, 10**9)
+    books.ledger.run(lambda c: tiers.grant(c, "gift", 1, 9, 5_000_000, NOW_S))
+    offers = await offers_of(books, config(promotion={"sponsor": 9}))
+    (budget,) = offers.of(1, [HOUSE])[0].budgets
+    spent = replace(reservation(9, 4_000_000), budgets=(budget,), user_idx=1, origin_idx=1)
+    books.post(books.ledger.run(lambda c: reserve(c, spent)).entry_id, 4_000_000)
+    books.ledger.run(lambda c: tiers.grant(c, "another gift", 1, 8, 2_000_000, NOW_S))
+
+    def held_base(offer: Offer) -> int:
+        """The most that it holds."""
+        left_base = books.ledger.read(lambda c: tiers.promo_view(c, 1)).left_base
+        asked = replace(reservation(offer.payer_idx, left_base), budgets=offer.budgets, user_idx=1)
+        return books.ledger.run(lambda c: reserve(c, asked)).quote_base
+
+    offers.adopt(config(promotion={"sponsor": 8}))
+    await offers.renew()
+    other = offers.of(1, [HOUSE])[0]
+    assert (other.payer_idx, other.promotional) == (8, True)
+    assert held_base(other) == 3_000_000
+
+
 async def test_credit_is_granted_once_and_after_a_deposit(books: Books) -> None:
     books.fund(1, 5)
     books.fund(9, 10)
@@ -212,7 +235,7 @@ async def test_what_was_looked_up_for_a_replaced_configuration_is_not_used(
     offers = Offers(books.ledger, config(promotion={"sponsor": 9}))
     other = config(promotion={"sponsor": 8})
 
-    def replaced_meanwhile(connection: Any, before: RouterConfig) -> Any:
+    def replaced_meanwhile(connection: Any) -> Any:
         offers.adopt(other)
         return {1: "developer"}, {1: 1_000}
 
