@@ -119,7 +119,7 @@ def call_fields(record: CallRecord) -> dict[str, Any]:
         "surface": record.surface,
         "account": record.account_idx,
         "key": record.key_id,
-        "model": record.model,
+        "model": record.served or record.model,
         "deployment": record.deployment,
         "failed": [f"{tried.deployment}:{tried.outcome}" for tried in record.failed] or None,
         "stream": record.stream or None,

@@ -113,11 +113,11 @@ class Metrics:
 
     def count(self, record: CallRecord) -> None:
         """Counts a request that has ended."""
-        surface, model = record.surface, record.model or OTHER
+        surface, model = record.surface, record.served or record.model or OTHER
         provider = record.provider or ""
         self.requests.add((surface, model if surface else "", provider, str(record.status)))
         if record.failed:
-            self._count_failed(record, model)
+            self._count_failed(record, record.model or OTHER)
         if record.deployment is not None:
             self.attempts.add((record.deployment, provider, "answered"))
         if surface:

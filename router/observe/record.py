@@ -60,8 +60,8 @@ class CallRecord:
         status: HTTP status of the answer, 0 if none was sent.
         outcome: "ok", or the code of the error.
         account_idx, key_id: who pays, and by which API key.
-        model: public name, first of the one that is asked first, then of the one that answered; None until it
-            is found among those on offer: it is never a client's own text.
+        model: public name of the one that is asked first; None until it is found among those on offer: it is
+            never a client's own text.
         stream: the answer is server-sent events.
         call_id: id of the ledger entry.
         usage: tokens; None if nothing was charged.
@@ -71,7 +71,7 @@ class CallRecord:
         upstream_ns, answered_ns: when the providers were asked, and when they had answered or failed.
         failed: tries that failed, in order.
         tries: all tries with their times, if traces are on.
-        deployment, provider: who answered.
+        deployment, provider, served: who answered, and the public name of its model.
         streaming: a streaming answer has begun.
         span: the trace span, if traces are on.
     """
@@ -98,6 +98,7 @@ class CallRecord:
     tries: list[Try] = field(default_factory=list)
     deployment: str | None = None
     provider: str | None = None
+    served: str | None = None
     streaming: bool = False
     span: Any = None
 
@@ -109,7 +110,7 @@ class CallRecord:
 
     def answered(self, deployment: Deployment, failed: tuple[Attempt, ...]) -> None:
         """A provider has answered; its charge is posted next."""
-        self.deployment, self.provider, self.model = deployment.id, deployment.provider, deployment.model
+        self.deployment, self.provider, self.served = deployment.id, deployment.provider, deployment.model
         self.failed = failed
         self.answered_ns = time.perf_counter_ns()
 

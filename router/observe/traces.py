@@ -112,10 +112,10 @@ class Tracer:
         if record.surface:
             span.update_name(f"{OPERATIONS.get(record.surface, 'chat')} {record.model or 'unknown model'}")
             span.set_attributes(self._call(record) | self._usage(record))
-            if record.outcome == "ok":
-                span.set_attributes(self._answerer(record))
-            else:
+            if record.outcome != "ok":
                 span.set_attribute("error.type", record.outcome)
+            elif record.served is not None:  # an answer that is given again was served before
+                span.set_attribute("gen_ai.response.model", record.served)
             self._tries(record)
         if record.status >= 500:
             span.set_status(Status(StatusCode.ERROR))
@@ -165,10 +165,6 @@ class Tracer:
         if record.model is not None:
             attributes["gen_ai.request.model"] = record.model
         return attributes
-
-    @staticmethod
-    def _answerer(record: CallRecord) -> dict[str, Any]:
-        return {} if record.model is None else {"gen_ai.response.model": record.model}
 
     @staticmethod
     def _usage(record: CallRecord) -> dict[str, Any]:

@@ -182,7 +182,7 @@ def test_a_call_is_told_of_the_model_that_served_it(watched: Watched) -> None:
         assert watched.metric("vibes_charged_base_total", model="spare") == int(receipt["chargeBase"])
         assert watched.metric("vibes_requests_total", model="spare", status="200") == 1
         server, *tries = map(attributes, watched.receiver.of("fell-back"))
-        assert server["gen_ai.response.model"] == "spare"
+        assert (server["gen_ai.request.model"], server["gen_ai.response.model"]) == ("http-503", "spare")
         assert {one["gen_ai.request.model"] for one in tries[:-1]} == {"http-503"}
         assert (tries[-1]["gen_ai.request.model"], tries[-1]["gen_ai.response.model"]) == ("plain", "plain")
         assert '"model":"spare"' in read_when(watched.world.router.log, '"request_id":"fell-back"')
