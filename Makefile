@@ -4,10 +4,11 @@ SHELL := /bin/bash
 .PHONY: help setup circuits demo browser test lint analyse format bench lock clean
 .DELETE_ON_ERROR:
 
-# eth-ape needs numpy < 2, which has no build for Python 3.13: take the newest Python that has one. The system's own
-# comes first: distributions build it with profile-guided optimisation, what is compiled by hand seldom is.
-PYTHON ?= $(shell for v in /usr/bin/python3.12 /usr/bin/python3.11 /usr/bin/python3 python3.12 python3.11 python3; do \
-	$$v -c 'import ensurepip, sys; sys.exit(not (3, 11) <= sys.version_info < (3, 13))' 2>/dev/null && { echo $$v; exit; }; done)
+# The newest Python for which every dependency has a build. The system's own comes first: distributions build it with
+# profile-guided optimisation, what is compiled by hand seldom is.
+PYTHON ?= $(shell for v in /usr/bin/python3.13 /usr/bin/python3.12 /usr/bin/python3.11 /usr/bin/python3 \
+	python3.13 python3.12 python3.11 python3; do \
+	$$v -c 'import ensurepip, sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && { echo $$v; exit; }; done)
 NPM := npm ci --ignore-scripts --no-audit --no-fund --prefix hardhat-local
 BIN := .venv/bin
 NODE_BIN := hardhat-local/node_modules
@@ -21,14 +22,14 @@ help: ## list the commands
 
 setup: ## install everything into .venv and hardhat-local, build circuits and development keys (once)
 	@scripts/check_tools.sh
-	@test -n "$(PYTHON)" || { echo "Python 3.11 or 3.12 is needed: apt-get install python3 python3-venv" >&2; exit 1; }
+	@test -n "$(PYTHON)" || { echo "Python 3.11, 3.12 or 3.13 is needed: apt-get install python3 python3-venv" >&2; exit 1; }
 	@$(MAKE) --no-print-directory -j2 .venv/.ok $(NODE_BIN)/.ok
 	@. hardhat-local/env.sh && $(BIN)/python scripts/build_circuits.py
 
 .venv/.ok: requirements.lock pyproject.toml mini_llm/pyproject.toml
 	@echo "setup: Python packages into .venv"
 	@$(PYTHON) -m venv .venv || { echo "python venv failed: apt-get install python3-venv" >&2; exit 1; }
-	@$(BIN)/pip install --quiet --disable-pip-version-check --use-pep517 --require-hashes -r requirements.lock
+	@$(BIN)/pip install --quiet --disable-pip-version-check --use-pep517 --no-deps --require-hashes -r requirements.lock
 	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e ./mini_llm -e .
 	@touch $@
 

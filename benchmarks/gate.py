@@ -137,7 +137,7 @@ def judged(found: Sequence[Trial], scene: str, asked: str) -> dict[str, Any]:
         won = advantage(one.task.gain, at, one.calm_price)
         believed = advantage(one.task.strong_expected - one.task.weak_expected, at, one.calm_price)
         strong = chosen(one, at, asked)
-        parts.append((won[:, None] * strong, won * (believed > 0), strong * 1.0))
+        parts.append((won[:, None] * strong, won * (believed > 0), strong.astype(np.float64)))
         groups += [str(name) for name in one.task.group]
     net, formula, strong_calls = (np.concatenate(part) for part in zip(*parts, strict=True))
     without, with_it, shipped = net.T

@@ -228,4 +228,5 @@ def _curve(quality: Floats, spent: Floats, drawn: bool) -> tuple[float | None, f
         half, most = (float(spent[recovered >= part - _ALIKE].min()) for part in (0.5, 0.8))
         order = np.argsort(spent, kind="stable")
         spent, recovered = spent[order], recovered[order]
-    return float(np.trapz(np.interp(_UNIT, spent, recovered), _UNIT)), half, most
+    curve = np.interp(_UNIT, spent, recovered)
+    return float((curve[:-1] + curve[1:]).mean() / 2), half, most  # in equal steps: trapezoids
