@@ -15,6 +15,8 @@ from mini_llm.deployment import Deployment
 from mini_llm.providers.base import Provider, UpstreamStream
 from mini_llm.providers.counting import Counting, CountingReader
 from mini_llm.providers.limits import OPENAI_LIMITS, LimitHeaders
+from mini_llm.providers.responses_answer import ResponsesAsChat, chat_completion
+from mini_llm.providers.responses_asked import as_response, is_for_responses
 from mini_llm.providers.wire import Endpoint
 from mini_llm.request import Request
 from mini_llm.surfaces import SURFACES
@@ -65,23 +67,33 @@ class OpenAIProvider(Provider):
 
     async def complete(self, request: Request, deployment: Deployment) -> Completion:
         """See ``Provider.complete``."""
-        url, body = self._call(request, deployment)
-        read = partial(SURFACES[request.surface].read_answer, self.name)
-        completion = await self._endpoint.answer(url, body, read, deployment.timeouts, request.headers)
+        asked = self._asked(request, deployment)
+        url, body = self._call(asked, deployment)
+        read = SURFACES[request.surface].read_answer if asked is request else chat_completion
+        reading = partial(read, self.name)
+        completion = await self._endpoint.answer(url, body, reading, deployment.timeouts, request.headers)
         if self._counting and request.surface == "chat":
             return self._counting.recount(completion)
         return completion
 
     async def open_stream(self, request: Request, deployment: Deployment) -> UpstreamStream:
         """See ``Provider.open_stream``."""
-        url, body = self._call(request, deployment)
-        reader = self._reader(request.surface)
+        asked = self._asked(request, deployment)
+        url, body = self._call(asked, deployment)
+        reader = self._reader(request.surface) if asked is request else ResponsesAsChat(self.name)
         return await self._endpoint.stream(url, body, reader, deployment.timeouts, request.headers)
 
     def _reader(self, surface: str) -> StreamReader:
         if self._counting and surface == "chat":
             return CountingReader(self.name, self._counting)
         return SURFACES[surface].reader(self.name)
+
+    def _asked(self, request: Request, deployment: Deployment) -> Request:
+        """The request itself, or as a response a chat that OpenAI's model would refuse as such."""
+        if request.surface != "chat" or not self._dialect.openai or "responses" not in self._paths:
+            return request
+        told = with_effort_for(request, deployment.capabilities)
+        return as_response(told) if is_for_responses(told, deployment.upstream_model) else request
 
     def _call(self, request: Request, deployment: Deployment) -> tuple[str, bytes]:
         """Address and body of a call."""
