@@ -48,6 +48,7 @@ class BadColumn(BenchError):
 class TooFewRows(BenchError):
     """There are not enough rows to say anything, or to fit on a part and judge on the rest."""
 
-    def __init__(self, path: str, rows: int, least: int) -> None:
-        super().__init__(f"{path} leaves {rows} rows to work with, and at least {least} are needed")
+    def __init__(self, path: str, rows: int, least: int, dropped: int = 0) -> None:
+        why = f": {dropped} were left out, because a value is missing" if dropped else ""
+        super().__init__(f"{path} leaves {rows} rows to work with, and at least {least} are needed{why}")
         self.path, self.rows, self.least = path, rows, least

@@ -61,8 +61,7 @@ def read_table(path: Path) -> Table:
         TooFewRows: fewer than 20 rows are complete.
     """
     shown = str(path)
-    columns = _columns(path)
-    names = list(columns)
+    names, columns = _columns(path)
     models = [name.removeprefix(QUALITY) for name in names if name.startswith(QUALITY) and name != QUALITY]
     missing = [PROMPT] if PROMPT not in names else []
     if len(models) < 2:
@@ -84,7 +83,7 @@ def read_table(path: Path) -> Table:
         whole = ~np.isnan(quality).any(axis=1)
     whole &= np.array([prompt is not None for prompt in prompts], dtype=bool)
     if whole.sum() < MIN_ROWS:
-        raise TooFewRows(shown, int(whole.sum()), MIN_ROWS)
+        raise TooFewRows(shown, int(whole.sum()), MIN_ROWS, int(len(whole) - whole.sum()))
     kept = np.flatnonzero(whole)
     quality = quality[kept]
     return Table(
@@ -99,7 +98,8 @@ def read_table(path: Path) -> Table:
     )
 
 
-def _columns(path: Path) -> dict[str, Any]:
+def _columns(path: Path) -> tuple[list[str], dict[str, Any]]:
+    """The names of all columns, and those that are read."""
     try:
         import pyarrow as pa
         import pyarrow.parquet as pq
@@ -114,7 +114,7 @@ def _columns(path: Path) -> dict[str, Any]:
     doubled = next((name for name in wanted if wanted.count(name) > 1), None)
     if doubled is not None:
         raise BadColumn(str(path), doubled, "is there more than once")
-    return {name: table.column(name) for name in wanted}
+    return schema.names, {name: table.column(name) for name in wanted}
 
 
 def _prompts(path: str, column: Any) -> Sequence[str | None]:

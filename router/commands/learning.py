@@ -73,8 +73,9 @@ def steps(path: Path) -> None:
 
 
 @learning.command("follow")
+@_config
 @click.argument("percent", type=click.IntRange(0, 90))
-def follow(percent: int) -> None:
+def follow(path: Path, percent: int) -> None:
     """Let this percentage of accounts follow what was learned from now on; 0 takes it back.
 
     It then grows and falls by itself as before; {"auto": {"learning": {"follow": false}}} ends that.
@@ -82,9 +83,16 @@ def follow(percent: int) -> None:
     \b
     Example: vibes-router learning follow 10
     """
+    with told():
+        settings = load_router_config(path, os.environ).auto.learning
     now_s, reason = int(time.time()), "by the operator"
     write_ledger(lambda c: learning_steps.take(c, learning_steps.in_force(c), percent, reason, now_s))
-    click.echo(f"{percent} % of accounts follow what was learned")
+    when = (
+        ""
+        if settings.enabled and settings.follow
+        else f" once auto.learning in {path} says enabled and follow"
+    )
+    click.echo(f"{percent} % of accounts follow what was learned{when}")
 
 
 @learning.command("forget")

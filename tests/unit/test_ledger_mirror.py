@@ -169,7 +169,9 @@ def test_commands(database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert (told["model"], told["form"], told["weight"]) == (MODEL, FORM, 1.0)
     assert told["offset"] < 0
     assert json.loads(run("steps")) == {"percent": 0, "quality_changes_by": {"judged": 0, "saved": 0.0}}
-    assert run("follow", "25") == "25 % of accounts follow what was learned\n"
+    assert "25 % of accounts follow what was learned once auto.learning in " in run("follow", "25")
+    following = {"auto": {"learning": {"enabled": True, "follow": True}}}
+    (tmp_path / "router.json").write_text(json.dumps({"providers": {}, "deployments": []} | following))
     assert run("follow", "0") == "0 % of accounts follow what was learned\n"
     told = [json.loads(line) for line in run("steps").splitlines()]
     assert [one["percent"] for one in told] == [0, 0, 25]
