@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from contextlib import suppress
 from typing import Any
 
 import click
@@ -81,10 +80,11 @@ def explain(
 def _candidate(model: str) -> tuple[str, float]:
     """Name and USD per million tokens of a candidate, as `NAME` or `NAME=USD`."""
     name, given, usd = model.partition("=")
-    price = guessed_usd_per_mtok(name)
-    with suppress(ValueError):
-        price = float(usd) if given else price
-    if price is None or not 0 <= price < MOST_USD:
+    try:
+        price = float(usd) if given else guessed_usd_per_mtok(name)
+    except ValueError:
+        price = None
+    if not name or price is None or not 0 <= price < MOST_USD:
         raise click.BadParameter(f"{model}: write NAME=USD, per million tokens", param_hint="--model")
     return name, price
 

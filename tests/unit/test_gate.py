@@ -158,7 +158,14 @@ def test_explain_names_the_cheapest_that_is_good_enough_as_a_router_does() -> No
 
 @pytest.mark.parametrize(
     "arguments",
-    [["-m", "mine"], ["-m", "mine=cheap"], ["-m", "mine=nan"], ["--quality", "good"], ["--health", "2"]],
+    [
+        ["-m", "mine"],
+        ["-m", "gpt-4o=2,50"],
+        ["-m", "=3"],
+        ["-m", "mine=nan"],
+        ["--quality", "good"],
+        ["--health", "2"],
+    ],
 )
 def test_explain_refuses_what_it_cannot_read(arguments: list[str]) -> None:
     done = CliRunner().invoke(main, ["route", "explain", "Hi", *arguments])
