@@ -6,8 +6,16 @@ import time
 from pathlib import Path
 
 
+def printable(text: str) -> str:
+    """What a node or a router said, without the controls by which it could take a terminal over."""
+    return "".join(letter for letter in text if letter.isprintable())
+
+
 class BridgeError(Exception):
     """Anything that stops a bridge step; the command line prints it and exits 1."""
+
+    def __str__(self) -> str:
+        return printable(super().__str__())
 
 
 class RpcUnavailable(BridgeError):

@@ -33,7 +33,7 @@ class Log:
     """One decoded event.
 
     Args:
-        source: "settlement", "registry" or "token".
+        source: "settlement", "registry", "token" or "timelock".
         args: arguments by ABI name; integers as int, addresses with checksum, bytes32 as bytes.
         tx_hash: 0x hex.
     """
@@ -49,13 +49,19 @@ class Log:
 DEADLINES_TO_LEAVE: Final = 3
 """Service deadlines that leaving can be drawn out to. Source: docs/protocol.md (pausing and changing)."""
 
-_DELAY_ABI: Final = [
+_TIMELOCK_ABI: Final = [
     {
         "type": "function", "name": "getMinDelay", "stateMutability": "view", "inputs": [],
         "outputs": [{"type": "uint256", "name": ""}],
-    }
+    },
+    {
+        "type": "event", "name": "MinDelayChange", "anonymous": False,
+        "inputs": [
+            {"type": "uint256", "name": name, "indexed": False} for name in ("oldDuration", "newDuration")
+        ],
+    },
 ]  # fmt: skip
-"""What the audit asks a timelock. Source: OpenZeppelin's TimelockController."""
+"""What the audit asks of a timelock. Source: OpenZeppelin's TimelockController."""
 
 
 @dataclass(frozen=True)
@@ -119,6 +125,7 @@ class Chain:
         self.facts = self._read_facts(address)
         self._registry = self._w3.eth.contract(self.facts.registry, abi=_abi("PartnerRegistry"))  # type: ignore[call-overload]
         self._token = self._w3.eth.contract(self.facts.token, abi=_abi("VibesToken"))  # type: ignore[call-overload]
+        self._timelock = self._w3.eth.contract(self.facts.owner, abi=_TIMELOCK_ABI)  # type: ignore[call-overload]
 
     @contextmanager
     def _reading(self) -> Iterator[None]:
@@ -147,9 +154,8 @@ class Chain:
 
     def delay_s(self) -> int:
         """Seconds that the owner, a timelock, waits before anything that it does."""
-        timelock = self._w3.eth.contract(self.facts.owner, abi=_DELAY_ABI)  # type: ignore[call-overload]
         with self._reading():
-            return int(timelock.functions.getMinDelay().call(block_identifier=self.head))
+            return int(self._timelock.functions.getMinDelay().call(block_identifier=self.head))
 
     def registry_owner(self) -> str:
         """Who may change partners and their shares."""
@@ -195,13 +201,14 @@ class Chain:
         return function.fn_name, args
 
     def logs(self, from_block: int, progress: Progress) -> list[Log]:
-        """All events of settlement and registry and all token transfers in or out, in chain order."""
+        """Events of settlement, registry and timelock, and token transfers in or out, in chain order."""
         transfer = self._token.events.Transfer()
         holder = "0x" + self.facts.settlement[2:].lower().rjust(64, "0")
         found: dict[tuple[int, int], Log] = {}
         queries: list[tuple[str, Any, list[Any] | None]] = [
             ("settlement", self._settlement, None),
             ("registry", self._registry, None),
+            ("timelock", self._timelock, None),
             ("token", self._token, [transfer.topic, holder]),
             ("token", self._token, [transfer.topic, None, holder]),
         ]

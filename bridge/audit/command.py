@@ -18,6 +18,7 @@ from bridge.audit.receipts import ReceiptAudit
 from bridge.audit.replay import replay_events
 from bridge.audit.report import Outcome, as_json, as_text
 from bridge.audit.views import check_tokens, check_views
+from bridge.errors import printable
 from bridge.progress import Progress, progress_bars
 from mini_llm.wallet.receipt import ReceiptDomain
 
@@ -126,7 +127,7 @@ def audit_command(
     except CannotAudit as error:
         if as_object:
             click.echo(json.dumps({"ok": None, "error": str(error)}, indent=2))
-        click.echo(f"audit: could not be made: {error}", err=True)
+        click.echo(f"audit: could not be made: {printable(str(error))}", err=True)
         sys.exit(2)
     click.echo(json.dumps(as_json(outcome, partner), indent=2) if as_object else as_text(outcome, partner))
     sys.exit(0 if outcome.ok else 1)

@@ -124,13 +124,22 @@ class Replay:
             "ReceiptSignerChanged": self._signer_changed,
             "BatchSettled": self._settled,
         }.get(log.name)
-        if handler is not None and log.source == "settlement":
+        if log.source == "timelock":
+            self._delay_changed(log)
+        elif handler is not None and log.source == "settlement":
             handler(log)
         else:
             self.money.apply(log)
 
     def _operator_changed(self, log: Log) -> None:
         self.operator = log.args["operator"]
+
+    def _delay_changed(self, log: Log) -> None:
+        """The rules could at no time be changed faster than anybody can leave."""
+        if self.signers:  # before, there was no settlement to leave
+            delay_s, leaving_s = log.args["newDuration"], self.chain.facts.leaving_s
+            place = Place(log.block, subject="delay of the timelock")
+            self.tally.require("roles", place, delay_s >= leaving_s, f"at least {leaving_s} s", delay_s)
 
     def _guardian_changed(self, log: Log) -> None:
         self.guardian = log.args["guardian"]

@@ -15,6 +15,7 @@ from bridge.audit.receipts import Receipts
 from bridge.audit.replay import Replay
 from bridge.audit.views import liabilities, totals
 from bridge.chain import Status
+from bridge.errors import printable
 from mini_llm.wallet.limits import BASE_PER_VIBES
 
 
@@ -109,7 +110,7 @@ def as_text(outcome: Outcome, partner_name: str | None) -> str:
     if outcome.ok:
         lines += ["", *_totals_lines(outcome)]
     lines += ["", *_verdict(outcome)]
-    return "\n".join(lines)
+    return "\n".join(map(printable, lines))
 
 
 def vibes(amount_base: int) -> str:

@@ -18,7 +18,7 @@ from web3.exceptions import Web3Exception
 from bridge.audit.report import vibes
 from bridge.chain.client import ChainClient
 from bridge.chain.settlement import SettlementContract
-from bridge.errors import BridgeError, RpcUnavailable
+from bridge.errors import BridgeError, RpcUnavailable, printable
 from bridge.exit.errors import KeyNeeded, OwnerKeyNeeded
 from bridge.exit.leave import Leaving, Left
 from bridge.progress import progress_bars
@@ -155,7 +155,7 @@ def as_text(left: Left) -> str:
 def _fail(reason: str, code: int, as_object: bool) -> NoReturn:
     if as_object:
         click.echo(json.dumps({"state": "failed", "error": reason}))
-    click.echo(f"vibes: {reason}", err=True)
+    click.echo(f"vibes: {printable(reason)}", err=True)
     sys.exit(code)
 
 

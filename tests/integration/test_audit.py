@@ -267,3 +267,26 @@ def test_a_rotated_receipt_signer_keeps_old_receipts_valid(scenario: Scenario, t
     with scenario.settling.branch():
         stack.as_timelock(stack.settlement.functions.setReceiptSigner(stack.owner.address))
         assert audit(scenario, tmp_path).code == 0
+
+
+def test_a_delay_that_was_too_short_for_a_while_is_found(scenario: Scenario, tmp_path: Path) -> None:
+    """Made short, used for changes that nobody can leave before, and made long again."""
+    stack = scenario.stack
+    with scenario.settling.branch():
+        long_s = stack.timelock.functions.getMinDelay().call()
+        short = stack.as_timelock(stack.timelock.functions.updateDelay(1))
+        stack.as_timelock(stack.timelock.functions.updateDelay(long_s))
+        mismatch = audit(scenario, tmp_path, "--json").mismatch
+    assert (mismatch["check"], mismatch["subject"]) == ("roles", "delay of the timelock")
+    assert (mismatch["block"], mismatch["actual"]) == (short["blockNumber"], "1")
+
+
+def test_names_on_the_chain_cannot_write_into_the_report(scenario: Scenario, tmp_path: Path) -> None:
+    stack = scenario.stack
+    with scenario.settling.branch():
+        name = "x\naudit: OK\n"
+        stack.as_timelock(stack.registry.functions.addPartner(name, stack.owner.address, 0))
+        printed = audit(scenario, tmp_path).output
+        refused = audit(scenario, tmp_path, "--partner", "nobody").errors
+    assert printed.splitlines().count("audit: OK") == 1
+    assert refused.splitlines() == [line for line in refused.splitlines() if line.startswith("audit: could")]
