@@ -53,14 +53,19 @@ def has_price(item: DeploymentConfig, provider: ProviderConfig) -> bool:
     return names_price(item) or _retail(item, provider) is not None
 
 
+def has_fee(item: DeploymentConfig, provider: ProviderConfig) -> bool:
+    """The price is the retail one of tokens, and the provider bills something for each call beside them."""
+    fee = getattr(_snapshot_price(item, provider), "requests_kcount", None)
+    return not names_price(item) and fee is not None
+
+
 def _named(item: DeploymentConfig, kind: str) -> str | None:
     text: str | None = getattr(item, f"{kind}_usd_per_mtok")
     return text
 
 
 def _retail(item: DeploymentConfig, provider: ProviderConfig) -> dict[str, str] | None:
-    model, url = item.upstream_model or item.model, provider.base_url
-    found = _snapshot_price(model, provider.type, None if url is None else str(url))
+    found = _snapshot_price(item, provider)
     if found is None:
         return None
     return {
@@ -70,13 +75,14 @@ def _retail(item: DeploymentConfig, provider: ProviderConfig) -> dict[str, str] 
     }
 
 
-def _snapshot_price(model: str, provider: str, url: str | None) -> Any:
+def _snapshot_price(item: DeploymentConfig, provider: ProviderConfig) -> Any:
     """The package's price of a model now, None if it knows none or is not installed."""
-    snapshot = _snapshot()
+    model, snapshot = item.upstream_model or item.model, _snapshot()
+    url = None if provider.base_url is None else str(provider.base_url)
     if snapshot is None:
         return None
     try:
-        _, known = snapshot.find_provider_model(model, None, None if url else provider, url)
+        _, known = snapshot.find_provider_model(model, None, None if url else provider.type, url)
     except LookupError:
         return None
     return known.get_prices(datetime.now(UTC))

@@ -14,7 +14,7 @@ from mini_llm.config_file import Problem, parse_config, read_text
 from mini_llm.deployment import HOUSE_PARTNER, MAX_PARTNER_ID
 from mini_llm.errors import ConfigError
 from mini_llm.price import parse_usd
-from mini_llm.retail import has_price
+from mini_llm.retail import has_fee, has_price
 from mini_llm.routing.build import routing_problems
 from mini_llm.wallet.address import checksummed
 from mini_llm.wallet.limits import BPS
@@ -198,15 +198,19 @@ def _partner_problems(config: RouterConfig) -> Iterator[Problem]:
 
 
 def price_problems(config: RouterConfig) -> Iterator[Problem]:
-    """Deployments that would be sold for nothing because nobody said what they cost."""
+    """Deployments that would be sold for nothing, or too little, because nobody said what they cost."""
     for position, item in enumerate(config.deployments):
         provider = config.providers.get(item.provider)
-        if provider is not None and provider.type != "local" and not has_price(item, provider):
-            problem = (
-                f"no price is named and no retail price of {item.model!r} is known: write "
-                'prompt_usd_per_mtok and completion_usd_per_mtok ("0" for a free model)'
-            )
-            yield ("deployments", position, "model"), problem
+        if provider is None or provider.type == "local":
+            continue
+        if not has_price(item, provider):
+            why = f"no price is named and no retail price of {item.model!r} is known"
+        elif has_fee(item, provider):
+            why = f"the provider bills a fee for each call of {item.model!r} beside its tokens"
+        else:
+            continue
+        prices = 'prompt_usd_per_mtok and completion_usd_per_mtok ("0" for a free model)'
+        yield ("deployments", position, "model"), f"{why}: write {prices}"
 
 
 def load_ledger_url(environ: Mapping[str, str]) -> str:

@@ -49,6 +49,17 @@ def test_a_named_price_is_the_price() -> None:
     assert priced("gpt-4o", prompt_usd_per_mtok="0").free, "one of the two named: the other is 0"
 
 
+@pytest.mark.parametrize("named", [{}, {"completion_usd_per_mtok": "9"}])
+def test_a_retail_price_of_tokens_does_not_pay_for_a_fee_of_each_call(named: dict[str, str]) -> None:
+    offer = {"model": "sonar", "provider": "p"} | named
+    providers = {"p": {"type": "perplexity", "api_key": "k"}}
+    found = list(
+        price_problems(RouterConfig.model_validate({"providers": providers, "deployments": [offer]}))
+    )
+    assert [place for place, _ in found] == ([] if named else [("deployments", 0, "model")])
+    assert all("bills a fee for each call of 'sonar'" in problem for _, problem in found)
+
+
 def test_a_model_that_nobody_knows_needs_a_price_to_be_sold(monkeypatch: pytest.MonkeyPatch) -> None:
     def problems(model: str, **more: Any) -> list[Problem]:
         offer = {"model": model, "provider": "p"} | more
