@@ -16,7 +16,7 @@ from mini_llm.price import Usage
 from mini_llm.request import encode
 from mini_llm.surfaces.chat import text_bytes
 from mini_llm.surfaces.chat_chunks import usage_fields
-from mini_llm.surfaces.wording import refusal_of
+from mini_llm.surfaces.wording import is_thought, refusal_of
 
 SYSTEM_ROLES: Final = frozenset({"system", "developer"})
 
@@ -48,7 +48,8 @@ class Blob:
 
 
 def content_parts(message: Mapping[str, Any], where: str) -> Iterator[tuple[str, Any]]:
-    """The parts of a message as (kind, value): text, refusal, image_url, input_audio, file.
+    """The parts of a message as (kind, value): text, refusal, image_url, input_audio, file. Thoughts of
+    Mistral's are passed over.
 
     Raises:
         BadRequest: a part is malformed.
@@ -60,6 +61,8 @@ def content_parts(message: Mapping[str, Any], where: str) -> Iterator[tuple[str,
         yield "text", {"text": content}
         return
     for position, part in enumerate(content if isinstance(content, list) else [content]):
+        if is_thought(part):
+            continue
         kind = part.get("type") if isinstance(part, dict) else None
         value = part if kind in ("text", "refusal") else isinstance(part, dict) and part.get(str(kind))
         if not isinstance(kind, str) or not isinstance(value, dict):

@@ -156,6 +156,7 @@ class Company:
             continuous_usage=config.continuous_usage,
             openai=self.dialect.openai and not other_server,
             cache_marks=other_server or self.dialect.cache_marks,
+            thinks_in_parts=other_server or self.dialect.thinks_in_parts,
             turn_drops=frozenset() if other_server else self.dialect.turn_drops | FOREIGN,
         )
 

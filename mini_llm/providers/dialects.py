@@ -33,6 +33,7 @@ MISTRAL: Final = Dialect(
     renames=(("seed", "random_seed"),),
     drops=_WISHES | {"user", "safety_identifier", "store", "service_tier", "verbosity"},
     turn_drops=_UNSAID | OPENAI_TURN,
+    thinks_in_parts=True,
     named=_TOOLS,
     short_ids=True,
 )

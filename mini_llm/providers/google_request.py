@@ -38,6 +38,9 @@ SIGNATURE: Final = "extra_content.google.thought_signature"
 """Where a tool call of chat carries its signature, as in Google's own OpenAI-compatible API."""
 _BUDGETS: Final = {"none": 0, "minimal": 512, "low": 1024, "medium": 8192, "high": 24_576, "xhigh": 24_576}
 _LEVELS: Final = {"none": "LOW", "minimal": "LOW", "low": "LOW", "medium": "MEDIUM"}
+_PRO: Final = "gemini-2.5-pro"
+_LEAST_OF_PRO: Final = 128
+"""It cannot be told not to think."""
 _BUDGET_MODELS: Final = ("gemini-1", "gemini-2")
 """Models that think by a budget; later ones by a level."""
 _PLAIN: Final = {
@@ -95,7 +98,8 @@ def _generation(request: Request, model: str, output_cap: int | None) -> dict[st
     if isinstance(effort, str):
         thoughts: dict[str, Any] = {"includeThoughts": effort != "none"}
         if model.startswith(_BUDGET_MODELS):
-            thoughts["thinkingBudget"] = _BUDGETS.get(effort, _BUDGETS["high"])
+            least = _LEAST_OF_PRO if model.startswith(_PRO) else 0
+            thoughts["thinkingBudget"] = max(least, _BUDGETS.get(effort, _BUDGETS["high"]))
         else:
             thoughts["thinkingLevel"] = _LEVELS.get(effort, "HIGH")
         config["thinkingConfig"] = thoughts

@@ -67,6 +67,7 @@ _REFUSALS: Final = {
 _UNSUITED_CODES: Final = frozenset(
     {
         "context_length_exceeded",
+        "invalid_encrypted_content",
         "model_not_found",
         "model_not_supported",
         "request_too_large",
@@ -76,7 +77,8 @@ _UNSUITED_CODES: Final = frozenset(
 )
 _UNSUITED_WORDS: Final = re.compile(
     r"context (length|window|size)|maximum context|prompt is too long|too many (input |prompt )?tokens"
-    r"|input token count|(not|n't) support|unsupported|not available for this model",
+    r"|input token count|(not|n't) support|unsupported|not available for this model"
+    r"|signature",  # of thoughts, which those can read who had them
     re.IGNORECASE,
 )
 _CONTENT_WORDS: Final = re.compile(

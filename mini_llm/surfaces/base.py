@@ -48,6 +48,7 @@ class Dialect:
         drops: fields of chat that it refuses and without which the answer means the same; they are left out.
         turn_drops: members of a message, or of a tool call in it, that are left out likewise.
         needs_thoughts: it refuses a turn that calls tools without thoughts; they are blank if not kept.
+        thinks_in_parts: thoughts may be parts of a message, as at Mistral; others lose such parts.
         named: roles whose messages may have a ``name``, None for all; others lose it.
         cache_marks: it takes Anthropic's marks of what to cache (``cache_control``), which others lose.
         openai: it is OpenAI's own, with what Codex tells it and the role ``developer`` (``system`` else).
@@ -61,6 +62,7 @@ class Dialect:
     drops: frozenset[str] = frozenset()
     turn_drops: frozenset[str] = frozenset()
     needs_thoughts: bool = False
+    thinks_in_parts: bool = False
     named: frozenset[str] | None = None
     cache_marks: bool = False
     openai: bool = False

@@ -7,7 +7,7 @@ from hashlib import sha256
 from typing import Any, Final
 
 from mini_llm.surfaces.base import Dialect
-from mini_llm.surfaces.wording import reasoning_of
+from mini_llm.surfaces.wording import is_thought, reasoning_of
 
 THOUGHTS: Final = frozenset({"reasoning_content", "reasoning_details"})
 """What was thought: some companies want it back with a tool's result, others refuse it."""
@@ -33,7 +33,8 @@ def in_dialect(messages: list[dict[str, Any]], dialect: Dialect) -> list[dict[st
     that would go becomes the text of its turn, if that has none. An id of a tool call that is replaced is so
     in its result too. Results of tools keep what only other turns may not have.
     """
-    return [_turn(one, dialect) for one in messages if one["role"] != "assistant" or any(map(one.get, _SAYS))]
+    told = [_turn(one, dialect) for one in messages]
+    return [one for one in told if one["role"] != "assistant" or any(map(one.get, _SAYS))]
 
 
 def without_marks(given: Any) -> Any:
@@ -48,8 +49,10 @@ def _turn(turn: dict[str, Any], dialect: Dialect) -> dict[str, Any]:
     drops = frozenset() if role == "tool" else dialect.turn_drops
     named = dialect.named is None or role in dialect.named
     told: dict[str, Any] = _shorn(turn, drops if named else drops | _NAME)
-    if not dialect.cache_marks and (isinstance(told.get("content"), list) or "cache_control" in told):
-        told = _shorn(told, _MARK) | {"content": without_marks(told.get("content"))}
+    if not dialect.cache_marks:
+        told = _shorn(told, _MARK)
+    if isinstance(content := told.get("content"), list):
+        told = told | {"content": _content(content, dialect)}
     if role == "developer" and not dialect.openai:
         told = told | {"role": "system"}
     if "refusal" in drops and turn.get("refusal") and not turn.get("content"):
@@ -59,6 +62,11 @@ def _turn(turn: dict[str, Any], dialect: Dialect) -> dict[str, Any]:
         if dialect.needs_thoughts and not turn.get("reasoning_content"):
             told["reasoning_content"] = reasoning_of(turn) or _UNKNOWN
     return _with_short(told, "tool_call_id") if dialect.short_ids else told
+
+
+def _content(parts: list[Any], dialect: Dialect) -> list[Any] | None:
+    kept = [part for part in parts if dialect.thinks_in_parts or not is_thought(part)]
+    return (kept if dialect.cache_marks else without_marks(kept)) or None
 
 
 def _call(call: Any, drops: frozenset[str], dialect: Dialect) -> Any:

@@ -171,12 +171,19 @@ def content_of(part: Mapping[str, Any]) -> str:
 
 
 def reasoning_of(part: Mapping[str, Any]) -> str:
-    """The reasoning in a chat message or delta: DeepSeek's and vLLM's field, or OpenRouter's."""
+    """The reasoning in a chat message or delta: DeepSeek's field, OpenRouter's, or Mistral's parts."""
     for name in ("reasoning_content", "reasoning"):
         value = part.get(name)
         if isinstance(value, str) and value:
             return value
-    return ""
+    content = part.get("content")
+    thoughts = filter(is_thought, content) if isinstance(content, list) else ()
+    return "".join(content_of({"content": thought.get("thinking")}) for thought in thoughts)
+
+
+def is_thought(part: object) -> bool:
+    """A part of a message in which Mistral tells what its model thought."""
+    return kind_of(part) == "thinking"
 
 
 def refusal_of(part: Mapping[str, Any]) -> str:

@@ -170,6 +170,23 @@ async def test_thoughts_that_a_client_did_not_keep(
     assert thoughts == (kept.get("reasoning", " ") if server.facts.insists else None)
 
 
+async def test_thoughts_that_mistral_told(company: tuple[Company, Provider]) -> None:
+    server, provider = company
+    thought = {"type": "thinking", "thinking": [{"type": "text", "text": "Hm."}]}
+    text, user = {"type": "text", "text": "a"}, {"role": "user", "content": "hi"}
+    called = {"role": "assistant", "content": [thought], "tool_calls": ANSWERED["tool_calls"]}
+    result = {"role": "tool", "tool_call_id": CALL_ID, "content": "found"}
+    cut, said = ({"role": "assistant", "content": content} for content in ([thought], [thought, text]))
+    await provider.complete(ask(messages=[user, called, result, cut, said, user], tools=[TOOL]), UPSTREAM)
+    assert server.complaints == []
+    told = [one for one in server.asked[0]["messages"] if one["role"] == "assistant"]
+    as_told = [[thought], [thought], [thought, text]]
+    contents = [one["content"] for one in told]
+    assert contents == (as_told if server.facts.type == "mistral" else [None, [text]])
+    if server.facts.insists:
+        assert told[0]["reasoning_content"] == "Hm."
+
+
 @pytest.mark.parametrize("thinks", [True, False])
 async def test_only_a_model_that_thinks_is_told_not_to(thinks: bool) -> None:
     able = UPSTREAM.capabilities | {"reasoning"} if thinks else UPSTREAM.capabilities - {"reasoning"}

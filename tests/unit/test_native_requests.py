@@ -212,6 +212,19 @@ def test_an_answer_that_anthropic_shall_go_on_with() -> None:
         assert begun == {"role": "assistant", "content": [{"type": "text", "text": "Well,"}]}
 
 
+def test_thoughts_that_mistral_told() -> None:
+    thought = {"type": "thinking", "thinking": [{"type": "text", "text": "Hm."}]}
+    request = chat([USER, {"role": "assistant", "content": [thought, {"type": "text", "text": "a"}]}, USER])
+    assert to_anthropic(request)["messages"][1]["content"] == [{"type": "text", "text": "a"}]
+    assert to_google(request)["contents"][1]["parts"] == [{"text": "a"}]
+
+
+@pytest.mark.parametrize(("model", "least"), [("gemini-2.5-pro", 128), ("gemini-2.5-flash", 0)])
+def test_a_gemini_that_cannot_be_told_not_to_think(model: str, least: int) -> None:
+    config = generate_request(chat([USER], reasoning_effort="none"), model, None)["generationConfig"]
+    assert config["thinkingConfig"] == {"includeThoughts": False, "thinkingBudget": least}
+
+
 def test_the_most_that_claude_can_think() -> None:
     asked = chat([USER], reasoning_effort="max")
     assert messages_request(asked, "claude-sonnet-4-5", 64_000)["thinking"]["budget_tokens"] == 32_768

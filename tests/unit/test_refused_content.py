@@ -44,6 +44,8 @@ def refused(status: int, detail: str = "", **more: Any) -> UpstreamRefused:
         (refused(402, TOO_LONG), LOW_CREDIT),
         (refused(402, "deposit more, or lower max_tokens"), LOW_CREDIT),
         (refused(0, "maximum context length is 8192 tokens"), UNSUITED),
+        (refused(400, "messages.1.content.0: Invalid `signature` in `thinking` block"), UNSUITED),
+        (UpstreamRefused("p", 400, "The text cannot be read.", code="invalid_encrypted_content"), UNSUITED),
         (refused(0, "overloaded"), TRANSIENT),
         (refused(500, FLAGGED), TRANSIENT),
     ],

@@ -147,6 +147,19 @@ def test_a_conversation_with_tools_in_anthropics_words() -> None:
     }
 
 
+def test_thoughts_in_parts_as_mistral_tells_them() -> None:
+    parts = [
+        {"type": "thinking", "thinking": [{"type": "text", "text": "Hm."}]},
+        {"type": "text", "text": "a"},
+    ]
+    answer = {"choices": [{"index": 0, "message": {"content": parts}, "finish_reason": "stop"}]}
+    thinking = {"thinking": {"type": "enabled", "budget_tokens": 1024}}
+    message = answered("messages", MESSAGES | thinking, answer)
+    assert [block.get("thinking") or block["text"] for block in message["content"]] == ["Hm.", "a"]
+    response = answered("responses", SIMPLE["responses"], answer)
+    assert [item["type"] for item in response["output"]] == ["reasoning", "message"]
+
+
 def test_documents_become_files_and_text() -> None:
     pdf = {"type": "base64", "media_type": "application/pdf", "data": "JVBERi0="}
     blocks = [
