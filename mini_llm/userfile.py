@@ -34,10 +34,10 @@ def user_folder(environ: Mapping[str, str]) -> Path | None:
 
     None for a user without a home, as in some containers.
     """
-    if named := environ.get(FOLDER_VARIABLE):
-        return Path(named)
     home = environ.get("HOME") or environ.get("USERPROFILE")
     try:
+        if named := environ.get(FOLDER_VARIABLE):
+            return Path(named).expanduser()  # where no shell has done it, as in a container's settings
         return (Path(home) if home else Path.home()) / ".mini-llm"
     except RuntimeError:  # no variable, and no entry in the system's list of users
         return None

@@ -12,7 +12,7 @@ from mini_llm.auto.choice import SHARES
 from mini_llm.config import RoutingConfig
 from mini_llm.config_auto import Level
 from mini_llm.config_routing import TimeoutsConfig
-from mini_llm.config_sdk import VIBES_PER_USD, OpenProviderConfig, Settings
+from mini_llm.config_sdk import VIBES_PER_USD, WALLET, OpenProviderConfig, Settings
 from mini_llm.deployment import HOUSE_PARTNER, Deployment
 from mini_llm.errors import UnknownModel
 from mini_llm.price import Price
@@ -149,7 +149,7 @@ class OpenCatalog(Catalog):
         if (one := self._by_id(base, model)) is not None:
             yield one
             return
-        if self._wallet is not None and model.startswith(f"{self._wallet.name}/"):
+        if model.startswith(f"{WALLET}/"):  # nobody's else, even where there is no wallet
             return
         implied = []
         for name, item in self._settings.providers.items():

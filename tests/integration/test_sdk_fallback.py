@@ -179,6 +179,9 @@ async def test_the_wallet_alone_is_asked_by_its_name() -> None:
         for model in ("wallet/org/m", "paid"):
             assert told((await app.chat("hello", model=model)).hops) == [("wallet", "ok")]
     assert [one["model"] for one in wallet.asked] == ["org/m", "org/m"]
+    async with client(first) as app:
+        with pytest.raises(UnknownModel):
+            await app.chat("hello", model="wallet/org/m")
     assert not first.asked
 
 

@@ -51,6 +51,7 @@ def mode(path: Path) -> int:
 def test_the_folder_is_where_the_environment_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert user_folder({"HOME": "/home/a"}) == Path("/home/a/.mini-llm")
     assert user_folder({"HOME": "/home/a", "MINI_LLM_HOME": "/etc/m"}) == Path("/etc/m")
+    assert user_folder({"MINI_LLM_HOME": "~/m"}) == Path.home() / "m"
     monkeypatch.setattr(Path, "home", lambda: (_ for _ in ()).throw(RuntimeError("no home")))
     assert user_folder({}) is None
     with pytest.raises(ConfigError, match="export MINI_LLM_HOME="):
