@@ -12,6 +12,7 @@ from router.people.errors import BadInput
 from router.web.door import Form
 
 _NUMBER: Final = re.compile(r"[0-9]{1,18}")
+_THOUSANDS: Final = re.compile(r"[0-9]{1,3}(,[0-9]{3})+(\.[0-9]+)?")
 _DAY: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _DAY_S: Final = 86_400
 _EPOCH: Final = date(1970, 1, 1)
@@ -23,7 +24,7 @@ def amount_base(form: Form, name: str) -> int | None:
     Raises:
         BadInput: it is none.
     """
-    text = form.text(name, "").replace(",", "")
+    text = _together(form.text(name, ""))
     if not text:
         return None
     try:
@@ -41,12 +42,18 @@ def number(form: Form, name: str) -> int | None:
     Raises:
         BadInput: it is none.
     """
-    text = form.text(name, "").replace(",", "")
+    text = _together(form.text(name, ""))
     if not text:
         return None
     if not _NUMBER.fullmatch(text):
         raise BadInput(name, "is a whole number")
     return int(text)
+
+
+def _together(text: str) -> str:
+    """A number whose thousands are apart, without the commas. One with a comma elsewhere stays as it is, and is
+    none: half of the world writes 12,50 for twelve and a half."""
+    return text.replace(",", "") if _THOUSANDS.fullmatch(text) else text
 
 
 def end_of_day_s(form: Form, name: str) -> int | None:

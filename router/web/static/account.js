@@ -4,7 +4,7 @@
 
 import { callData, hex, selector, unhex, word, words } from "./abi.js";
 import { keccak256 } from "./keccak.js";
-import { Refused } from "./wallet.js";
+import { Refused, read } from "./wallet.js";
 
 /** What the contract takes at most at once, base units. */
 export const MAX_AMOUNT_BASE = 2n ** 54n - 1n;
@@ -49,7 +49,7 @@ export const REVERTS = Object.fromEntries(
  */
 export async function holdings(provider, place, owner) {
   const view = async (to, signature, values = []) =>
-    words(await provider.request({ method: "eth_call", params: [{ to, data: callData(signature, values) }, "latest"] }));
+    words(await read(provider, "eth_call", [{ to, data: callData(signature, values) }, "latest"]));
   const [token] = await view(place.settlement, "token()");
   if (token === undefined) throw new Refused("There is no settlement contract at the address that this router names.");
   const tokenAddress = "0x" + token.toString(16).padStart(40, "0");
@@ -61,7 +61,7 @@ export async function holdings(provider, place, owner) {
     view(tokenAddress, "allowance(address,address)", [owner, place.settlement]),
   ]);
   const told = await view(place.settlement, "account(uint256)", [idx]);
-  const block = await provider.request({ method: "eth_getBlockByNumber", params: ["latest", false] });
+  const block = await read(provider, "eth_getBlockByNumber", ["latest", false]);
   return {
     idx: Number(idx),
     token: tokenAddress,
@@ -138,11 +138,15 @@ export function vibes(base) {
   return `${String(base / 1_000_000n).replace(/\B(?=(\d{3})+$)/g, ",")}.${digits}`;
 }
 
-/** @returns {bigint} base units of an amount in VIBES as a person types it; throws in words */
+/**
+ * @returns {bigint} base units of an amount in VIBES as a person types it; throws in words. Commas are for thousands
+ *   only: half of the world writes 12,50 for twelve and a half.
+ */
 export function amountOf(text) {
-  const found = /^(\d{1,11})(?:\.(\d{1,6}))?$/.exec(text.trim().replaceAll(",", ""));
-  if (!found || /^0*$/.test(found[1] + (found[2] ?? ""))) throw new Refused("Type an amount in VIBES, such as 250 or 0.5.");
-  return BigInt(found[1]) * 1_000_000n + BigInt((found[2] ?? "").padEnd(6, "0"));
+  const found = /^(\d{1,11}|\d{1,3}(?:,\d{3}){1,3})(?:\.(\d{1,6}))?$/.exec(text.trim());
+  const whole = found?.[1].replaceAll(",", "");
+  if (!found || /^0*$/.test(whole + (found[2] ?? ""))) throw new Refused("Type an amount in VIBES, such as 250 or 0.5.");
+  return BigInt(whole) * 1_000_000n + BigInt((found[2] ?? "").padEnd(6, "0"));
 }
 
 function to(address, signature, values) {

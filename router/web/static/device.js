@@ -1,7 +1,7 @@
 // The device page: signs in with a wallet, shows what a program asks for, and approves or denies it. The session
 // lives in this module only and ends with the decision.
 
-import { Refused, ask, discover, explain, signIn } from "./wallet.js";
+import { Refused, ask, discover, explain, signIn, walletButton } from "./wallet.js";
 
 const BASE_PER_VIBES = 1_000_000n;
 const SCOPES = {
@@ -103,12 +103,8 @@ async function during(action, ...given) {
   }
 }
 
-function offer({ name, provider }) {
-  const button = document.createElement("button");
-  button.type = "button";
-  button.textContent = `Sign in with ${name}`;
-  button.addEventListener("click", () => during(begin, provider));
-  at("wallets").append(button);
+function offer(wallet) {
+  at("wallets").append(walletButton(wallet, "Sign in with", () => during(begin, wallet.provider)));
 }
 
 at("ask").addEventListener("submit", (event) => {

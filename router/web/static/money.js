@@ -11,13 +11,13 @@ import {
   holdings,
   vibes,
 } from "./account.js";
-import { EarlierKey, Signer } from "./daily.js";
+import { allowSpending, stopSigning } from "./ceilings.js";
+import { Signer } from "./daily.js";
 import { say, show } from "./money_view.js";
 import { again, relay } from "./relay.js";
 import { commitment, secretOf, typedData } from "./session_key.js";
-import { Refused, ask, connect, discover, explain, mined, onChain, send, signTyped } from "./wallet.js";
+import { Refused, ask, connect, discover, explain, mined, onChain, send, signTyped, walletButton } from "./wallet.js";
 
-const STEP_MS = 5_000;
 const MAX_KEY_NUMBER = 1_000_000;
 const NO_WALLET = "No wallet was found in this browser: open this page in one that has a wallet, and connect it here.";
 const at = (id) => document.getElementById(id);
@@ -28,7 +28,6 @@ const chosen = (name) => document.querySelector(`input[name="${name}"]:checked`)
 let provider = null; // the wallet that was chosen
 let owner = null; // its account, as it writes it
 let signer = null;
-let signing = null; // the timer that signs further ceilings
 
 // ---- the wallet
 
@@ -147,41 +146,7 @@ async function allow() {
   const whole = at("whole").checked;
   await ready();
   await unlock();
-  stopSigning();
-  await step(daily, whole);
-  if (!whole) {
-    signing = setInterval(() => step(daily, false).catch(failed), STEP_MS);
-    at("stop-signing").hidden = false;
-  }
-}
-
-async function step(daily, whole) {
-  const header = { "x-vibes-account": `${given.account}` };
-  const account = await ask("/v1/account", { headers: header });
-  const ceiling = nextCeiling(account, daily, whole);
-  if (ceiling === undefined) return stopSigning();
-  if (ceiling) await ask("/v1/account/ceiling", { body: ceiling, headers: header });
-  const allowed = BigInt(ceiling?.ceiling_base ?? account.ceiling_base) - BigInt(account.spent_base);
-  const after = whole ? "You can close this page." : "Further steps are signed while this page is open.";
-  say(`The session key allows ${vibes(allowed)} VIBES more. ${after}`);
-}
-
-/** The ceiling to sign, null if none is needed, undefined if the owner says that the router's sum is wrong. */
-function nextCeiling(account, daily, whole) {
-  try {
-    return signer.next(account, daily, { whole });
-  } catch (error) {
-    if (!(error instanceof EarlierKey)) throw error;
-    const words = `The router says that ${vibes(error.spent)} VIBES were spent with an earlier key. Is that right?`;
-    if (!window.confirm(words)) return undefined;
-    return signer.next(account, daily, { whole, agreed: error.spent });
-  }
-}
-
-function stopSigning() {
-  clearInterval(signing);
-  signing = null;
-  if (at("stop-signing")) at("stop-signing").hidden = true;
+  await allowSpending(signer, daily, whole, failed);
 }
 
 async function changeKey() {
@@ -230,7 +195,6 @@ function done(text) {
 }
 
 function failed(error) {
-  stopSigning();
   say(explain(error, REVERTS), true);
 }
 
@@ -258,22 +222,16 @@ function onSubmit(id, action) {
   });
 }
 
-function offer({ name, icon, provider: found }) {
-  const button = document.createElement("button");
-  button.type = "button";
-  if (icon?.startsWith("data:image/")) {
-    button.append(Object.assign(document.createElement("img"), { src: icon, alt: "", width: 28, height: 28 }));
-  }
-  button.append(`Connect ${name}`);
-  button.addEventListener("click", () => {
-    provider = found;
+function offer(wallet) {
+  const button = walletButton(wallet, "Connect", () => {
+    provider = wallet.provider;
     during(async () => {
       await ready();
       say("Connected.");
     });
   });
   at("wallets").append(button);
-  provider ??= found;
+  provider ??= wallet.provider;
 }
 
 onSubmit("deposit", given.relay ? depositBySignature : depositByApproval);

@@ -1,6 +1,6 @@
 // The sign-in page: offers the browser's wallets, and goes on to where the visitor wanted to be.
 
-import { ask, discover, explain, signIn } from "./wallet.js";
+import { ask, discover, explain, signIn, walletButton } from "./wallet.js";
 
 const place = document.getElementById("wallets");
 const status = document.getElementById("status");
@@ -25,17 +25,8 @@ async function enter(provider) {
   }
 }
 
-function offer({ name, icon, provider }) {
-  const button = document.createElement("button");
-  button.type = "button";
-  if (icon?.startsWith("data:image/")) {
-    const image = document.createElement("img");
-    Object.assign(image, { src: icon, alt: "", width: 28, height: 28 });
-    button.append(image);
-  }
-  button.append(`Sign in with ${name}`);
-  button.addEventListener("click", () => enter(provider));
-  place.append(button);
+function offer(wallet) {
+  place.append(walletButton(wallet, "Sign in with", () => enter(wallet.provider)));
 }
 
 if (place && (await discover(offer)).length === 0) {

@@ -94,6 +94,22 @@ export async function discover(found = () => {}) {
 }
 
 /**
+ * A button for one of the wallets that `discover` found, with its icon.
+ * @param {{name: string, icon: ?string}} wallet
+ * @param {string} verb what it is for, such as "Connect"
+ * @param {function(): void} clicked
+ */
+export function walletButton({ name, icon }, verb, clicked) {
+  const button = Object.assign(document.createElement("button"), { type: "button" });
+  if (icon?.startsWith("data:image/")) {
+    button.append(Object.assign(document.createElement("img"), { src: icon, alt: "", width: 28, height: 28 }));
+  }
+  button.append(`${verb} ${name}`);
+  button.addEventListener("click", clicked);
+  return button;
+}
+
+/**
  * Asks the wallet for its account.
  * @param {object} provider EIP-1193
  * @param {?string} expected the address that is signed in here, if it must be this one
@@ -172,15 +188,24 @@ export async function signTyped(provider, address, typed) {
  * @returns {Promise<string>} hash of the transaction
  */
 export async function send(provider, call) {
-  await soon(provider.request({ method: "eth_call", params: [call, "latest"] }));
+  await read(provider, "eth_call", [call, "latest"]);
   return provider.request({ method: "eth_sendTransaction", params: [call] });
 }
 
-/** Waits until a transaction is mined; throws if it reverted, or if the wallet's node does not say. */
+/** Asks the wallet for what it need not ask its owner; a node that does not answer is told as that. */
+export async function read(provider, method, params) {
+  let timer;
+  const late = new Promise((_, reject) => {
+    timer = setTimeout(() => reject(new Refused(UNREACHABLE)), ANSWER_MS);
+  });
+  return Promise.race([provider.request({ method, params }), late]).finally(() => clearTimeout(timer));
+}
+
+/** Waits until a sent transaction is mined, also while the wallet's node is away; throws if it reverted. */
 export async function mined(provider, hash) {
   const deadline = Date.now() + MINED_MS;
   for (;;) {
-    const receipt = await soon(provider.request({ method: "eth_getTransactionReceipt", params: [hash] }));
+    const receipt = await read(provider, "eth_getTransactionReceipt", [hash]).catch(() => null);
     if (receipt) {
       if (BigInt(receipt.status) !== 1n) throw new Refused(`The chain refused the transaction ${hash}.`);
       return receipt;
@@ -242,15 +267,7 @@ function added(id, chain) {
 }
 
 async function chainOf(provider) {
-  return Number(await soon(provider.request({ method: "eth_chainId" })));
-}
-
-async function soon(answer) {
-  let timer;
-  const late = new Promise((_, reject) => {
-    timer = setTimeout(() => reject(new Refused(UNREACHABLE)), ANSWER_MS);
-  });
-  return Promise.race([answer, late]).finally(() => clearTimeout(timer));
+  return Number(await read(provider, "eth_chainId"));
 }
 
 function utf8(text) {

@@ -16,7 +16,7 @@ from router_upstream import Upstream
 from router_world import World
 from sqlalchemy import Connection
 from support.anvil import running_anvil
-from support.injected import InjectedWallet
+from support.injected import InjectedWallet, Refusal
 from support.leaving import pass_time
 from support.page_checks import check_page
 from support.ports import free_port
@@ -36,6 +36,9 @@ from mini_llm.wallet.ceiling import (
 from router.ledger import chain, read
 from router.ledger.views import AccountView
 from router.people import custody
+
+STEP_MS, ANSWER_MS = 5_000, 15_000
+"""Of the page: between two looks at what is to be signed; in which a node has to answer."""
 
 
 @dataclass
@@ -248,6 +251,65 @@ def test_the_own_key_signs_ceilings_in_small_steps_up_to_the_day_s_limit(bay: Ba
     assert f"{wallet.session_secret:x}" not in stored
 
 
+def test_signing_outlives_a_router_that_is_away_and_an_action_that_fails(bay: Bay, tabs: Tabs) -> None:
+    wallet, injected = visitor(bay, "left open")
+    bay.stack.deposit(wallet, 50 * VIBES)
+    bay.account(wallet)
+    page = tabs.open(injected)
+    enter(bay, page)
+    page.clock.install()
+    page.get_by_label("Most in one day, in VIBES").fill("30")
+    press(page, "Allow spending")
+    said(page, "allows 30.00 VIBES more")
+    tabs.announce("ERR_FAILED")
+    page.route("**/v1/account", lambda route: route.abort(), times=1)
+    page.clock.fast_forward(STEP_MS)
+    said(page, "The router cannot be reached. Check your connection and try again. This page goes on trying.")
+    page.clock.fast_forward(STEP_MS)
+    said(page, "allows 30.00 VIBES more")
+    page.get_by_label("Amount in VIBES").first.fill("many")
+    press(page, "Deposit with one signature")
+    said(page, "Type an amount in VIBES")
+    expect(page.get_by_role("button", name="Stop signing")).to_be_visible()
+    with page.expect_response("**/v1/account"):
+        page.clock.fast_forward(STEP_MS)
+    said(page, "Type an amount in VIBES")  # nothing was signed, so nothing is said
+
+
+def test_a_node_that_says_nothing_leaves_no_page_waiting(bay: Bay, tabs: Tabs) -> None:
+    _, injected = visitor(bay, "no answer")
+    page = tabs.open(injected)
+    enter(bay, page)
+    page.clock.install()
+    injected.rpc = "hangs"
+    page.get_by_label("Amount in VIBES").first.fill("5")
+    press(page, "Deposit with one signature")
+    said(page, "Your wallet …")
+    page.clock.fast_forward(ANSWER_MS)
+    said(page, "Your wallet cannot reach its network")
+    expect(page.get_by_role("button", name="Deposit with one signature")).to_be_enabled()
+
+
+def test_a_node_that_is_away_after_a_transaction_was_sent_does_not_invite_to_a_second(
+    bay: Bay, tabs: Tabs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wallet, injected = visitor(bay, "away", ether=True)
+    asking, failures = injected._node, iter(range(2))
+
+    def node(method: str, params: Any) -> Any:
+        if method == "eth_getTransactionReceipt" and next(failures, None) is not None:
+            raise Refusal(4900, "The node is away.")
+        return asking(method, params)
+
+    monkeypatch.setattr(injected, "_node", node)
+    page = tabs.open(injected)
+    enter(bay, page)
+    page.get_by_label("Amount in VIBES").first.fill("5")
+    press(page, "Approve and deposit from the wallet")
+    said(page, "5.00 VIBES are deposited")
+    assert bay.tokens(wallet) == 95 * VIBES
+
+
 def test_a_withdrawal_is_asked_for_served_and_paid_out(bay: Bay, tabs: Tabs) -> None:
     wallet, injected = visitor(bay, "withdrawal", ether=True)
     bay.stack.deposit(wallet, 40 * VIBES)
@@ -373,6 +435,7 @@ def test_another_account_of_the_wallet_is_told(bay: Bay, tabs: Tabs) -> None:
 AMOUNTS = {
     "nothing": ("0", "Type an amount in VIBES"),
     "words": ("many", "Type an amount in VIBES"),
+    "a comma for a point": ("12,50", "Type an amount in VIBES"),
     "too many digits": ("1.0000001", "Type an amount in VIBES"),
     "too small for a first": ("0.6", "A first deposit is at least 1.00 VIBES"),
     "more than there is": ("100.5", "Your wallet has 100.00 VIBES, not 100.50"),
