@@ -214,16 +214,25 @@ def run(arguments: argparse.Namespace, report: Report) -> None:
             raise DeployRefused(f"not enough for the gas: {summary}")
     elif not web3.eth.get_balance(address):
         raise DeployRefused(f"{address} has no {network.native} to pay for gas")
+    out = writable(arguments.out or ROOT / "build" / "deployments" / f"{chain_id}.json")
     sending = Sending(legacy, 0 if local else LIVE_CONFIRMATIONS, cost)
     with connected(arguments.rpc_url, project, private_key, report, sending) as deployer:
         record = deploy(deployer, plan, circuits, chain_id)
     record |= {"network": network.name, "explorer": network.explorer}
-    out = arguments.out or ROOT / "build" / "deployments" / f"{chain_id}.json"
-    out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(json.dumps(record, indent=2) + "\n")
     report(f"deployed with {deployer.gas_used:,} gas, about {cost(deployer.gas_used)}; record in {out}")
     for name, value in network.bridge_environment.items():
         report(f"the bridge wants {name}={value}")
+
+
+def writable(record: Path) -> Path:
+    """The record's file. Raises OSError if it could not be written after all is deployed and paid for."""
+    record.parent.mkdir(parents=True, exist_ok=True)
+    is_new = not record.exists()
+    record.open("a").close()
+    if is_new:
+        record.unlink()
+    return record
 
 
 def check_code(project: Any, network: Network, circuits: list[Circuit]) -> None:

@@ -114,6 +114,19 @@ def test_dry_run_sends_nothing(config: dict[str, Any], tmp_path: Path) -> None:
         assert node.web3.eth.block_number == 0
 
 
+def test_a_record_that_cannot_be_written_is_refused_before_anything_is_sent(
+    config: dict[str, Any], tmp_path: Path
+) -> None:
+    (tmp_path / "file").touch()
+    with running_anvil() as node:
+        code, said, record = deploy(
+            node.url, config, tmp_path, "--out", str(tmp_path / "file" / "record.json")
+        )
+        assert (code, record, node.web3.eth.block_number) == (1, None, 0)
+    assert "refused" in said
+    assert "record.json" in said or str(tmp_path / "file") in said
+
+
 def test_development_keys_are_refused_off_the_local_chains(config: dict[str, Any], tmp_path: Path) -> None:
     with running_anvil("--chain-id", "80002") as node:
         code, said, record = deploy(node.url, config, tmp_path, "--network", "polygon-amoy")
