@@ -29,8 +29,8 @@ from web3.types import BlockIdentifier, FilterParams, LogReceipt, TxData, TxPara
 
 from bridge.errors import RpcRefused, RpcUnavailable, WrongChain
 
-NO_ANSWER = (RequestException, BadResponseFormat, BadFunctionCallOutput, TimeoutError)
-"""No answer, or none of the kind that was asked for: a gateway's error page, a block not known yet."""
+NO_ANSWER = (RequestException, BadResponseFormat, TimeoutError)
+"""No answer, or none of the kind that was asked for: a gateway's error page."""
 
 PASSING = (408, 429)
 """HTTP statuses of 400 and above, below 500, that say nothing against the question: asked again it may do."""
@@ -78,6 +78,8 @@ class ChainClient:
             if status < 500 and status not in PASSING:
                 raise RpcRefused(method, status, words) from error
             raise RpcUnavailable(method, f"HTTP {status}: {words}") from error
+        except BadFunctionCallOutput as error:
+            raise RpcUnavailable(method, "the contract is not there (yet) in that block") from error
         except (*NO_ANSWER, JSONDecodeError) as error:
             # The exception's text may hold the node's URL and with it an API key; its type says enough.
             raise RpcUnavailable(method, type(error).__name__) from error

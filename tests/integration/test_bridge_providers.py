@@ -120,3 +120,11 @@ def test_errors_by_http_status_are_told_in_the_providers_words(
 
     with lying_node(operator.stack.url, refuse) as url, pytest.raises(error, match=words):
         ChainClient(url, timeout_s=3)
+
+
+def test_right_after_the_deployment_the_contract_is_waited_for(operator: Operator) -> None:
+    """No block that has the contract has its confirmations yet."""
+    settings = replace(operator.settings, confirmations=operator.stack.web3.eth.block_number - 1)
+    words = r"the contract is not there \(yet\) in that block"
+    with operator.pipeline(settings) as pipeline, pytest.raises(RpcUnavailable, match=words):
+        pipeline.sync()
