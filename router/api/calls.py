@@ -115,6 +115,7 @@ async def _stream(answer: LiveAnswer, send: Send) -> None:
     told = {
         "content-type": EVENT_STREAM,
         "cache-control": "no-cache",
+        "x-accel-buffering": "no",  # nginx would hold pieces back
         REQUEST_ID_HEADER: answer.request_id,
     } | answer.headers
     headers = [(name.encode(), value.encode()) for name, value in told.items()]

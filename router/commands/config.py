@@ -22,9 +22,9 @@ def config() -> None:
 
 
 @config.command()
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("file", envvar="VIBES_CONFIG", type=click.Path(path_type=Path))
 def check(file: Path) -> None:
-    """Check FILE as `serve` would, without starting anything, and show every error with its line.
+    """Check FILE [default: VIBES_CONFIG] as `serve` would, and show every error with its line.
 
     \b
     The variables and files that it refers to must exist:

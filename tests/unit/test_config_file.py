@@ -340,6 +340,8 @@ def test_check_command(tmp_path: Path) -> None:
         0,
         f"{tmp_path}/router.toml is valid: deployments 2, providers 1\n",
     )
+    running = {"VIBES_CONFIG": str(tmp_path / "router.toml")}
+    assert CliRunner().invoke(main, ["config", "check"], env=running).output == good.output
     losing = write(tmp_path, priced + "[policy]\nwholesale_bps = 9999\n")
     refused = CliRunner().invoke(main, ["config", "check", str(losing)])
     assert refused.exit_code == 2

@@ -93,6 +93,7 @@ async def test_async_client_streams(world: World) -> None:
 def test_stream_hides_usage_and_ends_with_a_receipt(world: World) -> None:
     user = world.user()
     chunks, text, headers = read_stream(user, {"model": "plain", "messages": say("hello"), "stream": True})
+    assert headers["x-accel-buffering"] == "no"
     assert all(chunk["choices"] and not chunk.get("usage") for chunk in chunks)
     signed = receipt_in(text)
     assert recover_signer(signed, DOMAIN) == SIGNER
