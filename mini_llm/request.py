@@ -34,8 +34,13 @@ NEEDS: Final = frozenset(value for name, value in vars(Need).items() if name.isu
 """Every need there is."""
 EMBEDS_ONLY: Final = frozenset({Need.EMBEDDINGS})
 """What a deployment can do that writes nothing."""
-_TIERS: Final = frozenset({"auto", "default", "flex", "standard", "standard_only", "unspecified"})
+_TIERS: Final = frozenset(
+    {"auto", "default", "flex", "on_demand", "standard", "standard_only", "unspecified"}
+)
 """Ways of being served that cost no more than a token's price."""
+_ROUTERS: Final = frozenset({"models", "provider", "preset", "plugins", "providerOptions", "fallbacks"})
+"""Fields by which OpenRouter, Vercel and other routers, in whatever format, are told to take other models or
+dearer places, or to search."""
 _MEDIA: Final = frozenset({Need.IMAGES, Need.AUDIO, Need.FILES})
 
 
@@ -82,12 +87,12 @@ def billed_beside_tokens(
     Args:
         fields: the call's.
         tools: those that are not the client's own.
-        names: fields that ask for such a thing.
+        names: fields of the format that ask for such a thing.
     """
     tier = fields.get("service_tier") or fields.get("serviceTier") or "auto"
     if tools or not isinstance(tier, str) or tier.lower() not in _TIERS:
         return True
-    return any(fields[name] not in (None, False) for name in fields.keys() & names)
+    return any(fields[name] not in (None, False) for name in fields.keys() & (names | _ROUTERS))
 
 
 def read_object(body: bytes) -> tuple[dict[str, Any], int]:

@@ -19,6 +19,8 @@ from mini_llm.surfaces.chat_chunks import usage_fields
 from mini_llm.surfaces.wording import is_thought, refusal_of
 
 SYSTEM_ROLES: Final = frozenset({"system", "developer"})
+_MISNAMED: Final = {"image/jpg": "image/jpeg"}
+"""What clients call a media type that OpenAI takes so, and others only by its name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +99,8 @@ def blob(url: object, param: str, fallback: str = "image/jpeg") -> Blob:
         media_type, _, encoding = head.rpartition(";")
         if not comma or encoding != "base64":
             raise BadRequest("a data URL must be in base64", param)
-        return Blob(media_type.partition(";")[0] or fallback, data, None)
+        media_type = media_type.partition(";")[0] or fallback
+        return Blob(_MISNAMED.get(media_type, media_type), data, None)
     if isinstance(url, str) and url.startswith(("https://", "http://")):
         return Blob(mimetypes.guess_type(url.partition("?")[0])[0] or fallback, None, url)
     raise BadRequest("a data URL or an http(s) URL is needed", param)

@@ -17,12 +17,8 @@ _ASKS: Final = {
 }
 """Fields that ask for something by holding anything."""
 _NO_EFFORT: Final = "none"
-_BILLED: Final = frozenset(
-    {"web_search_options", "search_parameters", "enable_search", "plugins"}
-    | {"models", "provider", "preset", "deferred"}
-)
-"""Searches of OpenAI, xAI, Alibaba and OpenRouter; other models and dearer places that OpenRouter may take
-instead; an answer of xAI that is fetched later, so that this one tells no tokens."""
+_BILLED: Final = frozenset({"web_search_options", "search_parameters", "enable_search", "deferred"})
+"""Searches of OpenAI, xAI and Alibaba; an answer of xAI that is fetched later, so that none tells tokens."""
 _MEDIA_PARTS: Final = {"image_url": Need.IMAGES, "input_audio": Need.AUDIO, "file": Need.FILES}
 
 

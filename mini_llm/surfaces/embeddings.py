@@ -11,7 +11,7 @@ from typing import Any, Final
 from mini_llm.answer import Completion
 from mini_llm.errors import BadRequest, UpstreamProtocolError
 from mini_llm.price import Usage
-from mini_llm.request import Need, Request, encode, model_name, read_object
+from mini_llm.request import EMBEDS_ONLY, Need, Request, billed_beside_tokens, encode, model_name, read_object
 from mini_llm.surfaces.base import Dialect, StreamReader, StreamTranslator, Surface, WireError
 from mini_llm.surfaces.chat import ChatReader, ChatSurface
 from mini_llm.surfaces.wording import json_or_none, objects, untranslatable
@@ -44,7 +44,7 @@ class EmbeddingsSurface(Surface):
             choices=1,
             output_cap=None,
             wants_usage=False,
-            needs=frozenset({Need.EMBEDDINGS}),
+            needs=EMBEDS_ONLY | ({Need.HOSTED} if billed_beside_tokens(fields, ()) else set()),
         )
 
     def upstream_body(

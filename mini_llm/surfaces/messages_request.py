@@ -53,7 +53,7 @@ MOST_USER_LETTERS: Final = 64
 _OWN_TOOLS: Final = ("custom", "bash_", "text_editor_", "computer_", "memory_")
 """How kinds of tools begin that the client runs; all others run at Anthropic."""
 _BILLED: Final = frozenset(
-    {"container", "mcp_servers", "inference_geo", "speed", "fallbacks", "billing_policy", "compaction"}
+    {"container", "mcp_servers", "inference_geo", "speed", "billing_policy", "compaction"}
 )
 """Fields of what costs more, or of tokens that are not in the totals of the usage."""
 _EFFORTS: Final = {"low": "low", "medium": "medium", "high": "high", "xhigh": "xhigh", "max": "xhigh"}

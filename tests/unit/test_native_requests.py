@@ -225,6 +225,13 @@ def test_a_gemini_that_cannot_be_told_not_to_think(model: str, least: int) -> No
     assert config["thinkingConfig"] == {"includeThoughts": False, "thinkingBudget": least}
 
 
+def test_the_name_of_a_jpeg() -> None:
+    image = {"type": "image_url", "image_url": {"url": "data:image/jpg;base64,/9j/"}}
+    request = chat([{"role": "user", "content": [image]}])
+    assert to_anthropic(request)["messages"][0]["content"][0]["source"]["media_type"] == "image/jpeg"
+    assert to_google(request)["contents"][0]["parts"][0]["inlineData"]["mimeType"] == "image/jpeg"
+
+
 def test_the_most_that_claude_can_think() -> None:
     asked = chat([USER], reasoning_effort="max")
     assert messages_request(asked, "claude-sonnet-4-5", 64_000)["thinking"]["budget_tokens"] == 32_768

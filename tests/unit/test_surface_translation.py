@@ -339,12 +339,23 @@ def test_a_conversation_with_tools_in_googles_words() -> None:
         ("chat", {"service_tier": "flex", "plugins": None}, False),
         ("chat", {"tools": [{"type": "openrouter:web_search"}]}, True),
         ("chat", {"web_search_options": {}}, True),
-        ("chat", {"models": ["dearer"]}, True),
-        ("chat", {"provider": {"sort": "throughput"}}, True),
         ("chat", {"enable_search": True}, True),
         ("chat", {"deferred": True}, True),
         ("chat", {"deferred": False, "enable_search": False}, False),
         ("chat", {"service_tier": "priority"}, True),
+        ("chat", {"service_tier": "on_demand"}, False),
+        *(
+            (surface, asked, True)
+            for surface in ("chat", "responses", "messages", "embeddings")
+            for asked in (
+                {"models": ["dearer"]},
+                {"provider": {"only": ["dearer"]}},
+                {"plugins": [{"id": "web"}]},
+                {"providerOptions": {"gateway": {"models": ["dearer"]}}},
+                {"fallbacks": ["dearer"]},
+            )
+        ),
+        ("embeddings", {"provider": None}, False),
         ("responses", {"tools": [{"type": "function", "name": "f"}, {"type": "custom"}]}, False),
         ("responses", {"background": False, "service_tier": None}, False),
         ("responses", {"tools": [{"type": "namespace", "name": "n", "tools": []}]}, False),
@@ -359,7 +370,6 @@ def test_a_conversation_with_tools_in_googles_words() -> None:
         ("messages", {"tools": [{"type": "web_search_20250305", "name": "web_search"}]}, True),
         ("messages", {"mcp_servers": [{"type": "url"}]}, True),
         ("messages", {"service_tier": {"unknown": 1}}, True),
-        ("messages", {"fallbacks": [{"model": "dearer"}]}, True),
         ("messages", {"context_management": {"edits": [{"type": "clear_tool_uses_20250919"}]}}, False),
         ("messages", {"context_management": {"edits": [{"type": "compact_20260112"}]}}, True),
         ("messages", {"context_management": {"edits": [7]}}, False),
