@@ -116,7 +116,7 @@ def serve(
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     with loading():
         from router.commands.ledger import told
-        from router.commands.serving import serve_here, supervise, warn_of_open_keys
+        from router.commands.serving import serve_here, supervise, warn_of_misspelt, warn_of_open_keys
         from router.config import load_settings
         from router.observe import logs
 
@@ -125,6 +125,7 @@ def serve(
         settings = load_settings(os.environ)
         if ledger_fd is None:
             warn_of_open_keys(settings)
+            warn_of_misspelt(os.environ)
         public, admin = (host, port), (admin_host, admin_port)
         if workers == 1:
             calls = logs.CallLog(sys.stderr, as_json) if log_level == "info" else None

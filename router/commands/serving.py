@@ -4,19 +4,27 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import signal
 import socket
 import stat
 import sys
+from collections.abc import Mapping
 from contextlib import suppress
+from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from mini_llm.errors import ConfigError
+from router.commands.serve import HELP
 from router.config import Settings
 from router.drain import SETTLE_S, Drain
 from router.ledger.link import Link
 from router.observe import logs
+
+SETTINGS: Final = frozenset(re.findall(r"VIBES_[A-Z_]+", HELP))
+ALIKE: Final = 0.81
+"""How alike a misspelt name is to a setting's; the bridge's settings are less so."""
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +41,14 @@ def warn_of_open_keys(settings: Settings) -> None:
         with suppress(OSError):  # who needs the file says what is wrong with it
             if file and Path(file).stat().st_mode & (stat.S_IROTH | stat.S_IWOTH):
                 log.warning("%s: every user of this machine can read %s: chmod 600 %s", name, file, file)
+
+
+def warn_of_misspelt(environ: Mapping[str, str]) -> None:
+    """Tells of variables that nobody reads and that look like settings which are not there."""
+    missing = SETTINGS - environ.keys()
+    for name in sorted(environ.keys() - SETTINGS):
+        if name.startswith("VIBES_") and (near := get_close_matches(name, missing, 1, ALIKE)):
+            log.warning("%s is no setting and has no effect: did you mean %s?", name, near[0])
 
 
 def serve_here(

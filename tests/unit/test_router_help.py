@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -18,7 +19,7 @@ from click.testing import CliRunner
 import bridge.cli
 import mini_llm.cli.app
 import router.cli
-from router.commands.serving import warn_of_open_keys
+from router.commands.serving import SETTINGS, warn_of_misspelt, warn_of_open_keys
 from router.ledger import open_database
 
 
@@ -120,3 +121,17 @@ def test_a_key_that_everybody_may_read_is_told(
         warn_of_open_keys(unusable)  # type: ignore[arg-type]
     for name in ("VIBES_RECEIPT_KEY_FILE", "VIBES_MASTER_KEY", "relay.key_file"):
         assert (f"{name}: every user of this machine can read {file}: chmod 600" in caplog.text) is warned
+
+
+def test_a_misspelt_setting_is_told_and_no_other_programs(caplog: pytest.LogCaptureFixture) -> None:
+    given = {"VIBES_LEDGER_URL": "sqlite://", "VIBES_RECEIPT_KEY_FILE": "file"}
+    page = Path(__file__).parents[2] / "docs" / "operations.md"
+    others = set(re.findall(r"VIBES_[A-Z_]+", page.read_text())) - SETTINGS
+    assert "VIBES_BRIDGE_URL" in others
+    with caplog.at_level(logging.WARNING):
+        warn_of_misspelt(given | dict.fromkeys(others, "1"))
+        assert not caplog.records
+        warn_of_misspelt(given | {"VIBES_TRUSTED_PROXY": "127.0.0.1", "VIBES_DRAIN_SECONDS": "5"})
+    told = [one.getMessage().split(" is no setting")[0] for one in caplog.records]
+    assert told == ["VIBES_DRAIN_SECONDS", "VIBES_TRUSTED_PROXY"]
+    assert "did you mean VIBES_TRUSTED_PROXIES?" in caplog.text
