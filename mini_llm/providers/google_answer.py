@@ -20,13 +20,13 @@ from mini_llm.surfaces.gemini_stream import usage_of
 from mini_llm.surfaces.sse import read_event
 from mini_llm.surfaces.wording import json_or_none
 
-_LENGTH: Final = "MAX_TOKENS"
+_LENGTH: Final = frozenset({"MAX_TOKENS", "CONTINUATION"})
 _BLOCKED: Final = frozenset(
     {
         *("SAFETY", "RECITATION", "LANGUAGE", "BLOCKLIST", "PROHIBITED_CONTENT", "SPII", "MODEL_ARMOR"),
         *("IMAGE_SAFETY", "IMAGE_PROHIBITED_CONTENT", "IMAGE_RECITATION", "IMAGE_OTHER", "NO_IMAGE"),
         *("MALFORMED_FUNCTION_CALL", "UNEXPECTED_TOOL_CALL", "TOO_MANY_TOOL_CALLS", "MALFORMED_RESPONSE"),
-        *("MISSING_THOUGHT_SIGNATURE", "OTHER"),
+        *("MISSING_THOUGHT_SIGNATURE", "ESCALATION", "PUP_LIMITED_DISABLED", "OTHER"),
     }
 )
 """Finish reasons of an answer that was withheld: for what it says, or since Google could not use it."""
@@ -139,7 +139,7 @@ def _call(function: Mapping[str, Any], signature: object) -> dict[str, Any]:
 
 
 def _finish(reason: object, called: bool) -> str:
-    if reason == _LENGTH:
+    if reason in _LENGTH:
         return "length"
     if reason in _BLOCKED:
         return "content_filter"

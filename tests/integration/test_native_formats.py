@@ -313,7 +313,8 @@ async def test_a_stream_that_breaks(kind: str) -> None:
 async def test_finish_reasons(claude: Native, gemini: Native) -> None:
     for company, name, reasons in (
         (claude, "stop_reason", {"max_tokens": "length", "refusal": "content_filter", "pause_turn": "stop"}),
-        (gemini, "finish_reason", {"MAX_TOKENS": "length", "SAFETY": "content_filter"}),
+        (gemini, "finish_reason", {"MAX_TOKENS": "length", "CONTINUATION": "length"}),
+        (gemini, "finish_reason", {"SAFETY": "content_filter", "ESCALATION": "content_filter"}),
         (gemini, "finish_reason", dict.fromkeys(("MALFORMED_FUNCTION_CALL", "OTHER"), "content_filter")),
     ):
         for theirs, ours in reasons.items():
