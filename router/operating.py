@@ -67,6 +67,7 @@ def load_operating(environ: Mapping[str, str]) -> Operating:
         ConfigError: a value is unusable.
     """
     admin_keys = environ.get("VIBES_ADMIN_KEYS_FILE")
+    untraced = environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true"  # OpenTelemetry's own switch
     return Operating(
         max_headers=_number(environ, "VIBES_MAX_HEADERS", DEFAULT_MAX_HEADERS, least=1),
         max_header_bytes=_number(environ, "VIBES_MAX_HEADER_BYTES", DEFAULT_MAX_HEADER_BYTES, least=1024),
@@ -96,7 +97,7 @@ def load_operating(environ: Mapping[str, str]) -> Operating:
         ),
         editable=_switch(environ, "VIBES_CONFIG_EDITOR"),
         admin_keys=Path(admin_keys) if admin_keys else None,
-        otlp_endpoint=environ.get("OTEL_EXPORTER_OTLP_ENDPOINT") or None,
+        otlp_endpoint=None if untraced else environ.get("OTEL_EXPORTER_OTLP_ENDPOINT") or None,
     )
 
 

@@ -15,6 +15,7 @@ from mini_llm.httpx_transport import HttpxTransport
 from mini_llm.routing.catalog import build_catalog
 from router.config import RouterConfig, check_economics, load_settings
 from router.errors import LosesMoney, SplitExceedsCharge
+from router.operating import load_operating
 
 CONFIG: dict[str, Any] = {
     "partners": [{"id": 1, "name": "pithy-labs", "bps": 3000}],
@@ -217,3 +218,11 @@ def test_start_refuses_a_losing_policy(environ: dict[str, str]) -> None:
     rewrite(environ, policy={"wholesale_bps": 9000})
     with pytest.raises(LosesMoney):
         load_settings(environ)
+
+
+@pytest.mark.parametrize(
+    ("switch", "traced"), [("true", False), (" TRUE ", False), ("false", True), ("", True)]
+)
+def test_opentelemetrys_own_switch_turns_traces_off(switch: str, traced: bool) -> None:
+    told = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:4318", "OTEL_SDK_DISABLED": switch}
+    assert (load_operating(told).otlp_endpoint is not None) is traced
