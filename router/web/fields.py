@@ -51,8 +51,8 @@ def number(form: Form, name: str) -> int | None:
 
 
 def _together(text: str) -> str:
-    """A number whose thousands are apart, without the commas. One with a comma elsewhere stays as it is, and is
-    none: half of the world writes 12,50 for twelve and a half."""
+    """A number whose thousands are apart, without the commas. With a comma elsewhere it stays, and is none:
+    half of the world writes 12,50 for twelve and a half."""
     return text.replace(",", "") if _THOUSANDS.fullmatch(text) else text
 
 
