@@ -151,7 +151,8 @@ def _exit_code(arguments: list[str], state: State) -> int:
         return NO_READER
     except click.UsageError as error:
         where = error.ctx.command_path if error.ctx else PROGRAM
-        tell(f"{error.format_message().rstrip('.')}: see `{where} --help`", state.environ)
+        words = error.format_message().rstrip(".")
+        tell(f"{words}{'' if words.endswith('?') else ':'} see `{where} --help`", state.environ)
         return error.exit_code
     except click.ClickException as error:
         tell(error.format_message(), state.environ)

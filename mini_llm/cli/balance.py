@@ -42,17 +42,18 @@ def balance(state: State, /, address: str | None, as_json: bool, **options: Any)
     """
     wallet = state.settings().wallet
     told = _at_router(wallet)
-    owner = address or str((told or {}).get("owner") or "") or None
+    known = str((told or {}).get("owner") or "") or None
+    owner = address_of(address) if address else known
     if owner is None:
         raise Trouble("whose balance? Sign in with mini-llm login, or name an address", NOT_SET_UP)
+    if known is not None and owner.lower() != known.lower():
+        told = None  # another wallet's
     at_chain = None
     if options.get("rpc") or (wallet is not None and wallet.rpc_url is not None):
         with open_contract(state, **options) as (_, contract):
             at_chain = contract.holdings(address_of(owner))
     if told is None and at_chain is None:
-        raise Trouble("no node and no router to ask: give --rpc, or mini-llm login", NOT_SET_UP)
-    if told is not None and address is not None and address.lower() != str(told["owner"]).lower():
-        told = None  # another wallet's
+        raise Trouble(f"nobody to ask about {owner}: give a node with --rpc, or sign in with it", NOT_SET_UP)
     elsewhere_base = None if told is None else _elsewhere(state, wallet, told)
     if as_json:
         print_json(_as_json(owner, at_chain, told, elsewhere_base))
@@ -135,7 +136,8 @@ def _as_lines(
     for name, amount_base in rows:
         yield f"  {name:<38}{vibes(amount_base):>22} VIBES"
     if at_chain is not None:
-        yield f"  account {at_chain.idx or 'none'}, {at_chain.status}; {at_chain.gas_wei:,} wei for gas"
+        account = f"account {at_chain.idx}, {at_chain.status}" if at_chain.idx else "no account"
+        yield f"  {account}; {at_chain.gas_wei:,} wei for gas"
         if at_chain.withdraw_requested_base:
             until = datetime.fromtimestamp(at_chain.withdraw_deadline_s, UTC)
             yield f"  the operator has until {until:%Y-%m-%d %H:%M} UTC; after that: vibes exit"

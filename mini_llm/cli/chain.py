@@ -106,7 +106,9 @@ def open_contract(
                     f"the login's {name} is {known}, not {given}: nothing is signed for another", MISUSED
                 )
         settlement, chain_id = settlement or wallet.settlement, chain_id or wallet.chain_id
-    for name, value in (("--rpc", rpc), ("--settlement", settlement), ("--chain-id", chain_id)):
+    if rpc is None:
+        raise Trouble("--rpc is missing: give a node's address, or set wallet.rpc_url", MISUSED)
+    for name, value in (("--settlement", settlement), ("--chain-id", chain_id)):
         if value is None:
             raise Trouble(f"{name} is missing: give it, or run mini-llm login first", MISUSED)
     with httpx.Client(trust_env=False, timeout=30.0) as http:

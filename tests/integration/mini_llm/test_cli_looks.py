@@ -47,6 +47,17 @@ def test_an_account_that_cannot_be_read_is_said_in_words(
     assert ready.json("status")["wallet"]["available_usd"] is None
 
 
+def test_only_who_can_tell_is_asked_for_a_balance(ready: Cli, server: ModelServer) -> None:
+    server.account = {"owner": "0x" + "ab" * 20}
+    ready.write(wallet={"endpoint": server.url, "api_key": "k"})
+    told = ready.run("balance", "0xabc")
+    assert (told.returncode, "is not an address" in told.stderr) == (2, True), told
+    told = ready.run("balance", "0x" + "cd" * 20)
+    assert (told.returncode, "nobody to ask" in told.stderr) == (5, True), told
+    told = ready.run("withdraw", "1", "--unsigned", "--from", "0x" + "ab" * 20)
+    assert (told.returncode, "set wallet.rpc_url" in told.stderr) == (2, True), told
+
+
 def test_charges_for_calls_that_were_not_made_here(ready: Cli, server: ModelServer) -> None:
     account = (
         "balance_base",
