@@ -14,6 +14,7 @@ const ANNOUNCE_MS = 300; // how long wallets have to announce themselves before 
 const ANSWER_MS = 15_000; // in which a wallet answers what it need not ask its owner
 const POLL_MS = 1_000;
 const MINED_MS = 180_000;
+const NO_SESSION = "invalid_api_key"; // what the router says to whoever is not signed in
 const UNKNOWN_CHAIN = 4902; // wallet_switchEthereumChain, EIP-3085
 
 const DECLINED = "You declined in your wallet. Nothing was done; try again when you like.";
@@ -22,6 +23,7 @@ const LOCKED =
 const UNREACHABLE =
   "Your wallet cannot reach its network. Check the connection and the network's RPC address in the wallet, and try again.";
 const POOR = "Your wallet has too little of the network's own coin to pay for gas.";
+const ENDED = "Your session has ended. Sign in again, and come back to this page.";
 const SILENT = "The router cannot be reached. Check your connection and try again.";
 
 // EIP-1193, EIP-1474, and what wallets made of them
@@ -234,6 +236,7 @@ export async function ask(path, { method, body, headers = {}, credentials = "sam
   }
   const told = answer.status === 204 ? null : await answer.json().catch(() => null);
   if (answer.ok && (told !== null || answer.status === 204)) return told;
+  if (told?.error?.code === NO_SESSION) throw new Refused(ENDED);
   const words = told?.error?.message;
   if (words && answer.status < 500) throw new Refused(words);
   throw new Unanswered(words ?? `The router answered ${answer.status}; what it said was lost. Try again.`);

@@ -274,6 +274,11 @@ def test_signing_outlives_a_router_that_is_away_and_an_action_that_fails(bay: Ba
     with page.expect_response("**/v1/account"):
         page.clock.fast_forward(STEP_MS)
     said(page, "Type an amount in VIBES")  # nothing was signed, so nothing is said
+    tabs.announce("401")
+    page.context.clear_cookies()
+    page.clock.fast_forward(STEP_MS)
+    said(page, "Your session has ended. Sign in again")
+    expect(page.get_by_role("button", name="Stop signing")).to_be_hidden()
 
 
 def test_a_node_that_says_nothing_leaves_no_page_waiting(bay: Bay, tabs: Tabs) -> None:
