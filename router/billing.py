@@ -23,7 +23,7 @@ from router.errors import BadIdempotencyKey
 from router.ledger.charges import CallFacts, Charge, PostedCharge
 from router.ledger.errors import IdempotencyMismatch, InFlight, InsufficientFunds, LedgerError
 from router.ledger.releases import Release, Renewal, expire_lapsed
-from router.ledger.reservations import Replay, Reservation, Reserved
+from router.ledger.reservations import Recall, Replay, Reservation, Reserved, origin_key
 from router.ledger.shares import Terms
 from router.ledger.views import ReceiptSigner, StoredAnswer
 from router.ledger.writer import Ledger
@@ -66,14 +66,6 @@ class Ticket(NamedTuple):
     prompt_salt: bytes
     prompt_hash: bytes
     paced: Paced | None = None
-
-
-class _Asked(NamedTuple):
-    """What a reservation says of the call, whoever pays."""
-
-    endpoint: str
-    client_key: str | None
-    body_hash: bytes
 
 
 class Billing:
@@ -122,9 +114,20 @@ class Billing:
             raise BadIdempotencyKey(MAX_CLIENT_KEY)
         if paced is not None:
             principal = replace(principal, budgets=(*principal.budgets, *paced.limits))
-        asked = _Asked(endpoint, client_key, hashlib.sha256(body).digest())
+        asked = Reservation(
+            account_idx=principal.account_idx,
+            endpoint=endpoint,
+            client_key=client_key,
+            body_hash=hashlib.sha256(body).digest(),
+            quote_base=quote.quote_base,
+            lease_s=self._settings.lease_s,
+            now_s=int(time.time()),
+            budgets=principal.budgets,
+            key_id=principal.key_id,
+            user_idx=principal.user_idx,
+        )
         began_ns = time.perf_counter_ns()
-        offer, held = await self._take_offer(principal, asked, quote)
+        offer, held = await self._take_offer(asked, quote)
         wait_ns = time.perf_counter_ns() - began_ns
         current().reserved(principal.account_idx, principal.key_id, held.entry_id, wait_ns)
         if isinstance(held, Replay):
@@ -142,37 +145,35 @@ class Billing:
             paced=paced,
         )
 
-    async def _take_offer(
-        self, principal: Principal, asked: _Asked, quote: Quote
-    ) -> tuple[Offer, Reserved | Replay]:
+    async def recall(self, account_idx: int, endpoint: str, client_key: str, body: bytes) -> Replay | None:
+        """The answer given to an idempotency key before, for a call that nobody serves any more.
+
+        Raises:
+            InFlight, IdempotencyMismatch: the key is in use.
+        """
+        key = origin_key(account_idx, endpoint, client_key)
+        return await self._ledger.submit(Recall(key, hashlib.sha256(body).digest()))
+
+    async def _take_offer(self, asked: Reservation, quote: Quote) -> tuple[Offer, Reserved | Replay]:
         """Reserves at the first offer that holds; the last one says why not."""
-        *better, last = self.offers.of(principal.account_idx, quote.deployments)
+        *better, last = self.offers.of(asked.account_idx, quote.deployments)
         for offer in better:
             try:
-                return offer, await self._hold(principal, asked, offer, quote.at(offer.rate_bps))
+                return offer, await self._hold(asked, offer, quote.at(offer.rate_bps))
             except (InFlight, IdempotencyMismatch):  # the client's key is taken, whoever pays
                 raise
             except LedgerError:
                 continue
-        return last, await self._hold(principal, asked, last, quote.at(last.rate_bps))
+        return last, await self._hold(asked, last, quote.at(last.rate_bps))
 
-    async def _hold(
-        self, principal: Principal, asked: _Asked, offer: Offer, quote_base: int
-    ) -> Reserved | Replay:
+    async def _hold(self, asked: Reservation, offer: Offer, quote_base: int) -> Reserved | Replay:
         """Reserves at an offer. The ceiling may be what is missing, and ours to sign: then it is raised."""
-        reservation = Reservation(
-            account_idx=offer.payer_idx,
-            endpoint=asked.endpoint,
-            client_key=asked.client_key,
-            body_hash=asked.body_hash,
-            quote_base=quote_base,
-            lease_s=self._settings.lease_s,
-            now_s=int(time.time()),
-            budgets=principal.budgets + offer.budgets,
-            key_id=principal.key_id,
-            user_idx=principal.account_idx if offer.promotional else principal.user_idx,
-            origin_idx=principal.account_idx if offer.promotional else None,
-        )
+        reservation = replace(asked, quote_base=quote_base, budgets=asked.budgets + offer.budgets)
+        if offer.promotional:  # the sponsor pays; the client's key is the caller's all the same
+            caller_idx = asked.account_idx
+            reservation = replace(
+                reservation, account_idx=offer.payer_idx, user_idx=caller_idx, origin_idx=caller_idx
+            )
         try:
             return await self._ledger.reserve(reservation)
         except InsufficientFunds:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from mini_llm.errors import MiniLLMError
 from mini_llm.metering import completion_usage
 from mini_llm.request import Request
 from mini_llm.routing.plan import Attempt, Begun, Plan
@@ -125,9 +126,14 @@ class Gateway:
         open_model = till is None and self._routes.chooses(request.model)
         paced = await self._billing.pacing.of(principal) if open_model else None
         purse = None if paced is None else paced.purse
-        plan = await plan_call(
-            self._doors, self._routes, principal, request, call.header, lots=till is None, purse=purse
-        )
+        try:
+            plan = await plan_call(
+                self._doors, self._routes, principal, request, call.header, lots=till is None, purse=purse
+            )
+        except MiniLLMError:  # what was paid for before is told all the same
+            if (earlier := await self._recall(call, principal, passage, till, body)) is None:
+                raise
+            return replayed(earlier, call.surface, passage.headers)
         request = passed_on(request, call.surface, call.header, plan)
         ticket, plan = await self._reserve(call, principal, passage, till, body, request, plan, paced)
         if isinstance(ticket, Replay):
@@ -206,6 +212,16 @@ class Gateway:
                 raise AccountCannotPay(None) from error
             else:
                 return ticket, plan
+
+    async def _recall(
+        self, call: IncomingCall, principal: Principal, passage: Passage, till: Till | None, body: bytes
+    ) -> Replay | None:
+        """The answer given to the same idempotency key, or payment, before."""
+        if till is not None:
+            return await till.recall(passage, call.endpoint, body, call.header(PAYMENT_HEADER))
+        if (client_key := call.header("idempotency-key")) is None:
+            return None
+        return await self._billing.recall(principal.account_idx, call.endpoint, client_key, body)
 
     async def principal(self, header: Header, scope: str) -> Principal:
         """Who a request's credential speaks for, for what is not a call.

@@ -118,7 +118,7 @@ class Reservation(CallOperation[Reserved | Replay]):
         if self.client_key is None:
             return None
         owner = self.account_idx if self.origin_idx is None else self.origin_idx
-        return post.content_hash(owner, self.endpoint, self.client_key).hex()
+        return origin_key(owner, self.endpoint, self.client_key)
 
     @property
     def outlasts_power(self) -> bool:
@@ -143,12 +143,8 @@ class Reservation(CallOperation[Reserved | Replay]):
         entry_id, attempt = self.origin_key or _new_id(), 0
         last = group.last_attempt(self.origin_key) if self.origin_key else None
         if last is not None:
-            if last.body_hash != self.body_hash:
-                raise IdempotencyMismatch(last.id)
-            if last.state == State.PENDING:
-                raise InFlight(last.id)
-            if last.state == State.POSTED:
-                return _replay(group, last)
+            if (earlier := _earlier(group, last, self.body_hash)) is not None:
+                return earlier
             attempt = last.attempt + 1
             entry_id = post.content_hash(self.origin_key or "", attempt).hex()
         self._check_account(group)
@@ -193,6 +189,38 @@ class Reservation(CallOperation[Reserved | Replay]):
                 raise BudgetExceeded(budget.code, budget.limit_base, max(0, left_base), self.quote_base)
 
 
+@dataclass(frozen=True)
+class Recall(CallOperation[Replay | None]):
+    """Asks for the answer of an earlier call only: None if its key has none, and nothing is reserved.
+
+    Args:
+        origin_key: from `origin_key`.
+        body_hash: sha256 of the request body, 32 bytes.
+    """
+
+    origin_key: str
+    body_hash: bytes
+
+    @property
+    def outlasts_power(self) -> bool:
+        """It writes nothing."""
+        return False
+
+    def declare(self, needs: Needs) -> None:
+        """See `CallOperation`."""
+        needs.origin_keys.append(self.origin_key)
+
+    def decide(self, group: Group) -> Replay | None:
+        """Raises InFlight, IdempotencyMismatch as `reserve` does."""
+        last = group.last_attempt(self.origin_key)
+        return None if last is None else _earlier(group, last, self.body_hash)
+
+
+def origin_key(account_idx: int, endpoint: str, client_key: str) -> str:
+    """What binds a client's idempotency key to account and endpoint, 64 hex digits."""
+    return post.content_hash(account_idx, endpoint, client_key).hex()
+
+
 def reserve(connection: Connection, request: Reservation) -> Reserved | Replay:
     """Opens a pending entry for the quoted maximum, or finds the answer of an earlier call.
 
@@ -205,7 +233,14 @@ def reserve(connection: Connection, request: Reservation) -> Reserved | Replay:
     return run_call(connection, request)
 
 
-def _replay(group: Group, entry: CallEntry) -> Replay:
+def _earlier(group: Group, entry: CallEntry, body_hash: bytes) -> Replay | None:
+    """The answer of the last call under a key; None if that call came to nothing."""
+    if entry.body_hash != body_hash:
+        raise IdempotencyMismatch(entry.id)
+    if entry.state == State.PENDING:
+        raise InFlight(entry.id)
+    if entry.state != State.POSTED:
+        return None
     done = finished_call(group, entry)
     if done is None:
         raise UnknownEntry(entry.id)

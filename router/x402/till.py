@@ -107,6 +107,23 @@ class Till:
         passage.headers = passage.headers | self.headers(settled)
         return ticket
 
+    async def recall(self, passage: Passage, endpoint: str, body: bytes, header: str | None) -> Replay | None:
+        """What a payment bought before, where it can buy nothing any more; x402's headers go with it.
+
+        Raises:
+            MalformedPayment: the header is no payment.
+            LedgerError: its call still runs, or was another one.
+        """
+        if header is None:
+            return None
+        payment_id = wire.read_payment(header).authorization.payment_id(self._settler.token)
+        earlier = await self._billing.recall(
+            self.principal.account_idx, endpoint, client_key(payment_id), body
+        )
+        if earlier is not None and (paid := await self._find(payment_id)) is not None:
+            passage.headers = passage.headers | self.headers(paid)
+        return earlier
+
     async def take(self, purchase: Purchase, header: str | None) -> PaymentView:
         """The payment in a PAYMENT-SIGNATURE header, verified and claimed for this call.
 

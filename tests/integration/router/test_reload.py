@@ -88,6 +88,28 @@ def test_a_call_keeps_the_price_that_it_was_quoted(fickle: World, model: str) ->
     assert_books_balance(fickle)
 
 
+@pytest.mark.parametrize("stream", [False, True])
+def test_what_a_model_answered_is_told_again_when_nobody_serves_it_any_more(
+    fickle: World, stream: bool
+) -> None:
+    user, key = fickle.user(), {"idempotency-key": "gone"}
+
+    def ask(text: str) -> httpx.Response:
+        with user.http() as client:
+            sent = body("plain", text) | {"stream": stream}
+            return client.post("/chat/completions", json=sent, headers=key)
+
+    change(fickle)
+    first = ask("before it went")
+    change(fickle, deployments=[one for one in config("", "")["deployments"] if one["model"] != "plain"])
+    again, other = ask("before it went"), ask("something else")
+    assert call(user).status_code == 404
+    change(fickle)
+    assert (again.status_code, again.headers["x-vibes-replay"]) == (200, "true")
+    assert again.content == first.content
+    assert (other.status_code, user.view().spent_base) == (422, CHARGE_BASE)
+
+
 def test_tiers_come_into_force_without_a_restart(fickle: World) -> None:
     user = fickle.user()
     change(fickle)

@@ -187,6 +187,12 @@ def test_a_stream_is_paid_before_it_starts_and_replayed_after(shop: Shop) -> Non
     assert whole.endswith(b"data: [DONE]\n\n")
     again = shop.post(body, header)
     assert again.content == whole
+    known = json.loads(Path(shop.world.router.environ["VIBES_CONFIG"]).read_text())["deployments"]
+    put(shop.world, deployments=[one for one in known if one["model"] != "dawdles"])
+    gone, unpaid = shop.post(body, header), shop.post(body)
+    put(shop.world, deployments=known)
+    assert (gone.content, gone.headers["payment-response"]) == (whole, again.headers["payment-response"])
+    assert unpaid.status_code == 404
     assert len(shop.upstream.calls_of(words)) == 1
     assert len(shop.transfers(wallet)) == 1
 
