@@ -94,7 +94,7 @@ class CrossCheck:
             raise RpcUnavailable("eth_call", "the chain changed while it was asked") from None
 
     def _receipt(self, tx_hash: str, said: list[ChainEvent]) -> None:
-        receipt = checked_receipt(self._contract.client, tx_hash)
+        receipt = checked_receipt(self._contract.client, tx_hash, said[0].block_number)
         if receipt is None:
             raise RpcUnavailable("eth_getTransactionReceipt", f"it has no receipt of {tx_hash}")
         found = {

@@ -43,7 +43,7 @@ def fetch_call(chain: Chain, log: Log, place: Place, tally: Tally) -> tuple[Batc
         Mismatch: the transaction is missing, is none to this contract, or differs from the event.
     """
     place = place.of(f"transaction {log.tx_hash}")
-    transaction = chain.transaction(log.tx_hash)
+    transaction = chain.transaction(log)
     if transaction is None:
         raise Mismatch("batch calldata", place, "a transaction", "none")
     tally.equal("batch calldata", place.of("recipient"), chain.facts.settlement, transaction["to"])

@@ -36,6 +36,7 @@ class Log:
         source: "settlement", "registry", "token" or "timelock".
         args: arguments by ABI name; integers as int, addresses with checksum, bytes32 as bytes.
         tx_hash: 0x hex.
+        tx_place: of the transaction in its block.
     """
 
     source: str
@@ -44,6 +45,7 @@ class Log:
     block: int
     index: int
     tx_hash: str
+    tx_place: int
 
 
 DEADLINES_TO_LEAVE: Final = 3
@@ -177,15 +179,18 @@ class Chain:
         with self._reading():
             return {name: contract.functions[name]().call(block_identifier=self.head) for name in names}
 
-    def transaction(self, tx_hash: str) -> Mapping[str, Any] | None:
-        """A transaction by hash; None if the node does not know it."""
+    def transaction(self, log: Log) -> Mapping[str, Any] | None:
+        """The transaction of a log; None if the node does not have it.
+
+        By its place in the block: nodes find only the latest transactions by hash.
+        """
         with self._reading():
             try:
-                found: Mapping[str, Any] = self._w3.eth.get_transaction(tx_hash)  # type: ignore[arg-type]
+                found: Mapping[str, Any] = self._w3.eth.get_transaction_by_block(log.block, log.tx_place)
             except TransactionNotFound:
                 return None
             if not {"to", "input"} <= set(found):
-                raise ValueError(f"a transaction without recipient or input for {tx_hash}")
+                raise ValueError(f"a transaction without recipient or input for {log.tx_hash}")
             return found
 
     def decode_call(self, data: bytes) -> tuple[str, dict[str, Any]]:
@@ -229,7 +234,7 @@ class Chain:
                 log = event.process_log(raw)
                 yield Log(
                     source, log["event"], log["args"], log["blockNumber"], log["logIndex"],
-                    "0x" + bytes(log["transactionHash"]).hex(),
+                    "0x" + bytes(log["transactionHash"]).hex(), log["transactionIndex"],
                 )  # fmt: skip
 
     def _raw_logs(self, address: str, topics: list[Any] | None, start: int, end: int) -> list[Any]:

@@ -190,6 +190,18 @@ class ChainClient:
             except TransactionNotFound:
                 return None
 
+    def transaction_in(self, block_hash: HexBytes, place: int) -> TxData | None:
+        """The transaction at a place of a block, None if the node has no such.
+
+        Unlike `transaction` it needs no index of transactions, which nodes keep for their latest blocks only
+        (geth: 2,350,000).
+        """
+        with self.answering("eth_getTransactionByBlockHashAndIndex"):
+            try:
+                return self.web3.eth.get_transaction_by_block(block_hash, place)
+            except TransactionNotFound:
+                return None
+
     def receipt(self, tx_hash: str) -> TxReceipt | None:
         """The receipt of a mined transaction, None if it is not mined."""
         with self.answering("eth_getTransactionReceipt"):
@@ -197,6 +209,15 @@ class ChainClient:
                 return self.web3.eth.get_transaction_receipt(cast(HexStr, tx_hash))
             except TransactionNotFound:
                 return None
+
+    def receipt_in(self, block: int, tx_hash: str) -> TxReceipt | None:
+        """The same of a transaction in a certain block; like `transaction_in` it needs no index."""
+        with self.answering("eth_getBlockReceipts"):
+            try:
+                found = self.web3.eth.get_block_receipts(block)
+            except BlockNotFound:
+                return None
+        return next((one for one in found if hex0x(one["transactionHash"]) == tx_hash), None)
 
     def estimate_gas(self, transaction: TxParams) -> int:
         """Gas that the transaction would use now. Raises ContractLogicError if it would revert."""

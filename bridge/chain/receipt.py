@@ -8,14 +8,18 @@ from bridge.chain.client import ChainClient, hex0x
 from bridge.errors import FalseReceipt
 
 
-def checked_receipt(client: ChainClient, tx_hash: str) -> TxReceipt | None:
+def checked_receipt(client: ChainClient, tx_hash: str, said_block: int | None = None) -> TxReceipt | None:
     """The receipt of a mined transaction, None if it is not mined.
+
+    said_block: where it is said to be; there it is looked up if the node does not find it by its hash.
 
     It must be of this transaction, its block must be the chain's at that height and list the transaction at
     that place. Raises FalseReceipt, unless a reorg between two questions explains the difference. None also
     if the block is not there (yet): behind one address there may be a node that lags.
     """
     receipt = client.receipt(tx_hash)
+    if receipt is None and said_block is not None:
+        receipt = client.receipt_in(said_block, tx_hash)
     if receipt is None:
         return None
     if hex0x(receipt["transactionHash"]) != tx_hash:

@@ -162,7 +162,7 @@ class SettlementContract:
         args = dict(self._contract.events[name]().process_log(log)["args"])
         tx_hash = hex0x(log["transactionHash"])
         if name == "BatchSettled":
-            args |= self._batch_calldata(tx_hash, log["logIndex"])
+            args |= self._batch_calldata(log)
         return ChainEvent(
             name=name,
             args={key: _plain(value) for key, value in args.items()},
@@ -173,10 +173,10 @@ class SettlementContract:
             seen_at=seen_at,
         )
 
-    def _batch_calldata(self, tx_hash: str, log_index: int) -> dict[str, Any]:
-        reference = f"{tx_hash}:{log_index}"
-        transaction = self.client.transaction(tx_hash)
-        if transaction is None:
+    def _batch_calldata(self, log: LogReceipt) -> dict[str, Any]:
+        reference = f"{hex0x(log['transactionHash'])}:{log['logIndex']}"
+        transaction = self.client.transaction_in(log["blockHash"], log["transactionIndex"])
+        if transaction is None or transaction["hash"] != log["transactionHash"]:
             raise UnexpectedEvent(reference, "its transaction is not in the chain")
         if transaction.get("to") != self.address:
             raise UnexpectedEvent(reference, "its transaction does not call the contract directly")

@@ -14,6 +14,7 @@ from support.lies import (
     change_log,
     change_view,
     hex_word,
+    is_transaction,
     swap,
     topic,
 )
@@ -186,13 +187,13 @@ def test_a_changed_verifying_key_is_found(scenario: Scenario, tmp_path: Path) ->
 
 def test_a_missing_or_redirected_transaction_is_found(scenario: Scenario, tmp_path: Path) -> None:
     def missing(method: str, params: list[Any], result: Any) -> Any:
-        return None if method == "eth_getTransactionByHash" else result
+        return None if is_transaction(method, result) else result
 
     def redirected(method: str, params: list[Any], result: Any) -> Any:
-        return result | {"to": "0x" + "12" * 20} if method == "eth_getTransactionByHash" else result
+        return result | {"to": "0x" + "12" * 20} if is_transaction(method, result) else result
 
     def resigned(method: str, params: list[Any], result: Any) -> Any:
-        if method == "eth_getTransactionByHash":
+        if is_transaction(method, result):
             result["r"] = hex(int(result["r"], 16) ^ 1)
         return result
 

@@ -181,7 +181,8 @@ def test_an_audit_that_cannot_be_made_answers_programs_too(scenario: Scenario, t
 
 
 def test_a_broken_node_is_no_mismatch(scenario: Scenario, tmp_path: Path) -> None:
-    for broken in ("eth_blockNumber", "eth_call", "eth_getLogs", "eth_getTransactionByHash"):
+    transaction = "eth_getTransactionByBlockNumberAndIndex"
+    for broken in ("eth_blockNumber", "eth_call", "eth_getLogs", transaction):
         for answer in ("0xzz", {}):
 
             def garble(method: str, _: list[Any], result: Any, *, at: str = broken, say: Any = answer) -> Any:
@@ -208,6 +209,14 @@ def test_nodes_that_limit_ranges_are_asked_in_pieces(scenario: Scenario, tmp_pat
         assert audit(scenario, tmp_path, url=url).code == 0
     assert max(asked) > 5
     assert min(asked) <= 5
+
+
+def test_a_node_that_finds_old_transactions_by_no_hash_will_do(scenario: Scenario, tmp_path: Path) -> None:
+    def forgetful(method: str, params: list[Any], result: Any) -> Any:
+        return None if method == "eth_getTransactionByHash" else result
+
+    with lying_node(scenario.stack.url, forgetful) as url:
+        assert audit(scenario, tmp_path, url=url).code == 0
 
 
 def test_a_start_after_the_deployment_fails(scenario: Scenario, tmp_path: Path) -> None:

@@ -122,6 +122,27 @@ def test_errors_by_http_status_are_told_in_the_providers_words(
         ChainClient(url, timeout_s=3)
 
 
+def forgetful(method: str, _params: list[Any], result: Any) -> Any:
+    """A node whose index of transactions does not reach back so far (geth keeps 2,350,000 blocks of it)."""
+    by_hash = method in ("eth_getTransactionByHash", "eth_getTransactionReceipt")
+    return None if by_hash else result
+
+
+def test_old_batches_and_payouts_are_read_from_a_node_that_finds_them_by_no_hash(operator: Operator) -> None:
+    stack, alice = operator.stack, operator.stack.wallet("alice", 2 * VIBES)
+    stack.deposit(alice, 2 * VIBES)
+    stack.request_withdrawal(alice, VIBES)
+    with operator.pipeline() as pipeline:
+        assert pipeline.settle_once() is not None
+    stack.send(stack.relayer, stack.settlement.functions.withdraw(alice.idx))
+    anew = f"sqlite:///{operator.folder}/anew.db"
+    with lying_node(stack.url, forgetful) as url:
+        settings = replace(operator.settings, rpc_url=url, store_url=anew)
+        with operator.pipeline(settings) as pipeline:
+            assert pipeline.sync().batch_number == 1
+    operator.assert_books_match_chain(replace(operator.settings, store_url=anew))
+
+
 def test_right_after_the_deployment_the_contract_is_waited_for(operator: Operator) -> None:
     """No block that has the contract has its confirmations yet."""
     settings = replace(operator.settings, confirmations=operator.stack.web3.eth.block_number - 1)

@@ -15,7 +15,7 @@ from click.testing import CliRunner
 from support.anvil import circuits
 from support.auditing import Refused, lying_node
 from support.leaving import Exited, pass_time, run_exit, save_key
-from support.lies import calldata, change_calldata, change_log, topic
+from support.lies import calldata, change_calldata, change_log, is_transaction, topic
 from support.settling import Scenario
 from support.stack import SERVICE_DEADLINE_S, VIBES, Wallet
 from web3.exceptions import ContractLogicError
@@ -156,7 +156,7 @@ def test_a_node_that_hides_or_changes_a_batch_is_found(
     settled = topic(scenario, "settlement", "BatchSettled")
 
     def missing(method: str, params: list[Any], result: Any) -> Any:
-        return None if method == "eth_getTransactionByHash" and params[0] == tx_hash else result
+        return None if is_transaction(method, result, tx_hash) else result
 
     for lie, reason in (
         (change_calldata(tx_hash, (word, word + (1 << 24))), "the rebuilt tree has root"),
@@ -189,7 +189,13 @@ def test_nodes_that_limit_ranges_are_asked_in_pieces(
 def test_a_node_that_answers_nonsense_is_told_from_a_verdict(
     scenario: Scenario, alice: Wallet, tmp_path: Path, answer: Any
 ) -> None:
-    for broken in ("eth_chainId", "eth_call", "eth_getLogs", "eth_getTransactionByHash", "eth_estimateGas"):
+    for broken in (
+        "eth_chainId",
+        "eth_call",
+        "eth_getLogs",
+        "eth_getTransactionByBlockHashAndIndex",
+        "eth_estimateGas",
+    ):
 
         def garble(method: str, _: list[Any], result: Any, *, at: str = broken) -> Any:
             return answer if method == at else result
@@ -198,6 +204,16 @@ def test_a_node_that_answers_nonsense_is_told_from_a_verdict(
             found = as_owner(scenario, tmp_path, alice, "--dry-run", url=url)
         assert found.code in (1, 3), broken
         assert found.report["state"] == "failed"
+
+
+def test_a_node_that_finds_old_transactions_by_no_hash_will_do(
+    scenario: Scenario, alice: Wallet, tmp_path: Path
+) -> None:
+    def forgetful(method: str, params: list[Any], result: Any) -> Any:
+        return None if method == "eth_getTransactionByHash" else result
+
+    with lying_node(scenario.stack.url, forgetful) as url:
+        assert as_owner(scenario, tmp_path, alice, "--dry-run", url=url).code == 0
 
 
 def test_a_node_without_pending_blocks_will_do(scenario: Scenario, alice: Wallet, tmp_path: Path) -> None:

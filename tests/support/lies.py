@@ -37,9 +37,16 @@ def swap(text: str, old: int, new: int) -> str:
     return text.replace(hex_word(old), hex_word(new))
 
 
+def is_transaction(method: str, result: Any, tx_hash: str = "") -> bool:
+    """The answer is a transaction looked up by its place in a block: this one, or whichever."""
+    if method not in ("eth_getTransactionByBlockHashAndIndex", "eth_getTransactionByBlockNumberAndIndex"):
+        return False
+    return tx_hash in ("", result["hash"])
+
+
 def change_calldata(tx_hash: str, *words: tuple[int, int]) -> Lie:
     def lie(method: str, params: list[Any], result: Any) -> Any:
-        if method == "eth_getTransactionByHash" and params[0] == tx_hash:
+        if is_transaction(method, result, tx_hash):
             for old, new in words:
                 result["input"] = swap(result["input"], old, new)
         return result

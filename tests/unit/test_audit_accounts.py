@@ -20,7 +20,7 @@ ASKED, SERVED, OVERDUE = 1, 2, 200
 
 
 def log(name: str, block: int, idx: int = 1, **args: object) -> Log:
-    return Log("settlement", name, {"idx": idx} | args, block, 0, "0x")
+    return Log("settlement", name, {"idx": idx} | args, block, 0, "0x", 0)
 
 
 def asked(name: str, block: int = ASKED, idx: int = 1, **args: object) -> Log:

@@ -29,7 +29,7 @@ def mined(fields: dict[str, Any], kind: int) -> tuple[dict[str, Any], str]:
 
 
 def check(transaction: dict[str, Any], tx_hash: str, operator: str = OPERATOR.address) -> None:
-    log = Log("settlement", "BatchSettled", {}, 1, 0, tx_hash)
+    log = Log("settlement", "BatchSettled", {}, 1, 0, tx_hash, 0)
     check_operator(transaction, log, operator, Place(1, 1), Tally())
 
 
