@@ -50,7 +50,7 @@ TOOL: Final = Wording(
 MEDIUM_BUDGET_TOKENS: Final = 4096
 HIGH_BUDGET_TOKENS: Final = 16384
 MOST_USER_LETTERS: Final = 64
-_OWN_TOOLS: Final = ("custom", "bash_", "text_editor_", "computer_", "memory_")
+_OWN_TOOLS: Final = ("custom", "bash_", "text_editor_", "computer_", "browser_", "memory_")
 """How kinds of tools begin that the client runs; all others run at Anthropic."""
 _BILLED: Final = frozenset(
     {"container", "mcp_servers", "inference_geo", "speed", "billing_policy", "compaction"}

@@ -367,6 +367,7 @@ def test_a_conversation_with_tools_in_googles_words() -> None:
         ("responses", {"tools": [{"type": "code_interpreter"}]}, True),
         ("responses", {"background": True}, True),
         ("messages", {"tools": [{"name": "f"}, {"type": "bash_20250124", "name": "bash"}]}, False),
+        ("messages", {"tools": [{"type": "browser_toolset_20260801"}]}, False),
         ("messages", {"tools": [{"type": "web_search_20250305", "name": "web_search"}]}, True),
         ("messages", {"mcp_servers": [{"type": "url"}]}, True),
         ("messages", {"service_tier": {"unknown": 1}}, True),
