@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from mini_llm.config import ProviderConfig
 from mini_llm.errors import ConfigError
+from mini_llm.providers import dialects
 from mini_llm.providers.base import Provider
 from mini_llm.providers.counting import Counting
 from mini_llm.providers.limits import OPENAI_LIMITS, LimitHeaders
@@ -147,18 +148,11 @@ class Company:
         return {surface: known[surface] for surface in config.surfaces}
 
     def _dialect(self, config: ProviderConfig) -> Dialect:
-        """The row's; all other servers know ``max_tokens``, and may be a router that takes thoughts back."""
-        other_server = self._is_other_server(config)
-        cap_field = config.cap_field or ("max_tokens" if other_server else self.dialect.cap_field)
-        return replace(
-            self.dialect,
-            cap_field=cap_field,
-            continuous_usage=config.continuous_usage,
-            openai=self.dialect.openai and not other_server,
-            cache_marks=other_server or self.dialect.cache_marks,
-            thinks_in_parts=other_server or self.dialect.thinks_in_parts,
-            turn_drops=frozenset() if other_server else self.dialect.turn_drops | FOREIGN,
-        )
+        """The row's, or that of any other server, with what the configuration says."""
+        own = replace(self.dialect, turn_drops=self.dialect.turn_drops | FOREIGN)
+        told = dialects.OTHER if self._is_other_server(config) else own
+        cap_field = config.cap_field or told.cap_field
+        return replace(told, cap_field=cap_field, continuous_usage=config.continuous_usage)
 
     def _is_other_server(self, config: ProviderConfig) -> bool:
         """``openai`` at another address than the company's: some server that speaks its format."""

@@ -15,6 +15,10 @@ _UNSAID: Final = THOUGHTS | {"reasoning"}
 _WISHES: Final = frozenset({"logit_bias", "top_k"})  # of sampling
 _TOOLS: Final = frozenset({"tool"})
 
+OTHER: Final = Dialect(cache_marks=True, thinks_in_parts=True)
+"""Some server, which knows ``max_tokens`` and may be a router that takes thoughts back."""
+ROUTER: Final = replace(OTHER, openai=True)
+"""A router of this protocol, which fits a call to whom it asks."""
 BEDROCK: Final = Dialect(cap_field="max_completion_tokens", turn_drops=_UNSAID)
 OPENAI: Final = replace(BEDROCK, drops=frozenset({"top_k"}), openai=True)
 CEREBRAS: Final = replace(BEDROCK, turn_drops=THOUGHTS)

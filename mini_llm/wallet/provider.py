@@ -13,6 +13,7 @@ from mini_llm.answer import Billed, Completion, StreamEvent
 from mini_llm.deployment import Deployment
 from mini_llm.errors import AnswerLost, UpstreamProtocolError, UpstreamRefused, UpstreamUnreachable
 from mini_llm.price import Usage
+from mini_llm.providers import dialects
 from mini_llm.providers.base import Provider, UpstreamStream
 from mini_llm.providers.openai import EMBEDDING_PATHS, OPENAI_PATHS, OpenAIProvider
 from mini_llm.providers.wire import (
@@ -71,7 +72,9 @@ def make_wallet_provider(config: WalletConfig, http: Transport, folder: Path | N
     if config.api_key is not None:
         headers["authorization"] = f"Bearer {config.api_key.get_secret_value()}"
     if config.type != "vibes" and not config.receipts_required:
-        return OpenAIProvider(NAME, config.base_url, http, headers=headers, paths=EMBEDDING_PATHS)
+        return OpenAIProvider(
+            NAME, config.base_url, http, headers=headers, paths=EMBEDDING_PATHS, dialect=dialects.OTHER
+        )
     guard = None
     if config.receipts_required:
         guard = _make_guard(config, headers, http, folder or user_folder(os.environ) or Path.cwd())
@@ -98,7 +101,7 @@ class WalletProvider(OpenAIProvider):
     """
 
     def __init__(self, base_url: str, http: Transport, headers: dict[str, str], guard: Guard | None) -> None:
-        super().__init__(NAME, base_url, http, headers=headers, paths=PATHS)
+        super().__init__(NAME, base_url, http, headers=headers, paths=PATHS, dialect=dialects.ROUTER)
         self._guard = guard
         self._wire = Endpoint(NAME, http, headers, Timeouts(), asks_again=False)  # nothing is paid twice
 

@@ -204,10 +204,19 @@ async def test_another_server_gets_every_member() -> None:
     server = Company(replace(DOCUMENTED[0], cap_field="max_tokens"))
     async with serving(server) as address:
         http = Loopback(address)
-        request = ask(messages=[{"role": "user", "content": "hi"}, ANSWERED])
+        thought = {"type": "thinking", "thinking": [{"type": "text", "text": "Hm."}]}
+        said = {"role": "assistant", "name": "x", "content": [thought, {"type": "text", "text": "a"} | MARK]}
+        messages = [{"role": "user", "content": "hi"}, ANSWERED, said]
+        request = ask(messages=messages, tools=[TOOL | MARK], top_k=5, **MARK)
         with pytest.raises(UpstreamRefused):
             await build_provider("p", config, http, {}).complete(request, UPSTREAM)
-        assert server.asked[0]["messages"][1] == ANSWERED
+        (sent,) = server.asked
+        assert sent["messages"] == messages
+        assert (sent["tools"], sent["top_k"], sent["cache_control"]) == (
+            [TOOL | MARK],
+            5,
+            MARK["cache_control"],
+        )
         await http.aclose()
 
 

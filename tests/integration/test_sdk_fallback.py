@@ -153,6 +153,21 @@ async def test_a_router_that_says_that_nobody_served_is_asked_again() -> None:
     assert len(router.asked) > 1
 
 
+@pytest.mark.parametrize("kind", ["vibes", "custom"])
+async def test_the_wallet_gets_what_only_some_companies_take(kind: str) -> None:
+    router = ModelServer()
+    text = {"type": "text", "text": "hi", "cache_control": {"type": "ephemeral"}}
+    messages = [{"role": "user", "name": "ann", "content": [text]}]
+    if kind == "vibes":
+        messages.append({"role": "developer", "content": "Be brief."})
+    async with (
+        model_servers(router),
+        AsyncClient(own(wallet={"endpoint": router.url, "api_key": "w", "type": kind})) as app,
+    ):
+        await app.chat(messages=messages, model="m", top_k=5)
+    assert (router.asked[0]["messages"], router.asked[0]["top_k"]) == (messages, 5)
+
+
 async def test_a_wallet_that_nobody_signed_in_to_stands_in_nobodys_way() -> None:
     first = ModelServer()
     async with model_servers(first):
