@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from bridge.tables import Table
 from mini_llm.errors import ConfigError
-from router.db_trouble import opening, parsed
+from router.db_trouble import opening, parsed, refuse_other_texts
 
 STORE = "VIBES_BRIDGE_URL"
 
@@ -37,6 +37,7 @@ def open_engine(url: str) -> Engine:
     address = parsed(url, STORE)
     with opening(STORE):
         engine = create_engine(address, hide_parameters=True)  # errors are logged
+        refuse_other_texts(engine, STORE)
         if engine.dialect.name == "sqlite":
             event.listen(engine, "connect", _durable)
             event.listen(engine, "begin", _begin)
@@ -63,6 +64,7 @@ def require_table(name: str, url: str, table: str) -> None:
         raise ConfigError(name, f"names {file}, which does not exist")
     with opening(name):
         engine = create_engine(address)
+        refuse_other_texts(engine, name)
         try:
             known = inspect(engine).has_table(table)
         finally:

@@ -15,7 +15,7 @@ from sqlmodel import SQLModel
 
 from mini_llm.errors import ConfigError
 from router.db_sessions import configure_sessions, writing
-from router.db_trouble import FORMS, LEDGER, NoLedger, opening, parsed, prepare_file
+from router.db_trouble import FORMS, LEDGER, NoLedger, opening, parsed, prepare_file, refuse_other_texts
 
 _REGISTRY: Final = registry()
 METADATA: Final = _REGISTRY.metadata
@@ -194,6 +194,7 @@ def connect_database(url: str, *, create: bool = True) -> Engine:
     arguments = {"cached_statements": 512} if dialect == "sqlite" else {}
     with opening():
         engine = create_engine(address, hide_parameters=True, connect_args=arguments)
+    refuse_other_texts(engine)
     configure_sessions(engine)
     return engine
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import URL, make_url
+from sqlalchemy import URL, Engine, event, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 
 from mini_llm.errors import ConfigError
@@ -109,6 +109,25 @@ def opening(setting: str = LEDGER) -> Iterator[None]:
         if (trouble := trouble_of(error)) is None:
             raise
         raise NotOpened(setting, f"the database cannot be used: {trouble}") from None
+
+
+def refuse_other_texts(engine: Engine, setting: str = LEDGER) -> None:
+    """Makes a PostgreSQL engine connect only to a database whose texts are UTF-8.
+
+    In another, the driver gives bytes for texts, or cannot write what users call their keys.
+    """
+    if engine.dialect.name == "postgresql":
+
+        @event.listens_for(engine, "do_connect")
+        def connect(dialect: Any, _record: object, args: Any, options: Any) -> Any:
+            connection = dialect.connect(*args, **options)
+            if (found := connection.info.parameter_status("server_encoding")) == "UTF8":
+                return connection
+            connection.close()
+            way = "make one with CREATE DATABASE … TEMPLATE template0 ENCODING 'UTF8'"
+            raise NotOpened(
+                setting, f"the database's encoding is {found}, which cannot hold all texts: {way}"
+            )
 
 
 def parsed(url: str, setting: str = LEDGER) -> URL:

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import os
+import secrets
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from sqlalchemy import create_engine, make_url
 from support.books import new_books
 
+from bridge.sessions import open_engine, require_table
 from router.db import UnsupportedDatabase, open_database
 from router.db_sessions import name_of_transaction, reading, was_committed, writing
+from router.db_trouble import NotOpened
 from router.ledger import probe
 
 OPEN = "import sys; from router.ledger import open_database; open_database(sys.argv[1])"
@@ -49,6 +54,27 @@ def test_a_writer_sees_what_it_waited_for_whatever_the_server_does_by_default(da
     with writing(engine).begin() as connection:
         assert connection.exec_driver_sql("SHOW transaction_isolation").scalar_one() == "read committed"
     engine.dispose()
+
+
+@pytest.mark.parametrize("database", ["postgresql"], indirect=True)
+def test_a_database_for_other_texts_is_refused_in_one_line(database: str) -> None:
+    name, admin = f"plain_{secrets.token_hex(4)}", create_engine(database, isolation_level="AUTOCOMMIT")
+    plain = make_url(database).set(database=name).render_as_string(hide_password=False)
+    with admin.connect() as connection:
+        how = "TEMPLATE template0 ENCODING 'SQL_ASCII' LC_COLLATE 'C' LC_CTYPE 'C'"
+        connection.exec_driver_sql(f"CREATE DATABASE {name} {how}")
+        try:
+            refusals: dict[str, Callable[[], object]] = {
+                "VIBES_LEDGER_URL": lambda: open_database(plain),
+                "VIBES_BRIDGE_URL": lambda: open_engine(plain),
+                "VIBES_OTHER_URL": lambda: require_table("VIBES_OTHER_URL", plain, "entry"),
+            }
+            for setting, refuse in refusals.items():
+                with pytest.raises(NotOpened, match=f"{setting}: .*encoding is SQL_ASCII.*ENCODING 'UTF8'"):
+                    refuse()
+        finally:
+            connection.exec_driver_sql(f"DROP DATABASE {name} WITH (FORCE)")
+    admin.dispose()
 
 
 @pytest.mark.parametrize("database", ["postgresql"], indirect=True)
