@@ -270,7 +270,7 @@ class Billing:
     @asynccontextmanager
     async def kept(self) -> AsyncIterator[None]:
         """Renews the leases of live calls and expires lapsed ones of dead workers, until the block ends."""
-        await self._sweep()
+        await self._sweep(int(time.time()))
         renewing = every(
             self._settings.lease_s / RENEWALS_PER_LEASE, self._look_after, "leases were not renewed"
         )
@@ -278,11 +278,12 @@ class Billing:
             yield
 
     async def _look_after(self) -> None:
-        await self._renew()
-        await self._sweep()
+        now_s = int(time.time())  # once: however long renewing takes, no call of this worker has lapsed by it
+        await self._renew(now_s)
+        await self._sweep(now_s)
 
-    async def _renew(self) -> None:
-        until_s = int(time.time()) + self._settings.lease_s
+    async def _renew(self, now_s: int) -> None:
+        until_s = now_s + self._settings.lease_s
         live = list(self._live)
         renewals = (self._ledger.submit(Renewal(entry_id, until_s)) for entry_id in live)
         for entry_id, error in zip(
@@ -293,7 +294,6 @@ class Billing:
             elif error is not None:
                 raise error
 
-    async def _sweep(self) -> None:
-        now_s = int(time.time())
+    async def _sweep(self, now_s: int) -> None:
         for entry_id in await self._ledger.submit(lambda connection: expire_lapsed(connection, now_s)):
             log.warning("call %s expired: its worker is gone", entry_id)
