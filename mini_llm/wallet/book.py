@@ -11,10 +11,11 @@ import os
 import sqlite3
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
+from mini_llm.wallet import forks
 from mini_llm.wallet.errors import BookFailed, CapReached, Overcharged
 from mini_llm.wallet.page import Link, Page
 
@@ -59,13 +60,14 @@ class Book:
         with self._failures():
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             os.close(os.open(path, os.O_CREAT | os.O_RDWR, _OWNER_ONLY))
-            self._db = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
-            self._db.execute("PRAGMA journal_mode = WAL")
-            self._db.execute("PRAGMA synchronous = FULL")  # a cap that a power cut forgets is none
+            self._connect()
             self._db.executescript(_TABLES)
+        self._forking = False
+        forks.watch(self)
 
     def close(self) -> None:
         """Closes the file."""
+        forks.leave(self)
         self._db.close()
 
     def open_page(self, signer: str | None, last: Link | None, ceiling_base: int) -> None:
@@ -253,6 +255,26 @@ class Book:
             return None
         furthest = total if early is None else early
         return Page(signer, sequence, total, digest, ceiling, furthest, day, day_start)
+
+    def before_fork(self) -> None:
+        """Closes the file: no connection of SQLite's may come into a process that has not its locks."""
+        self._turn.acquire()
+        self._forking = True
+        self._db.close()
+
+    def after_fork(self, child: bool) -> None:
+        """Opens the file again; a child's book stays closed, and whoever needs one opens another."""
+        if self._forking:
+            self._forking = False
+            if not child:
+                with suppress(sqlite3.Error):  # told by whoever needs it next
+                    self._connect()
+            self._turn.release()
+
+    def _connect(self) -> None:
+        self._db = sqlite3.connect(self._path, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
+        self._db.execute("PRAGMA journal_mode = WAL")
+        self._db.execute("PRAGMA synchronous = FULL")  # a cap that a power cut forgets is none
 
     @contextmanager
     def _writing(self) -> Iterator[sqlite3.Connection]:

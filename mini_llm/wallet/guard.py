@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -71,6 +72,7 @@ class Guard:
         self._secret = read_session_key(config)
         self._opening = PerLoop(asyncio.Lock)
         self._book: Book | None = None
+        self._process = 0  # that opened it
         self._checker: Checker | None = None
         self._keeper: Keeper | None = None
         self._offers: dict[tuple[str, bool], tuple[float, Offer]] = {}
@@ -126,7 +128,7 @@ class Guard:
             self._book = self._checker = self._keeper = None
 
     def _is_open(self) -> bool:
-        return self._book is not None
+        return self._book is not None and self._process == os.getpid()  # a forked child opens its own
 
     async def _open(self) -> None:
         """Opens the book; its first page begins with what the router can prove."""
@@ -148,7 +150,7 @@ class Guard:
             await checker.begin(
                 standing.spent_base, standing.receipts, self._config.receipt_signer, known_base
             )
-            self._checker, self._keeper, self._book = checker, keeper, book
+            self._checker, self._keeper, self._book, self._process = checker, keeper, book, os.getpid()
 
     def _make_keeper(self, book: Book, checker: Checker, account: int) -> Keeper | None:
         cap_base = self._config.daily_cap_base

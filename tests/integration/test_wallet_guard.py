@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import multiprocessing
+import os
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -357,6 +358,28 @@ def test_processes_never_sign_past_the_cap_together(tmp_path: Path) -> None:
         assert [worker.exitcode for worker in workers] == [0, 0, 0]
         assert sorted(raised) == list(range(10, 501, 10))  # each ceiling once
     book.close()
+
+
+def in_a_child(guard: Guard) -> tuple[bool, bool]:
+    """Whether a guard is open in a forked child, and whether a book is."""
+    child = os.fork()
+    if child == 0:  # pragma: no cover - another process
+        files = [str(one.readlink()) for one in Path("/proc/self/fd").iterdir() if one.is_symlink()]
+        os._exit(int(guard._is_open()) + 2 * any("wallet.db" in name for name in files))
+    told = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    return bool(told & 1), bool(told & 2)
+
+
+async def test_a_fork_copies_no_open_book(router: CheatingRouter, tmp_path: Path) -> None:
+    """SQLite's connections do not bear it: a child would write where nobody reads any more."""
+    async with wallet(router, tmp_path) as app:
+        await call(app)
+        before = sequence_in(tmp_path)
+        assert app._guard is not None
+        assert in_a_child(app._guard) == (False, False)
+        assert app._guard._is_open()
+        await call(app)
+    assert sequence_in(tmp_path) == before + 1
 
 
 def test_the_book_is_for_its_owner_only(tmp_path: Path) -> None:
