@@ -87,12 +87,14 @@ def billed_beside_tokens(
     Args:
         fields: the call's.
         tools: those that are not the client's own.
-        names: fields of the format that ask for such a thing.
+        names: fields of the format that ask for such a thing, even by an empty object.
     """
     tier = fields.get("service_tier") or fields.get("serviceTier") or "auto"
     if tools or not isinstance(tier, str) or tier.lower() not in _TIERS:
         return True
-    return any(fields[name] not in (None, False) for name in fields.keys() & (names | _ROUTERS))
+    if any(fields[name] for name in fields.keys() & _ROUTERS):
+        return True
+    return any(fields[name] not in (None, False) for name in fields.keys() & names)
 
 
 def read_object(body: bytes) -> tuple[dict[str, Any], int]:

@@ -336,7 +336,7 @@ def test_a_conversation_with_tools_in_googles_words() -> None:
     ("surface", "fields", "hosted"),
     [
         ("chat", {"tools": [{"type": "function", "function": {"name": "f"}}]}, False),
-        ("chat", {"service_tier": "flex", "plugins": None}, False),
+        ("chat", {"service_tier": "flex", "plugins": None, "provider": {}, "models": []}, False),
         ("chat", {"tools": [{"type": "openrouter:web_search"}]}, True),
         ("chat", {"web_search_options": {}}, True),
         ("chat", {"enable_search": True}, True),
