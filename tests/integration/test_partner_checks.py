@@ -255,6 +255,17 @@ def test_a_node_that_gives_short_ranges_of_logs_will_do(scenario: Scenario) -> N
     assert len(asked) > 3
 
 
+def test_a_node_that_forgets_where_transactions_are_will_do(scenario: Scenario) -> None:
+    """As geth does after a year."""
+
+    def forgetful(method: str, params: list[Any], result: Any) -> Any:
+        return None if method in ("eth_getTransactionByHash", "eth_getTransactionReceipt") else result
+
+    with lying_node(scenario.stack.url, forgetful) as url:
+        assert failed(given_account(scenario) | {"rpc": url}) == []
+        assert failed(given_batch(scenario, 1) | {"rpc": url}) == []
+
+
 def test_a_node_that_is_away_is_told(scenario: Scenario) -> None:
     """It is no check that fails: nothing is known against the figures."""
     (told,) = run_script(CHECK, given_account(scenario) | {"rpc": "http://127.0.0.1:9"})

@@ -202,7 +202,8 @@ function button(text, action) {
 }
 
 function batchOf({ dataset }) {
-  return { batch: Number(dataset.batch), transaction: dataset.transaction, gross: BigInt(dataset.gross) };
+  const { transaction } = dataset;
+  return { batch: Number(dataset.batch), transaction, block: Number(dataset.block), gross: BigInt(dataset.gross) };
 }
 
 function offer(wallet) {

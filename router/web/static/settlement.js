@@ -79,32 +79,25 @@ export class Settlement {
   }
 
   /**
-   * A batch as a transaction settled it.
-   * @returns {Promise<?{settled: object, sent: object}>} the event and the decoded calldata, null if there is none such
+   * A batch as a transaction settled it. It is looked for where it is said to be, because full nodes forget after a
+   * while where a transaction is.
+   * @param {{batch: number, transaction: string, block: number}} told
+   * @returns {Promise<?{settled: object, header: object, charges: bigint, partners: Map<number, bigint>}>} the event
+   *   and the decoded calldata, null if there is none such
    */
-  async batch(hash, number) {
-    const [sent, receipt] = await Promise.all([
-      this.transaction(hash),
-      this.ask("eth_getTransactionReceipt", [hash]),
-    ]);
-    const wanted = [BATCH_SETTLED, word(number)];
-    const log = receipt?.logs?.find(
-      (one) => same(one.address, this.address) && wanted.every((topic, i) => same(one.topics[i], topic)),
+  async batch({ batch, transaction, block }) {
+    const topics = [BATCH_SETTLED, word(batch)];
+    const logs = await this.#logs({ address: this.address, topics }, block, block);
+    const log = logs.find(
+      (one) => same(one.address, this.address) && topics.every((topic, i) => same(one.topics[i], topic)),
     );
-    if (!sent || !log) return null;
+    if (!log || !same(log.transactionHash, transaction)) return null;
+    const place = [log.blockHash, log.transactionIndex];
+    const sent = await this.ask("eth_getTransactionByBlockHashAndIndex", place);
+    if (!sent || !same(sent.hash, transaction) || !same(sent.to, this.address)) return null;
+    if (!sent.input?.startsWith(SETTLE_BATCH)) return null;
     const [slots, oldRoot, newRoot, receiptsRoot, gross] = words(log.data);
-    return { sent, settled: { slots, oldRoot, newRoot, receiptsRoot, gross } };
-  }
-
-  /**
-   * The calldata of a batch.
-   * @returns {Promise<?{header: object, charges: bigint, partners: Map<number, bigint>}>} null if the transaction is
-   *   none that calls `settleBatch` here
-   */
-  async transaction(hash) {
-    const sent = await this.ask("eth_getTransactionByHash", [hash]);
-    if (!sent || !same(sent.hash, hash) || !same(sent.to, this.address)) return null;
-    return sent.input?.startsWith(SETTLE_BATCH) ? settleBatch(sent.input) : null;
+    return { ...settleBatch(sent.input), settled: { slots, oldRoot, newRoot, receiptsRoot, gross } };
   }
 
   /** @returns {Promise<{gross: bigint, checkpointGross: bigint, accrued: bigint, paid: bigint, bps: bigint}>} */

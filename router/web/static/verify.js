@@ -6,7 +6,7 @@ import { Malformed, readBundle } from "./receipts_tree.js";
 import { Unreadable } from "./settlement.js";
 
 const BPS = 10_000n;
-const AT_ONCE = 8; // transactions asked for together
+const AT_ONCE = 8; // batches asked for together
 
 /**
  * @typedef {{says: string, one: string, other: string, holds: boolean}} Check
@@ -16,7 +16,8 @@ const AT_ONCE = 8; // transactions asked for together
 /**
  * Checks one batch of a partner: the transaction on the chain, and the bundle against it.
  * @param {import("./settlement.js").Settlement} settlement
- * @param {{chain: number, partner: number, batch: number, transaction: string, gross: bigint}} told by the page
+ * @param {{chain: number, partner: number, batch: number, transaction: string, block: number, gross: bigint}} told by
+ *   the page
  * @param {AsyncIterable<string>} lines of the bundle
  * @returns {AsyncGenerator<Check>}
  * @throws {Unreadable} node or router did not give what is to be checked
@@ -41,19 +42,18 @@ export async function* verifyAccount(settlement, told, batches) {
 
 async function* batchChecks(settlement, told, lines) {
   if (!(yield* onChain(settlement, told))) return;
-  const found = await settlement.batch(told.transaction, told.batch);
+  const found = await settlement.batch(told);
   const from = found ? told.batch : "no such batch";
   yield check(`Transaction ${told.transaction} settled the batch`, told.batch, from);
   if (!found) return;
-  const { sent, settled } = found;
-  const { header } = sent;
-  const sums = sum([...sent.partners.values()]);
+  const { header, settled, charges, partners } = found;
   yield check("Its calldata and its event name one receipts root", word(header.receiptsRoot), word(settled.receiptsRoot));
   yield check("Its calldata and its event name one new root", word(header.newRoot), word(settled.newRoot));
-  yield check("What accounts were charged is the total of the receipts", sent.charges, header.receiptsTotal);
-  yield check("What accounts were charged is what partners are credited", sent.charges, sums);
-  yield check("What accounts were charged is what the event says", sent.charges, settled.gross);
-  const credited = sent.partners.get(told.partner) ?? 0n;
+  yield check("What accounts were charged is the total of the receipts", charges, header.receiptsTotal);
+  const credits = sum([...partners.values()]);
+  yield check("What accounts were charged is what partners are credited", charges, credits);
+  yield check("What accounts were charged is what the event says", charges, settled.gross);
+  const credited = partners.get(told.partner) ?? 0n;
   yield check("The chain credits this partner what the page says", credited, told.gross);
 
   const bundle = await readBundle(lines);
@@ -103,9 +103,9 @@ async function* creditChecks(settlement, told, batches) {
   let good = 0;
   for (let at = 0; at < batches.length; at += AT_ONCE) {
     const some = batches.slice(at, at + AT_ONCE);
-    const sent = await Promise.all(some.map((batch) => settlement.transaction(batch.transaction)));
+    const settled = await Promise.all(some.map((batch) => settlement.batch(batch)));
     for (const [i, batch] of some.entries()) {
-      const credited = sent[i] ? (sent[i].partners.get(told.partner) ?? 0n) : "no such transaction";
+      const credited = settled[i] ? (settled[i].partners.get(told.partner) ?? 0n) : "no such batch";
       if (credited === batch.gross) good += 1;
       else yield check(`Batch ${batch.batch} credits the partner what the page says`, batch.gross, credited);
     }
