@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from mini_llm.errors import ConfigError
 
@@ -200,6 +200,14 @@ class NotReady(GatewayError):
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
         self.reason = reason
+
+
+class NotConfigured(GatewayError):
+    """The configuration has no deployment, or no rollout, of this name; `known` are those that it has."""
+
+    def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
+        self.kind, self.name, self.known = kind, name, tuple(sorted(known))
+        super().__init__(f"there is no {kind} {name!r}; there is: {', '.join(self.known) or 'none'}")
 
 
 class NeedsRestart(ConfigError):

@@ -13,11 +13,10 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict, Field
 
-from mini_llm.errors import UnknownModel
 from mini_llm.routing.plan import Candidate
 from mini_llm.routing.rollout import Rollout, Stage
 from router.api.admin_access import Operator, act, state_of
-from router.errors import NeedsRestart
+from router.errors import NeedsRestart, NotConfigured
 from router.ledger import audit
 
 routes = APIRouter(prefix="/admin/v1")
@@ -47,7 +46,7 @@ async def operate(
     candidates = state.catalog.table.candidates
     candidate = candidates.get(named.id)
     if candidate is None:
-        raise UnknownModel(named.id, tuple(sorted(candidates)))
+        raise NotConfigured("deployment", named.id, candidates)
     health, before = candidate.health, _state(candidate)
     change = {"breaker": "closed"} if action == "reset" else {"drained": action == "drain"}
     after = before | change
@@ -85,7 +84,7 @@ async def steer(
     state = state_of(request)
     rollout = state.catalog.table.rollouts.get(named.model)
     if rollout is None:
-        raise UnknownModel(named.model, tuple(sorted(state.catalog.table.rollouts)))
+        raise NotConfigured("rollout of model", named.model, state.catalog.table.rollouts)
     what = act(operator, f"rollout.{action}", f"rollout:{named.model}")
     if action == "restart":
         await state.switching.restart(rollout, what)

@@ -158,6 +158,7 @@ ANSWERS: Final[dict[type[Exception], Callable[[Any], ErrorAnswer]]] = _SPECIAL |
     own.AnswerGone: lambda e: ErrorAnswer(410, INVALID, "answer_gone", str(e)),
     own.UnknownReceipt: lambda e: ErrorAnswer(404, INVALID, "receipt_not_found", str(e)),
     own.UnknownPartner: lambda e: ErrorAnswer(404, INVALID, "partner_not_found", str(e)),
+    own.NotConfigured: lambda e: ErrorAnswer(404, INVALID, "not_configured", str(e)),
     own.UnknownBundle: lambda e: ErrorAnswer(404, INVALID, "bundle_not_found", str(e)),
     own.WrongAccount: lambda e: ErrorAnswer(403, INVALID, "wrong_account", str(e)),
     MalformedCeiling: lambda e: ErrorAnswer(400, INVALID, "malformed_ceiling", str(e)),

@@ -13,12 +13,12 @@ from typing import Any, Final
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from mini_llm.errors import UnknownModel
 from mini_llm.routing.plan import Candidate
 from mini_llm.routing.rollout import Stage
 from mini_llm.routing.table import Table
 from router.api.admin_access import act, look, state_of
 from router.api.admin_state import AdminState
+from router.errors import NotConfigured
 from router.ledger import switches
 from router.ledger.switches import DEPLOYMENT, EVERYTHING, PROVIDER, ROLLOUT, WHOLE, Switch
 from router.people.errors import BadInput
@@ -125,7 +125,7 @@ async def restart(request: Request) -> Response:
     state = state_of(request)
     rollout = state.catalog.table.rollouts.get(model)
     if rollout is None:
-        raise UnknownModel(model, tuple(sorted(state.catalog.table.rollouts)))
+        raise NotConfigured("rollout of model", model, state.catalog.table.rollouts)
     await state.switching.restart(rollout, act(operator, "rollout.restart", f"rollout:{model}"))
     return see(f"{PAGE}#rollouts")
 

@@ -116,7 +116,12 @@ def test_a_deployment_is_drained_and_comes_back(operated: Operated) -> None:
         assert admin.post("/deployments/undrain", json={"id": mine["id"]}).json()["drained"] is False
         assert client.post("/chat/completions", json=body).status_code == 200
         assert admin.post("/deployments/reset", json={"id": mine["id"]}).status_code == 200
-        assert admin.post("/deployments/drain", json={"id": "no/such"}).status_code == 404
+        unknown = admin.post("/deployments/drain", json={"id": "no/such"})
+        assert (unknown.status_code, unknown.json()["error"]["code"]) == (404, "not_configured")
+        assert "there is no deployment 'no/such'; there is: " in unknown.text
+        assert mine["id"] in unknown.text
+        unknown = admin.post("/rollouts/restart", json={"model": mine["model"]})
+        assert f"there is no rollout of model '{mine['model']}'; there is: none" in unknown.text
         assert admin.post("/deployments/explode", json={"id": mine["id"]}).status_code == 400
         acts = admin.get("/audit", params={"limit": 3}).json()["acts"]
     assert [one["action"] for one in acts] == ["deployment.reset", "deployment.undrain", "deployment.drain"]
