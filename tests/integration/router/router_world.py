@@ -19,6 +19,7 @@ import httpx
 import openai
 from router_upstream import Upstream
 from sqlalchemy import Connection
+from support.forked import ForkedRouter
 
 from mini_llm.request import NEEDS
 from mini_llm.wallet.babyjub import public_key
@@ -90,14 +91,17 @@ def config(upstream_url: str, local_url: str) -> dict[str, Any]:
 
 @dataclass
 class RouterProcess:
-    """`vibes-router serve` on a free port; may be killed and started again on the same ledger."""
+    """`vibes-router serve` on a free port; may be killed and started again on the same ledger.
+
+    program: a Python program that stands for `vibes-router`, and its arguments.
+    """
 
     folder: Path
     environ: dict[str, str]
     options: tuple[str, ...] = ()
-    program: tuple[str, ...] = ("-m", "router.cli")
+    program: tuple[str, ...] | None = None
     port: int = 0
-    process: subprocess.Popen[bytes] | None = None
+    process: subprocess.Popen[bytes] | ForkedRouter | None = None
     log: Path = field(init=False)
 
     def __post_init__(self) -> None:
@@ -120,9 +124,14 @@ class RouterProcess:
 
     def start(self) -> None:
         seen = self.log.stat().st_size if self.log.exists() else 0
-        with self.log.open("ab") as log:
-            command = [sys.executable, *self.program, "serve", "--port", str(self.port), *self.options]
-            self.process = subprocess.Popen(command, env=self.environ, stdout=log, stderr=log)
+        self.log.touch()
+        arguments = ["serve", "--port", str(self.port), *self.options]
+        if self.program is None:
+            self.process = ForkedRouter(arguments, self.environ, self.log)
+        else:
+            with self.log.open("ab") as log:
+                command = [sys.executable, *self.program, *arguments]
+                self.process = subprocess.Popen(command, env=self.environ, stdout=log, stderr=log)
         deadline = time.monotonic() + 60
         while time.monotonic() < deadline:
             found = re.search(rb"running on http://127.0.0.1:(\d+)", self.log.read_bytes()[seen:])

@@ -156,7 +156,7 @@ def kill_at(step: str, town: Town, calls: list[Call], upstream: Upstream) -> Non
         router.kill()
         for one in sent:
             one.result()
-    router.program = PROGRAM
+    router.program = None
 
 
 def all_there(step: str, calls: list[Call], log: str, upstream: Upstream) -> bool:
