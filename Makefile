@@ -50,7 +50,7 @@ browser:
 test: browser setup ## all tests: forge, unit, property, circuits, integration, end to end
 	@. hardhat-local/env.sh && $(FORGE) test
 	@. hardhat-local/env.sh && $(FORGE) snapshot --check --match-contract SettlementGasTest
-	@. hardhat-local/env.sh && $(BYTECODE) $(BIN)/python -m pytest -q --numprocesses 2 --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
+	@. hardhat-local/env.sh && $(BYTECODE) $(BIN)/python -m pytest -q --numprocesses 3 --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
 lint: setup ## ruff, mypy, import rules, forge fmt, money lint, golden vectors up to date
 	@$(BIN)/ruff check $(SOURCES)
