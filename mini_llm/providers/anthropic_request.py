@@ -33,7 +33,12 @@ DEFAULT_MAX_TOKENS: Final = 4096
 """Sent where nobody names a limit: the format requires one."""
 MIN_BUDGET_TOKENS: Final = 1024
 _BUDGETS: Final = {
-    **{"minimal": 1024, "low": 2048, "medium": 8192, "high": 16_384, "xhigh": 32_768, "max": 32_768},
+    "minimal": 1024,
+    "low": 2048,
+    "medium": 8192,
+    "high": 16_384,
+    "xhigh": 32_768,
+    "max": 32_768,
 }
 _EFFORTS: Final = {"none": "low", "minimal": "low", "low": "low", "medium": "medium", "high": "high"}
 _PLAIN_MODELS: Final = (
