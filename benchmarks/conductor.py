@@ -1,11 +1,12 @@
 """Lives through simulated days with and without the conductor: ``conductor.py --seeds 5``.
 
 Each seed draws a day of calls and faults (`simulated_day.py`), and every way of operating lives through the
-same one: `weighted` and `latency` are routers without a conductor, balanced by weight or by latency, and
-`conducted` is balanced by weight and has one. A call is served at the asked quality if it was answered whole,
-in time, by the model that it named or, of `auto`, one that reaches the floor among all candidates at the
-prices of the time. Money is what the calls cost that both ways served. Intervals: 95 %, Student's t over the
-days. Prints JSON and writes benchmarks/results/conductor.json and the table in docs/routing/conductor.md.
+same one: `weighted` and `latency` are routers without a conductor, balanced by weight or by latency; `hedged`
+asks a second deployment beside a slow one; `conducted` has a conductor, `both` has both. A call is served at
+the asked quality if it was answered whole, in time, by the model that it named or, of `auto`, one that
+reaches the floor among all candidates at the prices of the time. Money is what the calls cost that both ways
+served, with what was stopped on the way. Intervals: 95 %, Student's t over the days. Prints JSON and writes
+benchmarks/results/conductor.json and the table in docs/routing/conductor.md.
 """
 
 from __future__ import annotations
@@ -32,10 +33,13 @@ HERE = Path(__file__).resolve().parent
 PAGE = HERE.parent / "docs" / "routing" / "conductor.md"
 BEGIN, END = "<!-- figures: benchmarks/conductor.py -->\n", "<!-- end of figures -->\n"
 WAYS: Final = {
-    "weighted": ("weighted", None),
-    "latency": ("latency", None),
-    "conducted": ("weighted", ConductorConfig(mode="act")),
+    "weighted": ("weighted", None, False),
+    "latency": ("latency", None, False),
+    "hedged": ("weighted", None, True),
+    "conducted": ("weighted", ConductorConfig(mode="act"), False),
+    "both": ("weighted", ConductorConfig(mode="act"), True),
 }
+"""Balance, conductor, and whether slow calls are hedged."""
 DAYS: Final = {"usual": 1, "rough": 3}
 """How many days' faults come in one."""
 T_975: Final = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262)
@@ -46,12 +50,14 @@ def lived(seed: int, calls: int, faults: int, hours: Sequence[float]) -> dict[st
     """The same day in each way; `faults` is how many days' faults come in it."""
     logging.disable(logging.ERROR)
     results = {}
-    for name, (balance, settings) in WAYS.items():
+    for name, way in WAYS.items():
 
-        async def live(balance: str = balance, settings: ConductorConfig | None = settings) -> Result:
+        async def live(way: tuple[str, ConductorConfig | None, bool] = way) -> Result:
+            balance, settings, hedge = way
             rng = random.Random(seed)  # noqa: S311
             drawn = [one for _ in range(faults) for one in drawn_faults(rng)]
-            return await Day(drawn_calls(calls, hours, rng), drawn, balance, settings, seed).run()
+            day = drawn_calls(calls, hours, rng)
+            return await Day(day, drawn, balance, settings, seed, hedge=hedge).run()
 
         loop = JumpingLoop()
         results[name] = loop.run_until_complete(live())

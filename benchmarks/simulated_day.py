@@ -89,6 +89,7 @@ class Day:
         balance: of the operator's file.
         conductor: its settings, None for a router without one.
         seed: of chance within routing and the providers.
+        hedge: slow calls ask a second deployment.
         budget_base: the operator's for calls to `auto`, some of which are drawn by lot; None: none are.
     """
 
@@ -100,14 +101,16 @@ class Day:
         conductor: ConductorConfig | None,
         seed: int,
         budget_base: int | None = None,
+        hedge: bool = False,
     ) -> None:
         loop = asyncio.get_running_loop()
         self._clock, self._rng = loop.time, random.Random(seed)  # noqa: S311
-        self._calls, self._balance = calls, balance
+        self._calls, self._balance, self._hedge = calls, balance, hedge
         self._faults = {name: [one for one in faults if one.provider == name] for name in PROVIDERS}
         self._prices = sorted((one for one in faults if one.kind == "price change"), key=lambda o: o.from_s)
         self._factors: dict[str, float] = {}
-        self.catalog: Catalog = build_catalog(settings(balance, {}), 100, HttpTransport(), clock=loop.time)
+        drawn_up = settings(balance, {}, hedge)
+        self.catalog: Catalog = build_catalog(drawn_up, 100, HttpTransport(), clock=loop.time)
         self._calm = build_catalog(settings(balance, {}), 100, HttpTransport(), clock=loop.time)
         self._choices = Routes(self._calm, clock=loop.time, rng=random.Random(0))  # noqa: S311
         self._lots = None if budget_base is None else Lots(budget_base, loop.time, seed)
@@ -160,7 +163,7 @@ class Day:
             change = self._prices.pop(0)
             self._factors[change.provider] = self._factors.get(change.provider, 1.0) * change.strength
             for catalog in (self.catalog, self._calm):
-                catalog.adopt(settings(self._balance, self._factors))
+                catalog.adopt(settings(self._balance, self._factors, self._hedge))
 
     async def _good(self, call: Call) -> frozenset[str] | None:
         """The models that reach the floor of a call to `auto`; None if it names its model.
@@ -191,7 +194,8 @@ class Day:
             return
         if stream:
             served.health.completed(self._clock(), era)
-        cost_base = served.deployment.price.cost_base(Usage(400, call.tokens))
+        used = Usage(400, call.tokens)
+        cost_base = served.deployment.price.cost_base(used) + sum(one.billed_base(used) for one in attempts)
         self.result.costs_base[number] = cost_base
         if self._lots is not None and plan.decision is not None:
             self._lots.charged(cost_base)

@@ -14,8 +14,13 @@ from mini_llm.request import Request
 from mini_llm.surfaces import CHAT
 
 DAY_S: Final = 86_400.0
-HOURS: Final = (3, 2, 2, 2, 2, 3, 5, 8, 12, 15, 16, 15, 13, 15, 16, 15, 14, 12, 10, 9, 8, 7, 6, 4)
-"""Calls of each hour, in proportion: office hours with a dip at noon."""
+HOURS: Final = (
+    57_627, 53_825, 35_168, 30_752, 22_147, 22_391, 12_530, 13_345, 14_387, 22_498, 53_151, 77_012,
+    106_403, 90_240, 110_220, 85_794, 88_859, 81_350, 73_288, 97_867, 82_064, 70_803, 66_468, 61_548,
+)  # fmt: skip
+"""Calls of each hour of the day, in proportion, as they were recorded: the 1,429,737 requests to GPT-3.5 and
+GPT-4 in the first 61 days of BurstGPT (Wang et al. 2024, arXiv:2401.17644), those of a conversation in the
+hour in which it began."""
 MODELS: Final = {"small": (0.35, 100.0, 0.60), "mid": (0.5, 90.0, 0.76), "big": (0.8, 70.0, 0.88)}
 """Median seconds to the first content, tokens per second, and accuracy as `auto` is told."""
 PRICES: Final = {
@@ -76,8 +81,9 @@ def drawn_faults(rng: random.Random) -> list[Fault]:
     return faults
 
 
-def settings(balance: str, factors: dict[str, float]) -> RoutingConfig:
-    """The operator's file, at prices that may have changed."""
+def settings(balance: str, factors: dict[str, float], hedge: bool = False) -> RoutingConfig:
+    """The operator's file, at prices that may have changed; `hedge`: slow calls ask a second deployment."""
+    hedging = {"hedge": {"percentile": 99}} if hedge else {}
     deployments = [
         {
             "id": f"{provider}/{model}",
@@ -94,7 +100,11 @@ def settings(balance: str, factors: dict[str, float]) -> RoutingConfig:
             "providers": {name: {"base_url": f"http://{name}/v1"} for name in PROVIDERS},
             "deployments": deployments,
             "balance": balance,
-            "auto": {"priors": {model: facts[2] for model, facts in MODELS.items()}},
+            "routes": {
+                model: {"groups": [[f"{provider}/{model}" for provider in prices]]} | hedging
+                for model, prices in PRICES.items()
+            },
+            "auto": {"priors": {model: facts[2] for model, facts in MODELS.items()}} | hedging,
         }
     )
 

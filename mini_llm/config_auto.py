@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from mini_llm.auto.choice import SHARES
 from mini_llm.config_base import Name, Strict, Tokens
+from mini_llm.config_routing import HedgeConfig
 
 Level = Literal["cheap", "standard", "high", "best"]
 LEVELS: Final[tuple[Level, ...]] = ("cheap", "standard", "high", "best")
@@ -59,6 +60,8 @@ class AutoConfig(Strict):
     fallbacks: Annotated[int, Field(ge=0, le=20)] = 3
     """How many models may be tried when the chosen one fails, in the order of their rank. The dearest of them
     is what a call reserves money for."""
+    hedge: HedgeConfig | None = None
+    """Also ask the next in rank when the chosen one is slow, if it reaches the floor; off if left out."""
     priors: dict[Name, Share] = Field(default_factory=dict)
     """Accuracy of models in general knowledge (as MMLU measures it), by model, for those of which nobody
     published figures, or that are better known here. Others are placed by benchmarks, else by price."""

@@ -134,6 +134,7 @@ class Chooser:
             request.model,
             (_members(ranked[:most]), beyond) if beyond else (_members(ranked[:most]),),
             settings.retry,
+            settings.auto.hedge,
             stream=request.stream,
             shut=_members(last[: max(most - len(ranked), 0)]),
             decision=decision,

@@ -72,6 +72,11 @@ class Plan:
         """The same call with other candidates, as one group."""
         return replace(self, groups=(tuple(candidates),), shut=())
 
+    def good_enough(self, candidate: Candidate) -> bool:
+        """Whether it reaches the quality that was asked for, of a call that left the model to us."""
+        judged = None if self.decision is None else self.decision.of(candidate.deployment.id)
+        return self.decision is None or (judged is not None and judged.meets)
+
     @property
     def first(self) -> Deployment:
         """The deployment of the first one."""

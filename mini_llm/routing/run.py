@@ -201,7 +201,8 @@ class Run(Generic[T]):
 
     async def _hedged(self, hedge: HedgeConfig) -> Outcome[T] | None:
         """Asks the first candidate, and when it is slow the second beside it; None if neither serves."""
-        ready = [one for one in self._plan.candidates if self._may_ask(one, 0, False)][:2]
+        ready = [one for one in self._plan.candidates if self._may_ask(one, 0, False)]
+        ready = [*ready[:1], *filter(self._plan.good_enough, ready[1:])][:2]
         delay_s = self._delay_s(hedge, ready[0]) if len(ready) == 2 else None
         if delay_s is None:
             return None

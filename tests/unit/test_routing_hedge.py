@@ -18,12 +18,16 @@ from mini_llm.routing.plan import Attempt, Candidate, Outcome
 class Race:
     """Candidates that answer when the test says so."""
 
-    def __init__(self, hedge: dict[str, Any]) -> None:
-        route = {"groups": [["a"], ["b"]], "hedge": hedge}
-        self.bench = Bench(config("a", "b", routes={"m": route}, retry={"retries": 0}))
-        self.answers = {name: asyncio.Event() for name in "ab"}
+    def __init__(self, hedge: dict[str, Any], auto: list[dict[str, Any]] | None = None) -> None:
+        if auto is None:
+            route = {"groups": [["a"], ["b"]], "hedge": hedge}
+            settings = config("a", "b", routes={"m": route}, retry={"retries": 0})
+        else:
+            settings = config(deployments=auto, auto={"hedge": hedge}, retry={"retries": 0})
+        self.bench = Bench(settings)
+        self.answers = {one.id: asyncio.Event() for one in settings.deployments}
         self.errors: dict[str, Exception] = {}
-        self.asked = {name: asyncio.Event() for name in "ab"}
+        self.asked = {name: asyncio.Event() for name in self.answers}
         self.cancelled: list[str] = []
 
     async def call(self, candidate: Candidate) -> str:
@@ -38,9 +42,9 @@ class Race:
             raise self.errors[name]
         return name
 
-    async def start(self) -> asyncio.Task[Outcome[str]]:
+    async def start(self, **fields: Any) -> asyncio.Task[Outcome[str]]:
         self.attempts: list[Attempt] = []
-        plan = await self.bench.plan()
+        plan = await self.bench.plan(**fields)
         return asyncio.ensure_future(self.bench.routes.attempt(plan, self.call, self.attempts))
 
 
@@ -197,3 +201,36 @@ async def test_a_call_that_is_given_up_lists_who_was_running() -> None:
         ("b", "Stopped"),
     ]
     assert all(one.price is not None for one in race.attempts)
+
+
+def priced(name: str, model: str, usd: str) -> dict[str, Any]:
+    price = {"prompt_usd_per_mtok": usd, "completion_usd_per_mtok": usd}
+    return {"id": name, "model": model, "provider": "p"} | price
+
+
+MODELS = [
+    priced("weak", "llama-3.2-1b", "0.02"),
+    priced("near", "gpt-4o", "2.5"),
+    priced("far", "gpt-4o", "5"),
+]
+
+
+async def test_model_that_was_left_to_us_is_hedged_by_the_next_that_is_good_enough() -> None:
+    race = Race({"delay_s": 0.01}, MODELS)
+    running = await race.start(model="auto:best")
+    await race.asked["far"].wait()
+    race.answers["far"].set()
+    outcome = await running
+    assert (outcome.result, race.cancelled) == ("far", ["near"])
+    assert [(one.deployment, one.outcome) for one in outcome.attempts] == [("near", "Hedged")]
+    assert not race.asked["weak"].is_set()
+
+
+async def test_no_answer_below_the_quality_that_was_asked_for_overtakes_a_slow_one() -> None:
+    race = Race({"delay_s": 0.01}, MODELS[:2])
+    running = await race.start(model="auto:best")
+    await race.asked["near"].wait()
+    await asyncio.sleep(0.1)
+    assert not race.asked["weak"].is_set()
+    race.answers["near"].set()
+    assert (await running).attempts == ()
