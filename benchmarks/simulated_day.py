@@ -1,6 +1,6 @@
 """A day of calls through the real routing core, with simulated providers and a clock that jumps.
 
-Nothing here is measured traffic: `simulated_traffic.py` draws what happens. What is real is everything that
+`simulated_traffic.py` draws what happens; of that, only the calls of each hour were recorded. Real is what
 decides: plans, balancing, retries, breakers, `auto`, the conductor.
 """
 
