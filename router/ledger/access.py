@@ -1,13 +1,14 @@
-"""Tables of who may spend: API keys, and the secrets that speak for them."""
+"""Tables of who may spend an account's money, and with whose provider keys."""
 
 from __future__ import annotations
 
-from typing import Final, cast
+from typing import Final
 
-from sqlalchemy import BigInteger, CheckConstraint, Table
+from sqlalchemy import BigInteger, CheckConstraint, Column, Index, LargeBinary
 from sqlmodel import Field
 
-from router.db import LedgerTable
+from router.db import LedgerTable, RowNumber
+from router.ledger.models import table_of
 
 
 class ApiKey(LedgerTable, table=True):
@@ -52,5 +53,39 @@ class ApiSecret(LedgerTable, table=True):
     until_s: int | None = Field(sa_type=BigInteger)
 
 
-API_KEY: Final = cast(Table, ApiKey.__table__)  # type: ignore[attr-defined]
-API_SECRET: Final = cast(Table, ApiSecret.__table__)  # type: ignore[attr-defined]
+class Team(LedgerTable, table=True):
+    """People who spend one account's money. A null limit does not limit."""
+
+    __table_args__ = (
+        CheckConstraint("month_limit_base IS NULL OR month_limit_base >= 0", name="team_limit"),
+    )
+
+    id: int = Field(sa_column=Column(RowNumber, primary_key=True))
+    account_idx: int = Field(sa_type=BigInteger, foreign_key="account.idx", index=True)
+    name: str
+    month_limit_base: int | None = Field(sa_type=BigInteger)
+    created_s: int = Field(sa_type=BigInteger)
+    closed_s: int | None = Field(sa_type=BigInteger)
+
+
+class ProviderKey(LedgerTable, table=True):
+    """A user's own key at a provider, sealed: `sealed` under a data key, and that one under a master key."""
+
+    __tablename__ = "provider_key"
+    __table_args__ = (Index("provider_key_of_account", "account_idx", "provider", unique=True),)
+
+    id: int = Field(sa_column=Column(RowNumber, primary_key=True))
+    account_idx: int = Field(sa_type=BigInteger, foreign_key="account.idx")
+    provider: str
+    base_url: str | None
+    last4: str
+    sealed: bytes = Field(sa_type=LargeBinary)
+    wrapped: bytes = Field(sa_type=LargeBinary)
+    master_id: str
+    created_s: int = Field(sa_type=BigInteger)
+
+
+API_KEY: Final = table_of(ApiKey)
+API_SECRET: Final = table_of(ApiSecret)
+TEAM: Final = table_of(Team)
+PROVIDER_KEY: Final = table_of(ProviderKey)

@@ -15,7 +15,7 @@ from mini_llm.wallet.field import P
 from mini_llm.wallet.limits import MAX_IDX
 from router.ledger import post
 from router.ledger.errors import LedgerMismatch, UnknownAccount
-from router.ledger.keys import revoke_all
+from router.ledger.keys import end_arrangements
 from router.ledger.models import ACCOUNT, Kind, Status
 from router.ledger.post import Leg, check_amount
 from router.ledger.record import Applied, Effect, account_row, begin, finish
@@ -29,7 +29,8 @@ def open_account(connection: Connection, idx: int, owner: str, reference: str | 
 
     An index whose opening was dropped by a reorganisation may come back as another wallet's. That wallet owes
     nothing of what the first one used: those charges are the operator's loss, and since receipts with this
-    index exist that are not the new owner's, the account is not served (its withdrawals are).
+    index exist that are not the new owner's, the account is not served (its withdrawals are). What the
+    first one arranged (API keys, teams, provider keys) ends.
 
     Args:
         connection: a writing transaction.
@@ -52,7 +53,7 @@ def open_account(connection: Connection, idx: int, owner: str, reference: str | 
     if account.owner == owner:
         finish(connection, happening, (Effect(idx, values=values),))
         return
-    revoke_all(connection, idx)
+    end_arrangements(connection, idx)
     expire_running(connection, idx, "the index was given to another wallet")
     if account.spent_base:
         values["status"] = Status.REASSIGNED

@@ -10,9 +10,9 @@ import time
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, Select, bindparam, insert, select, update
+from sqlalchemy import Connection, Row, Select, bindparam, delete, insert, select, update
 
-from router.ledger.access import API_KEY, API_SECRET
+from router.ledger.access import API_KEY, API_SECRET, PROVIDER_KEY, TEAM
 from router.ledger.errors import InvalidGrant, UnknownKey
 from router.ledger.grants import Grant
 from router.ledger.record import account_row
@@ -158,9 +158,12 @@ def revoke_api_key(connection: Connection, key_id: str) -> bool:
     return _revoke(connection, API_KEY.c.key_id == key_id) > 0
 
 
-def revoke_all(connection: Connection, idx: int) -> None:
-    """Revokes every API key of an account."""
+def end_arrangements(connection: Connection, idx: int) -> None:
+    """Ends what the wallet that had an account arranged: its API keys, its teams, its own provider keys."""
     _revoke(connection, API_KEY.c.account_idx == idx)
+    open_teams = (TEAM.c.account_idx == idx, TEAM.c.closed_s.is_(None))
+    connection.execute(update(TEAM).where(*open_teams).values(closed_s=_now_s()))
+    connection.execute(delete(PROVIDER_KEY).where(PROVIDER_KEY.c.account_idx == idx))
 
 
 def revoke_of_member(connection: Connection, team_id: int, member: str | None) -> int:

@@ -1,6 +1,7 @@
-"""Tables of people: sign-ins, teams, sealed keys. Times are unix seconds, addresses checksummed.
+"""Tables of people: sign-ins, members of teams, held keys. Times are unix seconds, addresses checksummed.
 
-API keys are in `router.ledger.access`, since the ledger revokes them when an account changes hands.
+API keys, teams and provider keys are in `router.ledger.access`, since the ledger ends them when an account
+changes hands.
 """
 
 from __future__ import annotations
@@ -45,21 +46,6 @@ class WalletSession(LedgerTable, table=True):
     revoked_s: int | None = Field(sa_type=BigInteger)
 
 
-class Team(LedgerTable, table=True):
-    """People who spend one account's money. A null limit does not limit."""
-
-    __table_args__ = (
-        CheckConstraint("month_limit_base IS NULL OR month_limit_base >= 0", name="team_limit"),
-    )
-
-    id: int = Field(sa_column=Column(RowNumber, primary_key=True))
-    account_idx: int = Field(sa_type=BigInteger, foreign_key="account.idx", index=True)
-    name: str
-    month_limit_base: int | None = Field(sa_type=BigInteger)
-    created_s: int = Field(sa_type=BigInteger)
-    closed_s: int | None = Field(sa_type=BigInteger)
-
-
 class TeamMember(LedgerTable, table=True):
     """A wallet in a team, with a budget of its own."""
 
@@ -76,25 +62,8 @@ class TeamMember(LedgerTable, table=True):
     added_s: int = Field(sa_type=BigInteger)
 
 
-class ProviderKey(LedgerTable, table=True):
-    """A user's own key at a provider, sealed: `sealed` under a data key, and that one under a master key."""
-
-    __tablename__ = "provider_key"
-    __table_args__ = (Index("provider_key_of_account", "account_idx", "provider", unique=True),)
-
-    id: int = Field(sa_column=Column(RowNumber, primary_key=True))
-    account_idx: int = Field(sa_type=BigInteger, foreign_key="account.idx")
-    provider: str
-    base_url: str | None
-    last4: str
-    sealed: bytes = Field(sa_type=LargeBinary)
-    wrapped: bytes = Field(sa_type=LargeBinary)
-    master_id: str
-    created_s: int = Field(sa_type=BigInteger)
-
-
 class SessionKey(LedgerTable, table=True):
-    """A session key that the router holds for a wallet, sealed in the same way.
+    """A session key that the router holds for a wallet, sealed as `access.ProviderKey` is.
 
     `limit_base` is the highest cumulative ceiling that the owner lets the router sign.
     """
@@ -176,9 +145,7 @@ def _table(model: Any) -> Table:
 
 USED_NONCE: Final = _table(UsedNonce)
 WALLET_SESSION: Final = _table(WalletSession)
-TEAM: Final = _table(Team)
 TEAM_MEMBER: Final = _table(TeamMember)
-PROVIDER_KEY: Final = _table(ProviderKey)
 SESSION_KEY: Final = _table(SessionKey)
 RATE_USE: Final = _table(RateUse)
 DEVICE_LOGIN: Final = _table(DeviceLogin)

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Row, bindparam, delete, insert, select, update
 
-from router.people.models import PROVIDER_KEY
+from router.ledger.access import PROVIDER_KEY
 from router.people.vault import Sealed, Vault
 
 MAX_KEY: Final = 4096

@@ -9,10 +9,11 @@ from typing import Any, Final
 from sqlalchemy import Connection, Row, and_, bindparam, delete, insert, or_, select, union, update
 
 from mini_llm.wallet.limits import MAX_AMOUNT_BASE
+from router.ledger.access import TEAM
 from router.ledger.keys import revoke_of_member
 from router.ledger.models import ACCOUNT
 from router.people.errors import BadInput, NotYours, RoleMissing, TeamRule
-from router.people.models import TEAM, TEAM_MEMBER, Role
+from router.people.models import TEAM_MEMBER, Role
 
 RANK: Final = {Role.VIEWER: 0, Role.MEMBER: 1, Role.ADMIN: 2, Role.OWNER: 3}
 """A role may do what those below it may."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from sqlalchemy import Connection
 from support.books import DOMAIN, Books, apply, new_books, owner, session_commit, signed_ceiling, slot
 
 from mini_llm.wallet.babyjub import public_key
@@ -25,13 +26,20 @@ from router.ledger import (
     store_ceiling,
     void,
 )
+from router.ledger.grants import Grant
 from router.ledger.models import ENTRY, Kind
+from router.managing import TEAM_SCOPES, create_team_key
+from router.people import provider_keys, teams
+from router.people.errors import NotYours
+from router.people.models import Role
+from router.people.vault import Sealed
 
 NEW_SECRET = 99
 NEW_COMMIT = key_commitment(public_key(NEW_SECRET))
 DEPOSIT = (Kind.DEPOSIT, "deposit-1")
 KEY = (Kind.KEY_REQUEST, "key-1")
 OPENING = (Kind.ACCOUNT, "account 1")
+TEAM_GRANT = Grant(scopes=TEAM_SCOPES)
 
 
 @pytest.fixture
@@ -231,6 +239,28 @@ def test_an_unused_index_that_comes_back_as_another_wallets_is_served(books: Boo
     apply(books, chain.credit_deposit, 1, 500, "tx:3")
     books.ledger.run(lambda c: store_ceiling(c, check_ceiling(DOMAIN, signed_ceiling(1, 500, NEW_SECRET))))
     books.call(1, 500)
+
+
+def test_what_the_first_wallet_arranged_ends_when_its_index_is_anothers(books: Books) -> None:
+    """Else its team would make keys that the other wallet pays for, and its provider key would be used."""
+    friend = owner(3)
+
+    def arranged(connection: Connection) -> int:
+        sealed = Sealed(b"sealed", b"wrapped", "master")
+        provider_keys.put_key(connection, 1, "openai", None, "last", sealed, 5)
+        team_id = teams.create_team(connection, 1, owner(1), "first", 5)
+        place = teams.membership(connection, team_id, owner(1))
+        teams.set_member(connection, place, friend, {"role": Role.ADMIN}, 5)
+        return team_id
+
+    team_id = books.ledger.run(arranged)
+    drop(books, OPENING, KEY, DEPOSIT)
+    books.ledger.run(lambda c: chain.open_account(c, 1, owner(2), "again"))
+    for wallet in (owner(1), owner(2), friend):
+        assert books.ledger.read(lambda c, wallet=wallet: teams.memberships(c, wallet)) == []
+        with pytest.raises(NotYours):
+            books.ledger.run(lambda c, wallet=wallet: create_team_key(c, wallet, team_id, "mine", TEAM_GRANT))
+    assert books.ledger.read(lambda c: provider_keys.keys_of(c, 1)) == {}
 
 
 def test_an_open_account_keeps_its_owner(books: Books) -> None:
