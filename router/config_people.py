@@ -20,6 +20,7 @@ class PeopleSettings:
         public_url: scheme, host and port under which users reach the router; without it nobody signs in.
         rpc_url: a node of the chain, asked about the signatures of contract wallets only.
         master_key: what seals kept keys, `file:PATH` or `NAME:ARGUMENT` of a plugin; without it none is kept.
+        screening: says which wallets are refused, `file:PATH` or `NAME:ARGUMENT` of a plugin.
         session_s: how long a session lasts, seconds.
         explorer_url: the chain's block explorer, whose transactions are at `/tx/{hash}`; without it no links.
         chain_name: what pages call the chain; without it, its number.
@@ -30,6 +31,7 @@ class PeopleSettings:
     public_url: str | None = None
     rpc_url: str | None = field(default=None, repr=False)
     master_key: str | None = field(default=None, repr=False)
+    screening: str | None = field(default=None, repr=False)
     session_s: int = DEFAULT_SESSION_S
     explorer_url: str | None = None
     chain_name: str | None = None
@@ -38,8 +40,9 @@ class PeopleSettings:
 
 
 def load_people(environ: Mapping[str, str]) -> PeopleSettings:
-    """Reads `VIBES_PUBLIC_URL`, `VIBES_RPC_URL`, `VIBES_MASTER_KEY`, `VIBES_SESSION_S`,
-    `VIBES_EXPLORER_URL`, `VIBES_CHAIN_NAME`, `VIBES_WALLET_RPC_URL` and `VIBES_PRIVATE_ENDPOINTS`.
+    """Reads `VIBES_PUBLIC_URL`, `VIBES_RPC_URL`, `VIBES_MASTER_KEY`, `VIBES_SCREENING`,
+    `VIBES_SESSION_S`, `VIBES_EXPLORER_URL`, `VIBES_CHAIN_NAME`, `VIBES_WALLET_RPC_URL` and
+    `VIBES_PRIVATE_ENDPOINTS`.
 
     Raises:
         ConfigError: one of them is unusable.
@@ -54,6 +57,7 @@ def load_people(environ: Mapping[str, str]) -> PeopleSettings:
         public_url=_public_url(environ.get("VIBES_PUBLIC_URL")),
         rpc_url=environ.get("VIBES_RPC_URL") or None,
         master_key=environ.get("VIBES_MASTER_KEY") or None,
+        screening=environ.get("VIBES_SCREENING") or None,
         session_s=int(session),
         explorer_url=_explorer_url(environ.get("VIBES_EXPLORER_URL")),
         chain_name=environ.get("VIBES_CHAIN_NAME") or None,

@@ -56,6 +56,7 @@ from router.observe.routing import RouteListener
 from router.operating import Operating
 from router.people.byok import OwnKeyTerms
 from router.people.desk import open_desk
+from router.people.screening import open_screening
 from router.people.vault import open_vault
 from router.relay import relay_deposits, relaying
 from router.reload import Reload
@@ -114,6 +115,7 @@ def create_api(settings: Settings, observer: Observer, drain: Drain, link: Link 
     catalog = build_catalog(settings.config, settings.config.vibes_per_usd, http, settings.environ)
     # what an operator can get wrong is opened here, before the server, which would tell it as a fault
     vault = open_vault(settings.people.master_key)
+    screening = open_screening(settings.people.screening)
     engine = open_database(settings.ledger_url)
 
     @asynccontextmanager
@@ -130,7 +132,7 @@ def create_api(settings: Settings, observer: Observer, drain: Drain, link: Link 
         app.state.drain, app.state.pulse = drain, PulseKeeper(observer.metrics)
         try:
             async with open_desk(
-                settings.people, settings.domain, settings.receipt_key, ledger, vault, http, terms
+                settings.people, settings.domain, settings.receipt_key, ledger, vault, screening, http, terms
             ) as desk:
                 billing = Billing(ledger, settings, desk.custodian)
                 epochs = EpochKeeper(ledger, settings.config)
@@ -161,7 +163,7 @@ def create_api(settings: Settings, observer: Observer, drain: Drain, link: Link 
                     reload.adopters.append(mirror.adopt)
                     app.state.mirror, app.state.scorer = mirror, scorer
                     app.state.deposits = relay_deposits(ledger, settings, settler)
-                    till = take_payments(ledger, billing, settings, settler)
+                    till = take_payments(ledger, billing, settings, settler, screening)
                     app.state.gateway = Gateway(doors, calling, billing, till, scorer, mirror)
                     app.state.looks, app.state.offers = Looks(doors, calling, billing.pacing), billing.offers
                     yield

@@ -12,6 +12,7 @@ from router.api.admin_access import address_of
 from router.api.people import Fields, base_of, desk_of, read_fields, takes, wallet_of
 from router.ledger.ceilings import MAX_CEILING_BASE
 from router.people.errors import BadInput, NotYours
+from router.people.screening import Moment
 from router.relay.deposit import ENDPOINT, MAX_VALID_S, SIGNATURE_BYTES, DepositOrder
 from router.relay.eip3009 import canonical_signature
 from router.relay.errors import RelayOff
@@ -78,7 +79,9 @@ async def send_deposit(request: Request) -> dict[str, Any]:
         valid_before_s=sent.valid_before_s,
         signature=signature,
     )
-    desk_of(request).chain_doorstep.enter(address_of(request))
+    desk = desk_of(request)
+    desk.chain_doorstep.enter(address_of(request))
+    await desk.screening.admit(address, Moment.DEPOSIT)
     return shown(await relay.take(order))
 
 

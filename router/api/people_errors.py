@@ -44,6 +44,8 @@ def _field(error: people.BadInput | books.InvalidGrant) -> ErrorAnswer:
 
 ANSWERS: Final[dict[type[Exception], Callable[[Any], ErrorAnswer]]] = {
     people.SignInRefused: _refusal(401, "sign_in_refused"),
+    people.WalletRefused: _refusal(403, "wallet_refused", PERMISSION),
+    people.ScreeningUnavailable: _refusal(503, "screening_unavailable", UPSTREAM),
     people.SignInOff: _refusal(404, "sign_in_off"),
     people.ForeignForm: _refusal(403, "foreign_form", PERMISSION),
     people.FormUsed: _refusal(409, "form_used"),

@@ -13,6 +13,7 @@ from router.api.people import Fields, desk_of, look, now_s, read_fields, takes, 
 from router.people import custody, sessions
 from router.people.desk import Desk
 from router.people.errors import BadInput, NotYours, SignInOff
+from router.people.screening import Moment
 from router.people.sessions import SessionView
 from router.people.siwe import CLOCK_SKEW_S, Place, check_message, read_message
 from router.people.wallets import key_signed
@@ -55,7 +56,7 @@ async def open_session(request: Request) -> tuple[str, SessionView]:
     """The session that a signed message in the request's body opens, and its token.
 
     Raises:
-        BadInput, SignInOff, SignInRefused, TooOften.
+        BadInput, SignInOff, SignInRefused, TooOften, WalletRefused.
     """
     desk = desk_of(request)
     place = _place(desk)
@@ -68,6 +69,7 @@ async def open_session(request: Request) -> tuple[str, SessionView]:
     if not key_signed(message.address, message.digest, signature):
         desk.chain_doorstep.enter(address_of(request))
     await desk.wallets.check(message.address, message.digest, signature)
+    await desk.screening.admit(message.address, Moment.SIGN_IN)
     lasts_s = desk.settings.session_s
     if message.expires_s is not None:  # the wallet agreed to no more
         lasts_s = min(lasts_s, math.ceil(message.expires_s + CLOCK_SKEW_S) - now)

@@ -54,6 +54,7 @@ VIBES_WALLET_RPC_URL     a node to offer to wallets, if it is another one
 VIBES_CHAIN_NAME         the chain's name in wallets
 VIBES_EXPLORER_URL       where pages link addresses and transactions to
 VIBES_MASTER_KEY         seals users' provider and session keys, such as file:/etc/vibes/master.keys
+VIBES_SCREENING          who says which wallets are refused, such as file:/etc/vibes/refused.txt
 VIBES_PRIVATE_ENDPOINTS  yes: users may name endpoints in this network [default: no]
 
 \b

@@ -20,6 +20,7 @@ from router.people.doorstep import Doorstep
 from router.people.endpoints import public
 from router.people.exchange import Exchange
 from router.people.limits import Limiter
+from router.people.screening import Screening
 from router.people.sessions import Nonces
 from router.people.siwe import Place
 from router.people.vault import Vault
@@ -42,6 +43,7 @@ class Desk:
         doorstep: who begins such logins.
         chain_doorstep: for whom the chain is asked.
         wallets: checks their signatures.
+        screening: which of them are refused.
         vault: seals kept keys, None without a master key.
         custodian: signs ceilings with held session keys.
         own_keys: makes callers' own provider keys usable.
@@ -56,6 +58,7 @@ class Desk:
     doorstep: Doorstep
     chain_doorstep: Doorstep
     wallets: Wallets
+    screening: Screening
     vault: Vault | None
     custodian: Custodian
     own_keys: OwnKeys
@@ -69,6 +72,7 @@ async def open_desk(
     secret: bytes,
     ledger: Ledger,
     vault: Vault | None,
+    screening: Screening,
     transport: Transport,
     terms: Callable[[], OwnKeyTerms],
 ) -> AsyncIterator[Desk]:
@@ -80,6 +84,7 @@ async def open_desk(
         secret: known to every worker and nobody else; nonces are sealed and user codes hashed with it.
         ledger: where people are.
         vault: of `VIBES_MASTER_KEY`, None without one.
+        screening: of `VIBES_SCREENING`.
         transport: to the configured providers.
         terms: the configuration in force.
     """
@@ -94,6 +99,7 @@ async def open_desk(
         doorstep=Doorstep(MAX_FROM_ONE),
         chain_doorstep=Doorstep(MAX_ASKED),
         wallets=Wallets(chain, settings.rpc_url, contract.chain_id),
+        screening=screening,
         vault=vault,
         custodian=Custodian(ledger, vault, settlement_domain(contract.chain_id, contract.settlement)),
         own_keys=OwnKeys(vault, transport, guarded, settings.private_endpoints, terms),

@@ -13,6 +13,24 @@ class SignInRefused(GatewayError):
         self.reason = reason
 
 
+class WalletRefused(GatewayError):
+    """The operator's screening refuses a wallet; `moment` is what it wanted to do."""
+
+    def __init__(self, moment: str) -> None:
+        super().__init__(
+            "the operator does not serve this wallet; "
+            "what it has in the contract can be withdrawn without the operator"
+        )
+        self.moment = moment
+
+
+class ScreeningUnavailable(GatewayError):
+    """Nobody can tell now whether a wallet may be served."""
+
+    def __init__(self) -> None:
+        super().__init__("the operator's screening of wallets does not answer: try again later")
+
+
 class SignInOff(GatewayError):
     """The operator has not said under which address the router is reached."""
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from router.billing import Billing
     from router.config import Settings
     from router.ledger.writer import Ledger
+    from router.people.screening import Screening
     from router.relay.settler import Settler
     from router.x402.till import Till
 
@@ -23,7 +24,7 @@ PAYMENT_HEADERS: Final = ("payment-required", "payment-response")
 
 
 def take_payments(
-    ledger: Ledger, billing: Billing, settings: Settings, settler: Settler | None
+    ledger: Ledger, billing: Billing, settings: Settings, settler: Settler | None, screening: Screening
 ) -> Till | None:
     """A till; None, and nothing loaded, if no payments are taken."""
     options = settings.config.x402
@@ -31,4 +32,4 @@ def take_payments(
         return None
     from router.x402.till import open_till  # a chain wallet's libraries: megabytes that others need not carry
 
-    return open_till(ledger, billing, settler, options)
+    return open_till(ledger, billing, settler, options, screening)

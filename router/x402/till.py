@@ -26,6 +26,7 @@ from router.ledger.writer import Ledger
 from router.people.callers import Principal
 from router.people.doorstep import Doorstep
 from router.people.limits import Passage
+from router.people.screening import Moment, Screening
 from router.relay.gas import FeesTooHigh
 from router.relay.node import NodeError
 from router.relay.settler import Settler
@@ -62,9 +63,10 @@ class Till:
         verifier: Verifier,
         options: X402Config,
         doorstep: Doorstep,
+        screening: Screening,
     ) -> None:
         self._ledger, self._billing, self._settler, self._verifier = ledger, billing, settler, verifier
-        self._options, self._doorstep = options, doorstep
+        self._options, self._doorstep, self._screening = options, doorstep, screening
         self._limits = RevertLimits(options.payer_reverts, options.contract_reverts)
         self._reverts = Doorstep(options.address_reverts, window_s=reverts.WINDOW_S)
         self.principal = Principal(options.account, KEY_ID)
@@ -135,6 +137,7 @@ class Till:
             PaymentMismatch: it was made for another call.
             PaymentsUnavailable: the chain cannot be asked.
             TooOften: too many payments from this address were looked at in vain.
+            WalletRefused, ScreeningUnavailable: the operator takes no payment of this wallet, or cannot tell.
         """
         offer = self._offer(purchase)
         if header is None:
@@ -223,6 +226,7 @@ class Till:
             if not await self._under_way(known):
                 if known is not None and known.reverted:  # it would burn as much gas again
                     raise refusal(offer, _FAILED, known.payer)
+                await self._screening.admit(payment.authorization.payer, Moment.PAYMENT)
                 return await self._verifier.verify(payment, offer)
         except PaymentRequired:
             if not await self._under_way(await self._find(payment_id)):
@@ -249,11 +253,12 @@ def client_key(payment_id: str) -> str:
     return f"x402:{payment_id}"
 
 
-def open_till(ledger: Ledger, billing: Billing, settler: Settler, options: X402Config) -> Till:
+def open_till(
+    ledger: Ledger, billing: Billing, settler: Settler, options: X402Config, screening: Screening
+) -> Till:
     """A till whose payments a settler sends."""
-    return Till(
-        ledger, billing, settler, Verifier(settler.rehearsal), options, Doorstep(options.address_checks)
-    )
+    doorstep = Doorstep(options.address_checks)
+    return Till(ledger, billing, settler, Verifier(settler.rehearsal), options, doorstep, screening)
 
 
 def _unavailable(error: Exception) -> PaymentsUnavailable:

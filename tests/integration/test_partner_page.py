@@ -135,6 +135,20 @@ def test_everybody_sees_what_partners_earned(http: httpx.Client) -> None:
     assert "of 0.474074 VIBES earned" in page
 
 
+def test_a_screened_payout_wallet_gets_no_help_with_claiming(place: Place, http: httpx.Client) -> None:
+    assert 'id="claim"' in http.get("/partners/1").text
+    payout = place.stack.payouts[0].address
+    refused = place.operator.folder / "refused.txt"
+    refused.write_text(f"{payout}\n")
+    try:
+        page = http.get("/partners/1").text
+        assert 'id="claim"' not in page
+        assert "does not help with claims" in page
+        assert 'id="claim"' in http.get("/partners/2").text
+    finally:
+        refused.write_text("")
+
+
 def test_a_paid_partner_has_less_to_claim(http: httpx.Client) -> None:
     paid_base = (99 + 700_001 + 33) * PARTNERS[1][1] // 10_000
     page = http.get("/partners/2").text

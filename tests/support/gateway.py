@@ -77,7 +77,10 @@ def router_environment(operator: Operator, upstream_url: str) -> dict[str, str]:
     config_file.write_text(json.dumps(config))
     key_file = operator.folder / "receipt.key"
     key_file.write_text("0x" + bytes(operator.stack.receipt_signer.key).hex())
+    refused = operator.folder / "refused.txt"
+    refused.touch()
     return operator.environment | {
+        "VIBES_SCREENING": f"file:{refused}",
         "VIBES_CONFIG": str(config_file),
         "VIBES_RECEIPT_KEY_FILE": str(key_file),
     }

@@ -13,6 +13,7 @@ from starlette.responses import Response, StreamingResponse
 
 from mini_llm.wallet.receipt import ReceiptDomain
 from router import bundles
+from router.api.people import desk_of
 from router.db import MAX_ROW
 from router.errors import UnknownBundle, UnknownPartner
 from router.ledger import batches
@@ -20,6 +21,7 @@ from router.ledger.batches import BatchView, PartnerView
 from router.ledger.partners import Partners, partners
 from router.ledger.shares import MAX_PARTNER_ID
 from router.ledger.writer import Ledger
+from router.people.screening import Moment
 from router.web.door import guest, page_routes
 from router.web.origins import node_origin
 from router.web.render import page
@@ -56,6 +58,7 @@ async def one_partner(
         ),
     )
     origin = node_origin(rpc) if rpc else None
+    screening = desk_of(request).screening
     return page(
         request,
         "partners/partner.html",
@@ -63,6 +66,7 @@ async def one_partner(
         partner=told.by_id[partner_id],
         told=told,
         domain=_domain(request),
+        claims=await screening.admits(told.by_id[partner_id].payout, Moment.CLAIM),
         batches=found[:PAGE_BATCHES],
         older=found[PAGE_BATCHES - 1][0].number if len(found) > PAGE_BATCHES else None,
         before=before,

@@ -20,6 +20,7 @@ from router.ledger.views import AccountView
 from router.people import custody
 from router.people.custody import HeldKey
 from router.people.errors import BadInput, NotYours
+from router.people.screening import Moment
 from router.web.door import Visitor, page_routes, read_form, see, visitor
 from router.web.render import page
 
@@ -69,6 +70,7 @@ async def money(request: Request) -> Response:
         held=kept,
         keeps_keys=desk.vault is not None,
         relay=relayed,
+        deposits_taken=await desk.screening.admits(found.address, Moment.DEPOSIT),
         settlement=desk.contract.settlement,
         deposits=[] if relay is None else await asyncio.to_thread(relay.listed, found.address, LISTED),
         given=json.dumps(given),

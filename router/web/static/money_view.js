@@ -25,7 +25,7 @@ export function show(held) {
   for (const [id, text] of Object.entries(texts)) at(id).textContent = text;
   for (const id of ["holdings", "deadline"]) at(id).hidden = false;
   at("unconnected").hidden = true;
-  at("first").hidden = held.idx !== 0;
+  if (at("first")) at("first").hidden = held.idx !== 0;
   showPending(held);
   showRequest(held);
 }

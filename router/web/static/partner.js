@@ -208,7 +208,7 @@ function batchOf({ dataset }) {
 
 function offer(wallet) {
   wallets.set(wallet.id, wallet);
-  at("claim").append(button(`Claim with ${wallet.name}`, () => during("claim-status", claim, wallet)));
+  at("claim")?.append(button(`Claim with ${wallet.name}`, () => during("claim-status", claim, wallet)));
   const label = document.createElement("label");
   const choice = Object.assign(document.createElement("input"), { type: "radio", name: "node", value: wallet.id });
   label.append(choice, ` The node behind ${wallet.name}`);
@@ -234,6 +234,6 @@ if (kept?.waits && new URL(kept.url).origin === given.origin) {
   const row = rows.find(({ dataset }) => Number(dataset.batch) === kept.batch);
   during("verify-status", verify, row ? batchOf(row) : null);
 }
-if ((await discover(offer)).length === 0) {
+if ((await discover(offer)).length === 0 && at("claim")) {
   say("claim-status", "No wallet was found in this browser: open this page where the payout address's wallet is.", "note");
 }

@@ -115,6 +115,8 @@ class Harbour:
     world: World
     stack: Stack
     relay: LocalAccount
+    refused: Path
+    """Whose wallets the operator refuses."""
 
     def depositor(self, tokens_base: int = 100 * VIBES, mined: bool = True) -> Depositor:
         """A fresh wallet, signed in; `mined` False where no blocks come by themselves."""
@@ -161,7 +163,9 @@ def make_harbour(folder: Path, upstream: Upstream, stack: Stack, **options: Any)
         "deposits": {"least_base": LEAST_BASE, "wallet_day": 3} | options,
     }
     (folder / "master.keys").write_text(new_key_line("first") + "\n")
+    (folder / "refused.txt").touch()
     settings = {
+        "VIBES_SCREENING": f"file:{folder / 'refused.txt'}",
         "VIBES_SETTLEMENT": stack.settlement.address,
         "VIBES_PUBLIC_URL": f"http://127.0.0.1:{port}" if port else PUBLIC_URL,
         "VIBES_MASTER_KEY": f"file:{folder / 'master.keys'}",
@@ -172,4 +176,4 @@ def make_harbour(folder: Path, upstream: Upstream, stack: Stack, **options: Any)
     # without one of its own, a router that is started again comes back at the same port
     given = ("--port", str(port)) if port else ()
     world = make_world(folder, upstream, {"relay": relay}, given, **settings)
-    return Harbour(world, stack, wallet)
+    return Harbour(world, stack, wallet, folder / "refused.txt")

@@ -12,6 +12,7 @@ from typing import Any
 import httpx
 import pytest
 from deposit_world import KEY_COMMIT, LEAST_BASE, Depositor, Harbour, make_harbour
+from page_world import Browser
 from people_world import Town
 from router_upstream import Upstream
 from support.anvil import running_anvil
@@ -69,6 +70,25 @@ def test_one_signature_opens_an_account_and_a_later_one_adds_to_it(harbour: Harb
     stranger = harbour.depositor()
     assert stranger.ask("GET", f"/deposits/{told['deposit']}").status_code == 404
     assert stranger.ask("GET", "/deposits").json()["data"] == []
+
+
+def test_a_screened_wallet_neither_deposits_nor_signs_in_and_still_sees_its_way_out(harbour: Harbour) -> None:
+    person, before = harbour.depositor(), harbour.sent()
+    browser = Browser(person)
+    harbour.refused.write_text(f"{person.address.lower()}\n")
+    try:
+        answer = person.deposit(person.order())
+        assert (answer.status_code, answer.json()["error"]["code"]) == (403, "wallet_refused")
+        page = browser.get("/wallet/money")
+        assert "takes no deposits of this wallet" in page
+        assert 'id="deposit"' not in page
+        assert 'id="withdraw"' in page
+        assert harbour.sent() == before
+        with pytest.raises(AssertionError, match="wallet_refused"):
+            person.sign_in()
+    finally:
+        harbour.refused.write_text("")
+    assert person.deposit(person.order()).json()["state"] == "settled"
 
 
 def test_replays_on_two_routers_are_one_deposit(harbour: Harbour) -> None:

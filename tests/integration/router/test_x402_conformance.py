@@ -85,7 +85,7 @@ async def main():
     settings = SimpleNamespace(config=SimpleNamespace(relay=None, x402=None))
     async with relaying(None, settings) as settler:
         assert settler is None
-        assert take_payments(None, None, settings, settler) is None
+        assert take_payments(None, None, settings, settler, None) is None
 asyncio.run(main())
 unwanted = ("router.x402.till", "router.relay.settler", "eth_account", "web3", "x402")
 print([name for name in unwanted if name in sys.modules])

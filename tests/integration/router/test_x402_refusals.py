@@ -100,6 +100,19 @@ def test_a_payment_that_does_not_pay_is_refused(shop: Shop, case: str) -> None:
     nothing_happened(shop, wallet, words)
 
 
+def test_a_screened_payer_is_refused_unless_the_payment_was_taken_before(shop: Shop) -> None:
+    wallet, words = shop.wallet(), marker()
+    body = body_of("plain", words, max_tokens=5)
+    paid = shop.header(wallet, body)
+    assert shop.post(body, paid).status_code == 200
+    shop.refused.write_text(f"{wallet.address}\n")
+    assert shop.post(body, paid).status_code == 200  # what was bought is told again
+    other = body_of("plain", marker(), max_tokens=5)
+    answer = shop.post(other, shop.header(wallet, other))
+    assert (answer.status_code, answer.json()["error"]["code"]) == (403, "wallet_refused")
+    assert len(shop.rows(wallet)) == 1
+
+
 def test_a_poor_payer_is_refused(shop: Shop) -> None:
     wallet, words = shop.wallet(0), marker()
     body = body_of("plain", words, max_tokens=5)

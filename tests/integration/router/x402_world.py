@@ -63,6 +63,8 @@ class Shop:
     account_idx: int
     pay_to: str
     facilitator: LocalAccount
+    refused: Path
+    """Whose wallets the operator refuses."""
 
     @property
     def url(self) -> str:
@@ -209,6 +211,8 @@ def make_shop(folder: Path, upstream: Upstream, stack: Stack, **options: Any) ->
     block: dict[str, Any] = {"pay_to": pay_to, "account": account_idx, "settle_timeout_s": 10}
     for name, value in options.items():
         (relay if name in Relay.model_fields else block)[name] = value
-    world = make_world(folder, upstream, more={"relay": relay, "x402": block})
+    (folder / "refused.txt").touch()
+    settings = {"VIBES_SCREENING": f"file:{folder / 'refused.txt'}"}
+    world = make_world(folder, upstream, {"relay": relay, "x402": block}, **settings)
     world.open_user(account_idx, deposit_base=10**12, ceiling_base=10**15)
-    return Shop(world, stack, account_idx, pay_to, facilitator)
+    return Shop(world, stack, account_idx, pay_to, facilitator, folder / "refused.txt")
