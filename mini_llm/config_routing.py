@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from mini_llm.config_base import Count, Name, Seconds, Strict
 
-Balance = Literal["weighted", "latency", "ordered"]
+Balance = Literal["weighted", "latency", "conversation", "ordered"]
 Percent = Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)]
 Ratio = Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)]
 

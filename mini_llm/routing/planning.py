@@ -7,12 +7,13 @@ from collections.abc import Callable, Sequence
 
 from mini_llm.errors import BadRequest, NoneCanServe
 from mini_llm.request import Request
-from mini_llm.routing.balance import by_latency, by_weight
+from mini_llm.routing.balance import by_conversation, by_latency, by_weight
 from mini_llm.routing.fit import unfit
 from mini_llm.routing.health import Hindrance
 from mini_llm.routing.plan import Candidate, Plan
 from mini_llm.routing.table import Group, Route
 from mini_llm.surfaces import SURFACES
+from mini_llm.surfaces.opening import opening
 
 
 class Planner:
@@ -45,23 +46,22 @@ class Planner:
 
     def sift(self, sieve: Sieve, groups: Sequence[Group], account: str | None) -> list[tuple[Candidate, ...]]:
         """Those of each group whom to ask, in order; the sieve keeps the rest."""
-        now_s, stream = sieve.now_s, sieve.request.stream
         ready: list[tuple[Candidate, ...]] = []
         for group in groups:
             new = group.rollout.new if group.rollout else None
-            if new is not None and group.rollout and group.rollout.picks(now_s, self._rng, account):
+            if new is not None and group.rollout and group.rollout.picks(sieve.now_s, self._rng, account):
                 ready.append(sieve.passed((new,)))
-            ready.append(self._ordered(group, sieve.passed(group.members), now_s, stream))
+            ready.append(self._ordered(group, sieve.passed(group.members), sieve))
         return ready
 
-    def _ordered(
-        self, group: Group, members: tuple[Candidate, ...], now_s: float, stream: bool
-    ) -> tuple[Candidate, ...]:
+    def _ordered(self, group: Group, members: tuple[Candidate, ...], sieve: Sieve) -> tuple[Candidate, ...]:
         if len(members) < 2 or group.balance == "ordered":
             return members
         if group.balance == "latency":
-            return by_latency(members, self._rng, now_s, stream)
-        return by_weight(members, self._rng, now_s)
+            return by_latency(members, self._rng, sieve.now_s, sieve.request.stream)
+        if group.balance == "conversation":
+            return by_conversation(members, opening(sieve.request.fields), sieve.now_s)
+        return by_weight(members, self._rng, sieve.now_s)
 
 
 class Sieve:
