@@ -19,7 +19,7 @@ from mini_llm.request import encode
 from mini_llm.surfaces.base import StreamReader
 from mini_llm.surfaces.messages_stream import usage_of
 from mini_llm.surfaces.sse import event_data
-from mini_llm.surfaces.wording import json_or_none
+from mini_llm.surfaces.wording import index_of, json_or_none
 
 FINISH: Final = {
     "end_turn": "stop",
@@ -82,11 +82,11 @@ class MessagesAsChat(StreamReader):
         if kind == "message_start":
             return self._start(_dict(event.get("message")))
         if kind == "content_block_start":
-            return self._block(event.get("index"), _dict(event.get("content_block")))
+            return self._block(index_of(event), _dict(event.get("content_block")))
         if kind == "content_block_delta":
-            return self._delta(event.get("index"), _dict(event.get("delta")))
+            return self._delta(index_of(event), _dict(event.get("delta")))
         if kind == "content_block_stop":
-            return self._stop(event.get("index"))
+            return self._stop(index_of(event))
         if kind == "message_delta":
             return self._finish(event)
         usage = usage_of(self._reported) if kind == "message_stop" else None
@@ -101,7 +101,7 @@ class MessagesAsChat(StreamReader):
         self._reported = dict(_dict(message.get("usage")))
         return self._chunk({"role": "assistant", "content": ""})
 
-    def _block(self, index: Any, block: Mapping[str, Any]) -> StreamEvent:
+    def _block(self, index: int, block: Mapping[str, Any]) -> StreamEvent:
         kind = block.get("type")
         if kind in _THOUGHTS:
             self._thoughts[index] = dict(block)
@@ -114,7 +114,7 @@ class MessagesAsChat(StreamReader):
             return self._chunk({"content": block["text"]})
         return StreamEvent(b"")
 
-    def _delta(self, index: Any, delta: Mapping[str, Any]) -> StreamEvent:
+    def _delta(self, index: int, delta: Mapping[str, Any]) -> StreamEvent:
         kind = delta.get("type")
         if kind == "text_delta":
             return self._chunk({"content": str(delta.get("text") or "")})
@@ -132,11 +132,11 @@ class MessagesAsChat(StreamReader):
             return self._arguments(index, written)
         return StreamEvent(b"")
 
-    def _arguments(self, index: Any, written: str) -> StreamEvent:
+    def _arguments(self, index: int, written: str) -> StreamEvent:
         call = {"index": self._calls[index], "function": {"arguments": written}}
         return self._chunk({"tool_calls": [call]})
 
-    def _stop(self, index: Any) -> StreamEvent:
+    def _stop(self, index: int) -> StreamEvent:
         """A thought is whole: the client gets it with its signature, to send back with a tool's result. It is
         numbered, as OpenAI's client wants lists to be in whose pieces it puts together.
 

@@ -18,6 +18,7 @@ from mini_llm.providers.chat_shapes import (
     Blob,
     arguments_of,
     blob,
+    calls_in,
     content_parts,
     function_of,
     json_schema_of,
@@ -28,6 +29,7 @@ from mini_llm.providers.chat_shapes import (
 from mini_llm.providers.schemas import for_claude
 from mini_llm.request import Request
 from mini_llm.surfaces.messages_sent import known_id
+from mini_llm.surfaces.wording import kind_of
 
 DEFAULT_MAX_TOKENS: Final = 4096
 """Sent where nobody names a limit: the format requires one."""
@@ -60,6 +62,7 @@ _FREELY_SAMPLED_MODELS: Final = (
 _OWN_MODELS: Final = "claude"
 _SAMPLING: Final = ("temperature", "top_p", "top_k")
 _CHOICES: Final = {"auto": "auto", "none": "none", "required": "any"}
+_THOUGHTS: Final = ("thinking", "redacted_thinking")
 _FORCED: Final = ("any", "tool")
 """Choices with which thinking is refused."""
 
@@ -183,18 +186,16 @@ def _assistant(message: Mapping[str, Any], where: str) -> list[dict[str, Any]]:
     )
     if text := plain_text(message, where):
         blocks.append({"type": "text", "text": text})
-    for position, call in enumerate(message.get("tool_calls") or ()):
-        param = f"{where}.tool_calls.{position}"
-        function = function_of(call, param)
+    for call, function, param in calls_in(message, where):
         arguments = arguments_of(function, param)
         call_id = known_id(call.get("id"))
         blocks.append({"type": "tool_use", "id": call_id, "name": function["name"], "input": arguments})
     return blocks
 
 
-def _is_own(thought: object) -> bool:
+def _is_own(thought: Any) -> bool:
     """A thought of Anthropic's, which has its signature or is hidden; others are refused."""
-    return isinstance(thought, dict) and bool(thought.get("signature") or thought.get("data"))
+    return kind_of(thought) in _THOUGHTS and bool(thought.get("signature") or thought.get("data"))
 
 
 def _unnumbered(thought: Mapping[str, Any]) -> dict[str, Any]:
@@ -257,7 +258,7 @@ def _unsigned_call(turns: list[dict[str, Any]]) -> bool:
     """A call of a tool is being answered whose thoughts the client did not keep: then thinking is refused."""
     answers = [turn for turn in turns if turn["role"] == "assistant"]
     kinds = [block["type"] for block in answers[-1]["content"]] if answers else []
-    return "tool_use" in kinds and kinds[0] not in ("thinking", "redacted_thinking")
+    return "tool_use" in kinds and kinds[0] not in _THOUGHTS
 
 
 def _sampling(fields: Mapping[str, Any], model: str) -> dict[str, Any]:

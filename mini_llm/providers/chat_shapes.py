@@ -118,6 +118,20 @@ def function_of(tool: object, param: str) -> Mapping[str, Any]:
     return function
 
 
+def calls_in(message: Mapping[str, Any], where: str) -> Iterator[tuple[Any, Mapping[str, Any], str]]:
+    """The calls of an earlier answer: each with its function and its place.
+
+    Raises:
+        BadRequest: they are no list of calls of functions.
+    """
+    calls = message.get("tool_calls") or []
+    if not isinstance(calls, list):
+        raise BadRequest("'tool_calls' must be a list", f"{where}.tool_calls")
+    for position, call in enumerate(calls):
+        param = f"{where}.tool_calls.{position}"
+        yield call, function_of(call, param), param
+
+
 def arguments_of(function: Mapping[str, Any], param: str) -> dict[str, Any]:
     """The arguments of an earlier call.
 

@@ -16,20 +16,21 @@ from mini_llm.price import Usage, plausible
 from mini_llm.providers.chat_shapes import chunk_event, usage_event, whole_answer
 from mini_llm.request import encode
 from mini_llm.surfaces.base import StreamReader
-from mini_llm.surfaces.gemini_stream import usage_of
+from mini_llm.surfaces.gemini_stream import candidates_of, usage_of
 from mini_llm.surfaces.sse import read_event
 from mini_llm.surfaces.wording import json_or_none
 
-_LENGTH: Final = frozenset({"MAX_TOKENS", "CONTINUATION"})
-_BLOCKED: Final = frozenset(
-    {
-        *("SAFETY", "RECITATION", "LANGUAGE", "BLOCKLIST", "PROHIBITED_CONTENT", "SPII", "MODEL_ARMOR"),
-        *("IMAGE_SAFETY", "IMAGE_PROHIBITED_CONTENT", "IMAGE_RECITATION", "IMAGE_OTHER", "NO_IMAGE"),
-        *("MALFORMED_FUNCTION_CALL", "UNEXPECTED_TOOL_CALL", "TOO_MANY_TOOL_CALLS", "MALFORMED_RESPONSE"),
-        *("MISSING_THOUGHT_SIGNATURE", "ESCALATION", "PUP_LIMITED_DISABLED", "OTHER"),
-    }
+_BLOCKED: Final = (
+    *("SAFETY", "RECITATION", "LANGUAGE", "BLOCKLIST", "PROHIBITED_CONTENT", "SPII", "MODEL_ARMOR"),
+    *("IMAGE_SAFETY", "IMAGE_PROHIBITED_CONTENT", "IMAGE_RECITATION", "IMAGE_OTHER", "NO_IMAGE"),
+    *("MALFORMED_FUNCTION_CALL", "UNEXPECTED_TOOL_CALL", "TOO_MANY_TOOL_CALLS", "MALFORMED_RESPONSE"),
+    *("MISSING_THOUGHT_SIGNATURE", "ESCALATION", "PUP_LIMITED_DISABLED", "OTHER"),
 )
 """Finish reasons of an answer that was withheld: for what it says, or since Google could not use it."""
+_FINISH: Final = {
+    **dict.fromkeys(("MAX_TOKENS", "CONTINUATION"), "length"),
+    **dict.fromkeys(_BLOCKED, "content_filter"),
+}
 
 
 def chat_completion(provider: str, body: bytes) -> Completion:
@@ -42,7 +43,7 @@ def chat_completion(provider: str, body: bytes) -> Completion:
     if not isinstance(answer, dict) or not ("candidates" in answer or _blocked_prompt(answer)):
         raise UpstreamProtocolError(provider, "the body has no 'candidates'")
     choices = []
-    for candidate in _candidates(answer):
+    for candidate in candidates_of(answer):
         message: dict[str, Any] = {"role": "assistant", "content": None, "refusal": None}
         calls = []
         for delta in _deltas(candidate):
@@ -82,7 +83,7 @@ class GeminiAsChat(StreamReader):
             raise refusal(self.provider, 0, answer)
         self._head = self._head or _head(answer)
         self._usage = usage_of(answer.get("usageMetadata")) or self._usage
-        choices = [self._choice(candidate) for candidate in _candidates(answer)]
+        choices = [self._choice(candidate) for candidate in candidates_of(answer)]
         if not choices and _blocked_prompt(answer):
             choices = [(0, {"role": "assistant"}, "content_filter")]
         self._finished += sum(1 for _, _, finish in choices if finish)
@@ -139,16 +140,7 @@ def _call(function: Mapping[str, Any], signature: object) -> dict[str, Any]:
 
 
 def _finish(reason: object, called: bool) -> str:
-    if reason in _LENGTH:
-        return "length"
-    if reason in _BLOCKED:
-        return "content_filter"
-    return "tool_calls" if called else "stop"
-
-
-def _candidates(answer: Mapping[str, Any]) -> list[dict[str, Any]]:
-    candidates = answer.get("candidates")
-    return [item for item in candidates if isinstance(item, dict)] if isinstance(candidates, list) else []
+    return _FINISH.get(str(reason)) or ("tool_calls" if called else "stop")
 
 
 def _blocked_prompt(answer: Mapping[str, Any]) -> bool:

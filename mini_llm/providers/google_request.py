@@ -21,6 +21,7 @@ from mini_llm.providers.chat_shapes import (
     Blob,
     arguments_of,
     blob,
+    calls_in,
     content_parts,
     function_of,
     json_schema_of,
@@ -195,9 +196,7 @@ def _answer(message: Mapping[str, Any], called: dict[str, str], where: str) -> l
     """An earlier answer; the first of its calls must carry a signature."""
     text = plain_text(message, where)
     parts: list[dict[str, Any]] = [{"text": text}] if text else []
-    for position, call in enumerate(message.get("tool_calls") or ()):
-        param = f"{where}.tool_calls.{position}"
-        function = function_of(call, param)
+    for position, (call, function, param) in enumerate(calls_in(message, where)):
         call_id = _id(call.get("id"))
         called[call_id] = function["name"]
         said = {"name": function["name"], "args": arguments_of(function, param)}

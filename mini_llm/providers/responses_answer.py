@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from mini_llm.answer import Completion, StreamEvent
 from mini_llm.errors import UpstreamProtocolError, refusal
-from mini_llm.price import Usage
+from mini_llm.price import Usage, plausible
 from mini_llm.providers.chat_shapes import chunk_event, usage_event, whole_answer
 from mini_llm.surfaces.base import StreamReader
 from mini_llm.surfaces.responses_output import usage_of
@@ -57,7 +57,7 @@ class ResponsesAsChat(StreamReader):
     def __init__(self, provider: str) -> None:
         super().__init__(provider)
         self._head: dict[str, Any] = {}
-        self._calls: dict[object, int] = {}  # index of an output item: index of its call of a tool
+        self._calls: dict[int | None, int] = {}  # index of an output item: index of its call of a tool
         self._usage: Usage | None = None
 
     def event(self, raw: bytes) -> StreamEvent:
@@ -68,15 +68,16 @@ class ResponsesAsChat(StreamReader):
         event = self.object_in(data)
         kind, told = kind_of(event), event.get("response")
         response = told if isinstance(told, dict) else {}
+        place = plausible(event.get("output_index"))
         if kind == "error" or kind == "response.failed":
             raise refusal(self.provider, 0, response or event)
         if kind == "response.created":
             self._head = _head(response)
             return self._chunk({"role": "assistant", "content": ""})
         if kind == "response.output_item.added" and kind_of(event.get("item")) == "function_call":
-            number = self._calls[event.get("output_index")] = len(self._calls)
+            number = self._calls[place] = len(self._calls)
             return self._chunk({"tool_calls": [{"index": number, **_call(event["item"], "")}]})
-        if kind == _ARGUMENTS and (number := self._calls.get(event.get("output_index"), -1)) >= 0:
+        if kind == _ARGUMENTS and (number := self._calls.get(place, -1)) >= 0:
             written = {"arguments": str(event.get("delta") or "")}
             return self._chunk({"tool_calls": [{"index": number, "function": written}]})
         if kind in _DELTAS and isinstance(event.get("delta"), str):

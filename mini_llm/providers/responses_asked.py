@@ -10,9 +10,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from mini_llm.errors import BadRequest
-from mini_llm.providers.chat_shapes import content_parts, function_of, plain_text
+from mini_llm.providers.chat_shapes import calls_in, content_parts, function_of, plain_text
 from mini_llm.request import Request
-from mini_llm.surfaces.wording import kind_of
+from mini_llm.surfaces.wording import kind_of, mapping
 
 _MODELS: Final = re.compile(r"gpt-(5\.[2-9]|[6-9]\b)")
 """Models that refuse tools in chat unless ``reasoning_effort`` is ``none``: some if it is given, later ones
@@ -79,8 +79,7 @@ def _items(message: Mapping[str, Any], where: str) -> Iterator[dict[str, Any]]:
         return
     if said := plain_text(message, where):
         yield {"type": "message", "role": role, "content": said}
-    for position, call in enumerate(message.get("tool_calls") or ()):
-        function = function_of(call, f"{where}.tool_calls.{position}")
+    for call, function, _ in calls_in(message, where):
         named = {"name": function["name"], "arguments": function.get("arguments") or "{}"}
         yield {"type": "function_call", "call_id": call.get("id"), **named}
 
@@ -107,5 +106,6 @@ def _text(fields: Mapping[str, Any]) -> dict[str, Any]:
     text = {} if fields.get("verbosity") is None else {"verbosity": fields["verbosity"]}
     shape = fields.get("response_format")
     if isinstance(shape, dict):
-        text["format"] = {"type": shape.get("type"), **(shape.get("json_schema") or {})}
+        named = mapping(shape.get("json_schema") or {}, "response_format.json_schema")
+        text["format"] = {"type": shape.get("type"), **named}
     return text

@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import Any, Final
 
 from mini_llm.request import Need, Request, billed_beside_tokens
+from mini_llm.surfaces.wording import kind_of
 
 _TEXT_PARTS: Final = frozenset({"text", "refusal"})
 _OWN_TOOLS: Final = (None, "function", "custom")
@@ -58,6 +59,6 @@ def content_needs(content: object) -> Iterator[str]:
         yield Need.FILES
         return
     for part in content:
-        kind = part.get("type") if isinstance(part, dict) else None
+        kind = kind_of(part)
         if kind not in _TEXT_PARTS:
-            yield _MEDIA_PARTS.get(kind, Need.FILES) if isinstance(kind, str) else Need.FILES
+            yield _MEDIA_PARTS.get(kind, Need.FILES)

@@ -83,9 +83,8 @@ def chat_fields(fields: Mapping[str, Any], model: str, stream: bool) -> dict[str
     config = generation_config(fields)
     CONFIG.check(config, "generationConfig.")
     chat.update((there, config[name]) for name, there in _SAME.items() if config.get(name) not in (None, []))
-    for modality in config.get("responseModalities") or ():
-        if modality != "TEXT":
-            raise untranslatable("generationConfig.responseModalities", "an answer that is not text")
+    if config.get("responseModalities") not in (None, [], ["TEXT"]):
+        raise untranslatable("generationConfig.responseModalities", "an answer that is not text")
     chat.update(_response_format(config))
     chat.update(_effort(config))
     if functions := list(_functions(fields)):
