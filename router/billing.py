@@ -8,7 +8,6 @@ import logging
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from typing import Final, NamedTuple
 
 from mini_llm.deployment import HOUSE_PARTNER, Deployment
@@ -20,10 +19,11 @@ from router.beside import beside, every
 from router.config import RouterConfig, Settings
 from router.entropy import random_bytes
 from router.errors import BadIdempotencyKey
+from router.holding import Holding
 from router.ledger.charges import CallFacts, Charge, PostedCharge
-from router.ledger.errors import IdempotencyMismatch, InFlight, InsufficientFunds, LedgerError
+from router.ledger.errors import LedgerError
 from router.ledger.releases import Release, Renewal, expire_lapsed
-from router.ledger.reservations import Recall, Replay, Reservation, Reserved, origin_key
+from router.ledger.reservations import Recall, Replay, Reservation, origin_key
 from router.ledger.shares import Terms
 from router.ledger.views import ReceiptSigner, StoredAnswer
 from router.ledger.writer import Ledger
@@ -75,10 +75,11 @@ class Billing:
     """
 
     def __init__(self, ledger: Ledger, settings: Settings, custodian: Custodian) -> None:
-        self._ledger, self._settings, self._custodian = ledger, settings, custodian
+        self._ledger, self._settings = ledger, settings
         self._signer = ReceiptSigner(settings.domain, settings.receipt_key)
         self._live: set[str] = set()
         self.offers = Offers(ledger, settings.config)
+        self._holding = Holding(ledger, self.offers, custodian)
         self.pacing = Pacing(ledger, settings.config)
         self.adopt(settings.config)
 
@@ -112,22 +113,9 @@ class Billing:
             0 < len(client_key) <= MAX_CLIENT_KEY and client_key.isascii() and client_key.isprintable()
         ):
             raise BadIdempotencyKey(MAX_CLIENT_KEY)
-        if paced is not None:
-            principal = replace(principal, budgets=(*principal.budgets, *paced.limits))
-        asked = Reservation(
-            account_idx=principal.account_idx,
-            endpoint=endpoint,
-            client_key=client_key,
-            body_hash=hashlib.sha256(body).digest(),
-            quote_base=quote.quote_base,
-            lease_s=self._settings.lease_s,
-            now_s=int(time.time()),
-            budgets=principal.budgets,
-            key_id=principal.key_id,
-            user_idx=principal.user_idx,
-        )
+        asked = self._asked(principal, endpoint, client_key, body, quote, paced)
         began_ns = time.perf_counter_ns()
-        offer, held = await self._take_offer(asked, quote)
+        offer, held = await self._holding.take(asked, quote)
         wait_ns = time.perf_counter_ns() - began_ns
         current().reserved(principal.account_idx, principal.key_id, held.entry_id, wait_ns)
         if isinstance(held, Replay):
@@ -145,6 +133,14 @@ class Billing:
             paced=paced,
         )
 
+    async def rehearse(self, principal: Principal, quote: Quote, paced: Paced | None = None) -> Offer:
+        """The offer at which a call would reserve now; nothing is reserved.
+
+        Raises:
+            LedgerError: why it could not.
+        """
+        return await self._holding.rehearse(self._asked(principal, "", None, b"", quote, paced), quote)
+
     async def recall(self, account_idx: int, endpoint: str, client_key: str, body: bytes) -> Replay | None:
         """The answer given to an idempotency key before, for a call that nobody serves any more.
 
@@ -154,32 +150,27 @@ class Billing:
         key = origin_key(account_idx, endpoint, client_key)
         return await self._ledger.submit(Recall(key, hashlib.sha256(body).digest()))
 
-    async def _take_offer(self, asked: Reservation, quote: Quote) -> tuple[Offer, Reserved | Replay]:
-        """Reserves at the first offer that holds; the last one says why not."""
-        *better, last = self.offers.of(asked.account_idx, quote.deployments)
-        for offer in better:
-            try:
-                return offer, await self._hold(asked, offer, quote.at(offer.rate_bps))
-            except (InFlight, IdempotencyMismatch):  # the client's key is taken, whoever pays
-                raise
-            except LedgerError:
-                continue
-        return last, await self._hold(asked, last, quote.at(last.rate_bps))
-
-    async def _hold(self, asked: Reservation, offer: Offer, quote_base: int) -> Reserved | Replay:
-        """Reserves at an offer. The ceiling may be what is missing, and ours to sign: then it is raised."""
-        reservation = replace(asked, quote_base=quote_base, budgets=asked.budgets + offer.budgets)
-        if offer.promotional:  # the sponsor pays; the client's key is the caller's all the same
-            caller_idx = asked.account_idx
-            reservation = replace(
-                reservation, account_idx=offer.payer_idx, user_idx=caller_idx, origin_idx=caller_idx
-            )
-        try:
-            return await self._ledger.reserve(reservation)
-        except InsufficientFunds:
-            if not await self._custodian.make_room(offer.payer_idx, quote_base):
-                raise
-            return await self._ledger.reserve(reservation)
+    def _asked(
+        self,
+        principal: Principal,
+        endpoint: str,
+        client_key: str | None,
+        body: bytes,
+        quote: Quote,
+        paced: Paced | None,
+    ) -> Reservation:
+        return Reservation(
+            account_idx=principal.account_idx,
+            endpoint=endpoint,
+            client_key=client_key,
+            body_hash=hashlib.sha256(body).digest(),
+            quote_base=quote.quote_base,
+            lease_s=self._settings.lease_s,
+            now_s=int(time.time()),
+            budgets=principal.budgets if paced is None else (*principal.budgets, *paced.limits),
+            key_id=principal.key_id,
+            user_idx=principal.user_idx,
+        )
 
     async def charge(
         self,

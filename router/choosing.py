@@ -18,7 +18,7 @@ from router.people.byok import listed_id
 from router.people.callers import Principal
 
 NOT_ALLOWED: Final = "this API key may not call it"
-TOO_DEAR: Final = "the account cannot pay what it may cost"
+TOO_DEAR: Final = "it may cost more than the account, a limit or a budget leaves"
 DEARER: Final = "it may cost more than the one that was paid for"
 
 

@@ -14,10 +14,13 @@ from mini_llm.surfaces import SURFACES
 from mini_llm.surfaces.base import Surface
 from mini_llm.tokens import count_tokens
 from router.auth import ACCOUNT_HEADER, Doors, Header
-from router.choosing import plan_call
+from router.billing import Billing
+from router.choosing import cheaper, plan_call
 from router.gateway import SCOPES
+from router.ledger.errors import BudgetExceeded, InsufficientFunds, LedgerError
 from router.ledger.grants import Scope
-from router.pacing import Pacing
+from router.metering import quote_call
+from router.pacing import Paced
 from router.passing import passed_on
 from router.people.callers import Principal
 
@@ -30,11 +33,30 @@ class Look:
         principal: who would pay.
         request: the call.
         plan: who would serve it.
+        paced: budgets of `auto` that it would count against.
     """
 
     principal: Principal
     request: Request
     plan: Plan
+    paced: Paced | None
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """What a call would be offered.
+
+    Attributes:
+        plan: who would serve it, without those for whom there is too little money.
+        most_base: what would be reserved, base units.
+        rate_bps: its price, in basis points of the retail price.
+        refusal: why nothing would be reserved, None if it would.
+    """
+
+    plan: Plan
+    most_base: int
+    rate_bps: int
+    refusal: LedgerError | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +70,8 @@ class Count:
 class Looks:
     """Reads and plans requests as the gateway does, and writes nothing."""
 
-    def __init__(self, doors: Doors, routes: Routes, pacing: Pacing) -> None:
-        self._doors, self._routes, self._pacing = doors, routes, pacing
+    def __init__(self, doors: Doors, routes: Routes, billing: Billing) -> None:
+        self._doors, self._routes, self._billing = doors, routes, billing
 
     async def look(
         self,
@@ -71,12 +93,31 @@ class Looks:
             surface, body = await read()
             principal.require(SCOPES.get(surface.name, Scope.CHAT))
             request = surface.parse(body, model, False)
-            paced = await self._pacing.of(principal) if self._routes.chooses(request.model) else None
+            left_open = self._routes.chooses(request.model)
+            paced = await self._billing.pacing.of(principal) if left_open else None
             purse = None if paced is None else paced.purse
             plan = await plan_call(self._doors, self._routes, principal, request, header, purse=purse)
-            return Look(principal, passed_on(request, surface, header, plan), plan)
+            return Look(principal, passed_on(request, surface, header, plan), plan, paced)
         finally:
             passage.leave()
+
+    async def price(self, look: Look) -> Price:
+        """What the call would be offered now: by the account, its limits and budgets, and credit."""
+        plan = look.plan
+        refusal: LedgerError | None = None
+        rate_bps = self._billing.offers.tier(look.principal.account_idx).rate_bps
+        while True:
+            quote = quote_call(look.request, plan.deployments)
+            try:
+                rate_bps = (await self._billing.rehearse(look.principal, quote, look.paced)).rate_bps
+            except (InsufficientFunds, BudgetExceeded) as error:
+                if (fewer := cheaper(plan, look.request)) is not None:
+                    plan = fewer
+                    continue
+                refusal = error
+            except LedgerError as error:
+                refusal = error
+            return Price(plan, quote.at(rate_bps), rate_bps, refusal)
 
     async def count(self, look: Look) -> Count:
         """Tokens of the prompt: as the first deployment's provider counts them, else from its text."""

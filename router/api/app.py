@@ -165,7 +165,7 @@ def create_api(settings: Settings, observer: Observer, drain: Drain, link: Link 
                     app.state.deposits = relay_deposits(ledger, settings, settler)
                     till = take_payments(ledger, billing, settings, settler, screening)
                     app.state.gateway = Gateway(doors, calling, billing, till, scorer, mirror)
-                    app.state.looks, app.state.offers = Looks(doors, calling, billing.pacing), billing.offers
+                    app.state.looks, app.state.offers = Looks(doors, calling, billing), billing.offers
                     yield
                     await drain.cut()  # nothing may run when the ledger closes
         finally:

@@ -15,14 +15,14 @@ from mini_llm.errors import BadRequest
 from mini_llm.request import Request as Call
 from mini_llm.request import encode, read_object
 from mini_llm.routing.explain import explain
-from mini_llm.routing.plan import Candidate, Plan
+from mini_llm.routing.plan import Candidate
 from mini_llm.surfaces import SURFACES
 from mini_llm.surfaces.base import Surface
 from mini_llm.surfaces.wording import camel
 from router.api.bodies import read_body
-from router.choosing import affordable
+from router.api.errors import ANSWERS
 from router.ledger import read
-from router.looks import Look, Looks
+from router.looks import Look, Looks, Price
 from router.metering import most_usage, quote_call
 
 ESTIMATED_HEADER: Final = "x-vibes-estimated"
@@ -36,17 +36,19 @@ async def quote(request: Request) -> dict[str, Any]:
 
     `request` is what would be sent to that surface; for `gemini`, with `model` in it. Amounts are base units
     as decimal strings, at the price of the account's tier (`rate_bps` of retail); `available_base` is told to
-    who may read the account. Nothing is reserved or written, so the price may change before the call is made.
+    who may read the account. If the call would be refused now, by the account or a limit, `affordable` is
+    false and `refusal` the error's code. Nothing is reserved, so this may change before the call is made.
     """
     look = await _look(request, _quoted)
-    rate_bps, available_base = await _money(request, look)
-    plan = affordable(look.plan, look.request, available_base, rate_bps)
+    price = await _looks(request).price(look)
     return {
         "object": "quote",
         "surface": look.request.surface,
         "model": look.request.model,
-        **_most(look, plan, available_base, rate_bps),
-        "deployments": [_offer(look.request, one.deployment, rate_bps) for one in plan.candidates],
+        **await _money(request, look, price),
+        "deployments": [
+            _offer(look.request, one.deployment, price.rate_bps) for one in price.plan.candidates
+        ],
     }
 
 
@@ -60,13 +62,13 @@ async def route(request: Request) -> dict[str, Any]:
     the call itself may find it otherwise.
     """
     look = await _look(request, _quoted)
-    rate_bps, available_base = await _money(request, look)
-    plan = affordable(look.plan, look.request, available_base, rate_bps)
+    price = await _looks(request).price(look)
     members: list[Candidate] = []
-    if plan.decision is None:
+    if price.plan.decision is None:
         found = await request.app.state.catalog.route(look.request.model)
         members = [one for group in found.groups for one in group.members]
-    return explain(look.request, plan, members, rate_bps) | _most(look, plan, available_base, rate_bps)
+    explained = explain(look.request, price.plan, members, price.rate_bps)
+    return explained | await _money(request, look, price)
 
 
 @routes.post("/v1/messages/count_tokens", summary="Count a prompt's tokens (Anthropic's Messages API)")
@@ -82,23 +84,20 @@ async def count_gemini_tokens(request: Request, model: str) -> JSONResponse:
     return await _count(request, await _look(request, _gemini_prompt, model), "totalTokens")
 
 
-async def _money(request: Request, look: Look) -> tuple[int, int]:
-    """The price of the account's tier, basis points of retail, and what it can spend, base units."""
-    account_idx = look.principal.account_idx
-    ledger = request.app.state.ledger
-    view = await asyncio.to_thread(ledger.read, lambda connection: read.account_view(connection, account_idx))
-    return request.app.state.offers.tier(account_idx).rate_bps, view.available_base
-
-
-def _most(look: Look, plan: Plan, available_base: int, rate_bps: int) -> dict[str, Any]:
-    """What would be reserved, and whether the account has it; how much it has is for who may see it."""
-    most_base = quote_call(look.request, plan.deployments).at(rate_bps)
-    shown = {"available_base": str(available_base)} if look.principal.sees_account else {}
+async def _money(request: Request, look: Look, price: Price) -> dict[str, Any]:
+    """What would be reserved, and whether it could be; how much the account has is for who may see it."""
+    shown = {}
+    if look.principal.sees_account:
+        ledger, account_idx = request.app.state.ledger, look.principal.account_idx
+        view = await asyncio.to_thread(ledger.read, lambda c: read.account_view(c, account_idx))
+        shown["available_base"] = str(view.available_base)
+    refusal = price.refusal
     return {
-        "most_base": str(most_base),
+        "most_base": str(price.most_base),
         **shown,
-        "rate_bps": rate_bps,
-        "affordable": most_base <= available_base,
+        "rate_bps": price.rate_bps,
+        "affordable": refusal is None,
+        "refusal": None if refusal is None else ANSWERS[type(refusal)](refusal).code,
     }
 
 

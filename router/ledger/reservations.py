@@ -12,6 +12,7 @@ charge is the operator's loss: the user's money was released and may be spent.
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Final, NamedTuple
@@ -35,8 +36,8 @@ from router.ledger.errors import (
 from router.ledger.finished import answer_of, finished_call
 from router.ledger.group import Group
 from router.ledger.models import State, Status
-from router.ledger.sums import CallEntry, Needs
-from router.ledger.views import StoredAnswer, available_base, is_paused
+from router.ledger.sums import AccountSums, CallEntry, Needs
+from router.ledger.views import AccountView, StoredAnswer, available_base, is_paused
 
 _ID_BYTES: Final = 32
 _CLOCK_BYTES: Final = 6
@@ -147,8 +148,8 @@ class Reservation(CallOperation[Reserved | Replay]):
                 return earlier
             attempt = last.attempt + 1
             entry_id = post.content_hash(self.origin_key or "", attempt).hex()
-        self._check_account(group)
-        self._check_budgets(group)
+        self.check_account(group.account(self.account_idx))
+        self.check_budgets(lambda code: group.budget(code).used_base)
         lease_until_s = self.now_s + self.lease_s
         group.open(
             CallEntry(
@@ -169,8 +170,8 @@ class Reservation(CallOperation[Reserved | Replay]):
         )
         return Reserved(entry_id, self.quote_base, lease_until_s)
 
-    def _check_account(self, group: Group) -> None:
-        account = group.account(self.account_idx)
+    def check_account(self, account: AccountSums | AccountView) -> None:
+        """Raises AccountClosed, AccountInDeficit, AccountPaused or InsufficientFunds unless it may pay."""
         if account.status != Status.OPEN:
             raise AccountClosed(account.idx, account.status)
         if account.deficit_base:
@@ -181,10 +182,10 @@ class Reservation(CallOperation[Reserved | Replay]):
         if self.quote_base > free_base:
             raise InsufficientFunds(free_base, self.quote_base)
 
-    def _check_budgets(self, group: Group) -> None:
+    def check_budgets(self, used_base: Callable[[str], int]) -> None:
+        """Raises BudgetExceeded unless the limits leave room, given what counts against each by its code."""
         for budget in self.budgets:
-            sums = group.budget(budget.code)
-            left_base = budget.limit_base - sums.reserved_base - sums.spent_base
+            left_base = budget.limit_base - used_base(budget.code)
             if self.quote_base > left_base:
                 raise BudgetExceeded(budget.code, budget.limit_base, max(0, left_base), self.quote_base)
 

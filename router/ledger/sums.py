@@ -67,6 +67,11 @@ class BudgetSums:
     reserved_base: int = 0
     spent_base: int = 0
 
+    @property
+    def used_base(self) -> int:
+        """What counts against the limit."""
+        return self.reserved_base + self.spent_base
+
 
 @dataclass(slots=True)
 class CallEntry:

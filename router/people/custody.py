@@ -111,6 +111,10 @@ class _Room:
     needed_base: int
     ceiling_base: int
 
+    @property
+    def suffices(self) -> bool:
+        return self.needed_base == 0 or (self.held is not None and self.ceiling_base >= self.needed_base)
+
 
 class Custodian:
     """Signs ceilings with held keys when a call needs more than the last one allows.
@@ -124,6 +128,10 @@ class Custodian:
     def __init__(self, ledger: Ledger, vault: Vault | None, domain: int) -> None:
         self._ledger, self._vault, self._domain = ledger, vault, domain
         self._turn = asyncio.Lock()
+
+    def could_make_room(self, connection: Connection, account_idx: int, quote_base: int) -> bool:
+        """Whether `make_room` would."""
+        return self._vault is not None and _room(connection, account_idx, quote_base).suffices
 
     async def make_room(self, account_idx: int, quote_base: int) -> bool:
         """Raises the account's ceiling so that a quote fits under it.
@@ -139,11 +147,9 @@ class Custodian:
             room = await asyncio.to_thread(
                 self._ledger.read, lambda connection: _room(connection, account_idx, quote_base)
             )
-            if room.needed_base == 0:
-                return True  # another call made room meanwhile
             held = room.held
-            if held is None or room.ceiling_base < room.needed_base:
-                return False
+            if held is None or not room.suffices:
+                return room.suffices  # if it does, another call made room meanwhile
 
             def sign() -> CheckedCeiling:
                 secret = int.from_bytes(vault.open(held.kept, held.context), "big")

@@ -11,6 +11,7 @@ import pytest
 from router_world import User, World, put
 from sqlalchemy import text as sql
 
+from router.choosing import TOO_DEAR
 from router.ledger import create_api_key
 from router.ledger.grants import Grant
 
@@ -214,7 +215,7 @@ def test_who_cannot_pay_the_dear_one_gets_the_chosen_one_without_it(auto_world: 
     poor = auto_world.user(deposit_base=most_base["gpt-4o-mini"])
     told = explain(poor).json()
     assert [one["model"] for one in told["candidates"]] == ["gpt-4o-mini", "llama-3.2-1b"]
-    assert {"deployment": "gpt-4o", "reason": "the account cannot pay what it may cost"} in told["left_out"]
+    assert {"deployment": "gpt-4o", "reason": TOO_DEAR} in told["left_out"]
     answer = ask(poor)
     assert answer.headers["x-vibes-deployment"] == "gpt-4o-mini"
     assert poor.settled_view().available_base == most_base["gpt-4o-mini"] - charge_base(MIDDLE)
@@ -235,6 +236,11 @@ def test_a_spending_limit_counts_like_the_balance(auto_world: World) -> None:
     secret = auto_world.ledger.run(lambda c: create_api_key(c, user.idx, "limited", grant=grant).secret)
     limited = User(user.idx, secret, user.url, user.ledger)
     assert ask(limited, "auto:best").status_code == 402
+    told = explain(limited, model="auto:best").json()
+    assert (told["affordable"], told["refusal"]) == (False, "spending_limit")
+    told = explain(limited, model="auto:cheap").json()
+    assert (told["affordable"], told["refusal"]) == (True, None)
+    assert [one["model"] for one in told["candidates"]] == ["llama-3.2-1b", "gpt-4o-mini"]
     assert ask(limited, "auto:cheap").headers["x-vibes-deployment"] == "llama-3.2-1b"
 
 

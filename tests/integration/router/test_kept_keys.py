@@ -270,8 +270,15 @@ def account(town: Town, person: Person) -> Any:
     return town.world.ledger.read(lambda c: read.account_view(c, person.idx))
 
 
+def quoted(person: Person) -> Any:
+    request = {"model": "plain", "messages": [{"role": "user", "content": "pay"}]}
+    return person.ask("POST", "/quote", request=request).json()
+
+
 def test_the_router_signs_ceilings_in_small_steps(town: Town) -> None:
     person = custodial(town)
+    quote = quoted(person)
+    assert (quote["available_base"], quote["affordable"]) == ("0", True)
     assert account(town, person).ceiling_base == 0
     ceilings = set()
     for _ in range(6):
@@ -288,6 +295,8 @@ def test_the_router_signs_ceilings_in_small_steps(town: Town) -> None:
 def test_the_router_never_signs_above_the_owners_limit_or_the_balance(town: Town) -> None:
     limited = custodial(town, limit_base=1)
     assert code_of(call(town, limited, "x")) == (402, "insufficient_funds")
+    quote = quoted(limited)
+    assert (quote["affordable"], quote["refusal"]) == (False, "insufficient_funds")
     assert account(town, limited).ceiling_base == 0
     (key,) = limited.ask("GET", "/session-keys").json()["data"]
     path = f"/session-keys/{key['key_commit']}"

@@ -16,7 +16,7 @@ from router_world import COMPLETION_BASE, PROMPT_BASE, User, World
 from test_money import CHARGE_BASE, assert_books_balance, body, quote_base
 
 from mini_llm.wallet.limits import BPS
-from router.ledger import read
+from router.ledger import chain, read
 
 SPONSOR = 9_000
 CREDIT_USD, CREDIT_BASE = "0.005", 500_000
@@ -60,7 +60,7 @@ def promoting(new_world: Any) -> World:
 @pytest.fixture(scope="module")
 def promoted(promoting: World) -> Iterator[User]:
     """Accounts whose sign-up credit is in force; the router looks for new ones every few seconds."""
-    users = [promoting.user() for _ in range(7)]
+    users = [promoting.user() for _ in range(8)]
     deadline = time.monotonic() + 30
     while call(users[-1], HOUSE).status_code == 200 and account(users[-1])["spent_base"] != "0":
         assert time.monotonic() < deadline, "the sign-up credit never came"
@@ -95,6 +95,17 @@ def test_a_partners_deployment_is_paid_with_own_money(promoting: World, promoted
     assert call(user, PARTNERS).headers["x-vibes-charge-base"] == str(CHARGE_BASE)
     shown = account(user)
     assert (shown["spent_base"], shown["promotional_left_base"]) == (str(CHARGE_BASE), str(CREDIT_BASE))
+
+
+def test_credit_counts_before_the_call_is_made(promoting: World, promoted: Iterator[User]) -> None:
+    user = next(promoted)
+    promoting.ledger.run(lambda c: chain.request_withdrawal(c, user.idx, 10**9, f"all {user.idx}"))
+    for model, refusal in ((HOUSE, None), (PARTNERS, "insufficient_funds")):
+        for path in ("/quote", "/route"):
+            with user.http() as client:
+                told = client.post(path, json={"request": fields(model)}).json()
+            assert (told["available_base"], told["refusal"]) == ("0", refusal)
+        assert call(user, model).status_code == (402 if refusal else 200)
 
 
 def test_own_money_pays_once_the_credit_does_not_hold_a_quote(
