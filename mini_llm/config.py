@@ -82,6 +82,11 @@ class DeploymentConfig(Strict):
     """What it can do besides text; a request that needs more is not sent to it."""
     promotional: bool = False
     """Promotional credit may pay for it."""
+    resale: bool = True
+    """The provider's terms let a router sell its calls to others. With false it serves only callers who have
+    a provider key of their own for it."""
+    terms_url: ApiUrl | None = None
+    """The provider's terms, which the list of models names."""
     weight: Annotated[int, Field(ge=0, le=10**6)] = 1
     """Its share of its group's calls, in proportion to the others' weights; with 0 it is only asked after
     them."""

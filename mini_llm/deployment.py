@@ -31,6 +31,8 @@ class Deployment:
             None if unknown, which only a free deployment may have: the price of a call must have a bound.
         capabilities: needs that it can serve, of ``mini_llm.request.NEEDS``.
         promotional: promotional credit may pay for it.
+        resale: its calls may be sold to others; else it serves callers with a provider key of their own only.
+        terms_url: the provider's terms.
         weight: its part of its group's calls, in proportion to the others'; 0 is asked after all of them.
         timeouts: of its calls, None for its provider's.
         own_key: the call is on the user's own provider key, which the operator gets no bill for.
@@ -46,6 +48,8 @@ class Deployment:
     max_output_tokens: int | None
     capabilities: frozenset[str] = CHAT_NEEDS
     promotional: bool = False
+    resale: bool = True
+    terms_url: str | None = None
     weight: int = 1
     timeouts: Timeouts | None = None
     own_key: bool = False

@@ -7,6 +7,7 @@ from typing import Final
 
 from mini_llm.auto.purse import Purse
 from mini_llm.deployment import Deployment
+from mini_llm.errors import NoneCanServe
 from mini_llm.request import Request
 from mini_llm.routing.asked import QUALITY_HEADER, with_quality
 from mini_llm.routing.auto import Bar
@@ -18,6 +19,7 @@ from router.people.byok import listed_id
 from router.people.callers import Principal
 
 NOT_ALLOWED: Final = "this API key may not call it"
+NOT_FOR_SALE: Final = "its provider's terms allow calls on a provider key of your own only"
 TOO_DEAR: Final = "it may cost more than the account, a limit or a budget leaves"
 DEARER: Final = "it may cost more than the one that was paid for"
 
@@ -36,7 +38,7 @@ async def plan_call(
     Raises:
         ModelNotAllowed: the key may not call the model that it names.
         BadRequest: it leaves the model to us and asks for a quality that is none.
-        MiniLLMError: nobody serves it.
+        MiniLLMError: nobody serves it, or may be asked for somebody without a provider key of their own.
     """
     account = str(principal.account_idx)
     if routes.chooses(request.model):
@@ -45,7 +47,7 @@ async def plan_call(
     else:
         principal.require_model(request.model)
         plan = await routes.plan(request, account)
-    return await doors.own_keys(principal, plan)
+    return _for_sale(await doors.own_keys(principal, plan))
 
 
 def cheaper(plan: Plan, request: Request) -> Plan | None:
@@ -85,6 +87,26 @@ def no_dearer(plan: Plan, request: Request) -> Plan:
     return _kept(plan, [first, *kept], DEARER) or plan
 
 
+def _for_sale(plan: Plan) -> Plan:
+    """The plan without deployments whose calls may not be sold.
+
+    Raises:
+        NoneCanServe: nobody would be left.
+    """
+    if all(_may_be_sold(one.deployment) for one in plan.candidates):
+        return plan
+    left = [tuple(one for one in group if _may_be_sold(one.deployment)) for group in plan.groups]
+    groups = tuple(group for group in left if group)
+    shut = tuple(one for one in plan.shut if _may_be_sold(one.deployment))
+    if not groups and not shut:
+        raise NoneCanServe(plan.model, {one.id: NOT_FOR_SALE for one in plan.deployments})
+    return replace(plan, groups=groups or (shut,), shut=shut if groups else ())
+
+
+def _may_be_sold(deployment: Deployment) -> bool:
+    return deployment.resale or deployment.own_key
+
+
 def _kept(plan: Plan, deployments: list[Deployment], why: str) -> Plan | None:
     ids = {one.id for one in deployments}
     group, *_ = plan.groups
@@ -97,15 +119,19 @@ def _kept(plan: Plan, deployments: list[Deployment], why: str) -> Plan | None:
 
 
 def _bar(principal: Principal, routes: Routes) -> Bar | None:
-    """Who may not serve the caller: what its key may not call, by the model's name or an alias."""
-    if principal.models is None:
+    """Who may not serve the caller: what its key may not call, by the model's name or an alias, and what may
+    not be sold to it."""
+    table = routes.catalog.table
+    if principal.models is None and all(one.deployment.resale for one in table.candidates.values()):
         return None
     names: dict[str, list[str]] = {}
-    for alias, target in routes.catalog.table.config.aliases.items():
+    for alias, target in table.config.aliases.items():
         for model in (target,) if isinstance(target, str) else target:
             names.setdefault(model, []).append(alias)
 
     def bar(deployment: Deployment) -> str | None:
+        if not deployment.resale and deployment.provider not in principal.provider_keys:
+            return NOT_FOR_SALE
         called = (deployment.model, *names.get(deployment.model, ()))
         return None if any(map(principal.may_call, called)) else NOT_ALLOWED
 

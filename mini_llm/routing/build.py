@@ -100,6 +100,8 @@ def make_deployment(item: DeploymentConfig, config: RoutingConfig, vibes_per_usd
         max_output_tokens=item.max_output_tokens,
         capabilities=_capabilities(item, config.providers[item.provider].type),
         promotional=item.promotional,
+        resale=item.resale,
+        terms_url=None if item.terms_url is None else str(item.terms_url),
         weight=item.weight,
         timeouts=provider_timeouts(item.timeouts, config.providers[item.provider], config.timeouts),
     )

@@ -66,5 +66,7 @@ def _ours(deployment: Deployment) -> dict[str, Any]:
         "prompt_base_per_mtok": None if chosen else str(price.prompt_base_per_mtok),
         "completion_base_per_mtok": None if chosen else str(price.completion_base_per_mtok),
         "max_output_tokens": deployment.max_output_tokens,
+        "resale": deployment.resale,
+        "terms_url": deployment.terms_url,
     }
     return {"vibes": told}

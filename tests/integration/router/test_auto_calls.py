@@ -159,6 +159,18 @@ def test_a_key_with_a_list_chooses_among_it(auto_world: World) -> None:
     assert reasons == dict.fromkeys(("gpt-4o", "llama-3.2-1b"), "this API key may not call it")
 
 
+def test_nobody_is_chosen_whose_calls_may_not_be_sold(auto_world: World) -> None:
+    user = auto_world.user()
+    unsold = [one | {"resale": one["id"] == "gpt-4o"} for one in DEPLOYMENTS]
+    put(auto_world, **settings() | {"deployments": unsold})
+    try:
+        assert ask(user, "auto:cheap").headers["x-vibes-deployment"] == "gpt-4o"
+        left_out = {one["deployment"]: one["reason"] for one in explain(user).json()["left_out"]}
+        assert "provider key of your own" in left_out["gpt-4o-mini"]
+    finally:
+        put(auto_world, **settings())
+
+
 def test_it_is_explained_without_calling_anybody(auto_world: World) -> None:
     user, before = auto_world.user(), len(auto_world.upstream.calls)
     told = explain(user, {"x-vibes-quality": "high"}, messages=IMAGE).json()

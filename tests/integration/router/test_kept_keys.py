@@ -186,6 +186,36 @@ def test_a_local_router_and_a_fee(new_world: Any, tmp_path: Path) -> None:
     assert partner[0] == 0
 
 
+def test_what_may_not_be_sold_serves_callers_with_a_key_of_their_own(
+    new_world: Any, tmp_path: Path, upstream: Upstream
+) -> None:
+    terms = "https://provider.example/terms"
+    more = config(upstream.url, upstream.url)
+    first, *_ = more["deployments"]
+    licensed = first | {"resale": False, "terms_url": terms}
+    more["deployments"] += [
+        licensed | {"model": "licensed"},
+        licensed | {"model": "either"},
+        first | {"model": "either", "provider": "chatty"},
+    ]
+    town = make_town(new_world, tmp_path, more=more)
+    person = town.person()
+    told = person.ask("GET", "/models/licensed").json()["vibes"]
+    assert (told["resale"], told["terms_url"]) == (False, terms)
+    refused = call(town, person, "x", model="licensed")
+    assert code_of(refused) == (400, "no_suitable_deployment")
+    assert "a provider key of your own" in refused.json()["error"]["message"]
+    quoted = {"request": {"model": "licensed", "messages": [{"role": "user", "content": "x"}]}}
+    assert code_of(person.ask("POST", "/quote", **quoted)) == (400, "no_suitable_deployment")
+    for _ in range(8):
+        assert call(town, person, "x", model="either").headers["x-vibes-deployment"] == "chatty/either"
+    assert person.ask("PUT", PROVIDER_KEYS, api_key=OWN_KEY).status_code == 204
+    for model in ("licensed", "either"):
+        served = call(town, person, "x", model=model)
+        assert served.status_code == 200, served.text
+        assert sent_key(town) == f"Bearer {OWN_KEY}"
+
+
 def test_own_keys_follow_a_reload(new_world: Any, tmp_path: Path, upstream: Upstream) -> None:
     town = make_town(new_world, tmp_path)
     person = town.person()
