@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import httpx
 
 from mini_llm.client import AsyncClient, Client
-from mini_llm.errors import MiniLLMError, StreamBrokeOff
+from mini_llm.errors import MiniLLMError, StreamBrokeOff, UnknownModel
 from mini_llm.server.refusals import Refused, refusal_of
 from mini_llm.surfaces import SURFACES
 
@@ -162,11 +162,11 @@ async def _serve(client: AsyncClient, request: httpx.Request, body: bytes) -> ht
 
 
 async def _served(client: AsyncClient, method: str, path: str, body: bytes) -> httpx.Response | Stream:
-    if (method, path) == ("GET", "/v1/models"):
-        return httpx.Response(200, json=(await client.models()).model_dump())
     name = PATHS.get(path) if method == "POST" else None
     surface = SURFACES[name or "chat"]
     try:
+        if method == "GET" and f"{path}/".startswith("/v1/models/"):
+            return httpx.Response(200, json=await _offered(client, path.removeprefix("/v1/models")[1:]))
         if name is None:
             raise Refused(404, "not_found", f"{method} {path} is not served by mini-llm")
         request = surface.parse(body)
@@ -178,6 +178,15 @@ async def _served(client: AsyncClient, method: str, path: str, body: bytes) -> h
         told = surface.error_body(refusal.error)
         return httpx.Response(refusal.error.status, headers=refusal.headers | _JSON, content=told)
     return httpx.Response(200, headers=_told(answer) | _JSON, content=answer.body)
+
+
+async def _offered(client: AsyncClient, model: str) -> dict[str, Any]:
+    """All models, or the one of that name."""
+    listed: dict[str, Any] = (await client.models()).model_dump()
+    by_name = {entry["id"]: entry for entry in listed["data"]}
+    if model and model not in by_name:
+        raise UnknownModel(model, tuple(by_name))
+    return by_name[model] if model else listed
 
 
 def _told(reply: Answer | Stream) -> dict[str, str]:

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from mini_llm.errors import ConfigError
 
 DEFAULT_SESSION_S: Final = 7 * 86_400
+NO_NODE: Final = "it is not like https://node.example.com"
 
 
 @dataclass(frozen=True)
@@ -55,15 +56,29 @@ def load_people(environ: Mapping[str, str]) -> PeopleSettings:
         raise ConfigError("VIBES_PRIVATE_ENDPOINTS", f"{private!r} is neither yes nor no")
     return PeopleSettings(
         public_url=_public_url(environ.get("VIBES_PUBLIC_URL")),
-        rpc_url=environ.get("VIBES_RPC_URL") or None,
+        rpc_url=_node(environ, "VIBES_RPC_URL"),
         master_key=environ.get("VIBES_MASTER_KEY") or None,
         screening=environ.get("VIBES_SCREENING") or None,
         session_s=int(session),
         explorer_url=_explorer_url(environ.get("VIBES_EXPLORER_URL")),
         chain_name=environ.get("VIBES_CHAIN_NAME") or None,
-        wallet_rpc_url=environ.get("VIBES_WALLET_RPC_URL") or None,
+        wallet_rpc_url=_node(environ, "VIBES_WALLET_RPC_URL"),
         private_endpoints=private == "yes",
     )
+
+
+def _node(environ: Mapping[str, str], name: str) -> str | None:
+    """The address of a node. It is not repeated in an error, as it may hold a key."""
+    url = environ.get(name) or None
+    if url is not None and not is_node(url):
+        raise ConfigError(name, NO_NODE)
+    return url
+
+
+def is_node(url: str) -> bool:
+    """Whether it can be the address of a node."""
+    parts = urlsplit(url)
+    return parts.scheme in ("http", "https") and bool(parts.netloc)
 
 
 def _public_url(text: str | None) -> str | None:

@@ -5,12 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field, SecretStr
+from pydantic import AfterValidator, Field, SecretStr
 
 from mini_llm.config import Name, Strict
 from mini_llm.wallet.limits import BASE_PER_USD, MAX_AMOUNT_BASE, MAX_IDX
+from router.config_people import NO_NODE, is_node
 
 Address = Annotated[str, Field(pattern=r"^0x[0-9a-fA-F]{40}$")]
+
+
+def _node(url: SecretStr) -> SecretStr:
+    if not is_node(url.get_secret_value()):
+        raise ValueError(NO_NODE)
+    return url
 
 
 class Deposits(Strict):
@@ -42,7 +49,7 @@ class Relay(Strict):
     """
 
     key_file: Path
-    rpc_url: SecretStr
+    rpc_url: Annotated[SecretStr, AfterValidator(_node)]
     asset: Address
     asset_name: Name = "VIBES"
     asset_version: Name = "1"

@@ -91,6 +91,12 @@ def test_models_are_listed(app: openai.OpenAI) -> None:
     }
 
 
+def test_one_model_is_told(app: openai.OpenAI) -> None:
+    assert app.models.retrieve("one/listed-2").owned_by == "one"
+    with pytest.raises(openai.NotFoundError, match="'listed-9' is not served here"):
+        app.models.retrieve("listed-9")
+
+
 async def test_the_async_client(servers: tuple[ModelServer, ModelServer]) -> None:
     async with model_servers(*servers), async_openai_client(own(*servers)) as app:
         answer = await app.chat.completions.create(model="m", messages=SAID)  # type: ignore[call-overload]

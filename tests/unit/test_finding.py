@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from support.books import Books, new_books, owner, session_commit, slot
 
+from mini_llm.config_file import load_config
 from mini_llm.errors import ConfigError
+from router.config import RouterConfig
 from router.config_people import load_people
 from router.ledger import read
 from router.ledger.models import Kind
@@ -76,6 +80,22 @@ def test_an_account_whose_opening_the_chain_dropped_is_not_there(books: Books) -
 )
 def test_the_chains_explorer(text: str, url: str | None) -> None:
     assert load_people({"VIBES_EXPLORER_URL": text}).explorer_url == url
+
+
+@pytest.mark.parametrize("name", ["VIBES_RPC_URL", "VIBES_WALLET_RPC_URL"])
+def test_what_is_no_address_of_a_node_is_refused_and_not_repeated(name: str) -> None:
+    with pytest.raises(ConfigError, match=f"{name}: it is not like https://") as refused:
+        load_people({name: "node.example.com/secret"})
+    assert "secret" not in str(refused.value)
+
+
+def test_what_is_no_node_of_the_relay_is_refused_and_not_repeated(tmp_path: Path) -> None:
+    relay = {"key_file": "relay.key", "rpc_url": "ws://node.example.com/secret", "asset": "0x" + "ab" * 20}
+    file = tmp_path / "router.json"
+    file.write_text(json.dumps({"relay": relay}))
+    with pytest.raises(ConfigError, match=r"relay\.rpc_url: .*it is not like https://") as refused:
+        load_config(file, RouterConfig, {})
+    assert "secret" not in str(refused.value)
 
 
 @pytest.mark.parametrize("text", ["amoy.polygonscan.com", "javascript:alert(1)", "https://x.example/?tx="])
