@@ -128,10 +128,11 @@ class Catalog:
             now_s = self._clock()
             if self._looked_at is not None and now_s - self._looked_at < DISCOVERY_INTERVAL_S:
                 return
-            self._looked_at = now_s
             asked = self.table.providers
             groups = await asyncio.gather(*(provider.discover() for provider in asked.values()))
-            table = self.table  # another configuration may have come meanwhile
+            table = self.table  # another configuration may have come meanwhile, and wants a look of its own
+            if table.providers is asked:
+                self._looked_at = now_s
             found = tuple(
                 deployment
                 for (name, provider), group in zip(asked.items(), groups, strict=True)

@@ -10,11 +10,14 @@ import pytest
 from aiohttp import web
 from support.companies.server import serving
 
+from mini_llm.config import RoutingConfig
 from mini_llm.deployment import CHAT_NEEDS, Deployment
+from mini_llm.errors import UnknownModel
 from mini_llm.http_transport import HttpTransport
 from mini_llm.providers import local
 from mini_llm.providers.local import MISSED_LOOKS, UNKNOWN_CONTEXT_TOKENS, LocalProvider
 from mini_llm.request import Need
+from mini_llm.routing.catalog import build_catalog
 from mini_llm.transport import Timeouts
 
 TEXT = CHAT_NEEDS - {Need.IMAGES, Need.AUDIO, Need.FILES}
@@ -153,6 +156,22 @@ async def test_the_models_of_a_server_that_was_stopped_are_gone_at_once() -> Non
         assert len(await provider.discover()) == 1
     assert await provider.discover() == []
     await http.aclose()
+
+
+async def test_who_leaves_while_servers_are_looked_for_takes_their_models_from_nobody() -> None:
+    server, http = Server(VLLM), HttpTransport()
+    async with serving(server) as address:
+        server.pause_s = 0.2
+        providers = {"home": {"type": "local", "servers": [f"{address}/v1"]}}
+        catalog = build_catalog(RoutingConfig.model_validate({"providers": providers}), 100, http)
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(catalog.route("llama"), 0.05)
+        assert await catalog.route("llama")
+        asked = len(server.asked)
+        with pytest.raises(UnknownModel):
+            await catalog.route("other")
+        assert len(server.asked) == asked
+        await http.aclose()
 
 
 @pytest.mark.parametrize("shown", [[], {"model_info": []}, {"model_info": {"a.context_length": "x"}}, "text"])
