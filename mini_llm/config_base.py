@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Final
 
 from pydantic import AfterValidator, AnyHttpUrl, BaseModel, ConfigDict, Field, SecretStr
 
@@ -10,7 +10,8 @@ from mini_llm.price import parse_usd
 from mini_llm.request import MAX_MODEL_NAME
 
 Name = Annotated[str, Field(min_length=1, max_length=MAX_MODEL_NAME)]
-Tokens = Annotated[int, Field(ge=1, le=2**31)]
+MAX_CONTEXT_TOKENS: Final = 2**31
+Tokens = Annotated[int, Field(ge=1, le=MAX_CONTEXT_TOKENS)]
 Seconds = Annotated[float, Field(gt=0, le=3600, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1, le=10**9)]
 

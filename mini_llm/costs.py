@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from mini_llm.answer import Billed
 from mini_llm.config import DeploymentConfig
+from mini_llm.config_base import MAX_CONTEXT_TOKENS
 from mini_llm.config_sdk import VIBES_PER_USD, OpenProviderConfig, Settings
 from mini_llm.deployment import Deployment
 from mini_llm.price import Price, Usage
@@ -71,7 +72,7 @@ class Costs:
             return FREE
         item = self._listed.get(name)
         if item is None:
-            context_tokens = prompt_steps * STEP_TOKENS
+            context_tokens = min(prompt_steps * STEP_TOKENS, MAX_CONTEXT_TOKENS)
             item = DeploymentConfig(model=model, provider=provider_name, context_tokens=context_tokens)
         try:
             if has_price(item, provider):

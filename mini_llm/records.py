@@ -134,7 +134,9 @@ class Result(Record):
     @property
     def text(self) -> str:
         """What the model wrote in the first choice, empty if it wrote nothing (tool calls only)."""
-        return str(self.choices[0].message.content or "")
+        from mini_llm.surfaces.wording import content_of
+
+        return content_of(self.choices[0].message._read())
 
     def _read(self) -> Mapping[str, Any]:
         if self._parsed is None:
@@ -155,9 +157,11 @@ class Chunk(Record):
     @property
     def text(self) -> str:
         """What it adds to the text of the first choice."""
+        from mini_llm.surfaces.wording import content_of
+
         for choice in self._fields.get("choices") or ():
             if not choice.get("index"):
-                return str((choice.get("delta") or {}).get("content") or "")
+                return content_of(choice.get("delta") or {})
         return ""
 
 

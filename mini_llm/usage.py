@@ -170,7 +170,7 @@ class UsageLog:
             ending = None in taken
             try:
                 self._insert([item for item in taken if isinstance(item, Call)])
-            except (sqlite3.Error, OSError, OverflowError) as error:  # the last: a charge beyond all numbers
+            except Exception as error:  # whatever it is: the thread goes on, and keeps what comes next
                 if not self._warned:
                     self._warned = True
                     log.warning("usage is not kept: %s: %s", self.path, error)

@@ -138,6 +138,20 @@ def test_after_a_failure_later_calls_are_kept(log: UsageLog, monkeypatch: pytest
     assert [one.key for one in totals(log.path, "model")] == ["kept"]
 
 
+def test_after_a_cost_that_nobody_can_tell_later_calls_are_kept(tmp_path: Path) -> None:
+    def broken(deployment: Deployment, usage: Usage | None, billed: Billed | None) -> Cost | None:
+        if billed is not None:
+            raise LookupError(deployment.id)
+        return None
+
+    log = UsageLog(tmp_path / "usage.db", broken)
+    log.record(call("lost", billed=Billed(1)))
+    log.flush()
+    log.record(call("kept"))
+    log.close()
+    assert [one.key for one in totals(log.path, "model")] == ["kept"]
+
+
 def test_processes_share_a_file(log: UsageLog) -> None:
     code = (
         "import sys; from pathlib import Path; from mini_llm.usage import Call, UsageLog\n"
@@ -192,6 +206,12 @@ def test_costs_are_known_for_listed_models_and_nothing_for_this_machine(
 ) -> None:
     found = costs().cost(served(provider, model), USED, None)
     assert (found.usd if found else None) == usd
+
+
+def test_a_count_beyond_every_context_has_a_cost() -> None:
+    found = costs().cost(served("openai", "gpt-4o-mini"), Usage(2**31, 0), None)
+    assert found is not None
+    assert found.usd == "322.1225472"  # at 0.15 USD per million
 
 
 def test_the_wallets_charge_is_the_cost() -> None:
