@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import sys
 import time
 import traceback
@@ -31,6 +32,7 @@ class JsonFormatter(logging.Formatter):
             "level": record.levelname.lower(),
             "logger": record.name,
             "message": record.getMessage(),
+            "pid": record.process,
         }
         if request_id := current().request_id:
             line["request_id"] = request_id
@@ -114,6 +116,7 @@ def call_fields(record: CallRecord) -> dict[str, Any]:
         "level": "info",
         "logger": "router.call",
         "message": "call",
+        "pid": os.getpid(),
         "request_id": record.request_id,
         "call": record.call_id,
         "surface": record.surface,
