@@ -15,17 +15,19 @@ from mini_llm.price import Usage
 from mini_llm.routing.plan import Attempt
 from mini_llm.wallet.keccak import keccak
 from mini_llm.wallet.limits import BPS, MAX_AMOUNT_BASE
+from router.answers import AS_THEY_ARE, KeptAnswers
 from router.beside import beside, every
 from router.config import RouterConfig, Settings
 from router.entropy import random_bytes
 from router.errors import BadIdempotencyKey
 from router.holding import Holding
+from router.ledger.answers import erase_old
 from router.ledger.charges import CallFacts, Charge, PostedCharge
 from router.ledger.errors import LedgerError
 from router.ledger.releases import Release, Renewal, expire_lapsed
 from router.ledger.reservations import Recall, Replay, Reservation, origin_key
 from router.ledger.shares import Terms
-from router.ledger.views import ReceiptSigner, StoredAnswer
+from router.ledger.views import ReceiptSigner
 from router.ledger.writer import Ledger
 from router.metering import Quote, attempt_facts, wholesale_base
 from router.observe.record import current
@@ -74,8 +76,10 @@ class Billing:
     The ledger finishes each write that it was given, even if the caller is cancelled while it waits.
     """
 
-    def __init__(self, ledger: Ledger, settings: Settings, custodian: Custodian) -> None:
-        self._ledger, self._settings = ledger, settings
+    def __init__(
+        self, ledger: Ledger, settings: Settings, custodian: Custodian, answers: KeptAnswers = AS_THEY_ARE
+    ) -> None:
+        self._ledger, self._settings, self._answers = ledger, settings, answers
         self._signer = ReceiptSigner(settings.domain, settings.receipt_key)
         self._live: set[str] = set()
         self.offers = Offers(ledger, settings.config)
@@ -119,7 +123,7 @@ class Billing:
         wait_ns = time.perf_counter_ns() - began_ns
         current().reserved(principal.account_idx, principal.key_id, held.entry_id, wait_ns)
         if isinstance(held, Replay):
-            return held
+            return await self._answers.opened(held)
         self._live.add(held.entry_id)
         salt = random_bytes(SALT_BYTES)
         return Ticket(
@@ -148,7 +152,8 @@ class Billing:
             InFlight, IdempotencyMismatch: the key is in use.
         """
         key = origin_key(account_idx, endpoint, client_key)
-        return await self._ledger.submit(Recall(key, hashlib.sha256(body).digest()))
+        earlier = await self._ledger.submit(Recall(key, hashlib.sha256(body).digest()))
+        return None if earlier is None else await self._answers.opened(earlier)
 
     def _asked(
         self,
@@ -214,7 +219,7 @@ class Billing:
             retail_base=min(retail_base, MAX_AMOUNT_BASE),
             tier=OWN_KEY if deployment.own_key else offer.tier,
             attempts=attempt_facts(attempts, policy, usage),
-            answer=StoredAnswer(200, content_type, answer) if ticket.replayable else None,
+            answer=self._answers.kept(ticket.request_id, content_type, answer) if ticket.replayable else None,
         )
         terms = self._terms_of(HOUSE_PARTNER if offer.promotional else deployment.partner_id)
         record = current()
@@ -260,7 +265,9 @@ class Billing:
 
     @asynccontextmanager
     async def kept(self) -> AsyncIterator[None]:
-        """Renews the leases of live calls and expires lapsed ones of dead workers, until the block ends."""
+        """Renews the leases of live calls, expires lapsed ones of dead workers, and erases answers whose time
+        is up, until the block ends."""
+        await self._answers.prepare()
         await self._sweep(int(time.time()))
         renewing = every(
             self._settings.lease_s / RENEWALS_PER_LEASE, self._look_after, "leases were not renewed"
@@ -288,3 +295,5 @@ class Billing:
     async def _sweep(self, now_s: int) -> None:
         for entry_id in await self._ledger.submit(lambda connection: expire_lapsed(connection, now_s)):
             log.warning("call %s expired: its worker is gone", entry_id)
+        if (keep_s := self._answers.keep_s) is not None:
+            await self._ledger.submit(lambda connection: erase_old(connection, now_s - keep_s))

@@ -88,6 +88,7 @@ class Settings:
         receipt_key: 32-byte secp256k1 key that signs receipts.
         max_body_bytes: longest request body.
         lease_s: how long a reservation outlives its worker.
+        answers_s: how long sealed answers are kept for replays; None keeps them unsealed until erased.
         operating: limits, drain, hosts, proxies.
         people: sign-in and sealed keys.
         relay_key: 32-byte key of the wallet that sends what others signed to the chain, None without one.
@@ -101,6 +102,7 @@ class Settings:
     receipt_key: bytes = field(repr=False)
     max_body_bytes: int = DEFAULT_MAX_BODY_BYTES
     lease_s: int = DEFAULT_LEASE_S
+    answers_s: int | None = None
     operating: Operating = field(default_factory=Operating)
     people: PeopleSettings = field(default_factory=PeopleSettings)
     relay_key: bytes | None = field(default=None, repr=False)
@@ -110,7 +112,8 @@ def load_settings(environ: Mapping[str, str]) -> Settings:
     """Reads the settings from the environment and the file that it names.
 
     Needed: `VIBES_CONFIG`, `VIBES_LEDGER_URL`, `VIBES_CHAIN_ID`, `VIBES_SETTLEMENT` and
-    `VIBES_RECEIPT_KEY_FILE`. Optional: `VIBES_MAX_BODY_BYTES`, `VIBES_LEASE_S`.
+    `VIBES_RECEIPT_KEY_FILE`. Optional: `VIBES_MAX_BODY_BYTES`, `VIBES_LEASE_S`,
+    `VIBES_ANSWERS_S`.
 
     Raises:
         ConfigError: a variable or a value of the file is missing or unusable, or the policy loses money.
@@ -127,6 +130,7 @@ def load_settings(environ: Mapping[str, str]) -> Settings:
         receipt_key=_read_key("VIBES_RECEIPT_KEY_FILE", Path(_required(environ, "VIBES_RECEIPT_KEY_FILE"))),
         max_body_bytes=_integer(environ, "VIBES_MAX_BODY_BYTES", DEFAULT_MAX_BODY_BYTES),
         lease_s=_integer(environ, "VIBES_LEASE_S", DEFAULT_LEASE_S),
+        answers_s=_integer(environ, "VIBES_ANSWERS_S") if environ.get("VIBES_ANSWERS_S") else None,
         operating=load_operating(environ),
         people=load_people(environ),
         relay_key=_relay_key(config),

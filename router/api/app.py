@@ -14,6 +14,7 @@ from starlette.types import ASGIApp
 from mini_llm.http_transport import HttpTransport
 from mini_llm.routing.catalog import build_catalog
 from mini_llm.routing.routes import Routes
+from router.answers import KeptAnswers
 from router.api import (
     account,
     byok,
@@ -115,6 +116,7 @@ def create_api(settings: Settings, observer: Observer, drain: Drain, link: Link 
     catalog = build_catalog(settings.config, settings.config.vibes_per_usd, http, settings.environ)
     # what an operator can get wrong is opened here, before the server, which would tell it as a fault
     vault = open_vault(settings.people.master_key)
+    answers = KeptAnswers(vault, settings.answers_s)
     screening = open_screening(settings.people.screening)
     engine = open_database(settings.ledger_url)
 
@@ -134,7 +136,7 @@ def create_api(settings: Settings, observer: Observer, drain: Drain, link: Link 
             async with open_desk(
                 settings.people, settings.domain, settings.receipt_key, ledger, vault, screening, http, terms
             ) as desk:
-                billing = Billing(ledger, settings, desk.custodian)
+                billing = Billing(ledger, settings, desk.custodian, answers)
                 epochs = EpochKeeper(ledger, settings.config)
                 reload.adopters += [billing.adopt, epochs.adopt, observer.adopt]
                 follower = Follower(ledger, settings.config, settings.receipt_key)

@@ -30,6 +30,7 @@ VIBES_SETTLEMENT        its address
 VIBES_RECEIPT_KEY_FILE  file with the 0x… private key that signs receipts
 VIBES_MAX_BODY_BYTES    longest request body [default: 4194304]
 VIBES_LEASE_S           how long a dead worker's reservations last [default: 60]
+VIBES_ANSWERS_S         seconds that answers are kept for replays, sealed [default: until erased]
 
 \b
 Limits and addresses (all optional, see docs/gateway/operating.md):

@@ -187,6 +187,20 @@ def _cipher() -> type[AESGCM]:
     return AESGCM
 
 
+def encrypt(key: bytes, plain: bytes, context: bytes) -> bytes:
+    """Encrypts under a 32-byte key, which may do so 2^32 times; bound to a context."""
+    return _encrypt(_cipher()(key), plain, context)
+
+
+def decrypt(key: bytes, packed: bytes, context: bytes, name: str) -> bytes:
+    """What `encrypt` was given; `name` is the key's.
+
+    Raises:
+        Unsealable: another key or context, or altered bytes.
+    """
+    return _decrypt(_cipher()(key), packed, context, name)
+
+
 def _encrypt(cipher: AESGCM, plain: bytes, context: bytes) -> bytes:
     nonce = secrets.token_bytes(
         NONCE_BYTES

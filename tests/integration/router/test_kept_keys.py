@@ -186,6 +186,40 @@ def test_a_local_router_and_a_fee(new_world: Any, tmp_path: Path) -> None:
     assert partner[0] == 0
 
 
+def test_answers_for_replays_are_sealed_and_erased_when_their_time_is_up(
+    new_world: Any, tmp_path: Path
+) -> None:
+    town = make_town(new_world, tmp_path, VIBES_ANSWERS_S="3600")
+    person, router = town.person(), town.world.router
+    bodies = [
+        {"model": "plain", "stream": stream, "messages": [{"role": "user", "content": "x"}]}
+        for stream in (False, True)
+    ]
+
+    def asked() -> list[httpx.Response]:
+        with person.http() as client:
+            return [
+                client.post("/chat/completions", json=one, headers={"idempotency-key": str(one["stream"])})
+                for one in bodies
+            ]
+
+    first = asked()
+    stored = rows(town, "answer")
+    assert "vnd.vibes.sealed-answer" in stored
+    assert "application/json" not in stored
+    router.stop()
+    router.start()
+    again = asked()
+    assert [one.content for one in again] == [one.content for one in first]
+    assert [one.headers["content-type"] for one in again] == [one.headers["content-type"] for one in first]
+    router.stop()
+    router.environ["VIBES_ANSWERS_S"] = "1"
+    time.sleep(2)
+    router.start()
+    assert [code_of(one) for one in asked()] == [(410, "answer_gone")] * 2
+    assert rows(town, "answer") == "[]"
+
+
 def test_what_may_not_be_sold_serves_callers_with_a_key_of_their_own(
     new_world: Any, tmp_path: Path, upstream: Upstream
 ) -> None:
