@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import Final
 
 from mini_llm.auto.purse import Purse
@@ -10,14 +11,15 @@ from mini_llm.deployment import Deployment
 from mini_llm.errors import NoneCanServe
 from mini_llm.request import Request
 from mini_llm.routing.asked import QUALITY_HEADER, with_quality
-from mini_llm.routing.auto import Bar
 from mini_llm.routing.plan import Plan
+from mini_llm.routing.planning import Bar
 from mini_llm.routing.routes import Routes
 from router.auth import Doors, Header
 from router.metering import quote_call
 from router.people.byok import listed_id
 from router.people.callers import Principal
 
+NOT_KEYED: Final = "the account's own provider keys serve others"
 NOT_ALLOWED: Final = "this API key may not call it"
 NOT_FOR_SALE: Final = "its provider's terms allow calls on a provider key of your own only"
 TOO_DEAR: Final = "it may cost more than the account, a limit or a budget leaves"
@@ -42,12 +44,20 @@ async def plan_call(
     """
     account = str(principal.account_idx)
     if routes.chooses(request.model):
-        asked = with_quality(request, header(QUALITY_HEADER))
-        plan = await routes.plan(asked, account, _bar(principal, routes), lots, purse)
+        request, bar = with_quality(request, header(QUALITY_HEADER)), _listed(principal, routes)
     else:
         principal.require_model(request.model)
-        plan = await routes.plan(request, account)
-    return _for_sale(await doors.own_keys(principal, plan))
+        bar = partial(_not_for_sale, principal)
+    if principal.provider_keys:
+        try:
+            plan = await routes.plan(request, account, partial(_not_keyed, principal, bar), lots, purse)
+        except NoneCanServe as error:
+            if error.retry_after_s is not None:
+                raise  # a call that waits for an own key does not become one that the account pays
+        else:
+            return await doors.own_keys(principal, plan)
+    plan = await routes.plan(request, account, bar, lots, purse)
+    return await doors.own_keys(principal, plan)
 
 
 def cheaper(plan: Plan, request: Request) -> Plan | None:
@@ -87,26 +97,6 @@ def no_dearer(plan: Plan, request: Request) -> Plan:
     return _kept(plan, [first, *kept], DEARER) or plan
 
 
-def _for_sale(plan: Plan) -> Plan:
-    """The plan without deployments whose calls may not be sold.
-
-    Raises:
-        NoneCanServe: nobody would be left.
-    """
-    if all(_may_be_sold(one.deployment) for one in plan.candidates):
-        return plan
-    left = [tuple(one for one in group if _may_be_sold(one.deployment)) for group in plan.groups]
-    groups = tuple(group for group in left if group)
-    shut = tuple(one for one in plan.shut if _may_be_sold(one.deployment))
-    if not groups and not shut:
-        raise NoneCanServe(plan.model, {one.id: NOT_FOR_SALE for one in plan.deployments})
-    return replace(plan, groups=groups or (shut,), shut=shut if groups else ())
-
-
-def _may_be_sold(deployment: Deployment) -> bool:
-    return deployment.resale or deployment.own_key
-
-
 def _kept(plan: Plan, deployments: list[Deployment], why: str) -> Plan | None:
     ids = {one.id for one in deployments}
     group, *_ = plan.groups
@@ -118,21 +108,29 @@ def _kept(plan: Plan, deployments: list[Deployment], why: str) -> Plan | None:
     return replace(plan, groups=(ready,), shut=shut, decision=decision)
 
 
-def _bar(principal: Principal, routes: Routes) -> Bar | None:
-    """Who may not serve the caller: what its key may not call, by the model's name or an alias, and what may
-    not be sold to it."""
-    table = routes.catalog.table
-    if principal.models is None and all(one.deployment.resale for one in table.candidates.values()):
-        return None
+def _not_for_sale(principal: Principal, deployment: Deployment) -> str | None:
+    """Why a deployment may not be asked at the account's expense, None if it may."""
+    return None if deployment.resale or deployment.provider in principal.provider_keys else NOT_FOR_SALE
+
+
+def _not_keyed(principal: Principal, bar: Bar, deployment: Deployment) -> str | None:
+    """The bar, and beside it that the caller has no provider key of its own for the deployment."""
+    return bar(deployment) or (None if deployment.provider in principal.provider_keys else NOT_KEYED)
+
+
+def _listed(principal: Principal, routes: Routes) -> Bar:
+    """Who may not be chosen: what may not be sold, and what the caller's key may not call, by the name of the
+    model or an alias."""
+    sale = partial(_not_for_sale, principal)
+    if principal.models is None:
+        return sale
     names: dict[str, list[str]] = {}
-    for alias, target in table.config.aliases.items():
+    for alias, target in routes.catalog.table.config.aliases.items():
         for model in (target,) if isinstance(target, str) else target:
             names.setdefault(model, []).append(alias)
 
     def bar(deployment: Deployment) -> str | None:
-        if not deployment.resale and deployment.provider not in principal.provider_keys:
-            return NOT_FOR_SALE
         called = (deployment.model, *names.get(deployment.model, ()))
-        return None if any(map(principal.may_call, called)) else NOT_ALLOWED
+        return sale(deployment) or (None if any(map(principal.may_call, called)) else NOT_ALLOWED)
 
     return bar

@@ -24,17 +24,13 @@ from mini_llm.routing.decision import Budgeted, Decision, Judged
 from mini_llm.routing.health import Hindrance
 from mini_llm.routing.mirroring import ALIKE, Drawn, Mirroring, mirrored
 from mini_llm.routing.plan import Candidate, Plan
-from mini_llm.routing.planning import Planner, Sieve, none_can_serve
+from mini_llm.routing.planning import Bar, Planner, Sieve, none_can_serve
 from mini_llm.routing.terms import Terms
 from mini_llm.surfaces import SURFACES
 from mini_llm.tokens import BYTES_PER_TOKEN
 
 UNPRICED: Final = "nobody knows its price: name it in the configuration"
 SHUT: Final = "failed too often lately, so that it is only asked when all others fail"
-
-
-Bar = Callable[[Deployment], str | None]
-"""Why a deployment may not serve a caller, None if it may."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,12 +107,12 @@ class Chooser:
         paced = said is None and purse is not None
         asked = ("cheap" if paced else settings.auto.quality) if said is None else said
         beyond, request = self._catalog.beyond(asked), without_quality(request)
-        sieve = Sieve(request, self._clock(), choice=True)
+        sieve = Sieve(request, self._clock(), choice=True, bar=bar)
         found = [one for group in self._planner.sift(sieve, groups, account) for one in group]
         shut = sorted(sieve.shut, key=lambda one: one.health.back_s)
         hindrances = dict(sieve.reasons)
-        offers = self._offers(found, bar, hindrances)
-        last = self._offers(shut, bar, hindrances)
+        offers = self._offers(found, hindrances)
+        last = self._offers(shut, hindrances)
         if not offers:
             offers, last = last, []
         if not offers and beyond:
@@ -140,17 +136,13 @@ class Chooser:
             decision=decision,
         )
 
-    def _offers(
-        self, candidates: Iterable[Candidate], bar: Bar | None, hindrances: dict[str, Hindrance]
-    ) -> list[_Offer]:
+    def _offers(self, candidates: Iterable[Candidate], hindrances: dict[str, Hindrance]) -> list[_Offer]:
         """What there is to choose; who is nothing to choose goes to the hindrances, with the reason."""
         offers: dict[tuple[str, Price], _Offer] = {}
         for candidate in candidates:
             deployment = candidate.deployment
             price = self._price(deployment)
-            if bar is not None and (barred := bar(deployment)) is not None:
-                hindrances[deployment.id] = Hindrance(barred, None)
-            elif price is None:
+            if price is None:
                 hindrances[deployment.id] = Hindrance(UNPRICED, None)
             else:
                 offer = offers.setdefault((deployment.model, price), _Offer(price, []))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Sequence
 
+from mini_llm.deployment import Deployment
 from mini_llm.errors import BadRequest, NoneCanServe
 from mini_llm.request import Request
 from mini_llm.routing.balance import by_conversation, by_latency, by_weight
@@ -14,6 +15,9 @@ from mini_llm.routing.plan import Candidate, Plan
 from mini_llm.routing.table import Group, Route
 from mini_llm.surfaces import SURFACES
 from mini_llm.surfaces.opening import opening
+
+Bar = Callable[[Deployment], str | None]
+"""Why a deployment may not serve a caller, None if it may."""
 
 
 class Planner:
@@ -27,13 +31,14 @@ class Planner:
         request: Request,
         route: Route,
         account: str | None,
+        bar: Bar | None = None,
     ) -> Plan:
         """The candidates of a route that can serve a request; see ``Routes.plan``.
 
         Raises:
             NoneCanServe: there is none.
         """
-        sieve = Sieve(request, self._clock(), route.several)
+        sieve = Sieve(request, self._clock(), route.several, bar)
         ready = tuple([group for group in self.sift(sieve, route.groups, account) if group])
         shut = sieve.shut
         if shut:
@@ -69,15 +74,16 @@ class Sieve:
 
     Attributes:
         request: what they are asked.
+        bar: who may not serve the caller.
         now_s: the moment, seconds of routing's clock.
         shut: those whose breaker is open, or that are to rest.
         reasons: why the rest cannot be asked, by id of the deployment.
     """
 
-    __slots__ = ("_choice", "_unsaid", "now_s", "reasons", "request", "shut")
+    __slots__ = ("_choice", "_unsaid", "bar", "now_s", "reasons", "request", "shut")
 
-    def __init__(self, request: Request, now_s: float, choice: bool) -> None:
-        self.request, self.now_s = request, now_s
+    def __init__(self, request: Request, now_s: float, choice: bool, bar: Bar | None = None) -> None:
+        self.request, self.now_s, self.bar = request, now_s, bar
         self._choice = choice  # of a single deployment the translation itself tells what is wrong
         self._unsaid: str | None = None
         self.shut: list[Candidate] = []
@@ -92,6 +98,8 @@ class Sieve:
                 self.reasons[deployment.id] = Hindrance(problem, None)
             elif self._choice and _is_foreign(self.request, candidate) and self._cannot_be_said():
                 self.reasons[deployment.id] = Hindrance(self._unsaid or "", None)
+            elif self.bar is not None and (barred := self.bar(deployment)):
+                self.reasons[deployment.id] = Hindrance(barred, None)
             elif hindrance := health.hindrance(self.now_s):
                 self.reasons[deployment.id] = hindrance
             elif health.admits(self.now_s):

@@ -19,13 +19,13 @@ from mini_llm.routing.asking import Count, OpenedStream, complete, open_stream
 from mini_llm.routing.catalog import Catalog
 from mini_llm.routing.events import SILENT, Listener
 from mini_llm.routing.plan import Attempt, Begun, Candidate, Outcome, Plan
-from mini_llm.routing.planning import Planner
+from mini_llm.routing.planning import Bar, Planner
 from mini_llm.routing.run import Run, Tools
 from mini_llm.surfaces.base import Surface
 
 if TYPE_CHECKING:  # who names the models does not load what choosing them needs
     from mini_llm.auto.purse import Purse
-    from mini_llm.routing.auto import Bar, Chooser
+    from mini_llm.routing.auto import Chooser
     from mini_llm.routing.mirroring import Mirroring
 
 T = TypeVar("T")
@@ -84,7 +84,7 @@ class Routes:
     ) -> Plan:
         """Who may serve a request; sticky rollouts go by the account that calls.
 
-        ``bar`` tells whom ``auto`` may not choose for the caller. Where no model takes part in the choice,
+        ``bar`` tells who may not serve the caller. Where no model takes part in the choice,
         ``auto`` is a name like others, which a wallet's router may know. With ``lots`` another model than the
         usual one may be drawn, to learn how it does. ``purse`` is what a call to ``auto`` counts against.
 
@@ -103,7 +103,7 @@ class Routes:
             known = self.catalog.table.routes  # by now with what a local server has
             if request.model.startswith(ASKED) and request.model not in NAMES and request.model not in known:
                 raise UnknownModel(request.model, (*NAMES, *sorted(known)))
-        return self._planner.plan(without_quality(request), route, account)
+        return self._planner.plan(without_quality(request), route, account, bar)
 
     def attempt(
         self, plan: Plan, call: Callable[[Candidate], Awaitable[T]], attempts: list[Attempt]
