@@ -29,6 +29,10 @@ SECTIONS: Final[Sections] = {
             "router.commands.vault:vault",
             "Make and change the master key that seals users' own keys.",
         ),
+        "erase": (
+            "router.commands.erase:erase",
+            "Erase what is kept about the owner of an account.",
+        ),
         "admin-key": ("router.commands.operators:admin_key", "Make an operator's key for the admin API."),
     },
     "Money": {

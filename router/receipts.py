@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import hmac
+from collections.abc import Callable
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -26,6 +28,11 @@ REPLAY_HEADER: Final = "x-vibes-replay"
 DEPLOYMENT_HEADER: Final = "x-vibes-deployment"
 ATTEMPTS_HEADER: Final = "x-vibes-attempts"
 ROUTE_HEADER: Final = "x-vibes-route"
+PSEUDONYM_DIGITS: Final = 16
+PSEUDONYMOUS_FIELDS: Final = (
+    "partner", "model", "promptTokens", "completionTokens", "promptPriceBasePerMtok",
+    "completionPriceBasePerMtok", "vibesPerUsd", "chargeBase", "time",
+)  # fmt: skip
 
 
 def encode_receipt(signed: SignedReceipt) -> str:
@@ -36,6 +43,21 @@ def encode_receipt(signed: SignedReceipt) -> str:
 def receipt_line(signed: SignedReceipt) -> str:
     """A signed receipt as one line of an export."""
     return to_json(signed.to_json()).decode()
+
+
+def pseudonymous_line(secret: bytes) -> Callable[[SignedReceipt], str]:
+    """Makes lines for statistics: what a call used and cost, and nothing that leads to a receipt.
+
+    An account's name in them is made with the secret: it is the same in all lines, and nobody without the
+    secret can make it.
+    """
+
+    def line(signed: SignedReceipt) -> str:
+        told = signed.to_json()["receipt"]
+        name = hmac.digest(secret, told["account"].encode(), "sha256").hex()[:PSEUDONYM_DIGITS]
+        return to_json({"account": name} | {field: told[field] for field in PSEUDONYMOUS_FIELDS}).decode()
+
+    return line
 
 
 def answer_headers(request_id: str, charge_base: int, signed: SignedReceipt | None) -> dict[str, str]:

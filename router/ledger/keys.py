@@ -10,7 +10,7 @@ import time
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, Select, bindparam, delete, insert, select, update
+from sqlalchemy import Connection, Row, Select, bindparam, delete, insert, or_, select, update
 
 from router.ledger.access import API_KEY, API_SECRET, PROVIDER_KEY, TEAM
 from router.ledger.errors import InvalidGrant, UnknownKey
@@ -164,6 +164,18 @@ def end_arrangements(connection: Connection, idx: int) -> None:
     open_teams = (TEAM.c.account_idx == idx, TEAM.c.closed_s.is_(None))
     connection.execute(update(TEAM).where(*open_teams).values(closed_s=_now_s()))
     connection.execute(delete(PROVIDER_KEY).where(PROVIDER_KEY.c.account_idx == idx))
+
+
+def forget_keys(connection: Connection, idx: int, owner: str) -> int:
+    """Revokes the API keys of an account and those that its owner has in others' teams, and erases what tells
+    whose they were: labels, secrets' hashes, the member's address. Returns how many there are."""
+    theirs = or_(API_KEY.c.account_idx == idx, API_KEY.c.member == owner)
+    _revoke(connection, theirs)
+    ids = select(API_KEY.c.key_id).where(theirs)
+    connection.execute(delete(API_SECRET).where(API_SECRET.c.key_id.in_(ids)))
+    found = connection.execute(update(API_KEY).where(theirs).values(label="")).rowcount
+    connection.execute(update(API_KEY).where(API_KEY.c.member == owner).values(member=""))
+    return found
 
 
 def revoke_of_member(connection: Connection, team_id: int, member: str | None) -> int:

@@ -14,6 +14,7 @@ import pytest
 from router_world import World
 
 from mini_llm.wallet.receipt import SignedReceipt
+from router.auth import CACHE_S
 from router.ledger import read
 
 
@@ -150,6 +151,34 @@ def test_receipts_are_exported(world: World, tmp_path: Path) -> None:
     signed = [SignedReceipt.from_json(json.loads(line)) for line in file.read_text().splitlines()]
     assert [item.receipt.account_sequence for item in signed if item.receipt.account == user.idx] == [1, 2]
     assert run(world, "receipts", "export").stdout == file.read_text()
+
+
+def test_a_pseudonymous_export_leads_to_no_account_and_no_receipt(world: World) -> None:
+    users = [world.user(), world.user()]
+    for user in (*users, users[0]):
+        user.client().chat.completions.create(model="plain", messages=[{"role": "user", "content": "x"}])
+    signed = [json.loads(line) for line in run(world, "receipts", "export").stdout.splitlines()]
+    files = [run(world, "receipts", "export", "--pseudonymous").stdout for _ in range(2)]
+    lines = [json.loads(line) for line in files[0].splitlines()]
+    accounts = [one["receipt"]["account"] for one in signed]
+    names = [one["account"] for one in lines]
+    assert len(set(zip(accounts, names, strict=True))) == len(set(names)) == len(set(accounts))
+    assert [one["chargeBase"] for one in lines] == [one["receipt"]["chargeBase"] for one in signed]
+    assert not {"requestId", "accountTotalBase", "previousReceipt", "promptHash"} & lines[0].keys()
+    for one in signed:
+        assert one["signature"] not in files[0]
+        assert one["receipt"]["requestId"] not in files[0]
+    assert not set(names) & {json.loads(line)["account"] for line in files[1].splitlines()}
+
+
+def test_an_account_is_erased_once_that_is_confirmed(world: World) -> None:
+    user = world.user()
+    assert run(world, "erase", "--account", str(user.idx)).returncode == 1
+    assert user.http().get("/account").status_code == 200
+    done = run(world, "erase", "--account", str(user.idx), "--yes")
+    assert "API keys: 1" in done.stdout
+    time.sleep(CACHE_S + 0.5)
+    assert user.http().get("/account").status_code == 401
 
 
 def test_mistakes_are_told_in_one_line(world: World, tmp_path: Path) -> None:
