@@ -6,10 +6,9 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from mini_llm.answer import Billed
     from mini_llm.costs import Cost
     from mini_llm.hops import Hop
-    from mini_llm.replies import Answer, KeptAnswer
+    from mini_llm.replies import Answer, KeptAnswer, Stream
     from mini_llm.routing.decision import Decision
     from mini_llm.wallet.receipt import SignedReceipt
 
@@ -70,66 +69,67 @@ class Record(Mapping[str, Any]):
         return self._fields
 
 
-class Result(Record):
-    """A whole answer; its fields are those of the provider's JSON.
+class Told:
+    """What is told of an answer beside its fields; ``cost`` and ``receipt`` of a stream when it has ended."""
 
-    Attributes:
-        cost: what it cost, None if no price is known; 0 for the servers of this machine.
-        hops: who was asked, in order; the last one served.
-        decision: why this model, if the call left it open (``model="auto"``); else None.
-        provider: who served, as configured; ``wallet`` is the wallet.
-        deployment: id of the deployment that served.
-        receipt: the wallet's receipt, None if it was not asked or nothing was charged.
-        usage: tokens, counted here if the provider did not (``estimated`` then is true).
-        upstream_id: the provider's id of the call, for its support.
-        raw: the provider's JSON as it came.
-    """
+    __slots__ = ()
 
-    __slots__ = ("_answer", "_parsed")
-
-    def __init__(self, answer: Answer | KeptAnswer) -> None:
-        self._answer = answer
-        self._parsed: Mapping[str, Any] | None = None
+    _reply: Answer | KeptAnswer | Stream
 
     @property
     def cost(self) -> Cost | None:
-        """See the class."""
-        return self._answer.cost
+        """What it cost, None if no price is known; 0 for the servers of this machine."""
+        return self._reply.cost
 
     @property
     def hops(self) -> tuple[Hop, ...]:
-        """See the class."""
-        return self._answer.hops
+        """Who was asked, in order; the last one served."""
+        return self._reply.hops
 
     @property
     def decision(self) -> Decision | None:
-        """See the class."""
-        return self._answer.decision
+        """Why this model, if the call left it open (``model="auto"``); else None."""
+        return self._reply.decision
 
     @property
     def provider(self) -> str:
-        """See the class."""
-        return self._answer.deployment.provider
+        """Who served, as configured; ``wallet`` is the wallet."""
+        return self._reply.deployment.provider
 
     @property
     def deployment(self) -> str:
-        """See the class."""
-        return self._answer.deployment.id
+        """Id of the deployment that served."""
+        return self._reply.deployment.id
 
     @property
     def receipt(self) -> SignedReceipt | None:
-        """See the class."""
-        return receipt_of(self._answer.billed)
+        """The wallet's receipt, None if it was not asked or nothing was charged."""
+        billed = self._reply.billed
+        return None if billed is None else billed.receipt
+
+
+class Result(Told, Record):
+    """A whole answer; its fields are those of the provider's JSON.
+
+    Attributes:
+        usage: tokens, counted here if the provider did not (``estimated`` then is true).
+    """
+
+    __slots__ = ("_parsed", "_reply")
+
+    def __init__(self, answer: Answer | KeptAnswer) -> None:
+        self._reply: Answer | KeptAnswer = answer
+        self._parsed: Mapping[str, Any] | None = None
 
     @property
     def upstream_id(self) -> str | None:
-        """See the class."""
-        return self._answer.upstream_id
+        """The provider's id of the call, for its support."""
+        return self._reply.upstream_id
 
     @property
     def raw(self) -> bytes:
-        """See the class."""
-        return self._answer.body
+        """The provider's JSON as it came."""
+        return self._reply.body
 
     @property
     def text(self) -> str:
@@ -142,9 +142,9 @@ class Result(Record):
         if self._parsed is None:
             from mini_llm.surfaces.wording import json_or_none
 
-            fields = json_or_none(self._answer.body)
+            fields = json_or_none(self._reply.body)
             if fields.get("usage") is None:
-                fields["usage"] = usage_fields(self._answer.usage)
+                fields["usage"] = usage_fields(self._reply.usage)
             self._parsed = fields
         return self._parsed
 
@@ -163,11 +163,6 @@ class Chunk(Record):
             if not choice.get("index"):
                 return content_of(choice.get("delta") or {})
         return ""
-
-
-def receipt_of(billed: Billed | None) -> SignedReceipt | None:
-    """The receipt of what was billed."""
-    return billed.receipt if billed is not None else None
 
 
 def usage_fields(usage: Any) -> dict[str, Any]:

@@ -22,7 +22,36 @@ from mini_llm.routing.plan import Outcome
 from mini_llm.surfaces import SURFACES
 
 
-class Answer:
+class _Reply:
+    """What an answer and a stream tell alike; ``ms`` is until it was there, or began."""
+
+    __slots__ = ("_before", "_costs", "_served", "billed", "deployment", "ms", "usage")
+
+    billed: Billed | None
+    deployment: Deployment
+    usage: Usage | None
+
+    def __init__(self, costs: Costs, served: Outcome[Any], before: tuple[Hop, ...], ms: int) -> None:
+        self._costs, self._served, self._before, self.ms = costs, served, before, ms
+        self.deployment = served.candidate.deployment
+
+    @property
+    def cost(self) -> Cost | None:
+        """What it cost; None if no price is known, or it has not ended."""
+        return self._costs.cost(self.deployment, self.usage, self.billed)
+
+    @property
+    def decision(self) -> Decision | None:
+        """Why this model, if the call left it open."""
+        return self._served.decision
+
+    @property
+    def hops(self) -> tuple[Hop, ...]:
+        """Who was passed over and who was asked, in order; the last one serves."""
+        return (*self._before, *hops_of(self._served.attempts, self.deployment, self.ms))
+
+
+class Answer(_Reply):
     """A whole answer.
 
     Attributes:
@@ -34,31 +63,18 @@ class Answer:
         ms: how long it took, milliseconds.
     """
 
-    __slots__ = ("_before", "_costs", "_served", "billed", "body", "deployment", "ms", "upstream_id", "usage")
+    __slots__ = ("body", "upstream_id")
+
+    usage: Usage
 
     def __init__(
         self, costs: Costs, served: Outcome[Completion], before: tuple[Hop, ...], usage: Usage, ms: int
     ) -> None:
-        self._costs, self._served, self._before = costs, served, before
+        super().__init__(costs, served, before, ms)
         completion = served.result
         self.body, self.billed = completion.body, completion.billed
         self.upstream_id = completion.upstream_id
-        self.deployment, self.usage, self.ms = served.candidate.deployment, usage, ms
-
-    @property
-    def cost(self) -> Cost | None:
-        """What it cost; None if no price is known."""
-        return self._costs.cost(self.deployment, self.usage, self.billed)
-
-    @property
-    def decision(self) -> Decision | None:
-        """Why this model, if the call left it open."""
-        return self._served.decision
-
-    @property
-    def hops(self) -> tuple[Hop, ...]:
-        """Who was passed over and who was asked, in order; the last one served."""
-        return (*self._before, *hops_of(self._served.attempts, self.deployment, self.ms))
+        self.usage = usage
 
     def __reduce__(self) -> tuple[Any, ...]:
         """What it tells, without the settings that it was made by, whose keys belong in no copy."""
@@ -79,7 +95,7 @@ class KeptAnswer(NamedTuple):
     hops: tuple[Hop, ...]
 
 
-class Stream:
+class Stream(_Reply):
     """An answer that is arriving; close it, however it ends.
 
     Attributes:
@@ -107,15 +123,13 @@ class Stream:
         began_s: float,
         ended: Callable[[Stream, str, int], None],
     ) -> None:
-        self._costs, self._request, self._served, self._before = costs, request, served, before
+        super().__init__(costs, served, before, ms_since(began_s))
+        self._request = request
         self.surface = SURFACES[request.surface]
         self._upstream, self._translator = served.result, served.result.translator
         self._began_s, self._ended, self._outcome, self._open = began_s, ended, "closed", True
-        self._first_ms = ms_since(began_s)
-        self.deployment: Deployment = served.candidate.deployment
         self.upstream_id = self._upstream.upstream_id
-        self.usage: Usage | None = None
-        self.billed: Billed | None = None
+        self.usage = self.billed = None
         self._count = StreamCount(self.surface, request, self.deployment)
         self._loop = asyncio.get_running_loop()
 
@@ -170,21 +184,6 @@ class Stream:
             broken = StreamBrokeOff(error, self.deployment.id, count.pieces, await count.usage())
             broken.hops = self.hops
             raise broken from error
-
-    @property
-    def cost(self) -> Cost | None:
-        """What it cost; None until its end, or if no price is known."""
-        return self._costs.cost(self.deployment, self.usage, self.billed)
-
-    @property
-    def decision(self) -> Decision | None:
-        """Why this model, if the call left it open."""
-        return self._served.decision
-
-    @property
-    def hops(self) -> tuple[Hop, ...]:
-        """Who was passed over and who was asked, in order; the last one serves."""
-        return (*self._before, *hops_of(self._served.attempts, self.deployment, self._first_ms))
 
     async def aclose(self) -> None:
         """Drops the connection if the answer is not complete, so that the provider stops generating."""

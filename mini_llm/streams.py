@@ -9,64 +9,30 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from mini_llm.price import Usage
-from mini_llm.records import Chunk, receipt_of
+from mini_llm.records import Chunk, Told
 from mini_llm.surfaces.wording import json_events
 
 if TYPE_CHECKING:
-    from mini_llm.costs import Cost
-    from mini_llm.hops import Hop
     from mini_llm.portal import Portal
     from mini_llm.replies import Stream
-    from mini_llm.routing.decision import Decision
-    from mini_llm.wallet.receipt import SignedReceipt
 
 
-class _Told:
-    """What a stream tells beside its chunks: ``usage``, ``cost`` and ``receipt`` once it has ended."""
+class _Streamed(Told):
+    """What a stream tells beside its chunks."""
 
-    _stream: Stream
+    _reply: Stream
 
     @property
     def usage(self) -> Usage | None:
         """Tokens; None until the end."""
-        return self._stream.usage
-
-    @property
-    def cost(self) -> Cost | None:
-        """What it cost; None until the end, or if no price is known."""
-        return self._stream.cost
-
-    @property
-    def hops(self) -> tuple[Hop, ...]:
-        """Who was asked, in order; the last one serves."""
-        return self._stream.hops
-
-    @property
-    def decision(self) -> Decision | None:
-        """Why this model, if the call left it open; else None."""
-        return self._stream.decision
-
-    @property
-    def provider(self) -> str:
-        """Who serves, as configured; ``wallet`` is the wallet."""
-        return self._stream.deployment.provider
-
-    @property
-    def deployment(self) -> str:
-        """Id of the deployment that serves."""
-        return self._stream.deployment.id
-
-    @property
-    def receipt(self) -> SignedReceipt | None:
-        """The wallet's receipt; None until the end, and if nothing was charged."""
-        return receipt_of(self._stream.billed)
+        return self._reply.usage
 
 
-class AsyncChatStream(_Told):
+class AsyncChatStream(_Streamed):
     """Chunks of an answer. Leave it early with ``async with`` or ``aclose``, and the provider stops."""
 
     def __init__(self, stream: Stream) -> None:
-        self._stream, self._pieces = stream, stream.pieces()
+        self._reply, self._pieces = stream, stream.pieces()
         self._ready: deque[Chunk] = deque()
 
     def __aiter__(self) -> AsyncIterator[Chunk]:
@@ -95,7 +61,7 @@ class AsyncChatStream(_Told):
     async def aclose(self) -> None:
         """Drops the connection if the answer is not complete; a task that is reading sees the end."""
         self._ready.clear()
-        await self._stream.aclose()
+        await self._reply.aclose()
         with suppress(RuntimeError):  # another task is reading, and comes to the end by itself
             await self._pieces.aclose()
 
@@ -108,12 +74,12 @@ class AsyncChatStream(_Told):
         await self.aclose()
 
 
-class ChatStream(_Told):
+class ChatStream(_Streamed):
     """Chunks of an answer. Leave it early with ``with`` or ``close``, and the provider stops."""
 
     def __init__(self, portal: Portal, chunks: AsyncChatStream) -> None:
         self._portal, self._async = portal, chunks
-        self._stream = chunks._stream
+        self._reply = chunks._reply
         self._ready: deque[Chunk] = deque()
 
     def __iter__(self) -> Iterator[Chunk]:
