@@ -17,12 +17,12 @@ from mini_llm.providers.anthropic_answer import MessagesAsChat, chat_completion
 from mini_llm.providers.anthropic_request import messages_request
 from mini_llm.providers.base import Provider, UpstreamStream
 from mini_llm.providers.company import Company, Wiring
-from mini_llm.providers.counting import at
 from mini_llm.providers.limits import LimitHeaders
 from mini_llm.providers.openai import PLAIN
 from mini_llm.providers.wire import Endpoint
 from mini_llm.request import Need, Request, encode
 from mini_llm.surfaces import SURFACES
+from mini_llm.surfaces.lenient import at
 from mini_llm.surfaces.wording import json_or_none
 from mini_llm.transport import Timeouts, Transport
 

@@ -17,6 +17,7 @@ from mini_llm.errors import UpstreamProtocolError, refusal
 from mini_llm.providers.chat_shapes import chunk_event, usage_event, whole_answer
 from mini_llm.request import encode
 from mini_llm.surfaces.base import StreamReader
+from mini_llm.surfaces.lenient import fields_of, member, objects_in
 from mini_llm.surfaces.messages_stream import usage_of
 from mini_llm.surfaces.sse import event_data
 from mini_llm.surfaces.wording import index_of, json_or_none
@@ -40,10 +41,9 @@ def chat_completion(provider: str, body: bytes) -> Completion:
         UpstreamProtocolError: it is none.
     """
     answer = json_or_none(body)
-    blocks = answer.get("content") if isinstance(answer, dict) else None
-    if not isinstance(blocks, list):
+    if not isinstance(member(answer, "content"), list):
         raise UpstreamProtocolError(provider, "the body has no 'content'")
-    blocks = [block for block in blocks if isinstance(block, dict)]
+    blocks = objects_in(answer["content"])
     message: dict[str, Any] = {"role": "assistant", "content": _join(blocks, "text"), "refusal": None}
     if thoughts := [block for block in blocks if block.get("type") in _THOUGHTS]:
         message |= {"reasoning_content": _join(thoughts, "thinking"), "thinking_blocks": thoughts}
@@ -80,11 +80,11 @@ class MessagesAsChat(StreamReader):
         if kind == "error" or "error" in event:
             raise refusal(self.provider, 0, event)
         if kind == "message_start":
-            return self._start(_dict(event.get("message")))
+            return self._start(fields_of(event.get("message")))
         if kind == "content_block_start":
-            return self._block(index_of(event), _dict(event.get("content_block")))
+            return self._block(index_of(event), fields_of(event.get("content_block")))
         if kind == "content_block_delta":
-            return self._delta(index_of(event), _dict(event.get("delta")))
+            return self._delta(index_of(event), fields_of(event.get("delta")))
         if kind == "content_block_stop":
             return self._stop(index_of(event))
         if kind == "message_delta":
@@ -98,7 +98,7 @@ class MessagesAsChat(StreamReader):
             "created": int(time.time()),
             "model": message.get("model"),
         }
-        self._reported = dict(_dict(message.get("usage")))
+        self._reported = dict(fields_of(message.get("usage")))
         return self._chunk({"role": "assistant", "content": ""})
 
     def _block(self, index: int, block: Mapping[str, Any]) -> StreamEvent:
@@ -107,7 +107,7 @@ class MessagesAsChat(StreamReader):
             self._thoughts[index] = dict(block)
         if kind == "tool_use":
             position = self._calls[index] = len(self._calls)
-            self._inputs[index] = _dict(block.get("input"))
+            self._inputs[index] = fields_of(block.get("input"))
             call = _call(str(block.get("id")), str(block.get("name")), "")
             return self._chunk({"tool_calls": [{"index": position, **call}]})
         if kind == "text" and block.get("text"):
@@ -152,9 +152,9 @@ class MessagesAsChat(StreamReader):
 
     def _finish(self, event: Mapping[str, Any]) -> StreamEvent:
         """The end of the answer; its counts are of the whole call, and replace those of its start."""
-        told = _dict(event.get("usage"))
+        told = fields_of(event.get("usage"))
         self._reported |= {name: value for name, value in told.items() if value is not None}
-        reason = _dict(event.get("delta")).get("stop_reason")
+        reason = fields_of(event.get("delta")).get("stop_reason")
         finish = _finish(reason) if reason else None
         return chunk_event(self._head, [(0, {}, finish)], usage_of(self._reported))
 
@@ -173,7 +173,3 @@ def _join(blocks: list[dict[str, Any]], name: str) -> str | None:
 
 def _finish(reason: object) -> str:
     return FINISH.get(reason, "stop") if isinstance(reason, str) else "stop"
-
-
-def _dict(value: object) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}

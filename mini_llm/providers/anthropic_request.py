@@ -28,6 +28,7 @@ from mini_llm.providers.chat_shapes import (
 )
 from mini_llm.providers.schemas import for_claude
 from mini_llm.request import Request
+from mini_llm.surfaces.lenient import listed
 from mini_llm.surfaces.messages_sent import known_id
 from mini_llm.surfaces.wording import kind_of
 
@@ -180,10 +181,7 @@ def _document(value: Mapping[str, Any], where: str) -> dict[str, Any]:
 
 def _assistant(message: Mapping[str, Any], where: str) -> list[dict[str, Any]]:
     """An earlier answer: signed thoughts first, since they must stand before the calls that came of them."""
-    thoughts = message.get("thinking_blocks")
-    blocks = (
-        [_unnumbered(block) for block in thoughts if _is_own(block)] if isinstance(thoughts, list) else []
-    )
+    blocks = [_unnumbered(block) for block in listed(message.get("thinking_blocks")) if _is_own(block)]
     if text := plain_text(message, where):
         blocks.append({"type": "text", "text": text})
     for call, function, param in calls_in(message, where):
@@ -211,7 +209,7 @@ def _tool_result(message: Mapping[str, Any], where: str) -> dict[str, Any]:
 
 def _tools(declared: object) -> list[dict[str, Any]]:
     tools = []
-    for position, tool in enumerate(declared if isinstance(declared, list) else ()):
+    for position, tool in enumerate(listed(declared)):
         function = function_of(tool, f"tools.{position}")
         schema = function.get("parameters") or {"type": "object", "properties": {}}
         entry: dict[str, Any] = {"name": function["name"], "input_schema": schema}

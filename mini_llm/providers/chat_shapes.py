@@ -16,6 +16,7 @@ from mini_llm.price import Usage
 from mini_llm.request import encode
 from mini_llm.surfaces.chat import text_bytes
 from mini_llm.surfaces.chat_chunks import usage_fields
+from mini_llm.surfaces.lenient import at, member
 from mini_llm.surfaces.wording import is_thought, refusal_of
 
 SYSTEM_ROLES: Final = frozenset({"system", "developer"})
@@ -65,8 +66,8 @@ def content_parts(message: Mapping[str, Any], where: str) -> Iterator[tuple[str,
     for position, part in enumerate(content if isinstance(content, list) else [content]):
         if is_thought(part):
             continue
-        kind = part.get("type") if isinstance(part, dict) else None
-        value = part if kind in ("text", "refusal") else isinstance(part, dict) and part.get(str(kind))
+        kind = member(part, "type")
+        value = part if kind in ("text", "refusal") else member(part, str(kind))
         if not isinstance(kind, str) or not isinstance(value, dict):
             raise BadRequest("a part of the content is malformed", f"{where}.content.{position}")
         if kind in ("text", "refusal") and not isinstance(value.get(kind), str):
@@ -112,7 +113,7 @@ def function_of(tool: object, param: str) -> Mapping[str, Any]:
     Raises:
         BadRequest: it is no function; other kinds of tools exist at OpenAI only.
     """
-    function = tool.get("function") if isinstance(tool, dict) else None
+    function = member(tool, "function")
     if not isinstance(function, dict) or not isinstance(function.get("name"), str):
         raise BadRequest("only tools of type 'function' can be translated for this provider", param)
     return function
@@ -179,8 +180,7 @@ def json_schema_of(fields: Mapping[str, Any]) -> Mapping[str, Any] | None:
     shape = fields.get("response_format")
     if not isinstance(shape, dict) or shape.get("type") != "json_schema":
         return None
-    named = shape.get("json_schema")
-    schema = named.get("schema") if isinstance(named, dict) else None
+    schema = at(shape, "json_schema.schema")
     if not isinstance(schema, dict):
         raise BadRequest("'json_schema' must hold a 'schema'", "response_format.json_schema")
     return schema

@@ -9,6 +9,7 @@ from typing import Any
 from mini_llm.answer import Completion
 from mini_llm.price import Usage, part, plausible
 from mini_llm.surfaces.chat import ChatReader
+from mini_llm.surfaces.lenient import at
 from mini_llm.surfaces.wording import json_or_none
 
 
@@ -64,15 +65,6 @@ class CountingReader(ChatReader):
     def usage(self, chunk: Mapping[str, Any]) -> Usage | None:
         """See ``ChatReader.usage``."""
         return self._counting.read(chunk)
-
-
-def at(body: object, path: str) -> Any:
-    """The value at a dotted path of nested objects, None if there is none."""
-    for step in path.split("."):
-        if not isinstance(body, dict):
-            return None
-        body = body.get(step)
-    return body
 
 
 def _count(reported: object, path: str | None) -> int:

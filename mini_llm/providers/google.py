@@ -18,7 +18,6 @@ from mini_llm.errors import BadRequest, UpstreamProtocolError
 from mini_llm.price import Usage, plausible
 from mini_llm.providers.base import Provider, UpstreamStream
 from mini_llm.providers.company import Company, Wiring
-from mini_llm.providers.counting import at
 from mini_llm.providers.google_answer import GeminiAsChat, chat_completion
 from mini_llm.providers.google_request import generate_request
 from mini_llm.providers.openai import PLAIN
@@ -28,6 +27,7 @@ from mini_llm.surfaces import SURFACES
 from mini_llm.surfaces.chat_needs import with_effort_for
 from mini_llm.surfaces.embeddings import google_options
 from mini_llm.surfaces.gemini_stream import usage_of
+from mini_llm.surfaces.lenient import at, member
 from mini_llm.surfaces.wording import json_or_none
 from mini_llm.transport import Timeouts, Transport
 
@@ -88,7 +88,7 @@ class GoogleProvider(Provider):
     def _vectors(self, request: Request, deployment: Deployment, body: bytes) -> Completion:
         """Google's vectors as OpenAI's."""
         answer = json_or_none(body)
-        vectors = answer.get("embeddings") if isinstance(answer, dict) else None
+        vectors = member(answer, "embeddings")
         if not isinstance(vectors, list):
             raise UpstreamProtocolError(self.name, "the body has no 'embeddings'")
         usage = usage_of(answer.get("usageMetadata"))

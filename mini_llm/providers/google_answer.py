@@ -17,6 +17,7 @@ from mini_llm.providers.chat_shapes import chunk_event, usage_event, whole_answe
 from mini_llm.request import encode
 from mini_llm.surfaces.base import StreamReader
 from mini_llm.surfaces.gemini_stream import candidates_of, usage_of
+from mini_llm.surfaces.lenient import at, objects_in
 from mini_llm.surfaces.sse import read_event
 from mini_llm.surfaces.wording import json_or_none
 
@@ -114,11 +115,7 @@ class GeminiAsChat(StreamReader):
 
 def _deltas(candidate: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     """What each part of a candidate adds to a message."""
-    content = candidate.get("content")
-    parts = content.get("parts") if isinstance(content, dict) else None
-    for part in parts if isinstance(parts, list) else ():
-        if not isinstance(part, dict):
-            continue
+    for part in objects_in(at(candidate, "content.parts")):
         if isinstance(part.get("functionCall"), dict):
             yield {"tool_calls": [_call(part["functionCall"], part.get("thoughtSignature"))]}
         elif isinstance(part.get("text"), str):
@@ -144,8 +141,7 @@ def _finish(reason: object, called: bool) -> str:
 
 
 def _blocked_prompt(answer: Mapping[str, Any]) -> bool:
-    feedback = answer.get("promptFeedback")
-    return isinstance(feedback, dict) and bool(feedback.get("blockReason"))
+    return bool(at(answer, "promptFeedback.blockReason"))
 
 
 def _head(answer: Mapping[str, Any]) -> dict[str, Any]:

@@ -29,9 +29,9 @@ from mini_llm.providers.chat_shapes import (
     refuse_older_functions,
     stop_texts,
 )
-from mini_llm.providers.counting import at
 from mini_llm.providers.schemas import for_gemini
 from mini_llm.request import Request
+from mini_llm.surfaces.lenient import at, listed, member
 
 NO_SIGNATURE: Final = base64.b64encode(b"skip_thought_signature_validator").decode()
 """What Google documents for a call of a tool whose signature the client did not keep."""
@@ -155,10 +155,8 @@ def _results_as_called(messages: list[Any]) -> Iterator[tuple[int, Any]]:
             continue
         yield from _sorted(results)
         results.clear()
-        calls = message.get("tool_calls")
-        for index, call in enumerate(calls if isinstance(calls, list) else ()):
-            if isinstance(call, dict):
-                rank[_id(call.get("id"))] = position, index
+        for index, call in enumerate(listed(message.get("tool_calls"))):
+            rank[_id(member(call, "id"))] = position, index
         yield position, message
     yield from _sorted(results)
 
@@ -227,7 +225,7 @@ def _result(message: Mapping[str, Any], called: Mapping[str, str], where: str) -
 def _declarations(declared: object) -> list[dict[str, Any]]:
     """Functions with their JSON schema; the older ``parameters`` takes a narrower language."""
     declarations = []
-    for position, tool in enumerate(declared if isinstance(declared, list) else ()):
+    for position, tool in enumerate(listed(declared)):
         function = function_of(tool, f"tools.{position}")
         entry: dict[str, Any] = {"name": function["name"]}
         if function.get("description"):

@@ -13,6 +13,8 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, Final
 
+from mini_llm.surfaces.lenient import at, listed, member
+
 MAX_WAIT_S: Final = 86_400.0
 """Nobody waits longer than a day on a provider's word."""
 _EPOCH_S: Final = 1e9  # a number of seconds above this is a date (after 2001), not a wait
@@ -136,10 +138,8 @@ def _retry_info_s(body: Any, now: datetime) -> float | None:
     """``error.details[].retryDelay`` of Google's error model."""
     if isinstance(body, list) and len(body) == 1:
         body = body[0]
-    error = body.get("error") if isinstance(body, dict) else None
-    details = error.get("details") if isinstance(error, dict) else None
-    for detail in details if isinstance(details, list) else ():
-        delay = detail.get("retryDelay") if isinstance(detail, dict) else None
+    for detail in listed(at(body, "error.details")):
+        delay = member(detail, "retryDelay")
         if isinstance(delay, str):
             return wait_s(delay, now)
     return None

@@ -18,9 +18,9 @@ from typing import Any, Final
 from mini_llm.deployment import CHAT_NEEDS
 from mini_llm.errors import ProviderError, UpstreamProtocolError
 from mini_llm.price import plausible
-from mini_llm.providers.counting import at
 from mini_llm.providers.wire import Endpoint
 from mini_llm.request import Need, encode
+from mini_llm.surfaces.lenient import at, member, objects_in
 
 MAX_MODELS: Final = 256
 """Most models of one server that are looked at."""
@@ -92,15 +92,13 @@ async def _ask_llamacpp(probe: Endpoint, root: str, models: Mapping[str, Any]) -
 
 
 async def _ask_lmstudio(probe: Endpoint, root: str) -> dict[str, ModelFacts]:
-    listed = await _ask(probe, f"{root}/api/v0/models")
-    models = listed.get("data") if isinstance(listed, dict) else None
+    models = await _ask(probe, f"{root}/api/v0/models")
     return {
         str(model.get("id")): ModelFacts(
             plausible(model.get("loaded_context_length")) or plausible(model.get("max_context_length")),
             _lmstudio_capabilities(model),
         )
-        for model in (models if isinstance(models, list) else ())
-        if isinstance(model, dict)
+        for model in objects_in(member(models, "data"))
     }
 
 

@@ -13,6 +13,7 @@ from mini_llm.errors import UpstreamProtocolError, refusal
 from mini_llm.price import Usage, plausible
 from mini_llm.providers.chat_shapes import chunk_event, usage_event, whole_answer
 from mini_llm.surfaces.base import StreamReader
+from mini_llm.surfaces.lenient import at, fields_of, listed
 from mini_llm.surfaces.responses_output import usage_of
 from mini_llm.surfaces.sse import event_data
 from mini_llm.surfaces.wording import json_or_none, kind_of
@@ -66,8 +67,7 @@ class ResponsesAsChat(StreamReader):
         if not data or data.strip() == b"[DONE]":
             return StreamEvent(b"")
         event = self.object_in(data)
-        kind, told = kind_of(event), event.get("response")
-        response = told if isinstance(told, dict) else {}
+        kind, response = kind_of(event), fields_of(event.get("response"))
         place = plausible(event.get("output_index"))
         if kind == "error" or kind == "response.failed":
             raise refusal(self.provider, 0, response or event)
@@ -113,7 +113,7 @@ def _said(item: Mapping[str, Any]) -> list[tuple[str, str]]:
     else:
         parts, names = item.get("content"), _PARTS
     said = []
-    for part in parts if isinstance(parts, list) else ():
+    for part in listed(parts):
         name, member = names.get(kind_of(part), ("", ""))
         if name and isinstance(part.get(member), str):
             said.append((name, part[member]))
@@ -127,7 +127,6 @@ def _call(item: Mapping[str, Any], arguments: str) -> dict[str, Any]:
 
 def _finish(response: Mapping[str, Any], called: bool) -> str:
     if response.get("status") == "incomplete":
-        details = response.get("incomplete_details")
-        cut = isinstance(details, dict) and details.get("reason") == "content_filter"
+        cut = at(response, "incomplete_details.reason") == "content_filter"
         return "content_filter" if cut else "length"
     return "tool_calls" if called else "stop"

@@ -20,6 +20,7 @@ from mini_llm.errors import (
 from mini_llm.providers.base import UpstreamStream
 from mini_llm.providers.limits import OPENAI_LIMITS, LimitHeaders, retry_after_s
 from mini_llm.surfaces.base import StreamReader
+from mini_llm.surfaces.lenient import at
 from mini_llm.surfaces.wording import failed_choice, json_or_none
 from mini_llm.transport import (
     AnswerTooLong,
@@ -208,8 +209,7 @@ class Endpoint:
         failed = answer if isinstance(answer, dict) and answer.get("error") else failed_choice(answer)
         if failed is None:
             return
-        error = failed.get("error")
-        code = error.get("code") if isinstance(error, dict) else None
+        code = at(failed, "error.code")
         status = code if isinstance(code, int) and 400 <= code < 600 else SERVER_ERROR
         raise refusal(self.provider, status, failed)
 

@@ -11,6 +11,7 @@ from secrets import token_hex
 from typing import Any, Final
 
 from mini_llm.price import Usage, plausible
+from mini_llm.surfaces.lenient import fields_of
 from mini_llm.surfaces.wording import choices_of, data_event
 
 CHUNK: Final = "chat.completion.chunk"
@@ -72,8 +73,7 @@ def as_stream(answer: Any) -> bytes:
 
 def _as_chunk(choice: Mapping[str, Any]) -> dict[str, Any]:
     """A choice of a whole answer as one that a chunk says all of."""
-    message = choice.get("message")
-    delta = dict(message) if isinstance(message, dict) else {}
+    delta = dict(fields_of(choice.get("message")))
     calls = delta.get("tool_calls")
     if isinstance(calls, list):
         delta["tool_calls"] = [

@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import Any, Final
 
 from mini_llm.request import Need, Request, billed_beside_tokens
+from mini_llm.surfaces.lenient import member, objects_in
 from mini_llm.surfaces.wording import kind_of
 
 _TEXT_PARTS: Final = frozenset({"text", "refusal"})
@@ -28,16 +29,14 @@ def field_needs(fields: Mapping[str, Any], choices: int) -> set[str]:
     needs = {
         _ASKS[name] for name in fields.keys() & _ASKS.keys() if fields[name] and fields[name] != _NO_EFFORT
     }
-    shape = fields.get("response_format")
-    if isinstance(shape, dict) and shape.get("type") == "json_schema":
+    if member(fields.get("response_format"), "type") == "json_schema":
         needs.add(Need.JSON_SCHEMA)
     spoken = fields.get("modalities")
     if spoken and (not isinstance(spoken, list) or "audio" in spoken):
         needs.add(Need.AUDIO)
     if choices > 1:
         needs.add(Need.MANY)
-    tools = fields.get("tools")
-    kinds = [tool.get("type") for tool in tools if isinstance(tool, dict)] if isinstance(tools, list) else []
+    kinds = [tool.get("type") for tool in objects_in(fields.get("tools"))]
     if billed_beside_tokens(fields, [kind for kind in kinds if kind not in _OWN_TOOLS], _BILLED):
         needs.add(Need.HOSTED)
     return needs

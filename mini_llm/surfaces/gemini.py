@@ -29,6 +29,7 @@ from mini_llm.surfaces.gemini_stream import (
     usage_fields,
     usage_of,
 )
+from mini_llm.surfaces.lenient import fields_of, objects_in
 from mini_llm.surfaces.wording import (
     camel,
     choices_of,
@@ -108,8 +109,7 @@ class GeminiSurface(Surface):
         thoughts = thoughts_wanted(generation_config(request.fields))
         candidates = []
         for choice in choices_of(answer):
-            message = choice.get("message")
-            message = message if isinstance(message, dict) else {}
+            message = fields_of(choice.get("message"))
             parts = list(parts_of(message, thoughts))
             parts += [call_part(call.id, call.name, call.arguments) for call in tool_calls_of(message)]
             candidates.append(
@@ -143,10 +143,8 @@ class GeminiSurface(Surface):
         contents = [instruction] if isinstance(instruction, dict) else []
         texts = [instruction] if isinstance(instruction, str) else []
         for content in (*contents, *content_list(request.fields.get("contents"))):
-            parts = content.get("parts")
-            for part in parts if isinstance(parts, list) else ():
-                if isinstance(part, dict) and isinstance(part.get("text"), str):
-                    texts.append(part["text"])
+            parts = objects_in(content.get("parts"))
+            texts += [part["text"] for part in parts if isinstance(part.get("text"), str)]
         return texts
 
     def unsaid_texts(self, request: Request) -> list[str]:

@@ -12,6 +12,7 @@ from mini_llm.errors import BadRequest
 from mini_llm.request import encode, read_object
 from mini_llm.surfaces.embeddings import GOOGLE, GOOGLE_OPTIONS
 from mini_llm.surfaces.gemini_contents import content_list
+from mini_llm.surfaces.lenient import member, objects_in
 from mini_llm.surfaces.wording import Wording, camel, json_or_none, objects, untranslatable
 
 EMBED_ONE: Final = "embedContent"
@@ -51,12 +52,8 @@ def embeddings_request(body: bytes, model: str, many: bool) -> bytes:
 def embeddings_answer(body: bytes, many: bool) -> bytes:
     """OpenAI's answer as Google's."""
     answer = json_or_none(body)
-    rows = answer.get("data") if isinstance(answer, dict) else None
-    vectors = [
-        {"values": row["embedding"]}
-        for row in (rows if isinstance(rows, list) else ())
-        if isinstance(row, dict) and "embedding" in row
-    ]
+    rows = objects_in(member(answer, "data"))
+    vectors = [{"values": row["embedding"]} for row in rows if "embedding" in row]
     return encode({"embeddings": vectors} if many else {"embedding": vectors[0] if vectors else {}})
 
 

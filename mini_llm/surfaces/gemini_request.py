@@ -11,6 +11,7 @@ from typing import Any, Final
 from mini_llm.errors import BadRequest
 from mini_llm.request import Need, billed_beside_tokens
 from mini_llm.surfaces.gemini_contents import chat_messages, content_list, schema
+from mini_llm.surfaces.lenient import objects_in
 from mini_llm.surfaces.wording import Wording, camel, mapping, objects, text, untranslatable
 
 FIELDS: Final = Wording(
@@ -110,8 +111,7 @@ def needs_of(fields: Mapping[str, Any], config: Mapping[str, Any]) -> frozenset[
             needs.update(_part_needs(camel(part) if isinstance(part, dict) else {"unknown": part}))
     if fields.get("tools"):
         needs.add(Need.TOOLS)
-    tools = fields.get("tools")
-    asked = (item for tool in _objects(tools) for item in camel(tool).items())
+    asked = (item for tool in objects_in(fields.get("tools")) for item in camel(tool).items())
     hosted = [name for name, value in asked if name != "functionDeclarations" and value is not None]
     if billed_beside_tokens(fields, hosted):
         needs.add(Need.HOSTED)
@@ -133,10 +133,6 @@ def thoughts_wanted(config: Mapping[str, Any]) -> bool:
     """The client wants to see the model's thoughts."""
     thinking = config.get("thinkingConfig")
     return isinstance(thinking, dict) and bool(camel(thinking).get("includeThoughts"))
-
-
-def _objects(value: object) -> list[dict[str, Any]]:
-    return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
 
 
 def _part_needs(part: Mapping[str, Any]) -> Iterator[str]:

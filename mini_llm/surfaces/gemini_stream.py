@@ -14,6 +14,7 @@ from mini_llm.errors import refusal
 from mini_llm.price import Usage, part, plausible
 from mini_llm.request import MAX_CHOICES
 from mini_llm.surfaces.base import StreamReader, StreamTranslator
+from mini_llm.surfaces.lenient import at, objects_in
 from mini_llm.surfaces.sse import read_event
 from mini_llm.surfaces.wording import (
     CallNumbers,
@@ -77,20 +78,16 @@ def usage_fields(usage: Usage) -> dict[str, Any]:
 
 def candidates_of(body: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The candidates of an answer or of a piece of one."""
-    candidates = body.get("candidates")
-    return [one for one in candidates if isinstance(one, dict)] if isinstance(candidates, list) else []
+    return objects_in(body.get("candidates"))
 
 
 def generated(candidate: Mapping[str, Any]) -> str:
     """The generated text of a candidate, function calls included."""
-    content = candidate.get("content")
-    parts = content.get("parts") if isinstance(content, dict) else None
     said = []
-    for one in parts if isinstance(parts, list) else ():
-        if isinstance(one, dict):
-            if isinstance(one.get("text"), str):
-                said.append(one["text"])
-            said += [json_text(one[name]) for name in ("functionCall", "executableCode") if name in one]
+    for one in objects_in(at(candidate, "content.parts")):
+        if isinstance(one.get("text"), str):
+            said.append(one["text"])
+        said += [json_text(one[name]) for name in ("functionCall", "executableCode") if name in one]
     return "".join(said)
 
 
@@ -127,8 +124,7 @@ class GeminiReader(StreamReader):
         candidates = candidates_of(body)
         texts = [said for one in candidates if (said := generated(one))]
         finished = sum(1 for one in candidates if one.get("finishReason"))
-        feedback = body.get("promptFeedback")
-        if isinstance(feedback, dict) and feedback.get("blockReason"):
+        if at(body, "promptFeedback.blockReason"):
             finished = MAX_CHOICES  # no candidate will come
         return StreamEvent(
             raw,
@@ -210,8 +206,4 @@ def _candidate(index: int, parts: list[dict[str, Any]], finish: str | None = Non
 
 def _audio(details: object) -> int:
     """Tokens of sound in a list of counts by modality."""
-    return sum(
-        part(one, "tokenCount")
-        for one in (details if isinstance(details, list) else ())
-        if isinstance(one, dict) and one.get("modality") == "AUDIO"
-    )
+    return sum(part(one, "tokenCount") for one in objects_in(details) if one.get("modality") == "AUDIO")

@@ -16,6 +16,7 @@ from mini_llm.request import Request, encode, flag, integer, model_name, read_ob
 from mini_llm.surfaces import counted
 from mini_llm.surfaces.base import Dialect, StreamReader, StreamTranslator, Surface, WireError
 from mini_llm.surfaces.chat import chat_request
+from mini_llm.surfaces.lenient import fields_of, objects_in
 from mini_llm.surfaces.messages_request import asks_thoughts, chat_fields, needs_of
 from mini_llm.surfaces.messages_sent import without_foreign
 from mini_llm.surfaces.messages_stream import (
@@ -104,8 +105,7 @@ class MessagesSurface(Surface):
     def from_chat(self, request: Request, answer: Mapping[str, Any], usage: Usage) -> bytes:
         """See ``Surface.from_chat``."""
         choice = next(iter(choices_of(answer)), {})
-        message = choice.get("message")
-        message = message if isinstance(message, dict) else {}
+        message = fields_of(choice.get("message"))
         content = list(_blocks(message, asks_thoughts(request.fields)))
         reason = choice.get("finish_reason")
         return encode(
@@ -211,9 +211,7 @@ def _blocks(message: Mapping[str, Any], thoughts: bool) -> Iterator[dict[str, An
 def _texts(content: object) -> Iterator[str]:
     if isinstance(content, str):
         yield content
-    elif isinstance(content, list):
-        for block in content:
-            if isinstance(block, dict):
-                if isinstance(block.get("text"), str):
-                    yield block["text"]
-                yield from _texts(block.get("content"))
+    for block in objects_in(content):
+        if isinstance(block.get("text"), str):
+            yield block["text"]
+        yield from _texts(block.get("content"))

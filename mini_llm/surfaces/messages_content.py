@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from mini_llm.errors import BadRequest
 from mini_llm.request import Need
+from mini_llm.surfaces.lenient import member
 from mini_llm.surfaces.wording import data_url, json_text, kind_of, mapping, objects, text, untranslatable
 
 BLOCKS: Final[Mapping[str, str]] = {
@@ -57,7 +58,7 @@ def chat_messages(fields: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
 def _is_attribution(block: object) -> bool:
     """Claude Code's note to Anthropic, another one in each call: before a prompt it would keep any cache from
     knowing it again."""
-    said = block.get("text") if isinstance(block, dict) else None
+    said = member(block, "text")
     return isinstance(said, str) and said.startswith(_ATTRIBUTION)
 
 

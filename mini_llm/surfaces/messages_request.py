@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from mini_llm.errors import BadRequest
 from mini_llm.request import Need, billed_beside_tokens
+from mini_llm.surfaces.lenient import at, listed, member
 from mini_llm.surfaces.messages_content import chat_messages, content_needs
 from mini_llm.surfaces.wording import Wording, kind_of, mapping, objects, text, untranslatable
 
@@ -95,15 +96,14 @@ def needs_of(fields: Mapping[str, Any]) -> frozenset[str]:
         needs.add(Need.TOOLS)
         if not isinstance(tools, list) or any(kind_of(tool, "custom") != "custom" for tool in tools):
             needs.add(Need.FILES)  # what a hosted tool adds to the prompt does not follow from the request
-    kinds = [kind_of(tool, "custom") for tool in tools] if isinstance(tools, list) else []
+    kinds = [kind_of(tool, "custom") for tool in listed(tools)]
     hosted = [kind for kind in kinds if not kind.startswith(_OWN_TOOLS)]
     told = {name: value for name, value in fields.items() if not _is_harmless(name, value)}
     if billed_beside_tokens(told, hosted, _BILLED) or _summarises(fields.get("context_management")):
         needs.add(Need.HOSTED)
     if asks_thoughts(fields):
         needs.add(Need.REASONING)
-    shape = fields.get("output_config")
-    if isinstance(shape, dict) and shape.get("format"):
+    if at(fields, "output_config.format"):
         needs.add(Need.JSON_SCHEMA)
     return frozenset(needs)
 
@@ -123,14 +123,12 @@ def _short(user: str) -> str:
 
 def _summarises(management: object) -> bool:
     """Anthropic may sum up the conversation on the way; the totals of the usage do not have those tokens."""
-    edits = management.get("edits") if isinstance(management, dict) else None
-    return isinstance(edits, list) and any(kind_of(edit).startswith("compact") for edit in edits)
+    return any(kind_of(edit).startswith("compact") for edit in listed(member(management, "edits")))
 
 
 def asks_thoughts(fields: Mapping[str, Any]) -> bool:
     """The client wants to see the model's thoughts."""
-    thinking = fields.get("thinking")
-    return isinstance(thinking, dict) and thinking.get("type") in ("enabled", "adaptive")
+    return at(fields, "thinking.type") in ("enabled", "adaptive")
 
 
 def _tool(tool: Mapping[str, Any], path: str) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from mini_llm.answer import StreamEvent
 from mini_llm.errors import refusal
 from mini_llm.price import Usage, part, plausible
 from mini_llm.surfaces.base import StreamReader, StreamTranslator
+from mini_llm.surfaces.lenient import at, fields_of, objects_in
 from mini_llm.surfaces.sse import read_event
 from mini_llm.surfaces.wording import (
     CallNumbers,
@@ -71,11 +72,10 @@ def generated(body: Mapping[str, Any]) -> str:
     if isinstance(delta, dict):
         return "".join(delta[name] for name in _GENERATED if isinstance(delta.get(name), str))
     said = []
-    for block in content if isinstance(content, list) else ():
-        if isinstance(block, dict):
-            said += [block[name] for name in ("thinking", "text") if isinstance(block.get(name), str)]
-            if "input" in block:
-                said.append(json_text(block["input"]))
+    for block in objects_in(content):
+        said += [block[name] for name in ("thinking", "text") if isinstance(block.get(name), str)]
+        if "input" in block:
+            said.append(json_text(block["input"]))
     return "".join(said)
 
 
@@ -99,11 +99,9 @@ class MessagesReader(StreamReader):
             length = len(generated(body).encode("utf-8", "surrogatepass"))
             return StreamEvent(raw, pieces=1 if length else 0, text_bytes=length)
         if kind == "message_start":
-            message = body.get("message")
-            return StreamEvent(raw, usage=self._usage(message if isinstance(message, dict) else {}))
+            return StreamEvent(raw, usage=self._usage(fields_of(body.get("message"))))
         if kind == "message_delta":
-            delta = body.get("delta")
-            ends = isinstance(delta, dict) and delta.get("stop_reason") is not None
+            ends = at(body, "delta.stop_reason") is not None
             return StreamEvent(raw, usage=self._usage(body), finished=1 if ends else 0)
         return StreamEvent(raw, done=kind == "message_stop")
 

@@ -16,6 +16,7 @@ from mini_llm.surfaces import counted
 from mini_llm.surfaces import responses_output as output
 from mini_llm.surfaces.base import Dialect, StreamReader, StreamTranslator, Surface, WireError
 from mini_llm.surfaces.chat import ChatSurface, chat_request
+from mini_llm.surfaces.lenient import fields_of, objects_in
 from mini_llm.surfaces.responses_items import input_items
 from mini_llm.surfaces.responses_request import CODEX, chat_fields, needs_of
 from mini_llm.surfaces.responses_stream import ResponsesReader, ResponsesTranslator
@@ -67,11 +68,9 @@ class ResponsesSurface(Surface):
     def from_chat(self, request: Request, answer: Mapping[str, Any], usage: Usage) -> bytes:
         """See ``Surface.from_chat``."""
         choice = next(iter(choices_of(answer)), {})
-        message = choice.get("message")
+        message = fields_of(choice.get("message"))
         response = output.new_response(request)
-        response["output"] = list(
-            output.items(message if isinstance(message, dict) else {}, output.logprobs_of(choice))
-        )
+        response["output"] = list(output.items(message, output.logprobs_of(choice)))
         output.finish(response, choice.get("finish_reason"), usage)
         return encode(response)
 
@@ -97,9 +96,7 @@ class ResponsesSurface(Surface):
             for content in (item.get("content"), item.get("output")):
                 if isinstance(content, str):
                     texts.append(content)
-                for part in content if isinstance(content, list) else ():
-                    if isinstance(part, dict) and _is_text(part.get("text")):
-                        texts.append(part["text"])
+                texts += [part["text"] for part in objects_in(content) if _is_text(part.get("text"))]
         return texts
 
     def unsaid_texts(self, request: Request) -> list[str]:

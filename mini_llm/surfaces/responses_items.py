@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from mini_llm.errors import BadRequest
 from mini_llm.request import Need
+from mini_llm.surfaces.lenient import listed
 from mini_llm.surfaces.wording import content_of, kind_of, mapping, objects, text, untranslatable
 
 ITEMS: Final[Mapping[str, str]] = {
@@ -49,7 +50,7 @@ def item_needs(items: list[dict[str, Any]]) -> Iterator[str]:
         if kind_of(item) == "reasoning":
             continue
         for content in (item.get("content"), item.get("output")):
-            for part in content if isinstance(content, list) else ():
+            for part in listed(content):
                 kind = kind_of(part)
                 if kind not in PARTS:
                     yield Need.FILES

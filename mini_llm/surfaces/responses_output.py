@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from mini_llm.price import Usage, part, plausible
 from mini_llm.request import Request, encode
+from mini_llm.surfaces.lenient import at, listed, objects_in
 from mini_llm.surfaces.wording import content_of, reasoning_of, refusal_of, tool_calls_of
 
 _ECHOED: Final[Mapping[str, Any]] = {
@@ -119,10 +120,7 @@ def call_item(item_id: str, call_id: str, name: str, arguments: str, status: str
 
 def logprobs_of(choice: Mapping[str, Any]) -> list[Any]:
     """The log probabilities of a choice or chunk, none if they are malformed."""
-    told = choice.get("logprobs")
-    content = told.get("content") if isinstance(told, dict) else None
-    if not isinstance(content, list):
-        return []
+    content = listed(at(choice, "logprobs.content"))
     try:
         encode(content)  # a provider may send minus infinity, which JSON has no word for
     except ValueError:
@@ -163,14 +161,10 @@ def usage_of(reported: object) -> Usage | None:
 
 def generated(response: Mapping[str, Any]) -> str:
     """The generated text of a response object."""
-    output = response.get("output")
     said: list[str] = []
-    for item in output if isinstance(output, list) else ():
-        if not isinstance(item, dict):
-            continue
+    for item in objects_in(response.get("output")):
         said += [item[name] for name in ("arguments", "input") if isinstance(item.get(name), str)]
         for parts in (item.get("summary"), item.get("content")):
-            for one in parts if isinstance(parts, list) else ():
-                if isinstance(one, dict):
-                    said += [one[name] for name in ("text", "refusal") if isinstance(one.get(name), str)]
+            for one in objects_in(parts):
+                said += [one[name] for name in ("text", "refusal") if isinstance(one.get(name), str)]
     return "".join(said)

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from mini_llm.errors import BadRequest
 from mini_llm.request import Need, billed_beside_tokens
+from mini_llm.surfaces.lenient import at, fields_of, listed
 from mini_llm.surfaces.responses_items import chat_messages, input_items, item_needs
 from mini_llm.surfaces.wording import Wording, json_text, kind_of, mapping, objects, text, untranslatable
 
@@ -92,17 +93,15 @@ def needs_of(fields: Mapping[str, Any]) -> frozenset[str]:
     needs = set(item_needs(input_items(fields))) if fields.get("input") is not None else set()
     if fields.get("tools"):
         needs.add(Need.TOOLS)
-    special = [tool for tool in _list(fields.get("tools")) if kind_of(tool) not in _DECLARED]
+    special = [tool for tool in listed(fields.get("tools")) if kind_of(tool) not in _DECLARED]
     hosted = [tool for tool in special if not _runs_at_client(tool)]
     if billed_beside_tokens(fields, hosted, frozenset({"background"})):
         needs.add(Need.HOSTED)
     if special or any(fields.get(name) for name in ("previous_response_id", "conversation", "prompt")):
         needs.add(Need.FILES)  # what they add to the prompt does not follow from the request's size
-    if isinstance(fields.get("reasoning"), dict) and fields["reasoning"].get("effort"):
+    if at(fields, "reasoning.effort"):
         needs.add(Need.REASONING)
-    shape = fields.get("text")
-    shape = shape.get("format") if isinstance(shape, dict) else None
-    if isinstance(shape, dict) and shape.get("type") == "json_schema":
+    if at(fields, "text.format.type") == "json_schema":
         needs.add(Need.JSON_SCHEMA)
     if _wants_logprobs(fields):
         needs.add(Need.LOGPROBS)
@@ -111,7 +110,7 @@ def needs_of(fields: Mapping[str, Any]) -> frozenset[str]:
 
 def _runs_at_client(tool: object) -> bool:
     """A tool of OpenAI's that costs no more than its tokens."""
-    told = tool if isinstance(tool, dict) else {}
+    told = fields_of(tool)
     where = told.get("execution") == "client" or kind_of(told.get("environment")) == "local"
     return kind_of(tool) in _RUN_BY_CLIENT or (kind_of(tool) in ("tool_search", "shell") and where)
 
@@ -169,10 +168,5 @@ def _logprobs(fields: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
             yield "top_logprobs", fields["top_logprobs"]
 
 
-def _list(value: object) -> list[Any]:
-    return value if isinstance(value, list) else []
-
-
 def _wants_logprobs(fields: Mapping[str, Any]) -> bool:
-    include = fields.get("include")
-    return bool(fields.get("top_logprobs")) or (isinstance(include, list) and _INCLUDED in include)
+    return bool(fields.get("top_logprobs")) or _INCLUDED in listed(fields.get("include"))

@@ -16,6 +16,7 @@ from mini_llm.price import Usage
 from mini_llm.request import Request
 from mini_llm.surfaces import responses_output as output
 from mini_llm.surfaces.base import StreamReader, StreamTranslator
+from mini_llm.surfaces.lenient import fields_of
 from mini_llm.surfaces.sse import read_event
 from mini_llm.surfaces.wording import (
     CallNumbers,
@@ -45,8 +46,7 @@ class ResponsesReader(StreamReader):
         if data.strip() == b"[DONE]":
             return StreamEvent(raw, done=True)
         body = self.object_in(data)
-        kind, response = kind_of(body), body.get("response")
-        response = response if isinstance(response, dict) else {}
+        kind, response = kind_of(body), fields_of(body.get("response"))
         if kind == "error":
             raise refusal(self.provider, 0, body)
         if kind == "response.failed":

@@ -7,6 +7,7 @@ from hashlib import sha256
 from typing import Any, Final
 
 from mini_llm.surfaces.base import Dialect
+from mini_llm.surfaces.lenient import member
 from mini_llm.surfaces.wording import is_thought, reasoning_of
 
 THOUGHTS: Final = frozenset({"reasoning_content", "reasoning_details"})
@@ -74,7 +75,7 @@ def _call(call: Any, drops: frozenset[str], dialect: Dialect) -> Any:
 
 
 def _with_short(holder: Any, name: str) -> Any:
-    given = holder.get(name) if isinstance(holder, dict) else None
+    given = member(holder, name)
     if not isinstance(given, str) or _SHORT_ID.fullmatch(given):
         return holder
     return holder | {name: sha256(given.encode()).hexdigest()[:_SHORT_ID_LETTERS]}

@@ -13,6 +13,7 @@ from pydantic_core import from_json
 
 from mini_llm.errors import BadRequest
 from mini_llm.request import encode
+from mini_llm.surfaces.lenient import fields_of, listed
 from mini_llm.surfaces.sse import event_data, split_events
 
 _ESCAPES: Final = re.compile(
@@ -177,7 +178,7 @@ def reasoning_of(part: Mapping[str, Any]) -> str:
         if isinstance(value, str) and value:
             return value
     content = part.get("content")
-    thoughts = filter(is_thought, content) if isinstance(content, list) else ()
+    thoughts = filter(is_thought, listed(content))
     return "".join(content_of({"content": thought.get("thinking")}) for thought in thoughts)
 
 
@@ -204,13 +205,11 @@ class ToolCall:
 
 def tool_calls_of(part: Mapping[str, Any]) -> list[ToolCall]:
     """The tool calls of a chat message or delta."""
-    calls = part.get("tool_calls")
     found = []
-    for position, call in enumerate(calls if isinstance(calls, list) else ()):
+    for position, call in enumerate(listed(part.get("tool_calls"))):
         if not isinstance(call, dict):
             continue
-        function = call.get("function")
-        function = function if isinstance(function, dict) else {}
+        function = fields_of(call.get("function"))
         arguments = function.get("arguments")
         index = call.get("index")
         found.append(
