@@ -228,9 +228,10 @@ class Pacer:
             now_s: unix seconds.
         """
         plan, state = self.plan, self.state
-        share_base = max(1, self.left_base // self.calls_left(now_s))
-        missed = min(LONGEST_STEP / STEP, _ratio(cost_base - share_base, share_base))
         usual_base = state.cheapest_base or cheapest_base
+        # a price cannot make calls cheaper than the cheapest: where these cost more than is left, it stays
+        share_base = max(1, usual_base, self.left_base // self.calls_left(now_s))
+        missed = min(LONGEST_STEP / STEP, _ratio(cost_base - share_base, share_base))
         at = min(int(self._gone(now_s) * SLICES), SLICES - 1)
         came = state.calls
         return Pacer(

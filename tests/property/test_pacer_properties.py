@@ -74,6 +74,15 @@ def test_the_money_is_spent_where_quality_gains(name: str) -> None:
     assert refused == 0
 
 
+def test_a_burst_on_a_first_day_leaves_the_rest_of_it_its_money() -> None:
+    burst = [(0.2 + at / 1e4, *rest) for at, *rest in crowd(4, 800)]
+    later = [(0.3 + 0.7 * at, *rest) for at, *rest in crowd(3)]
+    plan = Plan(500_000, 0, DAY_S, since_s=DAY_S // 5)
+    pacer, refused = replay(Pacer.first(plan, 0, DAY_S / 5), [*burst, *later])
+    assert pacer.state.spent_base * 100 // plan.budget_base >= 90
+    assert refused == 0
+
+
 def test_nothing_is_spent_on_what_brings_nothing() -> None:
     pacer, _ = replay(Pacer(PLAN), [(at, weak, 0.4, *rest) for at, weak, _, *rest in crowd(3)])
     assert pacer.state.spent_base == 20 * CALLS
