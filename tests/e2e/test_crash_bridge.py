@@ -23,6 +23,7 @@ from support.killing import (
     start,
 )
 from support.operator import Operator
+from support.proofs import remembered_proofs  # noqa: F401
 from support.stack import VIBES, Wallet
 
 from bridge.store import open_store

@@ -9,6 +9,7 @@ import pytest
 from hexbytes import HexBytes
 from support.leaving import exit_account, pass_time
 from support.operator import Operator
+from support.proofs import remembered_proofs  # noqa: F401
 from support.stack import SERVICE_DEADLINE_S, VIBES, Wallet
 
 from bridge.chain.client import ChainClient

@@ -36,19 +36,11 @@ def kill(process: subprocess.Popen[bytes]) -> None:
     process.wait(10)
 
 
-def finish(operator: Operator, **changes: str) -> None:
+def finish(operator: Operator) -> None:
     """Runs the bridge undisturbed until it has nothing to settle."""
-    while True:
-        result = subprocess.run(
-            [VIBES_COMMAND, "settle", "--once"],
-            env=os.environ | operator.environment | changes,
-            capture_output=True,
-            timeout=RUN_S,
-            check=False,
-        )
-        assert result.returncode == 0, result.stderr.decode()
-        if b"nothing to settle" in result.stdout:
-            return
+    with operator.pipeline() as pipeline:
+        while pipeline.settle_once() is not None:
+            pass
 
 
 def batch_at(operator: Operator, step: BatchStep) -> Batch:

@@ -13,6 +13,7 @@ from router_upstream import Upstream
 from router_world import User, make_world
 from support.killing import finish, kill_at_sealed, kill_before_sending, kill_when_mined, kill_when_sent
 from support.operator import Operator
+from support.proofs import remembered_proofs  # noqa: F401
 from support.stack import VIBES, Wallet
 from test_killed import Call, Payer, kill_at, until_answered
 from test_money import CHARGE_BASE
