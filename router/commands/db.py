@@ -19,9 +19,7 @@ from router.commands.ledger import told
 from router.config import load_ledger_url
 from router.db import SCHEMA_REVISION
 from router.db_trouble import LEDGER, OWNER_ONLY, parsed, prepare_file
-from router.ledger import audit as audit  # these register the tables that a database is compared with
-from router.ledger import payment_table as payment_table
-from router.people import models as models
+from router.people import models as models  # registers the tables that a database is compared with
 
 
 @click.group(cls=Group)

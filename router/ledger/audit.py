@@ -6,12 +6,13 @@ import json
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final, cast
+from typing import Any, Final
 
-from sqlalchemy import BigInteger, Column, Connection, Table, insert, select
+from sqlalchemy import BigInteger, Column, Connection, insert, select
 from sqlmodel import Field
 
 from router.db import LedgerTable, RowNumber
+from router.ledger.models import table_of
 
 MAX_PAGE: Final = 500
 
@@ -31,7 +32,7 @@ class AuditRecord(LedgerTable, table=True):
     request_id: str
 
 
-AUDIT: Final = cast(Table, AuditRecord.__table__)  # type: ignore[attr-defined]
+AUDIT: Final = table_of(AuditRecord)
 
 
 @dataclass(frozen=True)

@@ -7,11 +7,12 @@ import time
 from collections.abc import Iterable, Mapping
 from typing import Any, Final, cast
 
-from sqlalchemy import BigInteger, Column, Connection, Table, func, insert, select
+from sqlalchemy import BigInteger, Column, Connection, func, insert, select
 from sqlmodel import Field
 
 from router.db import LedgerTable, RowNumber
 from router.ledger.errors import NothingToUndo
+from router.ledger.models import table_of
 
 UNDO: Final = "undo"
 MAX_PAGE: Final = 500
@@ -37,7 +38,7 @@ class ConductRecord(LedgerTable, table=True):
     undoes: int | None = Field(default=None, sa_type=BigInteger)
 
 
-CONDUCT: Final = cast(Table, ConductRecord.__table__)  # type: ignore[attr-defined]
+CONDUCT: Final = table_of(ConductRecord)
 
 
 def record(connection: Connection, decisions: Iterable[Mapping[str, Any]]) -> None:

@@ -5,12 +5,13 @@
 
 from __future__ import annotations
 
-from typing import Final, cast
+from typing import Final
 
-from sqlalchemy import BigInteger, CheckConstraint, Index, LargeBinary, Table
+from sqlalchemy import BigInteger, CheckConstraint, Index, LargeBinary
 from sqlmodel import Field
 
 from router.db import LedgerTable
+from router.ledger.models import table_of
 
 
 class PaymentState:
@@ -60,4 +61,4 @@ class X402Payment(LedgerTable, table=True):
     settlement: str | None = Field(max_length=42)  # the contract that a deposit goes to; none pays for a call
 
 
-PAYMENT: Final = cast(Table, X402Payment.__table__)  # type: ignore[attr-defined]
+PAYMENT: Final = table_of(X402Payment)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
+import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
@@ -38,9 +39,7 @@ _SAME_ENTRY: Final = select(ENTRY.c.number).where(
     ENTRY.c.number == bindparam("entry_number"), ENTRY.c.id == bindparam("entry_id")
 )
 _CLOSE_ENTRY: Final = (
-    update_of(ENTRY)
-    .where(ENTRY.c.number == bindparam("entry_number"))
-    .values(state=bindparam("new_state"), reason=bindparam("why"))
+    update_of(ENTRY).where(ENTRY.c.number == bindparam("entry_number")).values(state=bindparam("new_state"))
 )
 
 
@@ -178,18 +177,14 @@ class Entries:
 
 def open_entry(
     connection: Connection,
-    *,
     entry_id: str,
     kind: str,
     account_idx: int | None,
     body_hash: bytes,
-    opened_s: int,
-    origin_key: str | None = None,
+    origin_key: str,
     attempt: int = 0,
-    quote_base: int = 0,
-    lease_until_s: int | None = None,
 ) -> int:
-    """Inserts a pending entry and returns its row number."""
+    """Inserts a pending entry of something that is no call, and returns its row number."""
     values = {
         "id": entry_id,
         "kind": kind,
@@ -198,9 +193,8 @@ def open_entry(
         "origin_key": origin_key,
         "attempt": attempt,
         "body_hash": body_hash,
-        "quote_base": quote_base,
-        "lease_until_s": lease_until_s,
-        "opened_s": opened_s,
+        "quote_base": 0,
+        "opened_s": int(time.time()),
     }
     number: int = connection.execute(_INSERT_ENTRY, values).inserted_primary_key[0]  # type: ignore[index]
     return number
@@ -218,9 +212,9 @@ def post_entry(connection: Connection, number: int, kind: str, legs: Iterable[Le
     close_entry(connection, number, State.POSTED)
 
 
-def close_entry(connection: Connection, number: int, state: str, reason: str | None = None) -> None:
+def close_entry(connection: Connection, number: int, state: str) -> None:
     """Moves a pending entry to its final state."""
-    connection.execute(_CLOSE_ENTRY, {"entry_number": number, "new_state": state, "why": reason})
+    connection.execute(_CLOSE_ENTRY, {"entry_number": number, "new_state": state})
 
 
 def _postings(number: int, kind: str, legs: Iterable[Leg]) -> list[Values]:

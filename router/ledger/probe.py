@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Final, cast
+from typing import Final
 
-from sqlalchemy import BigInteger, Column, Connection, Table, insert, update
+from sqlalchemy import BigInteger, Column, Connection, insert, update
 from sqlmodel import Field
 
 from router.db import LedgerTable
 from router.ledger.calls import CallOperation
 from router.ledger.group import Group
+from router.ledger.models import table_of
 from router.ledger.sums import Needs
 
 
@@ -20,7 +21,7 @@ class Probe(LedgerTable, table=True):
     written_s: int = Field(sa_type=BigInteger)
 
 
-PROBE: Final = cast(Table, Probe.__table__)  # type: ignore[attr-defined]
+PROBE: Final = table_of(Probe)
 
 
 class Errand(CallOperation[None]):

@@ -11,7 +11,6 @@ whatever comes in later pays the deficit back first.
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -124,7 +123,7 @@ def begin(
             return Happening(last.id, kind, None)
         attempt = last.attempt + 1
     entry_id = post.content_hash(origin_key, attempt).hex()
-    number = _open(connection, entry_id, kind, account_idx, body_hash, origin_key, attempt)
+    number = post.open_entry(connection, entry_id, kind, account_idx, body_hash, origin_key, attempt)
     return Happening(entry_id, kind, number)
 
 
@@ -198,32 +197,11 @@ def _reversed(connection: Connection, entry: Row[Any]) -> bool:
     return last_attempt(connection, entry.id) is not None
 
 
-def _open(
-    connection: Connection,
-    entry_id: str,
-    kind: str,
-    account_idx: int | None,
-    body_hash: bytes,
-    origin_key: str,
-    attempt: int = 0,
-) -> int:
-    return post.open_entry(
-        connection,
-        entry_id=entry_id,
-        kind=kind,
-        account_idx=account_idx,
-        body_hash=body_hash,
-        opened_s=int(time.time()),
-        origin_key=origin_key,
-        attempt=attempt,
-    )
-
-
 def _reverse(connection: Connection, entry: Row[Any]) -> None:
     """The opposite of an entry's legs, counts and values, at what the accounts have now."""
     entry_id = post.content_hash(entry.id, Kind.REVERSAL).hex()
     body_hash = post.content_hash(entry.id)
-    number = _open(connection, entry_id, Kind.REVERSAL, entry.account_idx, body_hash, entry.id)
+    number = post.open_entry(connection, entry_id, Kind.REVERSAL, entry.account_idx, body_hash, entry.id)
     legs = connection.execute(_LEGS, {"number": entry.number}).all()
     effects, own = [], set()
     for change in connection.execute(_CHANGES, {"number": entry.number}).all():

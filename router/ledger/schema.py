@@ -20,7 +20,6 @@ from sqlalchemy import Connection, Engine, inspect
 from router.db import METADATA, SCHEMA_REVISION, WrongRevision, connect_database, is_empty, revision_of
 from router.db_sessions import writing
 from router.db_trouble import opening
-from router.ledger import models as models  # registers the tables that a database is compared with
 from router.ledger.errors import LedgerError
 
 FIRST: Final = "0001"

@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import Final, cast
+from typing import Final
 
-from sqlalchemy import BigInteger, Column, Connection, Row, Table, func, insert, select
+from sqlalchemy import BigInteger, Column, Connection, Row, func, insert, select
 from sqlmodel import Field
 
 from router.db import LedgerTable, RowNumber
 from router.ledger import audit
 from router.ledger.audit import Act
+from router.ledger.models import table_of
 
 MAX_PAGE: Final = 200
 EVERYTHING: Final = "everything"
@@ -41,7 +42,7 @@ class SwitchRecord(LedgerTable, table=True):
     reason: str
 
 
-SWITCH: Final = cast(Table, SwitchRecord.__table__)  # type: ignore[attr-defined]
+SWITCH: Final = table_of(SwitchRecord)
 
 
 @dataclass(frozen=True)

@@ -6,12 +6,13 @@ changes hands.
 
 from __future__ import annotations
 
-from typing import Any, Final, cast
+from typing import Final
 
-from sqlalchemy import BigInteger, CheckConstraint, Column, ForeignKey, Index, LargeBinary, Table
+from sqlalchemy import BigInteger, CheckConstraint, Column, ForeignKey, Index, LargeBinary
 from sqlmodel import Field
 
 from router.db import LedgerTable, RowNumber
+from router.ledger.models import table_of
 
 ADDRESS_LENGTH: Final = 42
 
@@ -139,14 +140,10 @@ class DeviceMiss(LedgerTable, table=True):
     at_s: int = Field(sa_type=BigInteger, index=True)
 
 
-def _table(model: Any) -> Table:
-    return cast(Table, model.__table__)
-
-
-USED_NONCE: Final = _table(UsedNonce)
-WALLET_SESSION: Final = _table(WalletSession)
-TEAM_MEMBER: Final = _table(TeamMember)
-SESSION_KEY: Final = _table(SessionKey)
-RATE_USE: Final = _table(RateUse)
-DEVICE_LOGIN: Final = _table(DeviceLogin)
-DEVICE_MISS: Final = _table(DeviceMiss)
+USED_NONCE: Final = table_of(UsedNonce)
+WALLET_SESSION: Final = table_of(WalletSession)
+TEAM_MEMBER: Final = table_of(TeamMember)
+SESSION_KEY: Final = table_of(SessionKey)
+RATE_USE: Final = table_of(RateUse)
+DEVICE_LOGIN: Final = table_of(DeviceLogin)
+DEVICE_MISS: Final = table_of(DeviceMiss)

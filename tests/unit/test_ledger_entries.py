@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from sqlalchemy import Connection, insert, update
 from sqlalchemy.exc import DBAPIError
-from support.books import BODY, NOW_S, Books, new_books
+from support.books import BODY, Books, new_books
 
 from router.db_sessions import writing
 from router.ledger import post
@@ -23,9 +23,7 @@ def books(database: str) -> Iterator[Books]:
 
 
 def open_entry(connection: Connection) -> int:
-    return post.open_entry(
-        connection, entry_id="e" * 64, kind=Kind.DEPOSIT, account_idx=None, body_hash=BODY, opened_s=NOW_S
-    )
+    return post.open_entry(connection, "e" * 64, Kind.DEPOSIT, None, BODY, "o" * 64)
 
 
 def leg(number: int, amount_base: int, at: int = 0) -> dict[str, object]:
@@ -80,7 +78,8 @@ def test_one_wrong_row_is_enough_to_refuse_a_statement(books: Books) -> None:
         row = (
             connection.execute(ENTRY.select().where(ENTRY.c.number == open_entry(connection))).one()._asdict()
         )
-        connection.execute(insert(ENTRY), row | {"number": row["number"] + 1, "id": "f" * 64})
+        later = {"number": row["number"] + 1, "id": "f" * 64, "attempt": 1}
+        connection.execute(insert(ENTRY), row | later)
         return [row["number"], row["number"] + 1]
 
     def late_leg(connection: Connection) -> None:
