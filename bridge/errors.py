@@ -188,14 +188,6 @@ class LeadershipLost(BridgeError):
         super().__init__(f"{holder} lost the leader's lock and stops")
 
 
-class FeeLimitReached(BridgeError):
-    """The chain asks for more than the operator pays for gas; the batch waits until it asks for less."""
-
-    def __init__(self, needed_wei: int, limit_wei: int) -> None:
-        self.needed_wei, self.limit_wei = needed_wei, limit_wei
-        super().__init__(f"gas costs {needed_wei} wei, VIBES_MAX_FEE_GWEI allows {limit_wei}")
-
-
 class FalseReceipt(BridgeError):
     """The node's receipt of a transaction contradicts the chain: the node lies or is broken."""
 

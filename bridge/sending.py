@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Container
 
 from bridge.alerts import Alerts
-from bridge.errors import FeeLimitReached
 from bridge.leader import Leader
 from bridge.store import Store
 from bridge.submit import Submitter
 from bridge.tables import Batch, BatchStep
+from mini_llm.wallet.gas import FeesTooHigh
 
 FEE_LIMIT = "fee_limit"
 """Alert while the next batch waits because gas costs more than the operator pays."""
@@ -45,7 +45,7 @@ class Sending:
             self._leader.check()
             try:
                 sent = self._submitter.push(batch)
-            except FeeLimitReached as error:
+            except FeesTooHigh as error:
                 self._alerts.open(FEE_LIMIT, f"batch {batch.number}: {error}")
                 return
             if sent.tx_hash not in (None, batch.tx_hash):

@@ -19,9 +19,9 @@ from bridge.chain.receipt import checked_receipt
 from bridge.chain.settlement import SettlementContract
 from bridge.config import TxType
 from bridge.errors import FalseReceipt, NotOperator, RpcRefused, SettlementFailed
-from bridge.fees import Market, offer
 from bridge.store import Store
-from bridge.tables import Attempt, Batch, Fees
+from bridge.tables import Attempt, Batch
+from mini_llm.wallet.gas import Fees, Market, offer
 
 REFUSED_RAISES = 12
 """How often an offer that the node finds too low is doubled: up to 2^12 times the market's price."""
@@ -69,7 +69,7 @@ class Submitter:
     def push(self, batch: Batch) -> Batch:
         """Sends a proved batch, sends it again if the node lost it, or replaces it if it is stuck.
 
-        Raises ContractReverted if the contract would refuse it, FeeLimitReached if it would take more than
+        Raises ContractReverted if the contract would refuse it, FeesTooHigh if it would take more than
         the operator pays, RpcRefused if the node does not take it.
         """
         mined_nonce = self._client.nonce(self._account.address, "latest")
@@ -187,7 +187,7 @@ class Submitter:
                 self._account.address, batch.header, batch.words, batch.partner_words, batch.proof
             )
         )
-        call |= {"nonce": nonce, "chainId": self._client.chain_id} | _fee_fields(fees)
+        call |= {"nonce": nonce, "chainId": self._client.chain_id} | fees.fields
         del call["from"]
         signed = self._account.sign_transaction(call)
         return Attempt(hex0x(signed.hash), hex0x(signed.raw_transaction), nonce, fees, int(time.time()))
@@ -217,9 +217,3 @@ class Submitter:
 
 def _doubled(tip_wei: int | None) -> int | None:
     return None if tip_wei is None else 2 * tip_wei
-
-
-def _fee_fields(fees: Fees) -> dict[str, int]:
-    if fees.tip_wei is None:
-        return {"gasPrice": fees.max_fee_wei}
-    return {"maxFeePerGas": fees.max_fee_wei, "maxPriorityFeePerGas": fees.tip_wei}

@@ -13,6 +13,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from bridge.rollup.batch import decode_slot
 from bridge.state import BatchHeader, ChainEvent
+from mini_llm.wallet.gas import Fees
 
 
 class BatchStep(StrEnum):
@@ -182,18 +183,6 @@ class Alert:
     detail: str
     opened_at: int
     cleared_at: int | None
-
-
-@dataclass(frozen=True)
-class Fees:
-    """What a transaction offers, wei per gas.
-
-    max_fee_wei: `maxFeePerGas`, or the gas price of a legacy transaction.
-    tip_wei: `maxPriorityFeePerGas`, None for a legacy transaction.
-    """
-
-    max_fee_wei: int
-    tip_wei: int | None
 
 
 @dataclass(frozen=True)

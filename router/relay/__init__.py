@@ -1,7 +1,6 @@
 """What others signed (EIP-3009 of VIBES), sent to the chain by a wallet of the operator, which pays the gas.
 
     node.py      JSON-RPC to the chain
-    gas.py       what a chain tx offers
     eip3009.py   the authorisation: digest, call data, events
     rehearsal.py what the chain says before something is sent
     settler.py   the wallet's transactions, from signing to the receipt

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from mini_llm.wallet.field import P
+from mini_llm.wallet.gas import FeesTooHigh
 from mini_llm.wallet.limits import MAX_AMOUNT_BASE
 from mini_llm.wallet.money import vibes
 from router.config_relay import Deposits
@@ -24,7 +25,6 @@ from router.ledger.writer import Ledger
 from router.relay.deposit import ENDPOINT, MAX_VALID_S, DepositOrder
 from router.relay.eip3009 import Token
 from router.relay.errors import DepositRefused, RelayUnavailable
-from router.relay.gas import FeesTooHigh
 from router.relay.node import NodeError, NodeRefused
 from router.relay.refusals import refusal
 from router.relay.rehearsal import TooMuchGas

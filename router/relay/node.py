@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 
 import httpx
+
+from mini_llm.wallet.gas import Market
 
 TIMEOUT_S: Final = 10.0
 _USUAL_TIP_WEI: Final = 10**9
@@ -31,19 +32,6 @@ class NodeRefused(NodeError):
     def __init__(self, method: str, message: str, data: object) -> None:
         super().__init__(f"{method}: {message}")
         self.method, self.message, self.data = method, message, data
-
-
-@dataclass(frozen=True)
-class Market:
-    """What the chain asks for gas, wei.
-
-    Args:
-        base_fee_wei: of the newest block, None on a chain of legacy transactions.
-        tip_wei: what the node suggests on top of it, or as the whole price of a legacy tx.
-    """
-
-    base_fee_wei: int | None
-    tip_wei: int
 
 
 class Node:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any, Final
+from typing import Final
 
+from mini_llm.wallet.gas import Fees, offer
 from mini_llm.wallet.signature import InvalidSignature, recover_address
 from router.relay.eip3009 import DOMAIN_SEPARATOR_CALL, Token, revert_data
-from router.relay.gas import Fees, offer
 from router.relay.node import Node, NodeError, NodeRefused
 
 MAX_GAS: Final = 300_000
@@ -58,7 +58,8 @@ class Rehearsal:
         await self._check_chain()
         height, market = await asyncio.gather(self.height(), self._node.market())
         fees = offer(market, self._max_fee_wei)
-        call = {"from": self._sender, "to": to, "data": "0x" + call_data.hex()} | _priced(fees)
+        priced = {name: hex(wei) for name, wei in fees.fields.items()}
+        call = {"from": self._sender, "to": to, "data": "0x" + call_data.hex()} | priced
         try:
             gas = await self._node.number("eth_estimateGas", call)
         except NodeRefused as error:
@@ -120,9 +121,3 @@ def signed_by_key(payer: str, digest: bytes, signature: bytes) -> bool:
         return recover_address(digest, signature).lower() == payer
     except InvalidSignature:
         return False
-
-
-def _priced(fees: Fees) -> dict[str, Any]:
-    if fees.tip_wei is None:
-        return {"gasPrice": hex(fees.max_fee_wei)}
-    return {"maxFeePerGas": hex(fees.max_fee_wei), "maxPriorityFeePerGas": hex(fees.tip_wei)}

@@ -18,6 +18,7 @@ from eth_account import Account
 from eth_account.signers.local import LocalAccount
 
 from mini_llm.wallet.address import to_checksum_address
+from mini_llm.wallet.gas import Fees, FeesTooHigh, offer
 from router.ledger import deposits, payments, reverts
 from router.ledger.deposits import DepositLimits
 from router.ledger.payment_table import PaymentState
@@ -25,7 +26,6 @@ from router.ledger.payments import Claim, PaymentView, SignedTx
 from router.ledger.reverts import RevertLimits
 from router.ledger.writer import Ledger
 from router.relay.eip3009 import Token, executed, payee_of, used_topics
-from router.relay.gas import Fees, FeesTooHigh, offer
 from router.relay.node import Node, NodeError, NodeRefused
 from router.relay.rehearsal import Rehearsal
 
@@ -233,10 +233,8 @@ class Settler:
             _LOG.warning("payment %s not broadcast: %s", payment.id, error)
 
     async def _fees(self, replaced: PaymentView | None = None) -> Fees:
-        market, limit_wei = await self._node.market(), self._terms.max_fee_wei
-        if replaced is None or replaced.max_fee_wei is None:
-            return offer(market, limit_wei)
-        return offer(market, limit_wei, Fees(replaced.max_fee_wei, replaced.tip_wei))
+        old = [] if replaced is None else [Fees(replaced.max_fee_wei or 0, replaced.tip_wei)]
+        return offer(await self._node.market(), self._terms.max_fee_wei, old)
 
     def _sign(self, payment: Claim | PaymentView, fees: Fees, nonce: int) -> SignedTx:
         fields: dict[str, Any] = {
@@ -246,11 +244,8 @@ class Settler:
             "value": 0,
             "gas": payment.gas,
             "data": payment.call_data,
+            **fees.fields,
         }
-        if fees.tip_wei is None:
-            fields["gasPrice"] = fees.max_fee_wei
-        else:
-            fields |= {"maxFeePerGas": fees.max_fee_wei, "maxPriorityFeePerGas": fees.tip_wei, "type": 2}
         signed = self._wallet.sign_transaction(fields)
         tx_hash = "0x" + bytes(signed.hash).hex()
         return SignedTx(tx_hash, bytes(signed.raw_transaction), fees.max_fee_wei, fees.tip_wei)

@@ -14,6 +14,7 @@ import logging
 import time
 from typing import Final
 
+from mini_llm.wallet.gas import FeesTooHigh
 from router.billing import Billing, Ticket
 from router.config_relay import X402Config
 from router.ledger import payments, reverts
@@ -27,7 +28,6 @@ from router.people.callers import Principal
 from router.people.doorstep import Doorstep
 from router.people.limits import Passage
 from router.people.screening import Moment, Screening
-from router.relay.gas import FeesTooHigh
 from router.relay.node import NodeError
 from router.relay.settler import Settler
 from router.x402 import wire

@@ -35,8 +35,9 @@ from bridge.errors import (
 )
 from bridge.state import BatchHeader
 from bridge.store import open_store
-from bridge.tables import Attempt, BatchStep, Fees
+from bridge.tables import Attempt, BatchStep
 from mini_llm.errors import ConfigError
+from mini_llm.wallet.gas import Fees
 
 
 @pytest.fixture

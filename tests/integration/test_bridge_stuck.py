@@ -14,9 +14,9 @@ from support.stack import VIBES
 
 from bridge.config import BridgeSettings, TxType
 from bridge.errors import SettlementTimeout
-from bridge.fees import raised
 from bridge.store import Store, open_store
 from bridge.tables import Attempt, Batch, BatchStep
+from mini_llm.wallet.gas import raised
 
 GWEI = 10**9
 

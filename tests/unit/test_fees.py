@@ -1,4 +1,4 @@
-"""What the bridge offers for its transactions."""
+"""What bridge and relay offer for the gas of their transactions."""
 
 from __future__ import annotations
 
@@ -8,9 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.errors import FeeLimitReached
-from bridge.fees import Market, offer, raised
-from bridge.tables import Fees
+from mini_llm.wallet.gas import Fees, FeesTooHigh, Market, offer, raised
 
 GWEI = 10**9
 prices = st.integers(1, 10**13)
@@ -23,10 +21,20 @@ def test_the_first_offer_covers_six_full_blocks() -> None:
 
 def test_the_first_offer_stays_below_the_limit() -> None:
     assert offer(Market(10 * GWEI, 2 * GWEI), 15 * GWEI) == Fees(15 * GWEI, 2 * GWEI)
-    assert offer(Market(None, 7 * GWEI), 5 * GWEI) == Fees(5 * GWEI, None)
-    with pytest.raises(FeeLimitReached) as caught:
+    assert offer(Market(400 * GWEI, 9000 * GWEI), 500 * GWEI) == Fees(500 * GWEI, 500 * GWEI)
+    with pytest.raises(FeesTooHigh) as caught:
         offer(Market(10 * GWEI, 2 * GWEI), 10 * GWEI - 1)
-    assert (caught.value.needed_wei, caught.value.limit_wei) == (10 * GWEI, 10 * GWEI - 1)
+    assert (caught.value.asked_wei, caught.value.limit_wei) == (10 * GWEI, 10 * GWEI - 1)
+    with pytest.raises(FeesTooHigh):
+        offer(Market(None, 501 * GWEI), 500 * GWEI)
+
+
+def test_a_legacy_transaction_tips_all_that_it_pays() -> None:
+    assert offer(Market(1, 1), 10_000, [Fees(1_000, None)]) == Fees(1_127, 1_125)
+
+
+def test_all_that_hold_the_nonce_are_outbid() -> None:
+    assert offer(Market(1, 1), 10_000, [Fees(3_000, 800), Fees(1_000, 900)]) == Fees(3_375, 1_013)
 
 
 @pytest.mark.parametrize("base_fee_wei", [None, 1])
@@ -34,7 +42,7 @@ def test_a_replacement_beyond_the_limit_is_refused(base_fee_wei: int | None) -> 
     old = Fees(1_000, None if base_fee_wei is None else 800)
     market = Market(base_fee_wei, 1)
     assert offer(market, 1_125, [old]).max_fee_wei == 1_125
-    with pytest.raises(FeeLimitReached):
+    with pytest.raises(FeesTooHigh):
         offer(market, 1_124, [old])
 
 
@@ -58,6 +66,6 @@ def test_a_replacement_raises_both_fields_by_an_eighth(
 @given(base_fee=st.none() | prices, tip=prices, old=prices, limit=prices)
 def test_no_offer_exceeds_the_limit(base_fee: int | None, tip: int, old: int, limit: int) -> None:
     for replaced in ([], [Fees(old, None)], [Fees(old, old)]):
-        with contextlib.suppress(FeeLimitReached):
+        with contextlib.suppress(FeesTooHigh):
             fees = offer(Market(base_fee, tip), limit, replaced)
             assert (fees.tip_wei or 0) <= fees.max_fee_wei <= limit
