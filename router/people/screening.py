@@ -15,7 +15,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Final
@@ -26,6 +28,9 @@ from router.people.errors import ScreeningUnavailable, WalletRefused
 
 SETTING: Final = "VIBES_SCREENING"
 PLUGINS: Final = "vibes_rails.screeners"
+SHOWN_S: Final = 60.0
+"""How long pages show the same of a wallet."""
+MOST_SHOWN: Final = 10_000
 _LOG: Final = logging.getLogger(__name__)
 
 
@@ -91,8 +96,9 @@ class ListedWallets(Screener):
 class Screening:
     """Asks a screener; without one everybody is admitted."""
 
-    def __init__(self, screener: Screener | None) -> None:
-        self._screener = screener
+    def __init__(self, screener: Screener | None, clock: Callable[[], float] = time.monotonic) -> None:
+        self._screener, self._clock = screener, clock
+        self._shown: dict[tuple[str, str], tuple[float, bool]] = {}
 
     async def admit(self, address: str, moment: str) -> None:
         """Lets a wallet pass.
@@ -116,7 +122,17 @@ class Screening:
             raise WalletRefused(moment)
 
     async def admits(self, address: str, moment: str) -> bool:
-        """Whether `admit` lets a wallet pass: for pages, which show what else there is all the same."""
+        """Whether `admit` let a wallet pass within the last minute: for pages, which show what else there is
+        all the same, and which anybody may load as often as he likes."""
+        now_s = self._clock()
+        known = self._shown.get((address, moment))
+        if known is None or now_s - known[0] > SHOWN_S:
+            if len(self._shown) >= MOST_SHOWN:
+                self._shown.clear()
+            known = self._shown[address, moment] = now_s, await self._passes(address, moment)
+        return known[1]
+
+    async def _passes(self, address: str, moment: str) -> bool:
         try:
             await self.admit(address, moment)
         except (WalletRefused, ScreeningUnavailable):

@@ -226,8 +226,10 @@ class Till:
             if not await self._under_way(known):
                 if known is not None and known.reverted:  # it would burn as much gas again
                     raise refusal(offer, _FAILED, known.payer)
+                verified = await self._verifier.verify(payment, offer)
+                # after it: only who signed may ask whether a wallet is refused
                 await self._screening.admit(payment.authorization.payer, Moment.PAYMENT)
-                return await self._verifier.verify(payment, offer)
+                return verified
         except PaymentRequired:
             if not await self._under_way(await self._find(payment_id)):
                 raise  # else a replay was faster, and the chain knows the nonce by now

@@ -113,6 +113,15 @@ def test_a_screened_payer_is_refused_unless_the_payment_was_taken_before(shop: S
     assert len(shop.rows(wallet)) == 1
 
 
+def test_only_who_signs_for_a_wallet_is_told_that_it_is_refused(shop: Shop) -> None:
+    listed, wallet = shop.wallet(VIBES), shop.wallet()
+    shop.refused.write_text(f"{listed.address}\n")
+    body = body_of("plain", marker(), max_tokens=5)
+    accepted = shop.required(body)["accepts"][0]
+    answer = shop.post(body, encoded(shop.payment(wallet, accepted, **{"from": listed.address})))
+    assert (answer.status_code, answer.json()["error"]["code"]) == (402, BAD_SIGNATURE)
+
+
 def test_a_poor_payer_is_refused(shop: Shop) -> None:
     wallet, words = shop.wallet(0), marker()
     body = body_of("plain", words, max_tokens=5)
