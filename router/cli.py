@@ -29,6 +29,10 @@ SECTIONS: Final[Sections] = {
             "router.commands.vault:vault",
             "Make and change the master key that seals users' own keys.",
         ),
+        "credit": (
+            "router.commands.credit:credit",
+            "Open and top up accounts of a router without a chain.",
+        ),
         "erase": (
             "router.commands.erase:erase",
             "Erase what is kept about the owner of an account.",

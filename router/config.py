@@ -22,7 +22,7 @@ from mini_llm.wallet.receipt import InvalidReceipt, ReceiptDomain
 from mini_llm.wallet.signature import signing_address
 from router.config_conductor import ConductorConfig
 from router.config_learning import RouterAuto
-from router.config_money import DEFAULT_TIERS, Bps, HangUp, Idx, Policy, Promotion, Rewards, Tier
+from router.config_money import DEFAULT_TIERS, Bps, HangUp, Idx, Policy, Promotion, Rewards, Tier, no_chain
 from router.config_people import PeopleSettings, load_people
 from router.config_relay import Relay, X402Config
 from router.errors import LosesMoney, SplitExceedsCharge, TiersOutOfOrder
@@ -111,8 +111,8 @@ class Settings:
 def load_settings(environ: Mapping[str, str]) -> Settings:
     """Reads the settings from the environment and the file that it names.
 
-    Needed: `VIBES_CONFIG`, `VIBES_LEDGER_URL`, `VIBES_CHAIN_ID`, `VIBES_SETTLEMENT` and
-    `VIBES_RECEIPT_KEY_FILE`. Optional: `VIBES_MAX_BODY_BYTES`, `VIBES_LEASE_S`,
+    Needed: `VIBES_CONFIG`, `VIBES_LEDGER_URL`, `VIBES_RECEIPT_KEY_FILE`, and `VIBES_CHAIN_ID` and
+    `VIBES_SETTLEMENT` or `VIBES_CREDIT_ONLY`. Optional: `VIBES_MAX_BODY_BYTES`, `VIBES_LEASE_S`,
     `VIBES_ANSWERS_S`.
 
     Raises:
@@ -121,6 +121,8 @@ def load_settings(environ: Mapping[str, str]) -> Settings:
     path = Path(_required(environ, "VIBES_CONFIG"))
     config = load_router_config(path, environ)
     check_economics(config)
+    if no_chain(environ) is not None and config.relay is not None:
+        raise ConfigError("relay", "needs a chain, and VIBES_CREDIT_ONLY says that there is none")
     return Settings(
         config=config,
         config_path=path,
@@ -138,11 +140,14 @@ def load_settings(environ: Mapping[str, str]) -> Settings:
 
 
 def load_domain(environ: Mapping[str, str]) -> ReceiptDomain:
-    """Where receipts are valid: `VIBES_CHAIN_ID` and `VIBES_SETTLEMENT`.
+    """Where receipts are valid: `VIBES_CHAIN_ID` and `VIBES_SETTLEMENT`, or nowhere but here with
+    `VIBES_CREDIT_ONLY`.
 
     Raises:
-        ConfigError: one is missing or unusable.
+        ConfigError: one is missing or unusable, or does not go with another.
     """
+    if (nowhere := no_chain(environ)) is not None:
+        return nowhere
     try:
         return ReceiptDomain(_integer(environ, "VIBES_CHAIN_ID"), _required(environ, "VIBES_SETTLEMENT"))
     except InvalidReceipt as error:

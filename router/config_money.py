@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from decimal import ROUND_DOWN
 from typing import Annotated, Final
 
 from pydantic import Field
 
 from mini_llm.config_base import Name, Strict, Usd
+from mini_llm.errors import ConfigError
 from mini_llm.price import parse_usd
 from mini_llm.wallet.limits import BASE_PER_VIBES, BPS, MAX_IDX
+from mini_llm.wallet.receipt import ReceiptDomain
 
 Bps = Annotated[int, Field(ge=0, le=BPS)]
 Idx = Annotated[int, Field(ge=1, le=MAX_IDX)]
@@ -78,6 +81,25 @@ class Tier(Strict):
         # of a charge c the retail price is c / rate, so c x (wholesale / rate - kept) is lost
         lost = policy.wholesale_bps * BPS - policy.kept_bps * self.rate_bps
         return cap_base * self.rate_bps * BPS // lost
+
+
+NO_CHAIN: Final = ReceiptDomain(0, "0x" + "00" * 20)
+"""The domain of receipts where accounts hold credit with the operator, and no contract holds anything."""
+_NEED_A_CHAIN: Final = ("VIBES_CHAIN_ID", "VIBES_SETTLEMENT", "VIBES_PUBLIC_URL", "VIBES_RPC_URL")
+
+
+def no_chain(environ: Mapping[str, str]) -> ReceiptDomain | None:
+    """`NO_CHAIN` if `VIBES_CREDIT_ONLY` says that there is no chain and no token, else None.
+
+    Raises:
+        ConfigError: it says neither yes nor no, or yes beside something that needs a chain.
+    """
+    if (text := environ.get("VIBES_CREDIT_ONLY") or "no") not in ("yes", "no"):
+        raise ConfigError("VIBES_CREDIT_ONLY", f"{text!r} is neither yes nor no")
+    needing = next((name for name in _NEED_A_CHAIN if environ.get(name)), None)
+    if text == "yes" and needing is not None:
+        raise ConfigError(needing, "needs a chain, and VIBES_CREDIT_ONLY says that there is none")
+    return NO_CHAIN if text == "yes" else None
 
 
 DEFAULT_TIERS: Final = (

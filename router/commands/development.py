@@ -14,6 +14,7 @@ from sqlalchemy import Connection
 from mini_llm.wallet.babyjub import SUBORDER, public_key
 from mini_llm.wallet.ceiling import key_commitment, settlement_domain, sign_ceiling
 from mini_llm.wallet.limits import MAX_AMOUNT_BASE
+from mini_llm.wallet.receipt import ReceiptDomain
 from router.commands.ledger import told, write_ledger
 from router.config import load_ledger_url, load_settings
 from router.config_money import usd_base
@@ -58,29 +59,39 @@ def dev_account(usd: str, dry_run: bool, as_json: bool) -> None:
             f"VIBES_CHAIN_ID is {place.chain_id}: play money is for the local chains {local} only; "
             "elsewhere accounts come from deposits into the settlement contract"
         )
-    amount_base = _amount_base(usd, settings.config.vibes_per_usd)
+    amount_base = read_amount(usd, settings.config.vibes_per_usd)
     idx = _free_idx(create=not dry_run)
     if dry_run:
         click.echo(f"would open account {idx} with {amount_base} base units ({usd} USD) and make an API key")
         return
-    secret = 1 + secrets.randbelow(SUBORDER - 1)  # signs the one ceiling and is forgotten
-    domain = settlement_domain(place.chain_id, place.settlement)
-    ceiling = sign_ceiling(secret, domain, idx, amount_base)
-    checked = check_ceiling(domain, ceiling)
 
     def fund(connection: Connection) -> str:
         if next_idx(connection) != idx:
             raise click.ClickException("another account was opened at this moment: try again")
-        chain.open_account(connection, idx, OWNER)
-        chain.credit_deposit(connection, idx, amount_base, f"development:{idx}")
-        chain.request_key(connection, idx, key_commitment(public_key(secret)), f"development key:{idx}")
-        store_ceiling(connection, checked)
+        open_funded(connection, place, idx, amount_base, f"development:{idx}", amount_base)
         grant = Grant(scopes=DEFAULT_SCOPES, expires_s=int(time.time()) + DAYS * _DAY_S)
         return create_api_key(connection, idx, "development", grant=grant).secret
 
     api_key = write_ledger(fund)
     fields = {"account": idx, "amount_base": str(amount_base), "api_key": api_key}
     click.echo(json.dumps(fields) if as_json else api_key)
+
+
+def open_funded(
+    connection: Connection,
+    place: ReceiptDomain,
+    idx: int,
+    amount_base: int,
+    reference: str,
+    ceiling_base: int,
+) -> None:
+    """Opens an account that no contract knows, with money, and lets it spend up to a ceiling."""
+    secret = 1 + secrets.randbelow(SUBORDER - 1)  # signs the one ceiling and is forgotten
+    domain = settlement_domain(place.chain_id, place.settlement)
+    chain.open_account(connection, idx, OWNER)
+    chain.credit_deposit(connection, idx, amount_base, reference)
+    chain.request_key(connection, idx, key_commitment(public_key(secret)), f"development key:{idx}")
+    store_ceiling(connection, check_ceiling(domain, sign_ceiling(secret, domain, idx, ceiling_base)))
 
 
 def _free_idx(create: bool) -> int:
@@ -102,13 +113,15 @@ def next_idx(connection: Connection) -> int:
     for account in accounts:
         if account.owner != OWNER:
             raise click.ClickException(
-                f"account {account.idx} of this ledger belongs to the wallet {account.owner}: play money "
-                "would stand beside deposits; take a ledger of its own (VIBES_LEDGER_URL)"
+                f"account {account.idx} of this ledger belongs to the wallet {account.owner}: "
+                "money of no contract would stand beside deposits. "
+                "take a ledger of its own (VIBES_LEDGER_URL)"
             )
     return accounts[-1].idx + 1 if accounts else 1
 
 
-def _amount_base(usd: str, vibes_per_usd: int) -> int:
+def read_amount(usd: str, vibes_per_usd: int) -> int:
+    """An amount in USD as base units that an account can hold."""
     try:
         amount_base = usd_base(usd, vibes_per_usd)
     except ValueError as error:

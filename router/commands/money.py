@@ -77,14 +77,16 @@ def check(as_json: bool, signers: tuple[str, ...]) -> None:
     """Check that the books balance: every running sum is what its history says. Exits 1 if not.
 
     \b
-    With VIBES_CHAIN_ID and VIBES_SETTLEMENT the chain of every account's receipts is followed too. Each has
-    to be signed by the key in VIBES_RECEIPT_KEY_FILE or by one that --signer names, if any is known.
+    With VIBES_CHAIN_ID and VIBES_SETTLEMENT, or VIBES_CREDIT_ONLY, the chain of every account's receipts is
+    followed too. Each has to be signed by the key in VIBES_RECEIPT_KEY_FILE or by one that --signer names,
+    if any is known.
 
     \b
     Example: vibes-router ledger check --json
     """
     with told():
-        domain = load_domain(os.environ) if os.environ.get("VIBES_SETTLEMENT") else None
+        named = os.environ.get("VIBES_SETTLEMENT") or os.environ.get("VIBES_CREDIT_ONLY")
+        domain = load_domain(os.environ) if named else None
         known = receipt_signers(os.environ, signers)
 
     def errors_in(connection: Connection) -> list[str]:

@@ -27,6 +27,7 @@ VIBES_CONFIG            JSON or TOML file, see below; read again when it changes
 VIBES_LEDGER_URL        such as sqlite:////var/lib/vibes/ledger.db
 VIBES_CHAIN_ID          chain of the settlement contract
 VIBES_SETTLEMENT        its address
+VIBES_CREDIT_ONLY       yes: no chain instead of these two, see docs/gateway/switches.md [default: no]
 VIBES_RECEIPT_KEY_FILE  file with the 0x… private key that signs receipts
 VIBES_MAX_BODY_BYTES    longest request body [default: 4194304]
 VIBES_LEASE_S           how long a dead worker's reservations last [default: 60]
