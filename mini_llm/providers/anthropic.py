@@ -19,12 +19,10 @@ from mini_llm.providers.base import Provider, UpstreamStream
 from mini_llm.providers.company import Company, Wiring
 from mini_llm.providers.limits import LimitHeaders
 from mini_llm.providers.openai import PLAIN
-from mini_llm.providers.wire import Endpoint
 from mini_llm.request import Need, Request, encode
 from mini_llm.surfaces import SURFACES
 from mini_llm.surfaces.lenient import at
 from mini_llm.surfaces.wording import json_or_none
-from mini_llm.transport import Timeouts, Transport
 
 MESSAGES: Final = "messages"
 LIMITS: Final = tuple(
@@ -48,21 +46,12 @@ _COUNTED: Final = frozenset(
 class AnthropicProvider(Provider):
     """Anthropic, or another address that speaks its format."""
 
-    def __init__(
-        self,
-        name: str,
-        base_url: str,
-        http: Transport,
-        *,
-        headers: Mapping[str, str] | None = None,
-        timeouts: Timeouts | None = None,
-    ) -> None:
-        self.name = name
-        self.surfaces = frozenset({"chat", MESSAGES}) & frozenset(SURFACES)
-        self._url = f"{base_url.rstrip('/')}/messages"
-        self._endpoint = Endpoint(
-            name, http, headers or {}, timeouts or Timeouts(), limits=LIMITS, id_header="request-id"
-        )
+    surfaces = frozenset({"chat", MESSAGES})
+
+    def __init__(self, wiring: Wiring) -> None:
+        self.name = wiring.name
+        self._url = f"{wiring.base_url}/messages"
+        self._endpoint = wiring.endpoint()
 
     async def complete(self, request: Request, deployment: Deployment) -> Completion:
         """See ``Provider.complete``."""
@@ -108,13 +97,6 @@ def _headers(request: Request, deployment: Deployment) -> Mapping[str, str] | No
     return {name: value for name, value in {**request.headers, BETA: asked}.items() if value}
 
 
-def anthropic_wire(wiring: Wiring) -> Provider:
-    """A provider that speaks Anthropic's format."""
-    return AnthropicProvider(
-        wiring.name, wiring.base_url, wiring.http, headers=wiring.headers, timeouts=wiring.timeouts
-    )
-
-
 ANTHROPIC: Final = Company(
     type="anthropic",
     title="Anthropic",
@@ -129,6 +111,6 @@ ANTHROPIC: Final = Company(
     limits=LIMITS,
     id_header="request-id",
     lacks=frozenset({Need.LOGPROBS, Need.MANY, Need.AUDIO}),
-    wire=anthropic_wire,
+    wire=AnthropicProvider,
 )
 """The row of Anthropic."""

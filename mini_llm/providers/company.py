@@ -12,6 +12,7 @@ from mini_llm.providers.base import Provider
 from mini_llm.providers.counting import Counting
 from mini_llm.providers.limits import OPENAI_LIMITS, LimitHeaders
 from mini_llm.providers.openai import CHAT_PATHS, PLAIN, SERVED_PATHS, OpenAIProvider
+from mini_llm.providers.wire import Endpoint
 from mini_llm.surfaces.base import Dialect
 from mini_llm.surfaces.turns import FOREIGN
 from mini_llm.transport import Timeouts, Transport
@@ -43,6 +44,18 @@ class Wiring:
     dialect: Dialect
     timeouts: Timeouts
     http: Transport
+
+    def endpoint(self) -> Endpoint:
+        """What calls go through, with the limits and ids of the company's headers."""
+        company = self.company
+        return Endpoint(
+            self.name,
+            self.http,
+            self.headers,
+            self.timeouts,
+            limits=company.limits,
+            id_header=company.id_header,
+        )
 
 
 def openai_wire(wiring: Wiring) -> Provider:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import base64
 import struct
-from collections.abc import Mapping
 from functools import partial
 from typing import Any, Final
 from urllib.parse import quote
@@ -21,7 +20,6 @@ from mini_llm.providers.company import Company, Wiring
 from mini_llm.providers.google_answer import GeminiAsChat, chat_completion
 from mini_llm.providers.google_request import generate_request
 from mini_llm.providers.openai import PLAIN
-from mini_llm.providers.wire import Endpoint
 from mini_llm.request import Request, encode
 from mini_llm.surfaces import SURFACES
 from mini_llm.surfaces.chat_needs import with_effort_for
@@ -29,7 +27,6 @@ from mini_llm.surfaces.embeddings import google_options
 from mini_llm.surfaces.gemini_stream import usage_of
 from mini_llm.surfaces.lenient import at, member
 from mini_llm.surfaces.wording import json_or_none
-from mini_llm.transport import Timeouts, Transport
 
 GEMINI: Final = "gemini"
 EMBEDDINGS: Final = "embeddings"
@@ -38,19 +35,11 @@ EMBEDDINGS: Final = "embeddings"
 class GoogleProvider(Provider):
     """The Gemini API, or another address that speaks its format."""
 
-    def __init__(
-        self,
-        name: str,
-        base_url: str,
-        http: Transport,
-        *,
-        headers: Mapping[str, str] | None = None,
-        timeouts: Timeouts | None = None,
-    ) -> None:
-        self.name = name
-        self.surfaces = frozenset({"chat", GEMINI, EMBEDDINGS}) & frozenset(SURFACES)
-        self._url = base_url.rstrip("/")
-        self._endpoint = Endpoint(name, http, headers or {}, timeouts or Timeouts(), limits=())
+    surfaces = frozenset({"chat", GEMINI, EMBEDDINGS})
+
+    def __init__(self, wiring: Wiring) -> None:
+        self.name, self._url = wiring.name, wiring.base_url
+        self._endpoint = wiring.endpoint()
 
     async def complete(self, request: Request, deployment: Deployment) -> Completion:
         """See ``Provider.complete``."""
@@ -148,13 +137,6 @@ def _body(request: Request, deployment: Deployment) -> bytes:
     return encode(generate_request(with_effort_for(request, deployment.capabilities), model, cap))
 
 
-def google_wire(wiring: Wiring) -> Provider:
-    """A provider that speaks Google's format."""
-    return GoogleProvider(
-        wiring.name, wiring.base_url, wiring.http, headers=wiring.headers, timeouts=wiring.timeouts
-    )
-
-
 GOOGLE: Final = Company(
     type="google",
     title="Google Gemini API",
@@ -166,6 +148,6 @@ GOOGLE: Final = Company(
     key_prefix="",
     paths={"gemini": "/models/{model}:generateContent", "embeddings": "/models/{model}:batchEmbedContents"},
     limits=(),
-    wire=google_wire,
+    wire=GoogleProvider,
 )
 """The row of Google."""

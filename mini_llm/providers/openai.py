@@ -56,14 +56,13 @@ class OpenAIProvider(Provider):
     ) -> None:
         self.name = name
         # A format that no surface reads is not offered.
-        self._paths = {surface: path for surface, path in paths.items() if surface in SURFACES}
-        self.surfaces = frozenset(self._paths)
-        self._base, self._query = base_url.rstrip("/"), f"?{query}" if query else ""
+        base, end = base_url.rstrip("/"), f"?{query}" if query else ""
+        self._urls = {name: f"{base}{path}{end}" for name, path in paths.items() if name in SURFACES}
+        self.surfaces = frozenset(self._urls)
         self._dialect, self._counting = dialect, counting
         self._endpoint = Endpoint(
             name, http, headers or {}, timeouts or Timeouts(), limits=limits, id_header=id_header
         )
-        self._urls: dict[tuple[str, str], str] = {}
 
     async def complete(self, request: Request, deployment: Deployment) -> Completion:
         """See ``Provider.complete``."""
@@ -90,7 +89,7 @@ class OpenAIProvider(Provider):
 
     def _asked(self, request: Request, deployment: Deployment) -> Request:
         """The request itself, or as a response a chat that OpenAI's model would refuse as such."""
-        if request.surface != "chat" or not self._dialect.openai or "responses" not in self._paths:
+        if request.surface != "chat" or not self._dialect.openai or "responses" not in self.surfaces:
             return request
         told = with_effort_for(request, deployment.capabilities)
         return as_response(told) if is_for_responses(told, deployment.upstream_model) else request
@@ -98,10 +97,9 @@ class OpenAIProvider(Provider):
     def _call(self, request: Request, deployment: Deployment) -> tuple[str, bytes]:
         """Address and body of a call."""
         model = deployment.upstream_model
-        url = self._urls.get((request.surface, model))
-        if url is None:
-            path = self._paths[request.surface].replace("{model}", quote(model, safe=""))
-            url = self._urls[request.surface, model] = f"{self._base}{path}{self._query}"
+        url = self._urls[request.surface]
+        if "{model}" in url:
+            url = url.replace("{model}", quote(model, safe=""))
         cap = deployment.output_cap(request.output_cap)
         request = with_effort_for(request, deployment.capabilities)
         return url, SURFACES[request.surface].upstream_body(request, model, cap, self._dialect)

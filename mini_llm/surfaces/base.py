@@ -10,7 +10,7 @@ from typing import Any
 from mini_llm.answer import Completion, StreamEvent
 from mini_llm.errors import ProviderError, UpstreamProtocolError, no_json
 from mini_llm.price import Usage
-from mini_llm.request import Request
+from mini_llm.request import Request, encode
 from mini_llm.surfaces.sse import EventSplitter, split_events
 from mini_llm.surfaces.wording import json_or_none
 
@@ -222,13 +222,14 @@ class Surface(ABC):
     def answer_text(self, raw: bytes) -> str:
         """The generated text in events or in a whole body of this format, for the same."""
 
-    @abstractmethod
     def error_body(self, error: WireError) -> bytes:
-        """An error as this format's clients expect it."""
+        """An error as this format's clients expect it: as OpenAI's do, unless it has a shape of its own."""
+        shape = {"message": error.message, "type": error.type, "param": error.param, "code": error.code}
+        return encode({"error": shape | dict(error.values)})
 
-    @abstractmethod
     def error_event(self, error: WireError) -> bytes:
         """An error inside a stream, in the form that this format's clients raise."""
+        return b"data: " + self.error_body(error) + b"\n\n"
 
     def usage_event(self, request: Request, events: bytes, usage: Usage) -> bytes:
         """The event that tells a client what its stream used, if that is one of its own in this format.

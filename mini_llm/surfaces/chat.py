@@ -24,13 +24,20 @@ from mini_llm.request import (
     read_object,
 )
 from mini_llm.surfaces import counted
-from mini_llm.surfaces.base import Dialect, StreamReader, StreamTranslator, Surface, WireError
+from mini_llm.surfaces.base import Dialect, StreamReader, StreamTranslator, Surface
 from mini_llm.surfaces.chat_chunks import as_stream, usage_chunk
 from mini_llm.surfaces.chat_needs import content_needs, field_needs
 from mini_llm.surfaces.runs import Mould
 from mini_llm.surfaces.sse import event_end, read_event
 from mini_llm.surfaces.turns import in_dialect, without_marks
-from mini_llm.surfaces.wording import choices_of, failed_choice, json_events, json_or_none, messages_of
+from mini_llm.surfaces.wording import (
+    choices_of,
+    failed_choice,
+    json_events,
+    json_or_none,
+    messages_of,
+    texts_in,
+)
 
 CAP_FIELDS: Final = ("max_completion_tokens", "max_tokens")
 END_MARK: Final = b"data: [DONE]\n\n"
@@ -104,7 +111,7 @@ class ChatSurface(Surface):
 
     def prompt_texts(self, request: Request) -> list[str]:
         """See ``Surface.prompt_texts``."""
-        return [text for message in request.fields["messages"] for text in _texts(message.get("content"))]
+        return [text for message in request.fields["messages"] for text in texts_in(message.get("content"))]
 
     def unsaid_texts(self, request: Request) -> list[str]:
         """See ``Surface.unsaid_texts``."""
@@ -114,15 +121,6 @@ class ChatSurface(Surface):
         """See ``Surface.answer_text``."""
         choices = [choice for body in json_events(raw) for choice in choices_of(body)]
         return "".join(text for choice in choices for text in _generated(choice))
-
-    def error_body(self, error: WireError) -> bytes:
-        """See ``Surface.error_body``."""
-        shape = {"message": error.message, "type": error.type, "param": error.param, "code": error.code}
-        return encode({"error": shape | dict(error.values)})
-
-    def error_event(self, error: WireError) -> bytes:
-        """See ``Surface.error_event``."""
-        return b"data: " + self.error_body(error) + b"\n\n"
 
     def usage_event(self, request: Request, events: bytes, usage: Usage) -> bytes:
         """See ``Surface.usage_event``."""
@@ -231,15 +229,6 @@ class _AsItIs(StreamTranslator):
 
     def end(self, usage: Usage) -> list[StreamEvent]:
         return []
-
-
-def _texts(content: Any) -> Iterator[str]:
-    if isinstance(content, str):
-        yield content
-    elif isinstance(content, list):
-        for part in content:
-            if isinstance(part, dict) and isinstance(part.get("text"), str):
-                yield part["text"]
 
 
 def _generated(choice: Mapping[str, Any]) -> Iterator[str]:

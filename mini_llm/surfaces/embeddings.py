@@ -12,8 +12,8 @@ from mini_llm.answer import Completion
 from mini_llm.errors import BadRequest, UpstreamProtocolError
 from mini_llm.price import Usage
 from mini_llm.request import EMBEDS_ONLY, Need, Request, billed_beside_tokens, encode, model_name, read_object
-from mini_llm.surfaces.base import Dialect, StreamReader, StreamTranslator, Surface, WireError
-from mini_llm.surfaces.chat import ChatReader, ChatSurface
+from mini_llm.surfaces.base import Dialect, StreamReader, StreamTranslator, Surface
+from mini_llm.surfaces.chat import ChatReader
 from mini_llm.surfaces.wording import json_or_none, objects, untranslatable
 
 MAX_INPUTS: Final = 2048
@@ -97,14 +97,6 @@ class EmbeddingsSurface(Surface):
     def answer_text(self, raw: bytes) -> str:
         """Nothing is generated."""
         return ""
-
-    def error_body(self, error: WireError) -> bytes:
-        """See ``Surface.error_body``."""
-        return ChatSurface().error_body(error)
-
-    def error_event(self, error: WireError) -> bytes:
-        """See ``Surface.error_event``."""
-        return ChatSurface().error_event(error)
 
 
 def google_options(fields: Mapping[str, Any]) -> list[dict[str, str]]:

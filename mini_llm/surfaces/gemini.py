@@ -29,13 +29,14 @@ from mini_llm.surfaces.gemini_stream import (
     usage_fields,
     usage_of,
 )
-from mini_llm.surfaces.lenient import fields_of, objects_in
+from mini_llm.surfaces.lenient import fields_of
 from mini_llm.surfaces.wording import (
     camel,
     choices_of,
     index_of,
     json_events,
     json_or_none,
+    texts_in,
     tool_calls_of,
 )
 
@@ -140,12 +141,9 @@ class GeminiSurface(Surface):
     def prompt_texts(self, request: Request) -> list[str]:
         """See ``Surface.prompt_texts``."""
         instruction = request.fields.get("systemInstruction")
-        contents = [instruction] if isinstance(instruction, dict) else []
+        contents = [fields_of(instruction), *content_list(request.fields.get("contents"))]
         texts = [instruction] if isinstance(instruction, str) else []
-        for content in (*contents, *content_list(request.fields.get("contents"))):
-            parts = objects_in(content.get("parts"))
-            texts += [part["text"] for part in parts if isinstance(part.get("text"), str)]
-        return texts
+        return texts + [text for content in contents for text in texts_in(content.get("parts"))]
 
     def unsaid_texts(self, request: Request) -> list[str]:
         """See ``Surface.unsaid_texts``."""
@@ -170,10 +168,6 @@ class GeminiSurface(Surface):
         }
         shape = {"code": error.status, "message": error.message, "status": status, "details": [detail]}
         return encode({"error": shape})
-
-    def error_event(self, error: WireError) -> bytes:
-        """See ``Surface.error_event``."""
-        return b"data: " + self.error_body(error) + b"\n\n"
 
 
 def _common(request: Request) -> dict[str, Any]:

@@ -15,12 +15,12 @@ from mini_llm.request import Request, encode, flag, integer, model_name, read_ob
 from mini_llm.surfaces import counted
 from mini_llm.surfaces import responses_output as output
 from mini_llm.surfaces.base import Dialect, StreamReader, StreamTranslator, Surface, WireError
-from mini_llm.surfaces.chat import ChatSurface, chat_request
-from mini_llm.surfaces.lenient import fields_of, objects_in
+from mini_llm.surfaces.chat import chat_request
+from mini_llm.surfaces.lenient import fields_of
 from mini_llm.surfaces.responses_items import input_items
 from mini_llm.surfaces.responses_request import CODEX, chat_fields, needs_of
 from mini_llm.surfaces.responses_stream import ResponsesReader, ResponsesTranslator
-from mini_llm.surfaces.wording import choices_of, json_events, json_or_none
+from mini_llm.surfaces.wording import choices_of, json_events, json_or_none, texts_in
 
 
 class ResponsesSurface(Surface):
@@ -94,9 +94,7 @@ class ResponsesSurface(Surface):
         texts = [request.fields["instructions"]] if _is_text(request.fields.get("instructions")) else []
         for item in input_items(request.fields) if request.fields.get("input") is not None else ():
             for content in (item.get("content"), item.get("output")):
-                if isinstance(content, str):
-                    texts.append(content)
-                texts += [part["text"] for part in objects_in(content) if _is_text(part.get("text"))]
+                texts += texts_in(content)
         return texts
 
     def unsaid_texts(self, request: Request) -> list[str]:
@@ -112,10 +110,6 @@ class ResponsesSurface(Surface):
             elif _is_text(body.get("delta")):
                 said.append(body["delta"])
         return "".join(said)
-
-    def error_body(self, error: WireError) -> bytes:
-        """See ``Surface.error_body``; the same as chat's."""
-        return ChatSurface().error_body(error)
 
     def error_event(self, error: WireError) -> bytes:
         """An event as the documentation has it, with the ``error`` member that OpenAI's clients raise."""

@@ -13,7 +13,7 @@ from pydantic_core import from_json
 
 from mini_llm.errors import BadRequest
 from mini_llm.request import encode
-from mini_llm.surfaces.lenient import fields_of, listed
+from mini_llm.surfaces.lenient import fields_of, listed, objects_in
 from mini_llm.surfaces.sse import event_data, split_events
 
 _ESCAPES: Final = re.compile(
@@ -162,13 +162,14 @@ def index_of(part: Mapping[str, Any]) -> int:
 def content_of(part: Mapping[str, Any]) -> str:
     """The text of a chat message or delta, whichever way the server writes it."""
     content = part.get("content")
+    return content if isinstance(content, str) else "".join(texts_in(content))
+
+
+def texts_in(content: object) -> list[str]:
+    """The texts of a content, given as a string or in parts."""
     if isinstance(content, str):
-        return content
-    if not isinstance(content, list):
-        return ""
-    return "".join(
-        piece["text"] for piece in content if isinstance(piece, dict) and isinstance(piece.get("text"), str)
-    )
+        return [content]
+    return [part["text"] for part in objects_in(content) if isinstance(part.get("text"), str)]
 
 
 def reasoning_of(part: Mapping[str, Any]) -> str:

@@ -15,7 +15,7 @@ from mini_llm.errors import AnswerLost, UpstreamProtocolError, UpstreamRefused, 
 from mini_llm.price import Usage
 from mini_llm.providers import dialects
 from mini_llm.providers.base import Provider, UpstreamStream
-from mini_llm.providers.openai import EMBEDDING_PATHS, OPENAI_PATHS, OpenAIProvider
+from mini_llm.providers.openai import EMBEDDING_PATHS, SERVED_PATHS, OpenAIProvider
 from mini_llm.providers.wire import (
     MAX_ANSWER_BYTES,
     TRANSPORT_FAILURES,
@@ -42,8 +42,6 @@ if TYPE_CHECKING:  # who checks no receipts needs no cryptography
     from mini_llm.wallet.guard import Entry, Guard
 
 NAME: Final = "wallet"
-PATHS: Final = {**OPENAI_PATHS, "messages": "/messages"}
-"""Formats that a router takes as they are, after ``/v1``."""
 KEPT_BYTES: Final = 2**20
 """Most bytes of a stream that are kept for counting its tokens; of a longer one the bytes are counted."""
 TRIES: Final = 5
@@ -101,7 +99,7 @@ class WalletProvider(OpenAIProvider):
     """
 
     def __init__(self, base_url: str, http: Transport, headers: dict[str, str], guard: Guard | None) -> None:
-        super().__init__(NAME, base_url, http, headers=headers, paths=PATHS, dialect=dialects.ROUTER)
+        super().__init__(NAME, base_url, http, headers=headers, paths=SERVED_PATHS, dialect=dialects.ROUTER)
         self._guard = guard
         self._wire = Endpoint(NAME, http, headers, Timeouts(), asks_again=False)  # nothing is paid twice
 
