@@ -118,7 +118,7 @@ class _AsyncBody(httpx.AsyncByteStream):
             while piece := await _in_time(anext(self._pieces, b""), self._request):
                 yield piece
         except StreamBrokeOff as error:  # in the form that the official client raises
-            yield self._surface.error_event(refusal_of(error).error)
+            yield self._surface.error_event(refusal_of(error))
 
     async def aclose(self) -> None:
         await self._stream.aclose()
@@ -175,8 +175,8 @@ async def _served(client: AsyncClient, method: str, path: str, body: bytes) -> h
         answer = await client.engine.complete(request)
     except MiniLLMError as error:
         refusal = refusal_of(error)
-        told = surface.error_body(refusal.error)
-        return httpx.Response(refusal.error.status, headers=refusal.headers | _JSON, content=told)
+        told = surface.error_body(refusal)
+        return httpx.Response(refusal.status, headers=refusal.headers | _JSON, content=told)
     return httpx.Response(200, headers=_told(answer) | _JSON, content=answer.body)
 
 

@@ -64,6 +64,10 @@ _REFUSALS: Final = {
     **dict.fromkeys((408, 409, 425), TRANSIENT),
     429: LIMITED,
 }
+CLIENTS_FAULT: Final = frozenset({400, 413, 415, 422})
+"""Statuses of complaints about the request, which its sender may hear."""
+BUSY: Final = frozenset({429, 503, 529})
+"""Statuses of a provider that may do better later."""
 _UNSUITED_CODES: Final = frozenset(
     {
         "context_length_exceeded",

@@ -13,8 +13,8 @@ from urllib.parse import quote
 from mini_llm.engine import Answer, Stream
 from mini_llm.errors import MiniLLMError
 from mini_llm.request import encode
-from mini_llm.server.refusals import Refusal, Refused, refusal_of
-from mini_llm.surfaces.base import Surface
+from mini_llm.server.refusals import Refused, refusal_of
+from mini_llm.surfaces.base import Surface, WireError
 from mini_llm.surfaces.paths import Scope, surface_of
 
 Message = MutableMapping[str, Any]
@@ -129,15 +129,14 @@ class Exchange:
                 async for piece in pieces:
                     await self._send({"type": "http.response.body", "body": piece, "more_body": True})
         except MiniLLMError as error:
-            event = surface.error_event(refusal_of(error).error)
+            event = surface.error_event(refusal_of(error))
             await self._send({"type": "http.response.body", "body": event, "more_body": True})
         finally:
             await stream.aclose()
         await self._send({"type": "http.response.body", "body": b""})
 
-    async def _refuse(self, refusal: Refusal) -> None:
-        body = surface_of(self.scope).error_body(refusal.error)
-        await self._whole(refusal.error.status, body, refusal.headers)
+    async def _refuse(self, error: WireError) -> None:
+        await self._whole(error.status, surface_of(self.scope).error_body(error), error.headers)
 
     async def _whole(self, status: int, body: bytes, headers: Mapping[str, str] | None = None) -> None:
         told = {"content-type": "application/json", "content-length": str(len(body))}

@@ -6,7 +6,7 @@ The providers' own words are passed on: they are about the caller's own keys and
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import replace
 from typing import Final
 
 from mini_llm.config_sdk import WALLET
@@ -22,15 +22,11 @@ from mini_llm.errors import (
     UpstreamTimeout,
     UpstreamUnreachable,
 )
-from mini_llm.routing.verdict import judge, refuses_content
-from mini_llm.surfaces.base import WireError
+from mini_llm.routing.verdict import BUSY, CLIENTS_FAULT, judge, refuses_content
+from mini_llm.surfaces.base import INVALID, UPSTREAM, WireError
 from mini_llm.surfaces.paths import KeyInAddress
 from mini_llm.wallet.errors import WalletError
 
-INVALID: Final = "invalid_request_error"
-UPSTREAM: Final = "upstream_error"
-_CLIENTS_FAULT: Final = frozenset({400, 413, 415, 422})
-_BUSY: Final = frozenset({429, 503, 529})
 _KEY_REFUSED: Final = frozenset({401, 403})
 _NO_FUNDS: Final = 402
 
@@ -43,73 +39,63 @@ class Refused(MiniLLMError):
         self.error = WireError(status, INVALID, code, message)
 
 
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """An error as it goes out, and the headers that go with it."""
-
-    error: WireError
-    headers: dict[str, str] = field(default_factory=dict)
-
-
-def refusal_of(error: MiniLLMError) -> Refusal:
+def refusal_of(error: MiniLLMError) -> WireError:
     """The answer to a call that failed. Official clients ask by themselves again after a 5xx, unless they are
     told not to: what may be billed already is not to be paid twice."""
     refusal = _refusal(error)
     if judge(error).bills:
-        refusal.headers["x-should-retry"] = "false"
+        return replace(refusal, headers=refusal.headers | {"x-should-retry": "false"})
     return refusal
 
 
-def _refusal(error: MiniLLMError) -> Refusal:
+def _refusal(error: MiniLLMError) -> WireError:
     match error:
         case Refused():
-            return Refusal(error.error)
+            return error.error
         case BadRequest():
-            return Refusal(WireError(400, INVALID, "invalid_request", error.message, error.param))
+            return WireError(400, INVALID, "invalid_request", error.message, error.param)
         case KeyInAddress():
-            return Refusal(WireError(401, INVALID, "key_in_address", str(error)))
+            return WireError(401, INVALID, "key_in_address", str(error))
         case UnknownModel():
-            return Refusal(WireError(404, INVALID, "model_not_found", str(error), "model"))
+            return WireError(404, INVALID, "model_not_found", str(error), "model")
         case NoneCanServe() if error.retry_after_s is None:
-            return Refusal(WireError(400, INVALID, "no_suitable_deployment", str(error), "model"))
+            return WireError(400, INVALID, "no_suitable_deployment", str(error), "model")
         case NoneCanServe():
             return _busy(_told(error), error.retry_after_s)
         case StreamBrokeOff():
-            return Refusal(WireError(502, UPSTREAM, "stream_broke_off", str(error)))
+            return WireError(502, UPSTREAM, "stream_broke_off", str(error))
         case UpstreamRefused():
             return _upstream(error)
         case AnswerTooLarge():
-            return Refusal(WireError(400, INVALID, "answer_too_long", _told(error)))
+            return WireError(400, INVALID, "answer_too_long", _told(error))
         case UpstreamTimeout():
-            return Refusal(WireError(504, UPSTREAM, "upstream_timeout", _told(error)))
+            return WireError(504, UPSTREAM, "upstream_timeout", _told(error))
         case UpstreamUnreachable():
-            return Refusal(WireError(502, UPSTREAM, "upstream_unreachable", _told(error)))
+            return WireError(502, UPSTREAM, "upstream_unreachable", _told(error))
         case ProviderError():
-            return Refusal(WireError(502, UPSTREAM, "upstream_failed", _told(error)))
+            return WireError(502, UPSTREAM, "upstream_failed", _told(error))
         case WalletError():
-            return Refusal(WireError(_NO_FUNDS, "insufficient_funds", "wallet", _told(error)))
-    return Refusal(WireError(500, "server_error", "internal_error", _told(error)))
+            return WireError(_NO_FUNDS, "insufficient_funds", "wallet", _told(error))
+    return WireError(500, "server_error", "internal_error", _told(error))
 
 
-def _upstream(error: UpstreamRefused) -> Refusal:
+def _upstream(error: UpstreamRefused) -> WireError:
     message = f"{_told(error)}: {error.detail}" if error.detail else _told(error)
-    if error.status in _CLIENTS_FAULT or refuses_content(error):
-        return Refusal(WireError(400, INVALID, error.code or "upstream_refused", message, error.param))
-    if error.status in _BUSY:
+    if error.status in CLIENTS_FAULT or refuses_content(error):
+        return WireError(400, INVALID, error.code or "upstream_refused", message, error.param)
+    if error.status in BUSY:
         return _busy(message, error.retry_after)
     if error.status == _NO_FUNDS and error.provider == WALLET:
-        return Refusal(
-            WireError(_NO_FUNDS, "insufficient_funds", error.code or "insufficient_funds", message)
-        )
+        return WireError(_NO_FUNDS, "insufficient_funds", error.code or "insufficient_funds", message)
     if error.status in _KEY_REFUSED:
         message += f"; see `mini-llm providers test {error.provider}`"
-        return Refusal(WireError(502, UPSTREAM, "key_refused", message))
-    return Refusal(WireError(502, UPSTREAM, "upstream_failed", message))
+        return WireError(502, UPSTREAM, "key_refused", message)
+    return WireError(502, UPSTREAM, "upstream_failed", message)
 
 
-def _busy(message: str, retry_after_s: float | None) -> Refusal:
+def _busy(message: str, retry_after_s: float | None) -> WireError:
     headers = {} if retry_after_s is None else {"retry-after": str(max(math.ceil(retry_after_s), 1))}
-    return Refusal(WireError(503, UPSTREAM, "upstream_busy", message), headers)
+    return WireError(503, UPSTREAM, "upstream_busy", message, headers=headers)
 
 
 def _told(error: MiniLLMError) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from mini_llm.answer import Completion, StreamEvent
 from mini_llm.errors import ProviderError, UpstreamProtocolError, no_json
@@ -13,6 +13,10 @@ from mini_llm.price import Usage
 from mini_llm.request import Request, encode
 from mini_llm.surfaces.sse import EventSplitter, split_events
 from mini_llm.surfaces.wording import json_or_none
+
+INVALID: Final = "invalid_request_error"
+UPSTREAM: Final = "upstream_error"
+"""OpenAI's class of errors that are the request's fault, and ours of those that are a provider's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +30,7 @@ class WireError:
         message: what to do about it, for people.
         param: the field at fault, if one is.
         values: members beside those, such as ``available_base``.
+        headers: HTTP headers that go with it.
     """
 
     status: int
@@ -34,6 +39,7 @@ class WireError:
     message: str
     param: str | None = None
     values: Mapping[str, str] = field(default_factory=dict)
+    headers: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, Final
+from typing import Final
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -15,12 +14,13 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from mini_llm import errors as sdk
-from mini_llm.routing.verdict import judge, refuses_content
+from mini_llm.routing.verdict import BUSY, CLIENTS_FAULT, judge, refuses_content
+from mini_llm.surfaces.base import INVALID, UPSTREAM, WireError
 from mini_llm.surfaces.paths import KeyInAddress, surface_of
 from mini_llm.wallet.ceiling import CeilingOutOfRange, MalformedCeiling
 from router import errors as own
 from router.api import payment_errors, people_errors
-from router.api.answer import INVALID, UNKNOWN_FIELD, UPSTREAM, ErrorAnswer, vibes
+from router.api.answer import SERVER, UNKNOWN_FIELD, Row, refusal, respond, too_often, vibes
 from router.db_trouble import trouble_of
 from router.ledger import errors as books
 from router.ledger import mirror
@@ -42,22 +42,20 @@ STOPPED_RETRY_S: Final = "30"
 """When to come back to a router that an operator has stopped."""
 LEDGER_UNAVAILABLE: Final = "ledger_unavailable"
 MAY_BE_CHARGED: Final = "If this call was charged, GET /v1/account shows it."
-_CLIENTS_FAULT: Final = frozenset({400, 413, 415, 422})
 _UNVERSIONED: Final = frozenset({"/chat/completions", "/responses", "/embeddings", "/models", "/messages"})
 """Where a client calls whose base_url lacks the version."""
-_BUSY: Final = frozenset({429, 503, 529})
 
 
-def _malformed(error: RequestValidationError) -> ErrorAnswer:
+def _malformed(error: RequestValidationError) -> WireError:
     """A field of the path, query or body that its description does not allow; what was sent is not told."""
     first = next(iter(error.errors()), {"loc": (), "msg": "malformed", "type": ""})
     place = first["loc"][1:-1] if first["type"] == UNKNOWN_FIELD else first["loc"][1:]
     param = ".".join(str(part) for part in place) or None
-    return ErrorAnswer(400, INVALID, "invalid_request", f"{param or 'the body'}: {first['msg']}", param)
+    return WireError(400, INVALID, "invalid_request", f"{param or 'the body'}: {first['msg']}", param)
 
 
-def _in_deficit(error: books.AccountInDeficit) -> ErrorAnswer:
-    return ErrorAnswer(
+def _in_deficit(error: books.AccountInDeficit) -> WireError:
+    return WireError(
         402,
         "insufficient_funds",
         "account_in_deficit",
@@ -67,9 +65,9 @@ def _in_deficit(error: books.AccountInDeficit) -> ErrorAnswer:
     )
 
 
-def _insufficient(error: books.InsufficientFunds) -> ErrorAnswer:
+def _insufficient(error: books.InsufficientFunds) -> WireError:
     needed, available = vibes(error.needed_base), vibes(error.available_base)
-    return ErrorAnswer(
+    return WireError(
         402,
         "insufficient_funds",
         "insufficient_funds",
@@ -79,12 +77,12 @@ def _insufficient(error: books.InsufficientFunds) -> ErrorAnswer:
     )
 
 
-def _cannot_pay(error: own.AccountCannotPay) -> ErrorAnswer:
+def _cannot_pay(error: own.AccountCannotPay) -> WireError:
     """The same without what the account has or owes, for a key without the scope to see it."""
     if error.needed_base is None:
         message = "The account that pays cannot be charged at present: ask whoever answers for it."
-        return ErrorAnswer(402, "insufficient_funds", "account_in_deficit", message)
-    return ErrorAnswer(
+        return WireError(402, "insufficient_funds", "account_in_deficit", message)
+    return WireError(
         402,
         "insufficient_funds",
         "insufficient_funds",
@@ -94,93 +92,83 @@ def _cannot_pay(error: own.AccountCannotPay) -> ErrorAnswer:
     )
 
 
-def _refused(error: sdk.UpstreamRefused) -> ErrorAnswer:
+def _refused(error: sdk.UpstreamRefused) -> WireError:
     """Passes on complaints about the request only: a provider's other words are about us, not the client."""
-    if error.status in _CLIENTS_FAULT or refuses_content(error):
+    if error.status in CLIENTS_FAULT or refuses_content(error):
         message = error.detail or "The provider refused the request as malformed."
         code = error.code if error.code and not error.code.isdecimal() else "upstream_refused"
-        return ErrorAnswer(400, INVALID, code, message, error.param)
-    if error.status in _BUSY:
+        return WireError(400, INVALID, code, message, error.param)
+    if error.status in BUSY:
         headers = {} if error.retry_after is None else {"retry-after": str(math.ceil(error.retry_after))}
         message = "The provider is busy; nothing was charged. Try again later."
-        return ErrorAnswer(503, UPSTREAM, "upstream_busy", message, headers=headers)
+        return WireError(503, UPSTREAM, "upstream_busy", message, headers=headers)
     if judge(error).low_credit:
         message = "The provider takes this call only with fewer max_tokens; nothing was charged."
-        return ErrorAnswer(400, INVALID, "upstream_refused", message, "max_tokens")
+        return WireError(400, INVALID, "upstream_refused", message, "max_tokens")
     if error.status == NOT_FOUND and "model" in error.detail.lower():
         message = "The provider of this model does not have it, or not for the key that was used."
-        return ErrorAnswer(NOT_FOUND, INVALID, "model_not_found", f"{message} Nothing was charged.", "model")
+        return WireError(NOT_FOUND, INVALID, "model_not_found", f"{message} Nothing was charged.", "model")
     if error.status in (408, 504):
-        return ErrorAnswer(504, UPSTREAM, "upstream_timeout", "The provider timed out; nothing was charged.")
-    return ErrorAnswer(502, UPSTREAM, "upstream_failed", "The provider failed; nothing was charged.")
+        return WireError(504, UPSTREAM, "upstream_timeout", "The provider timed out; nothing was charged.")
+    return WireError(502, UPSTREAM, "upstream_failed", "The provider failed; nothing was charged.")
 
 
-def _none_can_serve(error: sdk.NoneCanServe) -> ErrorAnswer:
+def _none_can_serve(error: sdk.NoneCanServe) -> WireError:
     if error.retry_after_s is None:
-        return ErrorAnswer(400, INVALID, "no_suitable_deployment", str(error), "model")
+        return WireError(400, INVALID, "no_suitable_deployment", str(error), "model")
     headers = {"retry-after": str(max(math.ceil(error.retry_after_s), 1))}
-    return ErrorAnswer(503, UPSTREAM, "upstream_busy", str(error), headers=headers)
+    return WireError(503, UPSTREAM, "upstream_busy", str(error), headers=headers)
 
 
 _SPECIAL: Final = people_errors.ANSWERS | payment_errors.ANSWERS
-ANSWERS: Final[dict[type[Exception], Callable[[Any], ErrorAnswer]]] = _SPECIAL | {
-    own.UnknownApiKey: lambda e: ErrorAnswer(
+ANSWERS: Final[dict[type[Exception], Row]] = _SPECIAL | {
+    own.UnknownApiKey: lambda e: WireError(
         401, INVALID, "invalid_api_key", str(e), headers={"www-authenticate": "Bearer"}
     ),
-    KeyInAddress: lambda e: ErrorAnswer(401, INVALID, "key_in_address", str(e)),
-    own.ClientGone: lambda e: ErrorAnswer(CLIENT_CLOSED, INVALID, "client_closed", str(e)),
-    own.BodyTooLarge: lambda e: ErrorAnswer(413, INVALID, "body_too_large", str(e)),
-    own.BadIdempotencyKey: lambda e: ErrorAnswer(400, INVALID, "bad_idempotency_key", str(e)),
-    own.UnknownAdminKey: lambda e: ErrorAnswer(
+    KeyInAddress: refusal(401, "key_in_address"),
+    own.ClientGone: lambda e: WireError(CLIENT_CLOSED, INVALID, "client_closed", str(e)),
+    own.BodyTooLarge: refusal(413, "body_too_large"),
+    own.BadIdempotencyKey: refusal(400, "bad_idempotency_key"),
+    own.UnknownAdminKey: lambda e: WireError(
         401, INVALID, "invalid_admin_key", str(e), headers={"www-authenticate": "Bearer"}
     ),
-    own.TooManyWrongKeys: lambda e: ErrorAnswer(
-        429, "rate_limit_error", "too_many_wrong_keys", str(e), headers={"retry-after": str(e.wait_s)}
-    ),
-    own.Draining: lambda e: ErrorAnswer(
-        503, "server_error", "shutting_down", str(e), headers={"retry-after": RETRY_AFTER_S}
-    ),
-    own.StoppedByOperator: lambda e: ErrorAnswer(
-        503, "server_error", "stopped_by_operator", str(e), headers={"retry-after": STOPPED_RETRY_S}
-    ),
-    own.NotReady: lambda e: ErrorAnswer(
-        503, "server_error", "not_ready", str(e), headers={"retry-after": RETRY_AFTER_S}
-    ),
-    own.FileChanged: lambda e: ErrorAnswer(409, INVALID, "file_changed", str(e)),
-    own.HoldsSecret: lambda e: ErrorAnswer(403, INVALID, "holds_secret", str(e)),
-    own.NotEditable: lambda e: ErrorAnswer(403, INVALID, "not_editable", str(e)),
-    own.NulCharacter: lambda e: ErrorAnswer(400, INVALID, "nul_character", str(e)),
-    own.RepeatedHeader: lambda e: ErrorAnswer(400, INVALID, "repeated_header", str(e)),
-    own.TooManyHeaders: lambda e: ErrorAnswer(431, INVALID, "too_many_headers", str(e)),
-    own.EncodedBody: lambda e: ErrorAnswer(415, INVALID, "encoded_body", str(e)),
-    own.NoHost: lambda e: ErrorAnswer(400, INVALID, "no_host", str(e)),
-    own.UnknownHost: lambda e: ErrorAnswer(421, INVALID, "unknown_host", str(e)),
-    own.AnswerGone: lambda e: ErrorAnswer(410, INVALID, "answer_gone", str(e)),
-    own.UnknownReceipt: lambda e: ErrorAnswer(404, INVALID, "receipt_not_found", str(e)),
-    own.UnknownPartner: lambda e: ErrorAnswer(404, INVALID, "partner_not_found", str(e)),
-    own.NotConfigured: lambda e: ErrorAnswer(404, INVALID, "not_configured", str(e)),
-    own.UnknownBundle: lambda e: ErrorAnswer(404, INVALID, "bundle_not_found", str(e)),
-    own.WrongAccount: lambda e: ErrorAnswer(403, INVALID, "wrong_account", str(e)),
-    MalformedCeiling: lambda e: ErrorAnswer(400, INVALID, "malformed_ceiling", str(e)),
-    CeilingOutOfRange: lambda e: ErrorAnswer(400, INVALID, "malformed_ceiling", str(e)),
-    books.CeilingRejected: lambda e: ErrorAnswer(400, INVALID, "ceiling_rejected", str(e)),
-    books.UnknownAccount: lambda e: ErrorAnswer(404, INVALID, "account_not_found", str(e)),
-    ReferralRefused: lambda e: ErrorAnswer(409, INVALID, "referral_refused", str(e)),
-    mirror.UnknownCall: lambda e: ErrorAnswer(404, INVALID, "call_not_found", str(e), "request_id"),
-    mirror.FeedbackTooLate: lambda e: ErrorAnswer(409, INVALID, "feedback_too_late", str(e), "request_id"),
-    mirror.TooMuchFeedback: lambda e: ErrorAnswer(
-        429, "rate_limit_error", "too_much_feedback", str(e), headers={"retry-after": str(e.wait_s)}
-    ),
-    books.NothingToUndo: lambda e: ErrorAnswer(409, INVALID, "nothing_to_undo", str(e)),
+    own.TooManyWrongKeys: too_often("too_many_wrong_keys"),
+    own.Draining: refusal(503, "shutting_down", SERVER, retry_after=RETRY_AFTER_S),
+    own.StoppedByOperator: refusal(503, "stopped_by_operator", SERVER, retry_after=STOPPED_RETRY_S),
+    own.NotReady: refusal(503, "not_ready", SERVER, retry_after=RETRY_AFTER_S),
+    own.FileChanged: refusal(409, "file_changed"),
+    own.HoldsSecret: refusal(403, "holds_secret"),
+    own.NotEditable: refusal(403, "not_editable"),
+    own.NulCharacter: refusal(400, "nul_character"),
+    own.RepeatedHeader: refusal(400, "repeated_header"),
+    own.TooManyHeaders: refusal(431, "too_many_headers"),
+    own.EncodedBody: refusal(415, "encoded_body"),
+    own.NoHost: refusal(400, "no_host"),
+    own.UnknownHost: refusal(421, "unknown_host"),
+    own.AnswerGone: refusal(410, "answer_gone"),
+    own.UnknownReceipt: refusal(404, "receipt_not_found"),
+    own.UnknownPartner: refusal(404, "partner_not_found"),
+    own.NotConfigured: refusal(404, "not_configured"),
+    own.UnknownBundle: refusal(404, "bundle_not_found"),
+    own.WrongAccount: refusal(403, "wrong_account"),
+    MalformedCeiling: refusal(400, "malformed_ceiling"),
+    CeilingOutOfRange: refusal(400, "malformed_ceiling"),
+    books.CeilingRejected: refusal(400, "ceiling_rejected"),
+    books.UnknownAccount: refusal(404, "account_not_found"),
+    ReferralRefused: refusal(409, "referral_refused"),
+    mirror.UnknownCall: refusal(404, "call_not_found", param="request_id"),
+    mirror.FeedbackTooLate: refusal(409, "feedback_too_late", param="request_id"),
+    mirror.TooMuchFeedback: too_often("too_much_feedback"),
+    books.NothingToUndo: refusal(409, "nothing_to_undo"),
     books.InsufficientFunds: _insufficient,
     own.AccountCannotPay: _cannot_pay,
-    books.AccountClosed: lambda e: ErrorAnswer(403, INVALID, "account_closed", str(e)),
+    books.AccountClosed: refusal(403, "account_closed"),
     books.AccountInDeficit: _in_deficit,
-    books.AccountPaused: lambda e: ErrorAnswer(403, INVALID, "account_paused", str(e)),
-    books.IdempotencyMismatch: lambda _: ErrorAnswer(
+    books.AccountPaused: refusal(403, "account_paused"),
+    books.IdempotencyMismatch: lambda _: WireError(
         422, INVALID, "idempotency_mismatch", "This Idempotency-Key came before with another body."
     ),
-    books.InFlight: lambda _: ErrorAnswer(
+    books.InFlight: lambda _: WireError(
         409,
         INVALID,
         "idempotency_in_flight",
@@ -188,31 +176,31 @@ ANSWERS: Final[dict[type[Exception], Callable[[Any], ErrorAnswer]]] = _SPECIAL |
         headers={"retry-after": RETRY_AFTER_S},
     ),
     RequestValidationError: _malformed,
-    sdk.BadRequest: lambda e: ErrorAnswer(400, INVALID, "invalid_request", e.message, e.param),
-    sdk.UnknownModel: lambda e: ErrorAnswer(404, INVALID, "model_not_found", str(e), "model"),
+    sdk.BadRequest: lambda e: WireError(400, INVALID, "invalid_request", e.message, e.param),
+    sdk.UnknownModel: refusal(404, "model_not_found", param="model"),
     sdk.NoneCanServe: _none_can_serve,
     sdk.UpstreamRefused: _refused,
-    sdk.UpstreamTimeout: lambda _: ErrorAnswer(
+    sdk.UpstreamTimeout: lambda _: WireError(
         504, UPSTREAM, "upstream_timeout", "The provider did not answer in time; nothing was charged."
     ),
-    sdk.UpstreamUnreachable: lambda _: ErrorAnswer(
+    sdk.UpstreamUnreachable: lambda _: WireError(
         502, UPSTREAM, "upstream_unreachable", "The provider cannot be reached; nothing was charged."
     ),
-    sdk.AnswerTooLarge: lambda e: ErrorAnswer(  # no 5xx, which clients repeat by themselves
+    sdk.AnswerTooLarge: lambda e: WireError(  # no 5xx, which clients repeat by themselves
         400,
         INVALID,
         "answer_too_long",
         f"The answer has more than {e.limit_bytes >> 20} MiB; nothing was charged. "
         "Ask for fewer tokens, choices or logprobs, or for a stream.",
     ),
-    sdk.UpstreamProtocolError: lambda _: ErrorAnswer(
+    sdk.UpstreamProtocolError: lambda _: WireError(
         502, UPSTREAM, "upstream_failed", "The provider's answer is unusable; nothing was charged."
     ),
 }
 """One row for each typed error that may reach a client."""
 
 
-def told(error: Exception) -> ErrorAnswer:
+def told(error: Exception) -> WireError:
     """The answer to whatever a request raised; an untyped error is a fault, logged without its words."""
     if isinstance(error, PaidCallFailed):  # as without a payment, and what became of that
         plain = told(error.error)
@@ -228,14 +216,14 @@ def told(error: Exception) -> ErrorAnswer:
         return _ledger_unavailable()
     log.error("fault: %s", describe(error))
     current().outcome = "internal_error"
-    return ErrorAnswer(500, "server_error", "internal_error", f"The router failed. {MAY_BE_CHARGED}")
+    return WireError(500, SERVER, "internal_error", f"The router failed. {MAY_BE_CHARGED}")
 
 
-def _ledger_unavailable() -> ErrorAnswer:
+def _ledger_unavailable() -> WireError:
     charged = "Nothing was charged." if current().call_id is None else MAY_BE_CHARGED
     message = f"The router's ledger cannot be used at the moment. {charged} Try again later."
     headers = {"retry-after": LEDGER_RETRY_S}
-    return ErrorAnswer(503, "server_error", LEDGER_UNAVAILABLE, message, headers=headers)
+    return WireError(503, SERVER, LEDGER_UNAVAILABLE, message, headers=headers)
 
 
 def install(app: FastAPI) -> None:
@@ -248,7 +236,7 @@ def install(app: FastAPI) -> None:
 
 
 def _answer(request: Request, error: Exception) -> Response:
-    return told(error).response(surface_of(request.scope))
+    return respond(told(error), surface_of(request.scope))
 
 
 def http_refusal(request: Request, error: Exception) -> Response:
@@ -258,9 +246,8 @@ def http_refusal(request: Request, error: Exception) -> Response:
     headers = dict(getattr(error, "headers", None) or {})
     if status == 404:
         detail = _not_found(request.url.path)
-    return ErrorAnswer(status, INVALID, "invalid_request", detail, headers=headers).response(
-        surface_of(request.scope)
-    )
+    refused = WireError(status, INVALID, "invalid_request", detail, headers=headers)
+    return respond(refused, surface_of(request.scope))
 
 
 def _not_found(path: str) -> str:

@@ -13,8 +13,8 @@ from typing import Final
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mini_llm.errors import ConfigError
+from mini_llm.surfaces.base import WireError
 from mini_llm.surfaces.paths import surface_of
-from router.api.answer import ErrorAnswer
 from router.api.bodies import headers_of
 from router.api.errors import told
 from router.db_trouble import trouble_of
@@ -174,16 +174,16 @@ class _Answer:
             ]
         await self._send(message)
 
-    async def refuse(self, answer: ErrorAnswer) -> None:
+    async def refuse(self, error: WireError) -> None:
         """Sends an error; an answer that has begun is left without an end, and the server hangs up."""
         if self._record.status:
             return
-        body = answer.body(surface_of(self._scope))
+        body = surface_of(self._scope).error_body(error)
         headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
-        headers += [(name.encode(), value.encode("latin-1")) for name, value in answer.headers.items()]
-        if answer.status in HANG_UP:
+        headers += [(name.encode(), value.encode("latin-1")) for name, value in error.headers.items()]
+        if error.status in HANG_UP:
             headers.append(CLOSE)
-        await self.send({"type": "http.response.start", "status": answer.status, "headers": headers})
+        await self.send({"type": "http.response.start", "status": error.status, "headers": headers})
         await self.send({"type": "http.response.body", "body": body})
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 
-from router.api.answer import INVALID, ErrorAnswer, vibes
+from mini_llm.surfaces.base import INVALID, WireError
+from router.api.answer import RATE, SERVER, Row, refusal, vibes
 from router.ledger import errors as books
 from router.relay import errors as relay
 from router.x402 import errors as x402
@@ -14,13 +14,13 @@ RETRY_AFTER_S: Final = "5"
 """What a client whose payment the chain has not confirmed is told to wait."""
 
 
-def _required(error: x402.PaymentRequired) -> ErrorAnswer:
+def _required(error: x402.PaymentRequired) -> WireError:
     price = vibes(error.amount_base)
     if error.reason is None:
         message = f"No API key. Or pay {price} VIBES for this call by x402: see the PAYMENT-REQUIRED header."
     else:
         message = f"The payment was refused ({error.reason}). This call costs {price} VIBES."
-    return ErrorAnswer(
+    return WireError(
         402,
         "payment_required",
         error.reason or "payment_required",
@@ -30,31 +30,27 @@ def _required(error: x402.PaymentRequired) -> ErrorAnswer:
     )
 
 
-def _pending(error: x402.PaymentPending) -> ErrorAnswer:
+def _pending(error: x402.PaymentPending) -> WireError:
     message = f"The payment ({error.tx_hash}) is not final yet: send the same request with it again."
     headers = error.headers | {"retry-after": RETRY_AFTER_S}
-    return ErrorAnswer(503, "payment_pending", "payment_pending", message, headers=headers)
+    return WireError(503, "payment_pending", "payment_pending", message, headers=headers)
 
 
-ANSWERS: Final[dict[type[Exception], Callable[[Any], ErrorAnswer]]] = {
+ANSWERS: Final[dict[type[Exception], Row]] = {
     x402.PaymentRequired: _required,
     x402.PaymentPending: _pending,
-    x402.MalformedPayment: lambda e: ErrorAnswer(400, INVALID, "malformed_payment", str(e)),
-    x402.PaymentsUnavailable: lambda e: ErrorAnswer(
-        503, "payments_unavailable", "payments_unavailable", str(e)
+    x402.MalformedPayment: refusal(400, "malformed_payment"),
+    x402.PaymentsUnavailable: refusal(503, "payments_unavailable", "payments_unavailable"),
+    relay.RelayOff: refusal(404, "relay_off"),
+    relay.RelayUnavailable: refusal(503, "relay_unavailable", SERVER, retry_after=RETRY_AFTER_S),
+    relay.DepositRefused: lambda e: WireError(422, INVALID, e.code, str(e)),
+    books.TooManyDeposits: lambda e: WireError(
+        429, RATE, "too_many_deposits", f"{e}. Or deposit from your wallet."
     ),
-    relay.RelayOff: lambda e: ErrorAnswer(404, INVALID, "relay_off", str(e)),
-    relay.RelayUnavailable: lambda e: ErrorAnswer(
-        503, "server_error", "relay_unavailable", str(e), headers={"retry-after": RETRY_AFTER_S}
+    books.TooManyReverts: lambda e: WireError(
+        429, RATE, "too_often", str(e), headers={"retry-after": str(e.wait_s)} | x402.NO_RETRY
     ),
-    relay.DepositRefused: lambda e: ErrorAnswer(422, INVALID, e.code, str(e)),
-    books.TooManyDeposits: lambda e: ErrorAnswer(
-        429, "rate_limit_error", "too_many_deposits", f"{e}. Or deposit from your wallet."
-    ),
-    books.TooManyReverts: lambda e: ErrorAnswer(
-        429, "rate_limit_error", "too_often", str(e), headers={"retry-after": str(e.wait_s)} | x402.NO_RETRY
-    ),
-    books.PaymentMismatch: lambda _: ErrorAnswer(
+    books.PaymentMismatch: lambda _: WireError(
         422, INVALID, "payment_mismatch", "This payment was made for another call.", headers=x402.NO_RETRY
     ),
 }
