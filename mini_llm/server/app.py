@@ -20,11 +20,10 @@ from mini_llm.server.exchange import Exchange, Receive, Send, Served
 from mini_llm.server.refusals import Refused
 from mini_llm.surfaces.gemini_embeddings import EMBED_MANY, embeddings_answer, embeddings_request
 from mini_llm.surfaces.listing import model_entry, model_list
-from mini_llm.surfaces.paths import CallPath, Scope, check_query, find_call
+from mini_llm.surfaces.paths import CallPath, Scope, check_query, find_call, host_in, not_found
 
 MODEL_LISTS: Final = ("/v1/models", "/v1beta/models")
 HEALTH: Final = "/healthz"
-_UNVERSIONED: Final = frozenset({"/chat/completions", "/responses", "/embeddings", "/models", "/messages"})
 _LOOKS: Final = ("GET", "HEAD")  # the server keeps the body of the second back
 _KEY_HEADERS: Final = (b"x-api-key", b"x-goog-api-key")
 
@@ -63,7 +62,7 @@ class LocalGateway:
         elif scope["method"] in _LOOKS and _lists_models(path):
             await exchange.send_json(await self._models(scope))
         else:
-            raise Refused(404, "not_found", _not_found(path))
+            raise Refused(404, "not_found", not_found(path))
 
     def _admit(self, headers: Mapping[bytes, bytes]) -> None:
         """Looks at who calls.
@@ -80,7 +79,7 @@ class LocalGateway:
         origin = headers.get(b"origin", b"")
         if origin == b"null" or origin.startswith(b"http"):
             raise Refused(403, "web_page", "web pages may not call: start with --key and send that key")
-        if not is_loopback(_host(headers.get(b"host", b""))):
+        if not is_loopback(host_in(headers.get(b"host", b""))):
             raise Refused(421, "unknown_host", "call it as 127.0.0.1 or localhost, or start it with --key")
 
     async def _call(self, path: CallPath, exchange: Exchange) -> None:
@@ -141,17 +140,3 @@ def _sent_key(headers: Mapping[bytes, bytes]) -> bytes:
             return headers[name]
     scheme, _, key = headers.get(b"authorization", b"").partition(b" ")
     return key.strip() if scheme.lower() == b"bearer" else b""
-
-
-def _host(header: bytes) -> str:
-    """The name in a Host header, without its port."""
-    host = header.decode("latin-1").lower()
-    return host.partition("]")[0] + "]" if host.startswith("[") else host.partition(":")[0]
-
-
-def _not_found(path: str) -> str:
-    if path in _UNVERSIONED:
-        return f"there is nothing at this address: add /v1 to this client's base URL, for /v1{path}"
-    if path.startswith("/v1/v1"):  # Anthropic's and Google's clients add the version themselves
-        return "there is nothing at this address: leave /v1 out of this client's base URL"
-    return "there is nothing at this address"

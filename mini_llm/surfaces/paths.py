@@ -18,6 +18,8 @@ Scope = Mapping[str, Any]
 """An ASGI connection scope of type ``http``."""
 
 MODELS: Final = "/v1/models"
+_UNVERSIONED: Final = frozenset({"/chat/completions", "/responses", "/embeddings", "/models", "/messages"})
+"""Where a client calls whose base_url lacks the version."""
 _ANTHROPIC: Final = "/v1/messages"
 _GOOGLES: Final = re.compile(r"(/v1)?/v1beta(/.*)?|/v1/models/.+:[a-z]+[A-Z][a-zA-Z]+")
 """Google's paths, with /v1 before them where a client's base_url has it too many. Its methods are in camel
@@ -96,6 +98,23 @@ def find_call(called: str) -> CallPath | None:
                 path.model_in(called)
                 return path
     return found
+
+
+def not_found(path: str, else_see: str = "") -> str:
+    """What to do about an address where nothing is, for people."""
+    if path.rstrip("/") != path and path.rstrip("/"):
+        return f"There is nothing at this address; without its last slash there may be: {path.rstrip('/')}"
+    if path.startswith("/v1/v1"):  # Anthropic's and Google's clients add the version themselves
+        return "There is nothing at this address: leave /v1 out of this client's base_url."
+    if path in _UNVERSIONED:
+        return f"There is nothing at this address: add /v1 to this client's base_url, for /v1{path}."
+    return f"There is nothing at this address{else_see}."
+
+
+def host_in(header: bytes) -> str:
+    """The name in a Host header, without its port."""
+    host = header.decode("latin-1").lower()
+    return host.partition("]")[0] + "]" if host.startswith("[") else host.partition(":")[0]
 
 
 def check_query(query: bytes, stream: bool | None) -> None:

@@ -16,7 +16,7 @@ from starlette.responses import Response
 from mini_llm import errors as sdk
 from mini_llm.routing.verdict import BUSY, CLIENTS_FAULT, judge, refuses_content
 from mini_llm.surfaces.base import INVALID, UPSTREAM, WireError
-from mini_llm.surfaces.paths import KeyInAddress, surface_of
+from mini_llm.surfaces.paths import KeyInAddress, not_found, surface_of
 from mini_llm.wallet.ceiling import CeilingOutOfRange, MalformedCeiling
 from router import errors as own
 from router.api import payment_errors, people_errors
@@ -42,8 +42,6 @@ STOPPED_RETRY_S: Final = "30"
 """When to come back to a router that an operator has stopped."""
 LEDGER_UNAVAILABLE: Final = "ledger_unavailable"
 MAY_BE_CHARGED: Final = "If this call was charged, GET /v1/account shows it."
-_UNVERSIONED: Final = frozenset({"/chat/completions", "/responses", "/embeddings", "/models", "/messages"})
-"""Where a client calls whose base_url lacks the version."""
 
 
 def _malformed(error: RequestValidationError) -> WireError:
@@ -245,16 +243,6 @@ def http_refusal(request: Request, error: Exception) -> Response:
     detail = str(getattr(error, "detail", "refused"))
     headers = dict(getattr(error, "headers", None) or {})
     if status == 404:
-        detail = _not_found(request.url.path)
+        detail = not_found(request.url.path, "; GET /openapi.json lists what there is")
     refused = WireError(status, INVALID, "invalid_request", detail, headers=headers)
     return respond(refused, surface_of(request.scope))
-
-
-def _not_found(path: str) -> str:
-    if path.rstrip("/") != path and path.rstrip("/"):
-        return f"There is nothing at this address; without its last slash there may be: {path.rstrip('/')}"
-    if path.startswith("/v1/v1"):  # Anthropic's and Google's clients add the version themselves
-        return "There is nothing at this address: leave /v1 out of this client's base_url."
-    if path in _UNVERSIONED:
-        return f"There is nothing at this address: add /v1 to this client's base_url, for /v1{path}."
-    return "There is nothing at this address; GET /openapi.json lists what there is."

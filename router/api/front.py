@@ -14,7 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mini_llm.errors import ConfigError
 from mini_llm.surfaces.base import WireError
-from mini_llm.surfaces.paths import surface_of
+from mini_llm.surfaces.paths import host_in, surface_of
 from router.api.bodies import headers_of
 from router.api.errors import told
 from router.db_trouble import trouble_of
@@ -117,7 +117,7 @@ class Front:
             return NoHost()
         if headers.get(b"content-encoding") not in _IDENTITY:
             return EncodedBody()
-        if settings.hosts and _host(headers.get(b"host", b"")) not in settings.hosts:
+        if settings.hosts and host_in(headers.get(b"host", b"")) not in settings.hosts:
             return UnknownHost()
         return None
 
@@ -195,11 +195,3 @@ def _repeated(scope: Scope) -> str | None:
             return str(name, "ascii")
         seen.add(name)
     return None
-
-
-def _host(header: bytes) -> str:
-    """The name in a Host header, without its port."""
-    host = header.decode("latin-1").lower()
-    if host.startswith("["):
-        return host.partition("]")[0] + "]"
-    return host.partition(":")[0]

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
-from typing import Any
+from typing import Final
 
 import click
 
 from mini_llm.cli.lazy import Group
+from mini_llm.schema import schema_text
 from router.commands.ledger import told
 from router.config import RouterConfig, check_economics, load_router_config
 
-SCHEMA_ID = "vibes-router configuration"
+SCHEMA_TITLE: Final = "vibes-router configuration"
 
 
 @click.group(cls=Group)
@@ -43,12 +43,4 @@ def schema() -> None:
     \b
     Example: vibes-router config schema > router.schema.json
     """
-    click.echo(schema_text(), nl=False)
-
-
-def schema_text() -> str:
-    """The JSON Schema of the file (draft 2020-12), with a newline at its end."""
-    made: dict[str, Any] = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": SCHEMA_ID}
-    described = RouterConfig.model_json_schema()
-    described["properties"]["$schema"] = {"type": "string", "description": "For editors."}
-    return json.dumps(described | made, indent=2, ensure_ascii=False) + "\n"
+    click.echo(schema_text(RouterConfig, SCHEMA_TITLE), nl=False)

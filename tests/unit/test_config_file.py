@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 from mini_llm.config_file import load_config
 from mini_llm.config_lines import json_lines, json_repeats, toml_lines
 from mini_llm.errors import ConfigError, ConfigErrors
+from mini_llm.schema import schema_text
 from router.cli import main
-from router.commands.config import schema_text
+from router.commands.config import SCHEMA_TITLE
 from router.config import RouterConfig, load_router_config
 
 ROOT = Path(__file__).parents[2]
@@ -329,7 +330,9 @@ def test_file_that_is_no_configuration_is_refused(
 
 def test_published_schema_is_the_present_one() -> None:
     published = (DOCS / "gateway" / "router.schema.json").read_text()
-    assert published == schema_text(), "vibes-router config schema > docs/gateway/router.schema.json"
+    assert published == schema_text(RouterConfig, SCHEMA_TITLE), (
+        "vibes-router config schema > docs/gateway/router.schema.json"
+    )
     assert CliRunner().invoke(main, ["config", "schema"]).output == published
 
 
