@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from typing import Any
 
 import httpx
@@ -13,7 +14,7 @@ from router_world import World
 
 from mini_llm.surfaces.paths import CALL_PATHS
 from router.api.admin_door import new_admin_key
-from router.api.document import BODIES
+from router.api.document import call_body
 from router.ledger import books
 
 EXAMPLES = 15
@@ -88,5 +89,20 @@ def test_every_paid_call_is_described(world: World) -> None:
     paths = document_of(world.router.url.removesuffix("/v1") + "/openapi.json")["paths"]
     for call in CALL_PATHS:
         body = paths[call.path]["post"]["requestBody"]["content"]["application/json"]["schema"]
-        assert body == BODIES[call.surface.name]
+        assert body == call_body(call)
     assert all("default" in one["responses"] for item in paths.values() for one in item.values())
+
+
+def test_it_tells_who_needs_a_body_and_who_a_credential(world: World) -> None:
+    url = world.router.url.removesuffix("/v1")
+    paths = document_of(url + "/openapi.json")["paths"]
+    operations = [(method, path, one) for path, item in paths.items() for method, one in item.items()]
+    bodiless = {path for method, path, one in operations if method != "get" and "requestBody" not in one}
+    deleted = {path for method, path, _ in operations if method == "delete"}
+    assert bodiless - deleted == {"/v1/signout"}
+    with httpx.Client(base_url=url) as nobody:
+        for method, path, one in operations:
+            sent = {} if method == "get" else {"json": {}}
+            query = {one["name"]: "sse" for one in one.get("parameters", ()) if one["name"] == "alt"}
+            status = nobody.request(method, re.sub(r"{\w+}", "1", path), params=query, **sent).status_code
+            assert (status == 401) == ("security" in one), (method, path, status)
