@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Final
 
 import click
@@ -16,6 +18,7 @@ from router.config import Settings, load_settings
 from router.config_money import NO_CHAIN
 from router.ledger import chain, read
 from router.ledger.ceilings import MAX_CEILING_BASE
+from router.ledger.errors import IdempotencyMismatch
 from router.ledger.keys import create_api_key
 
 REFERENCE: Final = "What was paid, such as an invoice's number; the same is credited once."
@@ -42,7 +45,8 @@ def open_credit(usd: str, reference: str, label: str, as_json: bool) -> None:
 
     def fund(connection: Connection) -> tuple[int, str]:
         idx = next_idx(connection)
-        open_funded(connection, NO_CHAIN, idx, amount_base, _code(reference), MAX_CEILING_BASE)
+        with _new(reference):
+            open_funded(connection, NO_CHAIN, idx, amount_base, _code(reference), MAX_CEILING_BASE)
         return idx, create_api_key(connection, idx, label).secret
 
     idx, api_key = write_ledger(fund)
@@ -65,7 +69,8 @@ def add_credit(idx: int, usd: str, reference: str) -> None:
     def fund(connection: Connection) -> bool:
         if read.account_view(connection, idx).owner != OWNER:
             raise click.ClickException(f"account {idx} belongs to a wallet: it deposits on the chain")
-        return chain.credit_deposit(connection, idx, amount_base, _code(reference)).new
+        with _new(reference):
+            return chain.credit_deposit(connection, idx, amount_base, _code(reference)).new
 
     new = write_ledger(fund)
     click.echo(f"added {amount_base} base units to account {idx}" if new else "already added")
@@ -79,6 +84,17 @@ def _settings() -> Settings:
             "this router has a chain, and money comes from deposits there; VIBES_CREDIT_ONLY is not set"
         )
     return settings
+
+
+@contextmanager
+def _new(reference: str) -> Iterator[None]:
+    try:
+        yield
+    except IdempotencyMismatch:
+        raise click.ClickException(
+            f"the reference {reference!r} was credited before, to another account or in another amount: "
+            "nothing was done"
+        ) from None
 
 
 def _code(reference: str) -> str:
