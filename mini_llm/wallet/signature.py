@@ -63,6 +63,21 @@ def recover_address(digest: bytes, signature: bytes) -> str:
     return _checksum_address(key.format(compressed=False))
 
 
+def canonical_signature(signature: bytes) -> bytes:
+    """A key's signature with v 27 or 28 where a wallet wrote 0 or 1; others as they are."""
+    if len(signature) == SIGNATURE_BYTES and signature[-1] < 2:
+        return signature[:-1] + bytes((signature[-1] + 27,))
+    return signature
+
+
+def key_signed(address: str, digest: bytes, signature: bytes) -> bool:
+    """Whether the address's own key signed; what else a signature may be, only the chain knows."""
+    try:
+        return recover_address(digest, canonical_signature(signature)).lower() == address.lower()
+    except InvalidSignature:
+        return False
+
+
 @lru_cache(maxsize=4)  # many signatures of few keys: two hashes less for each
 def _checksum_address(key: bytes) -> str:
     return to_checksum_address("0x" + keccak(key[1:])[12:].hex())

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 from fastapi import APIRouter, Request
 from pydantic import Field
 
+from mini_llm.wallet.signature import SIGNATURE_BYTES, canonical_signature
 from router.api.admin_access import address_of
 from router.api.people import Fields, base_of, desk_of, read_fields, takes, wallet_of
 from router.ledger.ceilings import MAX_CEILING_BASE
 from router.people.errors import BadInput, NotYours
 from router.people.screening import Moment
-from router.relay.deposit import ENDPOINT, MAX_VALID_S, SIGNATURE_BYTES, DepositOrder
-from router.relay.eip3009 import canonical_signature
+from router.relay.deposit import ENDPOINT, MAX_VALID_S, DepositOrder
 from router.relay.errors import RelayOff
 
 if TYPE_CHECKING:

@@ -8,6 +8,7 @@ from typing import Any
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
+from mini_llm.wallet.signature import key_signed
 from router.api.admin_access import address_of
 from router.api.people import Fields, desk_of, look, now_s, read_fields, takes, wallet_of, write
 from router.people import custody, sessions
@@ -16,7 +17,6 @@ from router.people.errors import BadInput, NotYours, SignInOff
 from router.people.screening import Moment
 from router.people.sessions import SessionView
 from router.people.siwe import CLOCK_SKEW_S, Place, check_message, read_message
-from router.people.wallets import key_signed
 
 routes = APIRouter()
 

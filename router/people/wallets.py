@@ -10,7 +10,7 @@ import re
 from typing import Any, Final
 
 from mini_llm.transport import AnswerTooLong, Timeouts, Transport, TransportFailure, TransportTimeout
-from mini_llm.wallet.signature import SIGNATURE_BYTES, InvalidSignature, recover_address
+from mini_llm.wallet.signature import key_signed
 from router.people.errors import ChainUnavailable, SignInRefused
 
 MAX_SIGNATURE_BYTES: Final = 4096
@@ -101,16 +101,6 @@ class Wallets:
         if not isinstance(result, str):
             raise ChainUnavailable("the node's answer has no result")
         return result
-
-
-def key_signed(address: str, digest: bytes, signature: bytes) -> bool:
-    """Whether the address's own key signed; what else a signature may be, only the chain knows."""
-    if len(signature) == SIGNATURE_BYTES and signature[-1] in (0, 1):  # some wallets count v from 0
-        signature = signature[:-1] + bytes((signature[-1] + 27,))
-    try:
-        return recover_address(digest, signature) == address
-    except InvalidSignature:
-        return False
 
 
 def _is_contracts(refusal: Any) -> bool:

@@ -12,17 +12,15 @@ from dataclasses import dataclass
 from typing import Final
 
 from mini_llm.wallet.keccak import keccak
-from router.relay.eip3009 import Authorization
+from router.relay.eip3009 import Authorization, address_word, word
 
 ENDPOINT: Final = "/v1/deposits"
 """Where deposits are taken, and what they are registered under."""
 MAX_VALID_S: Final = 86_400
 """Seconds that a signature may be good for at most: what is signed is done soon or never."""
-SIGNATURE_BYTES: Final = 65
 _CALL: Final = keccak(
     b"depositWithAuthorization(address,uint256,uint256,bytes32,uint256,uint256,uint8,bytes32,bytes32)"
 )[:4]
-_WORD_BYTES: Final = 32
 
 
 @dataclass(frozen=True)
@@ -54,18 +52,13 @@ class DepositOrder:
             value_base=self.amount_base,
             valid_after_s=self.valid_after_s,
             valid_before_s=self.valid_before_s,
-            nonce=keccak(_word(self.key_commit) + self.salt),
+            nonce=keccak(word(self.key_commit) + self.salt),
             signature=self.signature,
         )
 
     def call_data(self) -> bytes:
         """The contract's call that executes the order."""
         r, s, v = self.signature[:32], self.signature[32:64], self.signature[64]
-        amounts = _word(self.amount_base) + _word(self.key_commit)
-        window = _word(self.valid_after_s) + _word(self.valid_before_s)
-        payer = bytes(12) + bytes.fromhex(self.payer[2:])
-        return _CALL + payer + amounts + self.salt + window + _word(v) + r + s
-
-
-def _word(number: int) -> bytes:
-    return number.to_bytes(_WORD_BYTES, "big")
+        amounts = word(self.amount_base) + word(self.key_commit)
+        window = word(self.valid_after_s) + word(self.valid_before_s)
+        return _CALL + address_word(self.payer) + amounts + self.salt + window + word(v) + r + s

@@ -28,7 +28,6 @@ _TRANSFER_CALL: Final = keccak(
 )[:4]
 _HEAD_WORDS: Final = 7
 _WORD_BYTES: Final = 32
-_EOA_SIGNATURE_BYTES: Final = 65
 
 DOMAIN_SEPARATOR_CALL: Final = "0x" + keccak(b"DOMAIN_SEPARATOR()")[:4].hex()
 AUTHORIZATION_USED: Final = "0x" + keccak(b"AuthorizationUsed(address,bytes32)").hex()
@@ -62,8 +61,8 @@ class Token:
             _DOMAIN_TYPE
             + keccak(self.name.encode())
             + keccak(self.version.encode())
-            + _word(self.chain_id)
-            + _address(self.address)
+            + word(self.chain_id)
+            + address_word(self.address)
         )
 
 
@@ -99,21 +98,21 @@ class Authorization:
     def payment_id(self, token: Token) -> str:
         """Name of the payment, 64 hex digits: the token takes one payment per payer and nonce."""
         return keccak(
-            _word(token.chain_id) + _address(token.address) + _address(self.payer) + self.nonce
+            word(token.chain_id) + address_word(token.address) + address_word(self.payer) + self.nonce
         ).hex()
 
     def call_data(self) -> bytes:
         """The call of the token that executes the order."""
         padding = -len(self.signature) % _WORD_BYTES
-        tail = _word(len(self.signature)) + self.signature + bytes(padding)
-        return _TRANSFER_CALL + self._words() + _word(_HEAD_WORDS * _WORD_BYTES) + tail
+        tail = word(len(self.signature)) + self.signature + bytes(padding)
+        return _TRANSFER_CALL + self._words() + word(_HEAD_WORDS * _WORD_BYTES) + tail
 
     def _words(self) -> bytes:
         amounts = (self.value_base, self.valid_after_s, self.valid_before_s)
         return (
-            _address(self.payer)
-            + _address(self.payee)
-            + b"".join(_word(amount) for amount in amounts)
+            address_word(self.payer)
+            + address_word(self.payee)
+            + b"".join(word(amount) for amount in amounts)
             + self.nonce
         )
 
@@ -122,13 +121,6 @@ def payee_of(call_data: bytes) -> str:
     """Whom an authorisation pays, from the call that executes it: an address, lower case."""
     payee = call_data[len(_TRANSFER_CALL) + _WORD_BYTES :][:_WORD_BYTES]
     return "0x" + payee[-20:].hex()
-
-
-def canonical_signature(signature: bytes) -> bytes:
-    """The signature with v 27 or 28 where a wallet wrote 0 or 1; others as they are."""
-    if len(signature) == _EOA_SIGNATURE_BYTES and signature[-1] < 2:
-        return signature[:-1] + bytes((signature[-1] + 27,))
-    return signature
 
 
 def revert_data(data: object) -> bytes:
@@ -165,12 +157,14 @@ def _says(log: Any, token: str, topics: list[str]) -> bool:
 
 
 def _topic(address: str) -> str:
-    return "0x" + _address(address).hex()
+    return "0x" + address_word(address).hex()
 
 
-def _word(number: int) -> bytes:
+def word(number: int) -> bytes:
+    """A number in the contract ABI."""
     return number.to_bytes(_WORD_BYTES, "big")
 
 
-def _address(address: str) -> bytes:
+def address_word(address: str) -> bytes:
+    """An address in the contract ABI."""
     return bytes(12) + bytes.fromhex(address[2:])

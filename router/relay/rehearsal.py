@@ -6,7 +6,7 @@ import asyncio
 from typing import Final
 
 from mini_llm.wallet.gas import Fees, offer
-from mini_llm.wallet.signature import InvalidSignature, recover_address
+from mini_llm.wallet.signature import key_signed
 from router.relay.eip3009 import DOMAIN_SEPARATOR_CALL, Token, revert_data
 from router.relay.node import Node, NodeError, NodeRefused
 
@@ -93,7 +93,7 @@ class Rehearsal:
         Raises:
             NodeError: the node did not say.
         """
-        return signed_by_key(payer, digest, signature) or await self.is_contract(payer)
+        return key_signed(payer, digest, signature) or await self.is_contract(payer)
 
     async def _require_funds(self, fees: Fees) -> None:
         """A node refuses to simulate what the sender cannot pay: that is no fault of the call."""
@@ -113,11 +113,3 @@ class Rehearsal:
         if await self._node.call("eth_call", call, "latest") != "0x" + token.domain_separator().hex():
             raise WrongChain(f"no EIP-3009 token of that name and version at {token.address}")
         self._checked = True
-
-
-def signed_by_key(payer: str, digest: bytes, signature: bytes) -> bool:
-    """The payer's own key signed."""
-    try:
-        return recover_address(digest, signature).lower() == payer
-    except InvalidSignature:
-        return False

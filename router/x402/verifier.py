@@ -7,9 +7,10 @@ from typing import Final, NamedTuple
 
 from mini_llm.wallet.keccak import keccak
 from mini_llm.wallet.limits import MAX_AMOUNT_BASE
+from mini_llm.wallet.signature import key_signed
 from router.relay.eip3009 import revert_data
 from router.relay.node import NodeRefused
-from router.relay.rehearsal import Rehearsal, TooMuchGas, signed_by_key
+from router.relay.rehearsal import Rehearsal, TooMuchGas
 from router.x402 import wire
 from router.x402.errors import PaymentRequired
 from router.x402.wire import Offer, Payment
@@ -83,7 +84,7 @@ class Verifier:
             digest = order.digest(offer.token)
             # asked of a key's account too: it may have code as well (EIP-7702), which then decides
             by_contract = await self._rehearsal.is_contract(order.payer)
-            if not by_contract and not signed_by_key(order.payer, digest, order.signature):
+            if not by_contract and not key_signed(order.payer, digest, order.signature):
                 raise refusal(offer, BAD_SIGNATURE, order.payer)
             gas, from_block = await self._rehearsal.rehearse(offer.token.address, order.call_data())
             return Verified(gas, from_block, by_contract)

@@ -15,7 +15,8 @@ from typing import Annotated, Any, Final
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 from pydantic.alias_generators import to_camel
 
-from router.relay.eip3009 import Authorization, Token, canonical_signature
+from mini_llm.wallet.signature import canonical_signature
+from router.relay.eip3009 import Authorization, Token
 from router.x402 import PAYMENT_HEADERS
 from router.x402.errors import MalformedPayment
 
