@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from sqlalchemy import Connection
@@ -13,15 +14,14 @@ from bridge.rollup.batch import Slot, encode_partner_word
 from bridge.rollup.transition import UNUSED, AccountState, Authorisation
 from bridge.state import BatchHeader, ChainState, Requests, Terms
 from bridge.tables import Batch, BatchStep
-from mini_llm.wallet.receipt import ReceiptDomain, SignedReceipt
 from mini_llm.wallet.receipts_tree import receipts_tree
 from router.ledger import read
+from router.ledger.leaves import ReceiptLeaf, leaves_between
 
 
 def collect(
     state: ChainState,
     ledger: Connection,
-    receipt_domain: ReceiptDomain,
     sizes: Sequence[int],
     terms: Terms,
     only_full: bool = False,
@@ -42,9 +42,7 @@ def collect(
     receipts = [
         receipt for slot in slots for receipt in slot_receipts(ledger, slot, account(state, slot.idx))
     ]
-    receipts_root, receipts_total = receipts_tree(
-        [(signed.receipt.digest(receipt_domain), signed.receipt.charge_base) for signed in receipts]
-    )
+    receipts_root, receipts_total = receipts_tree([receipt.leaf for receipt in receipts])
     witness = state.rollup.copy().prove_inputs(
         state.batch_number + 1, slots, authorisations(ledger, slots), size
     )
@@ -148,12 +146,13 @@ def countable_deposit(requests: Requests, missing_base: int) -> int:
     return free_base + min(cancelling_base, max(0, missing_base - free_base))
 
 
-def slot_receipts(ledger: Connection, slot: Slot, before: AccountState) -> list[SignedReceipt]:
+def slot_receipts(ledger: Connection, slot: Slot, before: AccountState) -> list[ReceiptLeaf]:
     """The receipts behind a slot's charge, by sequence. Raises ReceiptsMismatch if they are not all there."""
     if slot.charge == 0:
         return []
-    receipts = list(read.receipts_between(ledger, slot.idx, before.spent, before.spent + slot.charge))
-    total_base = sum(signed.receipt.charge_base for signed in receipts)
+    most = slot.charge  # each receipt charges a base unit at least
+    receipts = leaves_between(ledger, slot.idx, before.spent, before.spent + slot.charge, most)
+    total_base = sum(receipt.charge_base for receipt in receipts)
     if total_base != slot.charge:
         raise ReceiptsMismatch(slot.idx, slot.charge, total_base)
     return receipts
@@ -169,12 +168,11 @@ def authorisations(ledger: Connection, slots: Iterable[Slot]) -> dict[int, Autho
     }
 
 
-def partner_words(receipts: Iterable[SignedReceipt]) -> tuple[int, ...]:
+def partner_words(receipts: Iterable[ReceiptLeaf]) -> tuple[int, ...]:
     """Gross by partner, as the contract takes it: ids rising, none without a gross."""
-    gross: dict[int, int] = {}
-    for signed in receipts:
-        partner = signed.receipt.partner
-        gross[partner] = gross.get(partner, 0) + signed.receipt.charge_base
+    gross: Counter[int] = Counter()
+    for receipt in receipts:
+        gross[receipt.partner_id] += receipt.charge_base
     return tuple(encode_partner_word(partner, gross[partner]) for partner in sorted(gross))
 
 

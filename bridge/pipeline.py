@@ -37,7 +37,6 @@ from bridge.status import Status, present_status
 from bridge.store import open_store
 from bridge.submit import FeePolicy, Submitter
 from bridge.tables import Batch, BatchStep
-from mini_llm.wallet.receipt import ReceiptDomain
 from router.ledger import Ledger, open_database
 
 PROOF_POLL_S = 1.0
@@ -91,7 +90,6 @@ class Pipeline:
         self.alerts = Alerts(self._store, emit)
         self._client = ChainClient(settings.rpc_url, settings.timeout_s, settings.chain_id)
         self._contract = SettlementContract(self._client, settings.settlement)
-        self._receipt_domain = ReceiptDomain(self._client.chain_id, settings.settlement)
         confirmations = settings.confirmations_on(self._client.chain_id)
         self._indexer = Indexer(
             self._client, self._contract, self._store, settings.start_block, confirmations, report
@@ -268,7 +266,6 @@ class Pipeline:
             lambda connection: collect(
                 ahead,
                 connection,
-                self._receipt_domain,
                 self._prover.sizes,
                 terms,
                 only_full=any(batch.number not in self._sending.mined for batch in unfinished),

@@ -1,23 +1,37 @@
-"""The receipts of settled batches as leaves of their tree: digest, charge, and whose they are."""
+"""The receipts of batches as leaves of their tree: digest, charge, and whose they are."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Final
 
-from sqlalchemy import Connection, bindparam, select
+from sqlalchemy import Connection, bindparam, func, select
 
 from mini_llm.wallet.receipts_tree import Leaf
 from router.ledger.call_models import CALL
 from router.ledger.models import ACCOUNT
 
-_AFTER: Final = (
+_OF_ACCOUNT: Final = CALL.c.account_idx == bindparam("account_idx")
+_BETWEEN: Final = (
     select(CALL.c.partner_id, CALL.c.charge_base, CALL.c.account_total_base, CALL.c.previous_receipt)
-    .where(CALL.c.account_idx == bindparam("account_idx"), CALL.c.account_total_base > bindparam("after"))
+    .where(
+        _OF_ACCOUNT,
+        CALL.c.account_total_base > bindparam("after"),
+        CALL.c.account_total_base <= bindparam("upto"),
+    )
     .order_by(CALL.c.account_total_base)
     .limit(bindparam("count"))
 )
-_LAST_RECEIPT: Final = select(ACCOUNT.c.last_receipt).where(ACCOUNT.c.idx == bindparam("account_idx"))
+_NEXT: Final = (
+    select(CALL.c.previous_receipt)
+    .where(_OF_ACCOUNT, CALL.c.account_total_base > bindparam("total"))
+    .order_by(CALL.c.account_total_base)
+    .limit(1)
+)
+_DIGEST: Final = select(func.coalesce(_NEXT.scalar_subquery(), ACCOUNT.c.last_receipt)).where(
+    ACCOUNT.c.idx == bindparam("account_idx")
+)
+"""Digest of the receipt with a total."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +48,11 @@ class ReceiptLeaf:
     leaf: Leaf
     account_total_base: int
 
+    @property
+    def charge_base(self) -> int:
+        """What the call was charged, base units."""
+        return self.leaf[1]
+
 
 def leaves_between(
     connection: Connection, idx: int, after_total_base: int, upto_total_base: int, limit: int
@@ -49,15 +68,13 @@ def leaves_between(
         upto_total_base: total of the last receipt that is wanted, base units.
         limit: most receipts.
     """
-    where = {"account_idx": idx, "after": after_total_base, "count": limit + 1}
-    rows = connection.execute(_AFTER, where).all()
+    where = {"account_idx": idx, "after": after_total_base, "upto": upto_total_base, "count": limit}
+    rows = connection.execute(_BETWEEN, where).all()
     if not rows:
         return []
-    digests = [row.previous_receipt for row in rows[1:]]
-    if len(rows) <= limit:
-        digests += connection.execute(_LAST_RECEIPT, {"account_idx": idx}).scalars()
+    last = {"account_idx": idx, "total": rows[-1].account_total_base}
+    digests = [row.previous_receipt for row in rows[1:]] + [connection.execute(_DIGEST, last).scalar_one()]
     return [
         ReceiptLeaf(row.partner_id, (digest, row.charge_base), row.account_total_base)
-        for row, digest in zip(rows[:limit], digests, strict=True)
-        if row.account_total_base <= upto_total_base
+        for row, digest in zip(rows, digests, strict=True)
     ]

@@ -21,7 +21,7 @@ from bridge.pipeline import Pipeline
 from bridge.prover import Prover
 from bridge.proving.worker import Proof
 from bridge.store import Store, open_store
-from router.ledger import read
+from router.ledger.leaves import leaves_between
 
 
 @pytest.fixture
@@ -291,9 +291,8 @@ def test_receipts_that_do_not_add_up_to_the_charge_stop_the_batch(
         operator.sign_ceiling(wallets[0], VIBES)
         for charge_base in (1_000, 234):
             operator.charge(wallets[0], charge_base)
-        between = "bridge.collect.read.receipts_between"
-        receipts = read.receipts_between
-        monkeypatch.setattr(between, lambda *arguments: receipts(*arguments)[:1])
+        between = "bridge.collect.leaves_between"
+        monkeypatch.setattr(between, lambda *arguments: leaves_between(*arguments)[:1])
         with pytest.raises(ReceiptsMismatch) as caught:
             pipeline.settle_once()
     assert (caught.value.idx, caught.value.expected_base, caught.value.actual_base) == (1, 1_234, 1_000)
