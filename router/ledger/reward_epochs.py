@@ -46,6 +46,7 @@ _OF_ACCOUNT: Final = (
     update(REWARD)
     .where(REWARD.c.epoch == bindparam("number"), REWARD.c.account_idx == bindparam("idx"))
 )  # fmt: skip
+_NOT_YET: Final = cast(None, REWARD.c.vested_base.type)
 _VESTED: Final = (
     select(func.coalesce(func.sum(REWARD.c.vested_base), 0))
     .where(REWARD.c.account_idx == ACCOUNT.c.idx)
@@ -103,7 +104,7 @@ def end(connection: Connection, now_s: int, epoch_s: int | None) -> int | None:
     row = {"number": number, "ended_s": now_s, "shared_s": shared_s, "pool_base": 0}
     connection.execute(insert(REWARD_EPOCH), row)
     upto_base = ACCOUNT.c.spent_base if last is None else ACCOUNT.c.settled_spent_base
-    vested_base = literal(0) if last is None else cast(None, REWARD.c.vested_base.type)
+    vested_base = literal(0) if last is None else _NOT_YET
     counted = select(
         literal(number), ACCOUNT.c.idx, ACCOUNT.c.counted_base, upto_base, literal(0), literal(0), vested_base
     ).where(upto_base > ACCOUNT.c.counted_base)
@@ -151,46 +152,42 @@ def share(connection: Connection, reckoned: Reckoned, now_s: int) -> bool:
 
 
 def _vest(connection: Connection, number: int, epoch: Epoch) -> None:
-    of_epoch = REWARD.c.epoch == number
-    counted: list[int] = list(connection.execute(select(REWARD.c.account_idx).where(of_epoch)).scalars())
-    rows = [
-        {
-            "number": number,
-            "idx": idx,
-            "fees": epoch.fees_base.get(idx, 0),
-            "vested": epoch.rewards_base.get(idx, 0),
-        }
-        for idx in counted
-    ]
-    if rows:
-        values: dict[str, Any] = {"fees_base": bindparam("fees"), "vested_base": bindparam("vested")}
-        connection.execute(_OF_ACCOUNT.values(values), rows)
-    touched = select(REWARD.c.account_idx).where(of_epoch)
+    _write(connection, number, _of_epoch(connection, number), epoch, "vested_base")
+    touched = select(REWARD.c.account_idx).where(REWARD.c.epoch == number)
     connection.execute(update(ACCOUNT).where(ACCOUNT.c.idx.in_(touched)).values(vested_base=_VESTED))
 
 
 def _earn(connection: Connection, number: int, epoch: Epoch) -> None:
-    of_epoch = select(REWARD.c.account_idx).where(REWARD.c.epoch == number)
-    without = epoch.rewards_base.keys() - set(connection.execute(of_epoch).scalars())
+    without = epoch.rewards_base.keys() - _of_epoch(connection, number)
     if without:  # referrers who made no call of their own
         counted = ACCOUNT.c.counted_base
         row = select(
-            literal(number), ACCOUNT.c.idx, counted, counted, literal(0), literal(0),
-            cast(None, REWARD.c.vested_base.type),
+            literal(number), ACCOUNT.c.idx, counted, counted, literal(0), literal(0), _NOT_YET
         ).where(ACCOUNT.c.idx == bindparam("idx"))  # fmt: skip
-        for idx in sorted(without):
-            connection.execute(insert(REWARD).from_select(REWARD.columns.keys(), row), {"idx": idx})
+        inserted = insert(REWARD).from_select(REWARD.columns.keys(), row)
+        connection.execute(inserted, [{"idx": idx} for idx in sorted(without)])
+    _write(connection, number, epoch.fees_base.keys() | epoch.rewards_base.keys(), epoch, "earned_base")
+
+
+def _of_epoch(connection: Connection, number: int) -> set[int]:
+    """The accounts that have a row for an epoch."""
+    query = select(REWARD.c.account_idx).where(REWARD.c.epoch == number)
+    return set(connection.execute(query).scalars())
+
+
+def _write(connection: Connection, number: int, idxs: Collection[int], epoch: Epoch, column: str) -> None:
+    """Writes fees and rewards into an epoch's rows; `column` takes the rewards."""
     rows = [
         {
             "number": number,
             "idx": idx,
             "fees": epoch.fees_base.get(idx, 0),
-            "earned": epoch.rewards_base.get(idx, 0),
+            "amount": epoch.rewards_base.get(idx, 0),
         }
-        for idx in sorted(epoch.fees_base.keys() | epoch.rewards_base.keys())
+        for idx in sorted(idxs)
     ]
     if rows:
-        values: dict[str, Any] = {"fees_base": bindparam("fees"), "earned_base": bindparam("earned")}
+        values: dict[str, Any] = {"fees_base": bindparam("fees"), column: bindparam("amount")}
         connection.execute(_OF_ACCOUNT.values(values), rows)
 
 
@@ -236,9 +233,9 @@ def _calls(connection: Connection, number: int, excluded: Excluded) -> Iterator[
         .where(REWARD.c.epoch == number, not_(_uncounted(excluded)))
         .order_by(CALL.c.entry_number)
     )
-    for rows in connection.execute(query).partitions(_CHUNK_ROWS):
-        for row in rows:
-            yield PaidCall(row[0], int(row[1]), row[2], row[3])
+    # of a driver's own cursor PostgreSQL sends all rows before the first is read
+    for row in connection.execute(query.execution_options(yield_per=_CHUNK_ROWS)):
+        yield PaidCall(row[0], int(row[1]), row[2], row[3])
 
 
 def _uncounted(excluded: Excluded) -> Any:

@@ -5,14 +5,17 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import psycopg
 import pytest
 from click.testing import CliRunner
+from sqlalchemy import Engine, event
 from sqlalchemy.exc import DatabaseError
 from support.books import SIGNER, TERMS, Books, facts, new_books, slot
 from support.rewarding import EPOCH_S, Rewarding, configured
@@ -51,6 +54,26 @@ def test_a_settled_call_earns_vests_an_epoch_later_and_is_due(books: Books) -> N
     assert (play.view(1).paid_base, play.due()) == (5_000, {})
     assert books.balances()["pool"] == 105_000 - 5_000
     books.check()
+
+
+def test_an_epochs_calls_are_never_all_in_memory(books: Books) -> None:
+    play = Rewarding(books)
+    play.call(1, 50_000)
+    play.settle(1)
+    used: list[type] = []
+
+    def note(_connection: object, cursor: object, statement: str, *_: object) -> None:
+        if "FROM call " in statement and "call_score" in statement:
+            used.append(type(cursor))
+
+    event.listen(Engine, "before_cursor_execute", note)
+    try:
+        play.close()
+    finally:
+        event.remove(Engine, "before_cursor_execute", note)
+    streaming = psycopg.ServerCursor if books.ledger.engine.dialect.name == "postgresql" else sqlite3.Cursor
+    assert used
+    assert set(used) == {streaming}
 
 
 def test_weights_share_the_pool_and_caps_keep_the_rest_in_it(books: Books) -> None:
