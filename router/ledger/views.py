@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from sqlalchemy import Row
 
@@ -186,24 +186,14 @@ def _field_element(packed: bytes | None) -> int | None:
 
 def account_of(row: Row[Any]) -> AccountView:
     """The account in a row of `account`."""
-    return AccountView(
-        idx=row.idx,
-        owner=row.owner,
-        status=row.status,
-        balance_base=row.balance_base,
-        deficit_base=row.deficit_base,
-        reserved_base=row.reserved_base,
-        pending_deposit_base=row.pending_deposit_base,
-        cancelling_base=row.cancelling_base,
-        withdraw_requested_base=row.withdraw_requested_base,
-        ceiling_base=row.ceiling_base,
-        spent_base=row.spent_base,
-        settled_spent_base=row.settled_spent_base,
-        written_off_base=row.written_off_base,
-        key_commit=_field_element(row.key_commit),
-        requested_key_commit=_field_element(row.requested_key_commit),
-        sequence=row.sequence,
-    )
+    values = {name: getattr(row, name) for name in AccountView.__annotations__}
+    keys = {name: _field_element(values[name]) for name in ("key_commit", "requested_key_commit")}
+    return AccountView(**values | keys)
+
+
+_OF_RECEIPT: Final = Receipt.__annotations__.keys() - {"request_id", "account", "partner", "time"}
+"""Fields of a receipt that `call` has under the same names."""
+_OF_CALL: Final = CallView.__annotations__.keys() - {"entry_id", "receipt"}
 
 
 def receipt_of(row: Any) -> SignedReceipt | None:
@@ -214,36 +204,13 @@ def receipt_of(row: Any) -> SignedReceipt | None:
         request_id=bytes.fromhex(row.id),
         account=row.account_idx,
         partner=row.partner_id,
-        model=row.model,
-        prompt_tokens=row.prompt_tokens,
-        completion_tokens=row.completion_tokens,
-        prompt_price_base_per_mtok=row.prompt_price_base_per_mtok,
-        completion_price_base_per_mtok=row.completion_price_base_per_mtok,
-        vibes_per_usd=row.vibes_per_usd,
-        charge_base=row.charge_base,
-        account_sequence=row.account_sequence,
-        partner_sequence=row.partner_sequence,
-        account_total_base=row.account_total_base,
-        partner_total_base=row.partner_total_base,
-        previous_receipt=row.previous_receipt,
         time=row.time_s,
-        prompt_hash=row.prompt_hash,
+        **{name: getattr(row, name) for name in _OF_RECEIPT},
     )
     return SignedReceipt(receipt, row.signature)
 
 
 def call_of(row: Any) -> CallView:
     """The call in a row of `call` joined with its entry's id."""
-    return CallView(
-        entry_id=row.id,
-        account_idx=row.account_idx,
-        charge_base=row.charge_base,
-        lost_base=row.lost_base,
-        estimated=row.estimated,
-        provider=row.provider,
-        model=row.model,
-        prompt_tokens=row.prompt_tokens,
-        completion_tokens=row.completion_tokens,
-        time_s=row.time_s,
-        receipt=receipt_of(row),
-    )
+    values = {name: getattr(row, name) for name in _OF_CALL}
+    return CallView(entry_id=row.id, receipt=receipt_of(row), **values)
