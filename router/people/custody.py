@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from sqlalchemy import Connection, Row, bindparam, insert, select, update
@@ -21,6 +21,7 @@ from mini_llm.wallet.limits import BASE_PER_USD
 from router.ledger import read
 from router.ledger.ceilings import MAX_CEILING_BASE, CheckedCeiling, check_ceiling, store_ceiling
 from router.ledger.errors import CeilingRejected
+from router.ledger.views import AccountView
 from router.ledger.writer import Ledger
 from router.people.models import SESSION_KEY
 from router.people.vault import Sealed, Vault
@@ -103,6 +104,19 @@ def find_held_key(connection: Connection, key_commit: int) -> HeldKey | None:
     return None if row is None else _held(row)
 
 
+def key_of(connection: Connection, account: AccountView) -> HeldKey | None:
+    """The held key whose ceilings count for an account, None if the router holds none that is its owner's."""
+    commit = account.usable_key_commit
+    held = None if commit is None else find_held_key(connection, commit)
+    return held if held is not None and held.owner == account.owner else None
+
+
+def spendable_base(account: AccountView, held: HeldKey | None) -> int:
+    """What a new call may cost at most, base units: up to a held key's limit the ceiling rises by itself."""
+    limit_base = 0 if held is None else held.limit_base
+    return replace(account, ceiling_base=max(account.ceiling_base, limit_base)).available_base
+
+
 @dataclass(frozen=True)
 class _Room:
     """What a call lacks: the ceiling that it needs, and the one to sign; 0 if it lacks nothing."""
@@ -169,9 +183,8 @@ def _room(connection: Connection, account_idx: int, quote_base: int) -> _Room:
     needed_base = taken_base + quote_base
     if needed_base <= account.ceiling_base:
         return _Room(None, 0, account.ceiling_base)
-    commit = account.usable_key_commit
-    held = None if commit is None or account.paused else find_held_key(connection, commit)
-    if held is None or held.owner != account.owner:
+    held = None if account.paused else key_of(connection, account)
+    if held is None:
         return _Room(None, needed_base, 0)
     # no ceiling is signed for money that is not there
     funded_base = account.spent_base + max(0, account.balance_base - account.cancelling_base)

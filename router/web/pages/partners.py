@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
-from typing import Annotated, Final, TypeVar
+from collections.abc import AsyncIterator, Iterator
+from typing import Annotated, Final
 
 from fastapi import Query, Request
 from pydantic_core import to_json
@@ -13,7 +13,7 @@ from starlette.responses import Response, StreamingResponse
 
 from mini_llm.wallet.receipt import ReceiptDomain
 from router import bundles
-from router.api.people import desk_of
+from router.api.people import desk_of, look
 from router.db import MAX_ROW
 from router.errors import UnknownBundle, UnknownPartner
 from router.ledger import batches
@@ -29,8 +29,6 @@ from router.web.render import page
 PAGE_BATCHES: Final = 25
 LISTED_AT_ONCE: Final = 500
 
-T = TypeVar("T")
-
 routes = page_routes()
 
 
@@ -38,7 +36,7 @@ routes = page_routes()
 async def all_partners(request: Request) -> Response:
     """Every partner that the chain has."""
     await guest(request)
-    return page(request, "partners/list.html", partners=await _read(request, partners))
+    return page(request, "partners/list.html", partners=await look(request, partners))
 
 
 @routes.get("/partners/{partner_id:int}")
@@ -50,7 +48,7 @@ async def one_partner(
 ) -> Response:
     """A partner's figures and batches; `rpc` is the node that the script may ask, its origin suffices."""
     await guest(request)
-    told, found = await _read(
+    told, found = await look(
         request,
         lambda connection: (
             _known(connection, partner_id),
@@ -79,7 +77,7 @@ async def one_partner(
 async def listed_batches(request: Request, partner_id: int) -> Response:
     """Every batch that credited the partner, one JSON object a line, the newest first."""
     ledger = _ledger(request)
-    await _read(request, lambda connection: _known(connection, partner_id))
+    await look(request, lambda connection: _known(connection, partner_id))
     return _download(request, _batch_lines(ledger, partner_id), f"partner-{partner_id}-batches.jsonl")
 
 
@@ -89,7 +87,7 @@ async def bundle(request: Request, partner_id: int, number: int) -> Response:
     domain = _domain(request)
     if partner_id > MAX_PARTNER_ID or number > MAX_ROW:
         raise UnknownBundle(partner_id, number)
-    found = await _read(
+    found = await look(
         request, lambda connection: bundles.find_bundle(connection, domain, number, partner_id)
     )
     if found is None:
@@ -159,7 +157,3 @@ def _domain(request: Request) -> ReceiptDomain:
 def _ledger(request: Request) -> Ledger:
     ledger: Ledger = request.app.state.ledger
     return ledger
-
-
-async def _read(request: Request, operation: Callable[[Connection], T]) -> T:
-    return await asyncio.to_thread(_ledger(request).read, operation)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Final
 
 from fastapi import Request
@@ -75,7 +75,7 @@ async def overview(request: Request) -> Response:
         latest = _latest(connection, idx)
         keys = managing.visible_keys(connection, found.principal())
         return {
-            "money": _money(connection, found.address, idx),
+            "money": _money(connection, idx),
             "keys": [key_shown(connection, one) for one in keys if one.revoked_s is None],
             "latest": latest,
             "settled": settlements(connection, [one.call for one in latest]),
@@ -114,14 +114,11 @@ async def usage_of(request: Request, idx: int) -> tuple[Usage, ...]:
     return looked.rows
 
 
-def _money(connection: Connection, address: str, idx: int) -> _Money:
+def _money(connection: Connection, idx: int) -> _Money:
     account = read.account_view(connection, idx)
-    held = [
-        one for one in custody.held_keys(connection, address) if one.key_commit == account.usable_key_commit
-    ]
-    limit_base = max((one.limit_base for one in held), default=0)  # the router raises the ceiling up to it
-    spendable = replace(account, ceiling_base=max(account.ceiling_base, limit_base))
-    return _Money(account, spendable.available_base, bool(held), tiers.promo_view(connection, idx))
+    held = custody.key_of(connection, account)
+    promo = tiers.promo_view(connection, idx)
+    return _Money(account, custody.spendable_base(account, held), held is not None, promo)
 
 
 def _latest(connection: Connection, idx: int) -> list[Listed]:

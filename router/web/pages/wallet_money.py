@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from dataclasses import dataclass, replace
 from typing import Final
 
 from fastapi import Request
@@ -29,24 +28,14 @@ LISTED: Final = 5
 routes = page_routes()
 
 
-@dataclass(frozen=True)
-class _Kept:
-    """The account's session key, held by the router: up to where it may sign, and what is left of that, base
-    units."""
-
-    limit_base: int
-    left_base: int
-
-
 @routes.get("/wallet/money")
 async def money(request: Request) -> Response:
     """What there is, and the forms whose scripts ask the wallet."""
     found = await visitor(request)
     desk, relay = desk_of(request), relay_of(request)
-    account, keys = await look(request, lambda connection: _looked(connection, found))
+    account, held = await look(request, lambda connection: _looked(connection, found))
+    keys = [] if held else await look(request, lambda c: custody.held_keys(c, found.address))
     relayed = None if relay is None else terms(request, relay)
-    kept = next((_kept(key, account) for key in keys if account and _is_key(key, account)), None)
-    spare = next((key.key_commit for key in keys if kept is None), None)
     given = {
         "address": found.address,
         "account": found.account_idx,
@@ -59,15 +48,15 @@ async def money(request: Request) -> Response:
         "settlement": desk.contract.settlement,
         "relay": relayed,
         "key_commit": text_of(account.usable_key_commit if account else None),
-        "held_commit": text_of(spare),
+        "held_commit": text_of(keys[0].key_commit if keys else None),
     }
     return page(
         request,
         "wallet/money.html",
         account=account,
         address=found.address,
-        spendable_base=0 if account is None else _spendable_base(account, kept),
-        held=kept,
+        spendable_base=0 if account is None else custody.spendable_base(account, held),
+        left_base=None if account is None or held is None else _left_base(account, held),
         keeps_keys=desk.vault is not None,
         relay=relayed,
         deposits_taken=await desk.screening.admits(found.address, Moment.DEPOSIT),
@@ -84,35 +73,27 @@ async def limit(request: Request) -> Response:
     more_base = _amount("limit", (await read_form(request)).text("limit"))
 
     def change(connection: Connection) -> None:
-        account, keys = _looked(connection, found)
-        key = next((key for key in keys if account and _is_key(key, account)), None)
-        if account is None or key is None:
+        account, held = _looked(connection, found)
+        if account is None or held is None:
             raise NotYours("session key")
         limit_base = min(account.spent_base + account.reserved_base + more_base, MAX_BALANCE_BASE)
-        custody.set_limit(connection, found.address, key.key_commit, limit_base)
+        custody.set_limit(connection, found.address, held.key_commit, limit_base)
 
     await write(request, change)
     return see("/wallet/money")
 
 
-def _looked(connection: Connection, found: Visitor) -> tuple[AccountView | None, list[HeldKey]]:
-    idx = found.account_idx
-    account = None if idx is None else read.account_view(connection, idx)
-    return account, custody.held_keys(connection, found.address)
+def _looked(connection: Connection, found: Visitor) -> tuple[AccountView | None, HeldKey | None]:
+    """The account, and its session key if the router holds it."""
+    if found.account_idx is None:
+        return None, None
+    account = read.account_view(connection, found.account_idx)
+    return account, custody.key_of(connection, account)
 
 
-def _is_key(key: HeldKey, account: AccountView) -> bool:
-    return key.key_commit == account.usable_key_commit
-
-
-def _kept(key: HeldKey, account: AccountView) -> _Kept:
-    return _Kept(key.limit_base, max(0, key.limit_base - account.spent_base - account.reserved_base))
-
-
-def _spendable_base(account: AccountView, kept: _Kept | None) -> int:
-    """A held key's ceiling rises by itself, so that its limit counts, not the ceiling of now."""
-    limit_base = 0 if kept is None else kept.limit_base
-    return replace(account, ceiling_base=max(account.ceiling_base, limit_base)).available_base
+def _left_base(account: AccountView, held: HeldKey) -> int:
+    """What the router may still sign for."""
+    return max(0, held.limit_base - account.spent_base - account.reserved_base)
 
 
 def _amount(name: str, text: str) -> int:
