@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from starlette.datastructures import State as AppState
 
@@ -14,82 +13,53 @@ from router.api.health import Readiness
 from router.conductor.keeper import ConductorKeeper
 from router.config import Settings
 from router.drain import Drain
+from router.learning import Mirror
 from router.ledger.writer import Ledger
 from router.observe.gauges import Gauges
 from router.observe.observer import Observer
 from router.observe.pulse import PulseKeeper
 from router.reload import Reload
+from router.scoring.scorer import Scorer
 from router.switching import SwitchKeeper
 
 BREAKERS: Final = {State.CLOSED: 0, State.HALF_OPEN: 1, State.OPEN: 2}
 """A breaker's state as a number."""
 
 
-@dataclass(frozen=True)
 class AdminState:
-    """The parts of a router that has started.
+    """The parts of a router that has started, as its application's state has them.
 
     Attributes:
-        opened: the application's state.
         observer: has the counters.
+        ledger: its writer.
+        catalog: what is on offer.
+        reload: reads the configuration file again.
+        switching: what operators have switched off.
+        pulse: what happened within the last minute.
+        settings: what the router was told at its start.
+        drain: whether the router stops.
+        readiness: whether the router takes calls.
+        conducting: the conductor.
+        mirror, scorer: what looks at calls, the second if it does.
     """
 
-    opened: AppState
-    observer: Observer
+    ledger: Ledger
+    catalog: Catalog
+    reload: Reload
+    switching: SwitchKeeper
+    pulse: PulseKeeper
+    settings: Settings
+    drain: Drain
+    readiness: Readiness
+    conducting: ConductorKeeper
+    mirror: Mirror
+    scorer: Scorer | None
 
-    @property
-    def ledger(self) -> Ledger:
-        """The ledger's writer."""
-        ledger: Ledger = self.opened.ledger
-        return ledger
+    def __init__(self, opened: AppState, observer: Observer) -> None:
+        self._opened, self.observer = opened, observer
 
-    @property
-    def catalog(self) -> Catalog:
-        """What is on offer."""
-        catalog: Catalog = self.opened.catalog
-        return catalog
-
-    @property
-    def reload(self) -> Reload:
-        """Reads the configuration file again."""
-        reload: Reload = self.opened.reload
-        return reload
-
-    @property
-    def switching(self) -> SwitchKeeper:
-        """What operators have switched off."""
-        switching: SwitchKeeper = self.opened.switching
-        return switching
-
-    @property
-    def pulse(self) -> PulseKeeper:
-        """What happened within the last minute."""
-        pulse: PulseKeeper = self.opened.pulse
-        return pulse
-
-    @property
-    def settings(self) -> Settings:
-        """What the router was told at its start."""
-        settings: Settings = self.opened.settings
-        return settings
-
-    @property
-    def drain(self) -> Drain:
-        """Whether the router stops."""
-        drain: Drain = self.opened.drain
-        return drain
-
-    @property
-    def readiness(self) -> Readiness:
-        """Whether the router takes calls."""
-        readiness: Readiness = self.opened.readiness
-        return readiness
-
-    @property
-    def conducting(self) -> ConductorKeeper:
-        """The conductor."""
-        conducting: ConductorKeeper = self.opened.conducting
-        return conducting
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._opened, name)
 
     async def gauges(self) -> Gauges:
         """What is read at this moment."""
@@ -100,7 +70,7 @@ class AdminState:
         rollouts = {
             (model, one.settings.to): one.percent for model, one in self.catalog.table.rollouts.items()
         }
-        found = {"scores": self.opened.scorer, "outcomes": self.opened.mirror}
+        found = {"scores": self.scorer, "outcomes": self.mirror}
         dropped = {wanted: one.dropped for wanted, one in found.items() if one is not None}
         return Gauges(
             ready=problem is None,

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Final
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, Final
 
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
@@ -62,30 +62,15 @@ def _families(metrics: Metrics, gauges: Gauges) -> Iterator[Metric]:
     yield GaugeMetricFamily(
         "vibes_ledger_queue_depth", "Operations waiting for a commit.", gauges.queue_depth
     )
-    dropped = CounterMetricFamily(
-        "vibes_dropped", "Calls that were not looked at: too many, or too long.", labels=("wanted",)
-    )
-    for wanted, calls in gauges.dropped.items():
-        dropped.add_metric((wanted,), calls)
-    yield dropped
-    breakers = GaugeMetricFamily(
-        "vibes_breaker_state", "0 closed, 1 half open, 2 open.", labels=("deployment",)
-    )
-    for deployment, state in gauges.breakers.items():
-        breakers.add_metric((deployment,), state)
-    yield breakers
-    pauses = GaugeMetricFamily(
-        "vibes_deployment_paused_seconds", "Until its provider wants calls again.", labels=("deployment",)
-    )
-    for deployment, left_s in gauges.pauses.items():
-        pauses.add_metric((deployment,), left_s)
-    yield pauses
-    rollouts = GaugeMetricFamily(
-        "vibes_rollout_percent", "Part of the calls for a new deployment.", labels=("model", "deployment")
-    )
-    for names, percent in gauges.rollouts.items():
-        rollouts.add_metric(names, percent)
-    yield rollouts
+    many_or_long = "Calls that were not looked at: too many, or too long."
+    yield _labelled(CounterMetricFamily, "vibes_dropped", many_or_long, ("wanted",), gauges.dropped)
+    one = ("deployment",)
+    states = "0 closed, 1 half open, 2 open."
+    yield _labelled(GaugeMetricFamily, "vibes_breaker_state", states, one, gauges.breakers)
+    until = "Until its provider wants calls again."
+    yield _labelled(GaugeMetricFamily, "vibes_deployment_paused_seconds", until, one, gauges.pauses)
+    part = "Part of the calls for a new deployment."
+    yield _labelled(GaugeMetricFamily, "vibes_rollout_percent", part, ("model", *one), gauges.rollouts)
 
 
 def _by_surface(parts: Mapping[str, Histogram]) -> Mapping[tuple[str, ...], Histogram]:
@@ -93,9 +78,20 @@ def _by_surface(parts: Mapping[str, Histogram]) -> Mapping[tuple[str, ...], Hist
 
 
 def _counter(name: str, text: str, counter: Counter) -> Metric:
-    family = CounterMetricFamily(name, text, labels=counter.names)
-    for labels, value in list(counter.values.items()):
-        family.add_metric(labels, value)
+    return _labelled(CounterMetricFamily, name, text, counter.names, counter.values)
+
+
+def _labelled(
+    kind: type[CounterMetricFamily | GaugeMetricFamily],
+    name: str,
+    text: str,
+    labels: Sequence[str],
+    values: Mapping[Any, float],
+) -> Metric:
+    """A family with values by one label, or by a tuple of them."""
+    family = kind(name, text, labels=labels)
+    for found, value in list(values.items()):
+        family.add_metric((found,) if isinstance(found, str) else found, value)
     return family
 
 

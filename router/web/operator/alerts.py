@@ -124,7 +124,7 @@ def _of_worker(state: AdminState, pulse: Pulse) -> Iterator[Alert]:
             f"{state.ledger.waiting} operations wait for the ledger's database.",
             "Commits are slow: look at vibes_ledger_commit_seconds, the disk, and other writers.",
         )
-    if dropped := state.opened.mirror.dropped:
+    if dropped := state.mirror.dropped:
         what = f"{dropped} outcomes were not learned from: the queue was full, or they were too long."
         yield Alert("warn", WORKER, what, "Nothing is lost but learning; add workers if it goes on.")
 
