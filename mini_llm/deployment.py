@@ -33,6 +33,7 @@ class Deployment:
         promotional: promotional credit may pay for it.
         resale: its calls may be sold to others; else it serves callers with a provider key of their own only.
         terms_url: the provider's terms.
+        vibes_per_usd: the rate behind its price, None if it was found and is free.
         weight: its part of its group's calls, in proportion to the others'; 0 is asked after all of them.
         timeouts: of its calls, None for its provider's.
         own_key: the call is on the user's own provider key, which the operator gets no bill for.
@@ -50,6 +51,7 @@ class Deployment:
     promotional: bool = False
     resale: bool = True
     terms_url: str | None = None
+    vibes_per_usd: int | None = None
     weight: int = 1
     timeouts: Timeouts | None = None
     own_key: bool = False

@@ -205,7 +205,7 @@ class Billing:
             estimated=usage.estimated,
             prompt_price_base_per_mtok=prompt_price_base,
             completion_price_base_per_mtok=completion_price_base,
-            vibes_per_usd=config.vibes_per_usd,
+            vibes_per_usd=deployment.vibes_per_usd or config.vibes_per_usd,
             actual_base=min(actual_base, MAX_AMOUNT_BASE),
             time_s=int(time.time()),
             prompt_salt=ticket.prompt_salt,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,6 +29,7 @@ from router.config_relay import Relay, X402Config
 from router.errors import LosesMoney, SplitExceedsCharge, TiersOutOfOrder
 from router.mirror.standing import Weighing
 from router.operating import Operating, load_operating
+from router.rate import Rated
 
 DEFAULT_MAX_BODY_BYTES: Final = 4 * 2**20
 DEFAULT_LEASE_S: Final = 60
@@ -43,14 +45,13 @@ class Partner(Strict):
     """Its own accounts: their calls to it count for no tier."""
 
 
-class RouterConfig(RoutingConfig):
+class RouterConfig(Rated, RoutingConfig):
     """The configuration file."""
 
     relay: Relay | None = None
     x402: X402Config | None = None
     auto: RouterAuto = RouterAuto()
 
-    vibes_per_usd: Annotated[int, Field(ge=1, le=10**6)] = 100
     policy: Policy = Policy()
     partners: tuple[Partner, ...] = ()
     tiers: tuple[Tier, ...] = ()
@@ -180,7 +181,7 @@ def load_router_config(path: Path, environ: Mapping[str, str], text: str | None 
     With `text` it reads that, as if it were in the file.
 
     Raises:
-        ConfigError: it cannot be read.
+        ConfigError: it, or the rate that it names a file for, cannot be read.
         ConfigErrors: everything that is wrong with it, with lines.
     """
 
@@ -192,7 +193,7 @@ def load_router_config(path: Path, environ: Mapping[str, str], text: str | None 
         yield from price_problems(config)
 
     text = read_text(path) if text is None else text
-    return parse_config(path, text, RouterConfig, environ, problems)
+    return parse_config(path, text, RouterConfig, environ, problems).with_rate(time.time())
 
 
 def _partner_problems(config: RouterConfig) -> Iterator[Problem]:

@@ -30,6 +30,13 @@ class AccountCannotPay(GatewayError):
         self.needed_base = needed_base
 
 
+class StaleRate(GatewayError):
+    """The rate of VIBES and USD is too old to quote anything at it."""
+
+    def __init__(self) -> None:
+        super().__init__("the rate of VIBES and USD is out of date, so nothing is quoted: try again later")
+
+
 class ClientGone(GatewayError):
     """The client left before the provider generated anything."""
 

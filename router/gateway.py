@@ -15,7 +15,7 @@ from mini_llm.wallet.limits import BPS
 from router.auth import Doors, Header
 from router.billing import Billing, Ticket
 from router.choosing import affordable, cheaper, no_dearer, plan_call
-from router.errors import AccountCannotPay, AnswerGone, ClientGone
+from router.errors import AccountCannotPay, AnswerGone, ClientGone, StaleRate
 from router.learning import Mirror
 from router.ledger.errors import AccountInDeficit, BudgetExceeded, InsufficientFunds
 from router.ledger.grants import Scope
@@ -127,10 +127,11 @@ class Gateway:
         paced = await self._billing.pacing.of(principal) if open_model else None
         purse = None if paced is None else paced.purse
         try:
+            self._billing.offers.require_rate()
             plan = await plan_call(
                 self._doors, self._routes, principal, request, call.header, lots=till is None, purse=purse
             )
-        except MiniLLMError:  # what was paid for before is told all the same
+        except (MiniLLMError, StaleRate):  # what was paid for before is told all the same
             if (earlier := await self._recall(call, principal, passage, till, body)) is None:
                 raise
             return replayed(earlier, call.surface, passage.headers)

@@ -102,7 +102,12 @@ class Looks:
             passage.leave()
 
     async def price(self, look: Look) -> Price:
-        """What the call would be offered now: by the account, its limits and budgets, and credit."""
+        """What the call would be offered now: by the account, its limits and budgets, and credit.
+
+        Raises:
+            StaleRate: nothing is offered now.
+        """
+        self._billing.offers.require_rate()
         plan = look.plan
         refusal: LedgerError | None = None
         rate_bps = self._billing.offers.tier(look.principal.account_idx).rate_bps

@@ -74,6 +74,10 @@ class Offers:
         self._own: dict[int, tuple[Offer, ...]] = {}
         self._reckoned = float("-inf")
 
+    def require_rate(self) -> None:
+        """Raises StaleRate if nothing can be offered now, because nobody knows what a dollar costs."""
+        self._config.require_rate(time.time())
+
     def tier(self, account_idx: int) -> Tier:
         """The tier of an account."""
         return self._steps(account_idx)[0]

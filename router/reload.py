@@ -35,7 +35,8 @@ class Reload:
     routes, rollouts, retries, breakers, timeouts), and so can tiers, promotion, hang-up, rewards, the
     conductor, the fee for own keys, the wholesale share, partners' names and accounts. A call keeps the
     deployments and the offer that it was quoted with. What receipts and the chain rest on is refused until a
-    restart: the rate, the split of a charge, partners' ids and shares, relay, x402.
+    restart: the rate unless it has a feed, whose file is looked at as well, the split of a charge, partners'
+    ids and shares, relay, x402.
 
     Attributes:
         config: what is in force; it is replaced, never changed.
@@ -48,7 +49,7 @@ class Reload:
         self.config = settings.config
         self.refused: ConfigError | None = None
         self.adopters: list[Callable[[RouterConfig], None]] = []
-        self._seen = _stamp(settings.config_path)
+        self._seen = self._stamps()
         self._wanted = asyncio.Event()
 
     @asynccontextmanager
@@ -73,7 +74,7 @@ class Reload:
         """
         try:
             config = await asyncio.to_thread(self.read)
-            self._catalog.adopt(config)
+            self._catalog.adopt(config, config.vibes_per_usd)
         except ConfigError as error:
             log.error("configuration not reloaded, the old one stays in force: %s", error)
             self.refused = error
@@ -98,16 +99,21 @@ class Reload:
         check_economics(config)
         return config
 
+    def _stamps(self) -> list[Stamp | None]:
+        """Of the file, and of the one that tells the rate."""
+        feed = self.config.rate_feed
+        return [_stamp(path) for path in (self._settings.config_path, *([feed.file] if feed else []))]
+
     async def _watch(self) -> None:
         while True:
             with suppress(TimeoutError):  # wait_for forgets that it is cancelled if the word comes meanwhile
                 async with asyncio.timeout(POLL_S):
                     await self._wanted.wait()
-            stamp = await asyncio.to_thread(_stamp, self._settings.config_path)
-            if stamp == self._seen and not self._wanted.is_set():
+            stamps = await asyncio.to_thread(self._stamps)
+            if stamps == self._seen and not self._wanted.is_set():
                 continue
             self._wanted.clear()
-            self._seen = stamp
+            self._seen = stamps
             try:
                 await self.now()
             except Exception as error:  # a fault of one reading must not end all later ones
@@ -117,7 +123,8 @@ class Reload:
 def fixed_changes(old: RouterConfig, new: RouterConfig) -> list[str]:
     """Paths of what differs and cannot change between two calls."""
     own = RouterConfig.model_fields.keys() - RoutingConfig.model_fields.keys()
-    changed = [name for name in sorted(own - CHANGEABLE) if getattr(old, name) != getattr(new, name)]
+    fixed = own - CHANGEABLE - ({"vibes_per_usd"} if old.rate_feed is not None else set())
+    changed = [name for name in sorted(fixed) if getattr(old, name) != getattr(new, name)]
     changed += [f"policy.{name}" for name in SPLIT if getattr(old.policy, name) != getattr(new.policy, name)]
     before, after = ({one.id: one.bps for one in config.partners} for config in (old, new))
     ids = sorted(before.keys() | after.keys())

@@ -101,6 +101,7 @@ def make_deployment(item: DeploymentConfig, config: RoutingConfig, vibes_per_usd
         capabilities=_capabilities(item, config.providers[item.provider].type),
         promotional=item.promotional,
         resale=item.resale,
+        vibes_per_usd=vibes_per_usd,
         terms_url=None if item.terms_url is None else str(item.terms_url),
         weight=item.weight,
         timeouts=provider_timeouts(item.timeouts, config.providers[item.provider], config.timeouts),

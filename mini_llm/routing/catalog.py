@@ -44,8 +44,9 @@ class Catalog:
         self._looking = PerLoop(asyncio.Lock)
         self.table: Table = EMPTY
 
-    def adopt(self, config: RoutingConfig) -> None:
-        """Offers what a new configuration says from now on; calls in flight keep their plans.
+    def adopt(self, config: RoutingConfig, vibes_per_usd: int | None = None) -> None:
+        """Offers what a new configuration says from now on, at a new rate if one is given; calls in flight
+        keep their plans.
 
         A provider that is configured as before stays, with its connections; so do the breaker, the latency
         and the counts of a deployment that has the same names there, and an unchanged rollout.
@@ -53,7 +54,8 @@ class Catalog:
         Raises:
             ConfigErrors: it does not fit together; nothing is changed.
         """
-        check(config, self._vibes_per_usd, self._environ)
+        rate = self._vibes_per_usd if vibes_per_usd is None else vibes_per_usd
+        check(config, rate, self._environ)
         before = self.table
         known = before.config.providers
         changed = {name: item for name, item in config.providers.items() if known.get(name) != item}
@@ -62,6 +64,7 @@ class Catalog:
             name: made[name] if name in made else before.providers[name] for name in config.providers
         }
         found = tuple(one for one in before.found if one.provider in providers and one.provider not in made)
+        self._vibes_per_usd = rate
         self.table = self._make(config, providers, found)
         if any(item.type == LOCAL for item in changed.values()):
             self._looked_at = None

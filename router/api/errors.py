@@ -133,6 +133,7 @@ ANSWERS: Final[dict[type[Exception], Row]] = _SPECIAL | {
     own.TooManyWrongKeys: too_often("too_many_wrong_keys"),
     own.Draining: refusal(503, "shutting_down", SERVER, retry_after=RETRY_AFTER_S),
     own.StoppedByOperator: refusal(503, "stopped_by_operator", SERVER, retry_after=STOPPED_RETRY_S),
+    own.StaleRate: refusal(503, "rate_stale", SERVER, retry_after=STOPPED_RETRY_S),
     own.NotReady: refusal(503, "not_ready", SERVER, retry_after=RETRY_AFTER_S),
     own.FileChanged: refusal(409, "file_changed"),
     own.HoldsSecret: refusal(403, "holds_secret"),

@@ -96,6 +96,7 @@ async def _money(request: Request, look: Look, price: Price) -> dict[str, Any]:
         "most_base": str(price.most_base),
         **shown,
         "rate_bps": price.rate_bps,
+        "vibes_per_usd": price.plan.first.vibes_per_usd or request.app.state.reload.config.vibes_per_usd,
         "affordable": refusal is None,
         "refusal": None if refusal is None else ANSWERS[type(refusal)](refusal).code,
     }

@@ -78,7 +78,7 @@ async def test_a_file_is_put_into_force_as_a_whole_or_refused(
 
 def test_every_field_is_fixed_unless_it_is_known_to_be_safe() -> None:
     own = RouterConfig.model_fields.keys() - RoutingConfig.model_fields.keys()
-    assert own - CHANGEABLE == {"relay", "x402", "vibes_per_usd"}
+    assert own - CHANGEABLE == {"relay", "x402", "vibes_per_usd", "rate_feed"}
     assert Policy.model_fields.keys() - set(SPLIT) == {"wholesale_bps", "byok_fee_bps"}
 
 

@@ -126,6 +126,49 @@ def test_tiers_come_into_force_without_a_restart(fickle: World) -> None:
     assert_books_balance(fickle)
 
 
+def test_a_rate_from_a_file_prices_calls_until_it_is_too_old(new_world: Any, tmp_path: Path) -> None:
+    file = tmp_path / "rate.json"
+
+    def tell(vibes_per_usd: int, age_s: int = 0) -> None:
+        file.write_text(json.dumps({"vibes_per_usd": vibes_per_usd, "at_s": int(time.time()) - age_s}))
+
+    tell(100)
+    feed = {"file": str(file), "least": 50, "most": 300, "max_age_s": 3600}
+    world: World = new_world(more={"rate_feed": feed})
+    user = world.user()
+    asked = {"request": body("plain", "reload")}
+    with user.http() as client:
+        key = {"idempotency-key": "before"}
+        first = client.post("/chat/completions", json=body("plain", "reload"), headers=key)
+        assert int(first.headers["x-vibes-charge-base"]) == CHARGE_BASE
+        tell(200)
+        until(lambda: charge_base(user) == 2 * CHARGE_BASE)
+        receipts = [one["receipt"] for one in client.get("/receipts").json()["data"]]
+        assert (receipts[0]["vibesPerUsd"], receipts[-1]["vibesPerUsd"]) == ("100", "200")
+        assert client.post("/quote", json=asked).json()["vibes_per_usd"] == 200
+        world.upstream.release.clear()
+        held = threading.Thread(target=call, args=(user, "held"))
+        held.start()
+        until(lambda: user.view().reserved_base > 0)
+        tell(250)
+        until(lambda: client.post("/quote", json=asked).json()["vibes_per_usd"] == 250)
+        world.upstream.release.set()
+        held.join(30)
+        (*_, last) = client.get("/receipts").json()["data"]
+        assert last["receipt"]["vibesPerUsd"] == "200"
+        tell(200, age_s=3601)
+        until(lambda: client.post("/quote", json=asked).status_code == 503)
+        for path, sent in (("/quote", asked), ("/route", asked), ("/chat/completions", asked["request"])):
+            refused = client.post(path, json=sent)
+            assert (refused.status_code, refused.json()["error"]["code"]) == (503, "rate_stale")
+        again = client.post("/chat/completions", json=body("plain", "reload"), headers=key)
+        assert again.content == first.content
+        tell(300)
+        until(lambda: client.post("/quote", json=asked).status_code == 200)
+        assert charge_base(user) == 3 * CHARGE_BASE
+    assert_books_balance(world)
+
+
 def test_promotional_credit_is_switched_on_and_off(fickle: World) -> None:
     user = fickle.user()
 
