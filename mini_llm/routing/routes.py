@@ -144,8 +144,10 @@ class Routes:
 
     def _sent(self, plan: Plan, request: Request) -> Callable[[Candidate], Request]:
         """The request as each candidate gets it: without the quality that it asks for, unless that one is a
-        router that chooses by it."""
+        router that chooses by it; where the model was left open, with its own, as translated answers say."""
         bare = without_quality(request)
-        if plan.decision is not None or bare is request:
+        if plan.decision is not None:
+            return lambda one: bare._replace(model=one.deployment.model)
+        if bare is request:
             return lambda _: bare
         return lambda one: request if self.catalog.chooses(one) else bare

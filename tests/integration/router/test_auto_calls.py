@@ -111,6 +111,11 @@ def test_official_clients_may_leave_the_model_open(auto_world: World) -> None:
         extra_headers={"x-vibes-quality": "cheap"},
     )
     assert said.headers["x-vibes-route"].startswith('"llama-3.2-1b";asked=cheap')
+    assert said.parse().model == "llama-3.2-1b"
+    with claude.messages.stream(
+        model="auto", max_tokens=20, messages=[{"role": "user", "content": "hi"}]
+    ) as one:
+        assert one.get_final_message().model == "gpt-4o-mini"
 
 
 def test_streams_say_it_too(auto_world: World) -> None:
