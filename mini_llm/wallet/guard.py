@@ -146,10 +146,14 @@ class Guard:
                 book, self._api, self._domain, standing.idx, self._config.token_tolerance_percent
             )
             keeper = self._make_keeper(book, checker, standing.idx)
-            known_base = 0 if keeper is None else await asyncio.to_thread(keeper.known_ceiling, standing)
-            await checker.begin(
-                standing.spent_base, standing.receipts, self._config.receipt_signer, known_base
-            )
+            try:
+                known_base = 0 if keeper is None else await asyncio.to_thread(keeper.known_ceiling, standing)
+                await checker.begin(
+                    standing.spent_base, standing.receipts, self._config.receipt_signer, known_base
+                )
+            except BaseException:
+                book.close()
+                raise
             self._checker, self._keeper, self._book, self._process = checker, keeper, book, os.getpid()
 
     def _make_keeper(self, book: Book, checker: Checker, account: int) -> Keeper | None:

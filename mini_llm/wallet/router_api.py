@@ -8,9 +8,8 @@ from typing import Any, Final
 from urllib.parse import urlencode
 
 from mini_llm.errors import ProviderError, UpstreamRefused
-from mini_llm.providers.wire import PLAIN_HEADERS, Endpoint
+from mini_llm.providers.wire import Endpoint
 from mini_llm.request import Request, encode
-from mini_llm.surfaces.wording import json_or_none
 from mini_llm.transport import Timeouts, Transport
 from mini_llm.wallet.ceiling import MalformedCeiling, SignedCeiling
 from mini_llm.wallet.errors import RouterRefused, RouterUnreachable
@@ -55,7 +54,7 @@ class RouterApi:
 
     def __init__(self, name: str, base_url: str, headers: Mapping[str, str], http: Transport) -> None:
         self._base = base_url
-        self._endpoint = Endpoint(name, http, PLAIN_HEADERS | dict(headers), TIMEOUTS)
+        self._endpoint = Endpoint(name, http, headers, TIMEOUTS)
 
     async def standing(self) -> Standing:
         """The account.
@@ -63,7 +62,7 @@ class RouterApi:
         Raises:
             RouterRefused, RouterUnreachable: it does not tell.
         """
-        told = await self._ask("GET", "/account")
+        told = await self._ask("/account")
         try:
             signed = told["signed_ceiling"]
             return Standing(
@@ -87,7 +86,7 @@ class RouterApi:
             RouterRefused, RouterUnreachable: it does not tell.
         """
         query = urlencode({"after_base": after_base, "upto_base": upto_base})
-        told = await self._ask("GET", f"/receipts?{query}")
+        told = await self._ask(f"/receipts?{query}")
         try:
             found = [SignedReceipt.from_json(one) for one in told["data"]]
         except (KeyError, TypeError, InvalidReceipt):
@@ -103,7 +102,7 @@ class RouterApi:
             RouterRefused, RouterUnreachable: it does not tell.
         """
         try:
-            return SignedReceipt.from_json(await self._ask("GET", f"/receipts/{request_id}"))
+            return SignedReceipt.from_json(await self._ask(f"/receipts/{request_id}"))
         except RouterRefused as error:
             if error.status == 404:
                 return None
@@ -118,14 +117,14 @@ class RouterApi:
             RouterRefused, RouterUnreachable: it does not tell.
         """
         body = {"surface": request.surface, "request": dict(request.fields) | {"model": model}}
-        told = await self._ask("POST", "/quote", encode(body))
+        told = await self._ask("/quote", encode(body))
         try:
             offers = [(one["price"], one) for one in told["deployments"]]
             prompts = [_dearest(price, _PROMPTS) for price, _ in offers]
             completions = [_dearest(price, _COMPLETIONS) for price, _ in offers]
             most = max(int(one["most_completion_tokens"]) for _, one in offers) // request.choices
             return Offer(max(prompts), max(completions), most)
-        except (KeyError, TypeError, ValueError):
+        except (AttributeError, KeyError, TypeError, ValueError):
             raise RouterUnreachable("a quote that cannot be read") from None
 
     async def keep_ceiling(self, signed: SignedCeiling) -> None:
@@ -134,15 +133,13 @@ class RouterApi:
         Raises:
             RouterRefused, RouterUnreachable: it has not taken it.
         """
-        await self._ask("POST", "/account/ceiling", signed.to_json().encode())
+        await self._ask("/account/ceiling", signed.to_json().encode())
 
-    async def _ask(self, method: str, path: str, body: bytes | None = None) -> Any:
+    async def _ask(self, path: str, body: bytes | None = None) -> Any:
+        url = self._base + path
         try:
-            response = await self._endpoint.send(method, self._base + path, body)
-            try:
-                return json_or_none(await response.read(2**22)) or {}
-            finally:
-                await response.aclose()
+            asking = self._endpoint.get_json(url) if body is None else self._endpoint.post_json(url, body)
+            return await asking or {}
         except UpstreamRefused as error:
             raise RouterRefused(error.status, error.code or "refused", error.detail) from error
         except ProviderError as error:
