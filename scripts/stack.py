@@ -149,7 +149,8 @@ def running_stack(reporter: Reporter, live: LiveServer | None = None, port: int 
             config = router_config(model_urls, live) | {"relay": relay}
             (folder / "router.json").write_text(json.dumps(config, indent=2))
             exports = [f"export {name}={shlex.quote(value)}\n" for name, value in environment.items()]
-            (folder / "env.sh").write_text("".join(exports))
+            path = f"export PATH={shlex.quote(str(PROGRAMS))}:$PATH\n"  # for `vibes` and `vibes-router`
+            (folder / "env.sh").write_text("".join([path, *exports]))
             with reporter.step("start the bridge and the router"):
                 processes.start(
                     "bridge",

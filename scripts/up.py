@@ -8,8 +8,10 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shlex
 import sys
 import time
+from typing import Final
 
 from customers import Customer, make_customer, open_account
 from processes import ChildFailed, PortTaken
@@ -83,22 +85,25 @@ def describe(stack: Stack, customer: Customer) -> dict[str, object]:
     }
 
 
+NAMES: Final = {
+    "base_url": "base URL",
+    "api_key": "API key",
+    "pages": "pages",
+    "wallet": "wallet",
+    "wallet_key_file": "its key",
+    "operator_pages": "operator's pages",
+    "admin_key": "operator's key",
+    "rpc_url": "chain (RPC)",
+    "settlement": "Settlement",
+    "token": "VibesToken",
+    "registry": "PartnerRegistry",
+}
+"""What is listed, and under which name."""
+
+
 def explain(facts: dict[str, object]) -> str:
     """The same as text, and how to point a client at it."""
-    names = {
-        "base_url": "base URL",
-        "api_key": "API key",
-        "pages": "pages",
-        "wallet": "wallet",
-        "wallet_key_file": "its key",
-        "operator_pages": "operator's pages",
-        "admin_key": "operator's key",
-        "rpc_url": "chain (RPC)",
-        "settlement": "Settlement",
-        "token": "VibesToken",
-        "registry": "PartnerRegistry",
-    }
-    listing = "\n".join(f"  {title:<16} {facts[name]}" for name, title in names.items())
+    listing = "\n".join(f"  {title:<16} {facts[name]}" for name, title in NAMES.items())
     question = [{"role": "user", "content": "What is a ceiling?"}]
     return f"""
 {listing}
@@ -110,7 +115,7 @@ The wallet has {POCKET_BASE // BASE_PER_VIBES} more to deposit, and ether for ga
   client = OpenAI(base_url="{facts["base_url"]}", api_key="{facts["api_key"]}")
   print(client.chat.completions.create(model="pithy-1", messages={question}).choices[0].message.content)
 
-For vibes and vibes-router in another terminal:  . {facts["environment"]}
+For vibes and vibes-router in another terminal:  . {shlex.quote(str(facts["environment"]))}
 Ctrl-C stops everything."""
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import signal
 import subprocess
 import sys
@@ -22,6 +23,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "scripts"))
 
 import tools  # noqa: E402
+import up  # noqa: E402
 from upstream import NoLiveServer, find_live_server, router_config  # noqa: E402
 
 
@@ -36,6 +38,12 @@ def processes_in(folder: str) -> list[str]:
         except OSError:
             continue
     return found
+
+
+def test_what_up_says_can_be_pasted_wherever_the_checkout_is() -> None:
+    facts = dict.fromkeys(up.NAMES, "x") | {"account": 1, "environment": "/home/me/a checkout/env.sh"}
+    (line,) = [one for one in up.explain(facts).splitlines() if "env.sh" in one]
+    assert shlex.split(line.partition(":  ")[2]) == [".", "/home/me/a checkout/env.sh"]
 
 
 def test_up_serves_a_paid_call_and_leaves_nothing_behind() -> None:
@@ -57,6 +65,8 @@ def test_up_serves_a_paid_call_and_leaves_nothing_behind() -> None:
             operator = {"authorization": f"Bearer {facts['admin_key']}"}
             accounts = facts["operator_pages"].replace("/operator", "/admin/v1/accounts")
             assert httpx.get(accounts, headers=operator).json()["accounts"]
+            script = f". {shlex.quote(facts['environment'])} && vibes-router keys list && vibes status --json"
+            subprocess.run(["bash", "-c", script], env={"PATH": "/usr/bin:/bin"}, timeout=60, check=True)
             assert len(processes_in(folder)) >= 2  # bridge and router
             checked = f". {facts['environment']} && {command[0]}-router config check $VIBES_CONFIG"
             told = subprocess.run(["bash", "-c", checked], capture_output=True, text=True)
