@@ -36,6 +36,7 @@ from mini_llm.wallet.limits import BASE_PER_VIBES
 from mini_llm.wallet.receipt import ReceiptDomain
 from router.ledger import (
     CallFacts,
+    Charge,
     Grant,
     Ledger,
     ReceiptSigner,
@@ -44,9 +45,8 @@ from router.ledger import (
     Terms,
     create_api_key,
     open_database,
-    post_charge,
-    reserve,
 )
+from router.ledger.calls import run_call
 
 DAY_S: Final = 86_400
 DAYS: Final = 30
@@ -197,10 +197,10 @@ class Showcase:
         domain = ReceiptDomain(stack.contracts.chain_id, stack.contracts.settlement.address)
         signer = ReceiptSigner(domain, bytes(stack.keys.receipts.key))
         terms = Terms(OFFERS.index(offer) + 1, offer.partner_bps, *POLICY_BPS)
-        opened = reserve(connection, asked)
+        opened = run_call(connection, asked)
         if not isinstance(opened, Reserved):
             raise RuntimeError("a call without a key of its own cannot be a repetition")
-        post_charge(connection, opened.entry_id, facts, terms, signer)
+        run_call(connection, Charge(opened.entry_id, facts, terms, signer))
         if number == 0 and not self.request_id:
             self.request_id = opened.entry_id
         return charge_base

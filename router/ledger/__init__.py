@@ -39,7 +39,7 @@ from router.ledger.chain import (
     treasury_claimed,
     withdrawn,
 )
-from router.ledger.charges import CallFacts, Charge, PostedCharge, post_charge
+from router.ledger.charges import CallFacts, Charge, PostedCharge
 from router.ledger.errors import (
     AccountClosed,
     AccountInDeficit,
@@ -65,8 +65,8 @@ from router.ledger.group import AttemptFacts
 from router.ledger.keys import ApiKeyView, NewSecret, create_api_key, hash_api_key, revoke_api_key
 from router.ledger.leaving import announce_cancel, cancel_deposit, exit_account, freeze_account
 from router.ledger.record import Applied, reverse
-from router.ledger.releases import Release, Renewal, expire_lapsed, renew, void
-from router.ledger.reservations import Budget, Replay, Reservation, Reserved, reserve
+from router.ledger.releases import Release, Renewal, expire_lapsed
+from router.ledger.reservations import Budget, Replay, Reservation, Reserved
 from router.ledger.settled import BatchFacts
 from router.ledger.shares import Terms
 from router.ledger.views import (
@@ -136,17 +136,13 @@ __all__ = [
     "open_account",
     "open_database",
     "partner_claimed",
-    "post_charge",
-    "renew",
     "request_key",
     "request_withdrawal",
-    "reserve",
     "reverse",
     "revoke_api_key",
     "settle_batch",
     "store_ceiling",
     "treasury_claimed",
     "trial_balance",
-    "void",
     "withdrawn",
 ]

@@ -6,13 +6,11 @@ from dataclasses import dataclass
 from operator import attrgetter
 from typing import Final, NamedTuple
 
-from sqlalchemy import Connection
-
 from mini_llm.wallet.receipt import Receipt, SignedReceipt
 from mini_llm.wallet.signature import sign_digest
 from router.ledger import post
 from router.ledger.bulk import Values
-from router.ledger.calls import CallOperation, run_call
+from router.ledger.calls import CallOperation
 from router.ledger.errors import EntryClosed
 from router.ledger.finished import finished_call
 from router.ledger.group import OF_FACTS, OF_RECEIPT, AttemptFacts, Group
@@ -118,7 +116,13 @@ class Charge(CallOperation[PostedCharge]):
         needs.shares.update(self.terms.bps_by_code)
 
     def decide(self, group: Group) -> PostedCharge:
-        """See `post_charge`."""
+        """A repeat gets the first outcome.
+
+        Raises:
+            UnknownEntry: no such call.
+            EntryClosed: it was voided.
+            AmountOutOfRange: actual price below 0 or past 2^54 − 1.
+        """
         facts = self.facts
         post.check_amount("actual price", facts.actual_base, minimum_base=0)
         entry = group.entry(self.entry_id)
@@ -189,16 +193,3 @@ class Charge(CallOperation[PostedCharge]):
             ),
         )
         group.record_attempts(entry, facts.attempts)
-
-
-def post_charge(
-    connection: Connection, entry_id: str, facts: CallFacts, terms: Terms, signer: ReceiptSigner
-) -> PostedCharge:
-    """Charges a finished call, splits the charge, stores usage and receipt; a repeat gets the first outcome.
-
-    Raises:
-        UnknownEntry: no such call.
-        EntryClosed: it was voided.
-        AmountOutOfRange: actual price below 0 or past 2^54 − 1.
-    """
-    return run_call(connection, Charge(entry_id, facts, terms, signer))

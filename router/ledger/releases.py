@@ -8,7 +8,7 @@ from typing import Final
 
 from sqlalchemy import Connection, bindparam, select
 
-from router.ledger.calls import CallOperation, run_call, run_calls
+from router.ledger.calls import CallOperation, run_calls
 from router.ledger.errors import EntryClosed
 from router.ledger.group import AttemptFacts, Group
 from router.ledger.models import ENTRY, Kind, State
@@ -38,7 +38,7 @@ class Renewal(CallOperation[None]):
         needs.entry_ids.append(self.entry_id)
 
     def decide(self, group: Group) -> None:
-        """See `renew`."""
+        """Raises UnknownEntry, EntryClosed if the lease is lost: a post will charge nothing."""
         entry = group.entry(self.entry_id)
         if entry.state != State.PENDING:
             raise EntryClosed(self.entry_id, entry.state)
@@ -66,32 +66,18 @@ class Release(CallOperation[None]):
         needs.entry_ids.append(self.entry_id)
 
     def decide(self, group: Group) -> None:
-        """See `void`."""
+        """Releasing again, or after it expired, changes nothing.
+
+        Raises:
+            UnknownEntry: no such call.
+            EntryClosed: it was posted.
+        """
         entry = group.entry(self.entry_id)
         if entry.state == State.POSTED:
             raise EntryClosed(self.entry_id, entry.state)
         if entry.state == State.PENDING:
             group.close(entry, self.state, self.reason)
             group.record_attempts(entry, self.attempts)
-
-
-def renew(connection: Connection, entry_id: str, until_s: int) -> None:
-    """Moves the end of a lease to `until_s` (unix seconds).
-
-    Raises:
-        UnknownEntry, EntryClosed: the lease is lost; a post will charge nothing.
-    """
-    run_call(connection, Renewal(entry_id, until_s))
-
-
-def void(connection: Connection, entry_id: str, reason: str) -> None:
-    """Releases a reservation without a charge; voiding again, or after it expired, changes nothing.
-
-    Raises:
-        UnknownEntry: no such call.
-        EntryClosed: it was posted.
-    """
-    run_call(connection, Release(entry_id, reason))
 
 
 def expire_lapsed(connection: Connection, now_s: int) -> list[str]:

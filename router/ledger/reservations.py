@@ -17,12 +17,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Final, NamedTuple
 
-from sqlalchemy import Connection
-
 from mini_llm.wallet.receipt import SignedReceipt
 from router.entropy import random_bytes
 from router.ledger import post
-from router.ledger.calls import CallOperation, run_call
+from router.ledger.calls import CallOperation
 from router.ledger.errors import (
     AccountClosed,
     AccountInDeficit,
@@ -139,7 +137,14 @@ class Reservation(CallOperation[Reserved | Replay]):
             needs.origin_keys.append(self.origin_key)
 
     def decide(self, group: Group) -> Reserved | Replay:
-        """See `reserve`."""
+        """Opens a pending entry for the quoted maximum, or finds the answer of an earlier call.
+
+        Raises:
+            UnknownAccount, AccountClosed, AccountInDeficit, AccountPaused, InsufficientFunds: no reservation.
+            BudgetExceeded: a spending limit does not leave room for it.
+            InFlight, IdempotencyMismatch: the client's key is taken, see the module's rules.
+            AmountOutOfRange: a quote outside 0 … 2^54 − 1.
+        """
         post.check_amount("quote", self.quote_base, minimum_base=0)
         entry_id, attempt = self.origin_key or _new_id(), 0
         last = group.last_attempt(self.origin_key) if self.origin_key else None
@@ -212,7 +217,7 @@ class Recall(CallOperation[Replay | None]):
         needs.origin_keys.append(self.origin_key)
 
     def decide(self, group: Group) -> Replay | None:
-        """Raises InFlight, IdempotencyMismatch as `reserve` does."""
+        """Raises InFlight, IdempotencyMismatch as a reservation does."""
         last = group.last_attempt(self.origin_key)
         return None if last is None else _earlier(group, last, self.body_hash)
 
@@ -220,18 +225,6 @@ class Recall(CallOperation[Replay | None]):
 def origin_key(account_idx: int, endpoint: str, client_key: str) -> str:
     """What binds a client's idempotency key to account and endpoint, 64 hex digits."""
     return post.content_hash(account_idx, endpoint, client_key).hex()
-
-
-def reserve(connection: Connection, request: Reservation) -> Reserved | Replay:
-    """Opens a pending entry for the quoted maximum, or finds the answer of an earlier call.
-
-    Raises:
-        UnknownAccount, AccountClosed, AccountInDeficit, AccountPaused, InsufficientFunds: no reservation.
-        BudgetExceeded: a spending limit does not leave room for it.
-        InFlight, IdempotencyMismatch: the client's key is taken, see the module's rules.
-        AmountOutOfRange: a quote outside 0 … 2^54 − 1.
-    """
-    return run_call(connection, request)
 
 
 def _earlier(group: Group, entry: CallEntry, body_hash: bytes) -> Replay | None:

@@ -69,11 +69,11 @@ class Ledger:
         return await self._submitted(operation)
 
     async def reserve(self, reservation: Reservation) -> Reserved | Replay:
-        """Submits a reservation; `reservations.reserve` says what is refused."""
+        """Submits a reservation; its `decide` says what is refused."""
         return await self._submitted(reservation)
 
     async def charge(self, charge: Charge) -> PostedCharge:
-        """Submits a charge; `charges.post_charge` says what is refused.
+        """Submits a charge; its `decide` says what is refused.
 
         Who is cancelled meanwhile gets the outcome all the same: what is paid for is delivered.
         """
@@ -85,7 +85,7 @@ class Ledger:
             return posted.result()
 
     async def void(self, release: Release) -> None:
-        """Submits a release; `releases.void` says what is refused."""
+        """Submits a release; its `decide` says what is refused."""
         await self._submitted(release)
 
     def run(self, operation: AnyOperation[T]) -> T:

@@ -16,19 +16,19 @@ from support.databases import new_database
 from router.db import open_database
 from router.db_sessions import writing
 from router.ledger import (
+    Charge,
     EntryClosed,
     InsufficientFunds,
+    Release,
     Terms,
     book_errors,
     chain,
     expire_lapsed,
     open_account,
-    post_charge,
     read,
-    reserve,
     trial_balance,
-    void,
 )
+from router.ledger.calls import run_call
 from router.ledger.models import ACCOUNT
 
 RICH_BASE = 10**15
@@ -57,8 +57,8 @@ def test_shares_are_one_floor_of_the_total(
             connection.execute(ACCOUNT.update().values(ceiling_base=RICH_BASE))
             for partner, charge_base in calls:
                 terms = Terms(partner, partner_bps[partner - 1], *shares)
-                held = reserve(connection, reservation(1, charge_base))
-                post_charge(connection, held.entry_id, facts(charge_base), terms, SIGNER)
+                held = run_call(connection, reservation(1, charge_base))
+                run_call(connection, Charge(held.entry_id, facts(charge_base), terms, SIGNER))
                 gross[partner] += charge_base
             balances = trial_balance(connection).balances
         engine.dispose()
@@ -92,9 +92,9 @@ def test_a_change_of_shares_is_never_retroactive(
             connection.execute(ACCOUNT.update().values(ceiling_base=RICH_BASE))
             for partner_bps, charges in ((old_bps, before), (new_bps, after)):
                 for charge_base in charges:
-                    held = reserve(connection, reservation(1, charge_base))
+                    held = run_call(connection, reservation(1, charge_base))
                     terms = replace(TERMS, partner_bps=partner_bps)
-                    post_charge(connection, held.entry_id, facts(charge_base), terms, SIGNER)
+                    run_call(connection, Charge(held.entry_id, facts(charge_base), terms, SIGNER))
             balances = trial_balance(connection).balances
             assert book_errors(connection) == []
         engine.dispose()
@@ -140,22 +140,22 @@ class LedgerLife(RuleBasedStateMachine):
             request = reservation(idx, quote_base, now_s=self.now_s)
             if quote_base > read.account_view(connection, idx).available_base:
                 with pytest.raises(InsufficientFunds):
-                    reserve(connection, request)
+                    run_call(connection, request)
                 return ""
-            return reserve(connection, request).entry_id
+            return run_call(connection, request).entry_id
 
     @rule(entry_id=held, actual_base=st.integers(0, 4000))
     def post(self, entry_id: str, actual_base: int) -> None:
         if entry_id:
             with self.writer.begin() as connection, contextlib.suppress(EntryClosed):
-                charged = post_charge(connection, entry_id, facts(actual_base), TERMS, SIGNER)
+                charged = run_call(connection, Charge(entry_id, facts(actual_base), TERMS, SIGNER))
                 assert not (charged.late and charged.charge_base)
 
     @rule(entry_id=consumes(held))
     def void(self, entry_id: str) -> None:
         if entry_id:
             with self.writer.begin() as connection, contextlib.suppress(EntryClosed):
-                void(connection, entry_id, "upstream error")
+                run_call(connection, Release(entry_id, "upstream error"))
 
     @rule(seconds=st.integers(-LEASE_S, 2 * LEASE_S))
     def let_time_pass_and_sweep(self, seconds: int) -> None:

@@ -19,21 +19,20 @@ from support.databases import new_database
 from router.db import open_database
 from router.ledger import (
     Budget,
+    Charge,
     EntryClosed,
     IdempotencyMismatch,
     InFlight,
     Ledger,
     LedgerError,
     PostedCharge,
+    Release,
+    Renewal,
     Replay,
     Reserved,
     book_errors,
     expire_lapsed,
-    post_charge,
-    renew,
-    reserve,
     tiers,
-    void,
 )
 
 FUNDS_BASE = 10_000
@@ -78,7 +77,7 @@ class Money(RuleBasedStateMachine):
         if promoted and idx == 1:
             asked = replace(asked, account_idx=SPONSOR, user_idx=1, origin_idx=1, budgets=(BUDGET,))
         try:
-            got = self.workers[worker].run(lambda c: reserve(c, asked))
+            got = self.workers[worker].run(asked)
         except (InFlight, IdempotencyMismatch):
             return multiple()
         except LedgerError:
@@ -94,7 +93,7 @@ class Money(RuleBasedStateMachine):
         """Also again after a lost answer, by another worker, and after a lapse: one outcome for ever."""
         try:
             posted: PostedCharge = self.workers[worker].run(
-                lambda c: post_charge(c, call.entry_id, facts(actual_base, time_s=self.now_s), TERMS, SIGNER)
+                Charge(call.entry_id, facts(actual_base, time_s=self.now_s), TERMS, SIGNER)
             )
         except EntryClosed:  # voided
             return
@@ -105,7 +104,7 @@ class Money(RuleBasedStateMachine):
     @rule(call=consumes(held), worker=st.integers(0, 1))
     def give_back(self, call: Reserved, worker: int) -> None:
         try:
-            self.workers[worker].run(lambda c: void(c, call.entry_id, "ProviderError"))
+            self.workers[worker].run(Release(call.entry_id, "ProviderError"))
         except EntryClosed:
             assert call.entry_id in self.charged
 
@@ -116,7 +115,7 @@ class Money(RuleBasedStateMachine):
     @rule(call=held)
     def renew_lease(self, call: Reserved) -> None:
         with suppress(EntryClosed):
-            self.workers[0].run(lambda c: renew(c, call.entry_id, self.now_s + 60))
+            self.workers[0].run(Renewal(call.entry_id, self.now_s + 60))
 
     @rule(seconds=st.sampled_from((-(10**6), -61, 1, 30, 61, 10**6)))
     def clock_jumps(self, seconds: int) -> None:

@@ -21,16 +21,16 @@ from router.db import open_database
 from router.db_sessions import writing
 from router.ledger import (
     AccountView,
+    Charge,
     LedgerError,
+    Release,
     Reserved,
     batches,
     book_errors,
-    post_charge,
     read,
-    reserve,
     trial_balance,
-    void,
 )
+from router.ledger.calls import run_call
 from router.ledger.models import ACCOUNT, Kind
 
 INDICES = (1, 2)
@@ -103,7 +103,7 @@ class World:
                 self.end(*self.held.pop(), amount)
             return
         try:
-            held = reserve(self.connection, reservation(idx, amount // 2))
+            held = run_call(self.connection, reservation(idx, amount // 2))
         except LedgerError:
             return
         assert isinstance(held, Reserved)
@@ -114,11 +114,11 @@ class World:
 
     def end(self, idx: int, entry_id: str, amount: int) -> None:
         if amount % 5:
-            self.spent[idx] += post_charge(
-                self.connection, entry_id, facts(amount // 3), TERMS, SIGNER
+            self.spent[idx] += run_call(
+                self.connection, Charge(entry_id, facts(amount // 3), TERMS, SIGNER)
             ).charge_base
         else:
-            void(self.connection, entry_id, "upstream error")
+            run_call(self.connection, Release(entry_id, "upstream error"))
 
     def charges(self) -> dict[int, int]:
         """What the next batch settles: the charges that leaf and pending deposits cover."""

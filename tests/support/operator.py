@@ -15,6 +15,7 @@ from bridge.reconcile import reconcile
 from mini_llm.wallet.receipt import ReceiptDomain, SignedReceipt
 from router.ledger import (
     CallFacts,
+    Charge,
     Ledger,
     ReceiptSigner,
     Reservation,
@@ -22,8 +23,6 @@ from router.ledger import (
     book_errors,
     check_ceiling,
     open_database,
-    post_charge,
-    reserve,
     store_ceiling,
     trial_balance,
 )
@@ -79,7 +78,7 @@ class Operator:
             lease_s=600,
             now_s=int(time.time()),
         )
-        return self.ledger.run(lambda connection: reserve(connection, request)).entry_id
+        return self.ledger.run(request).entry_id
 
     def finish_call(self, entry_id: str, charge_base: int, partner_id: int = 1) -> SignedReceipt:
         """Charges an open call."""
@@ -104,7 +103,7 @@ class Operator:
             ReceiptDomain(self.stack.chain_id, self.stack.settlement.address),
             bytes(self.stack.receipt_signer.key),
         )
-        posted = self.ledger.run(lambda connection: post_charge(connection, entry_id, facts, terms, signer))
+        posted = self.ledger.run(Charge(entry_id, facts, terms, signer))
         assert posted.receipt is not None
         return posted.receipt
 

@@ -13,10 +13,13 @@ from mini_llm.wallet.limits import MAX_AMOUNT_BASE
 from mini_llm.wallet.receipt import recover_signer
 from router.ledger import (
     AmountOutOfRange,
+    Charge,
     EntryClosed,
     IdempotencyMismatch,
     InFlight,
     InsufficientFunds,
+    Release,
+    Renewal,
     Replay,
     Reserved,
     StoredAnswer,
@@ -24,10 +27,7 @@ from router.ledger import (
     UnknownAccount,
     UnknownEntry,
     expire_lapsed,
-    post_charge,
     read,
-    renew,
-    void,
 )
 from router.ledger.errors import InvalidTerms
 
@@ -101,7 +101,7 @@ def test_a_price_is_not_negative(books: Books) -> None:
 def test_void_gives_the_money_back_once(books: Books) -> None:
     held = books.reserve(1, 3000)
     for _ in range(2):
-        books.ledger.run(lambda c: void(c, held.entry_id, "upstream 503"))
+        books.ledger.run(Release(held.entry_id, "upstream 503"))
     assert books.account(1).reserved_base == 0
     with pytest.raises(EntryClosed):
         books.post(held.entry_id, 10)
@@ -111,7 +111,7 @@ def test_a_posted_call_cannot_be_voided(books: Books) -> None:
     held = books.reserve(1, 3000)
     books.post(held.entry_id, 10)
     with pytest.raises(EntryClosed) as caught:
-        books.ledger.run(lambda c: void(c, held.entry_id, "late"))
+        books.ledger.run(Release(held.entry_id, "late"))
     assert caught.value.state == "posted"
 
 
@@ -128,17 +128,17 @@ def test_unknown_things_are_named(books: Books) -> None:
     with pytest.raises(UnknownEntry):
         books.post("0" * 64, 1)
     with pytest.raises(UnknownEntry):
-        books.ledger.run(lambda c: void(c, "0" * 64, ""))
+        books.ledger.run(Release("0" * 64, ""))
 
 
 def test_only_a_lapsed_lease_expires_and_a_renewed_one_lives(books: Books) -> None:
     lapsing, renewed = books.reserve(1, 1000), books.reserve(1, 2000)
     assert sweep(books, lapsing.lease_until_s) == []
-    books.ledger.run(lambda c: renew(c, renewed.entry_id, LAPSED_S + 10))
+    books.ledger.run(Renewal(renewed.entry_id, LAPSED_S + 10))
     assert sweep(books) == [lapsing.entry_id]
     assert books.account(1).reserved_base == 2000
     with pytest.raises(EntryClosed):
-        books.ledger.run(lambda c: renew(c, lapsing.entry_id, LAPSED_S + 10))
+        books.ledger.run(Renewal(lapsing.entry_id, LAPSED_S + 10))
 
 
 def test_a_post_after_the_sweep_is_the_operators_loss(books: Books) -> None:
@@ -185,7 +185,7 @@ def test_a_key_with_another_body_is_refused_whatever_became_of_the_first(books: 
     if fate == "posted":
         books.post(held.entry_id, 10)
     elif fate == "voided":
-        books.ledger.run(lambda c: void(c, held.entry_id, "upstream 503"))
+        books.ledger.run(Release(held.entry_id, "upstream 503"))
     elif fate == "expired":
         sweep(books)
     with pytest.raises(IdempotencyMismatch):
@@ -199,7 +199,7 @@ def test_a_key_is_its_accounts_and_endpoints_own(books: Books) -> None:
 
 def test_a_key_whose_calls_came_to_nothing_reserves_anew(books: Books) -> None:
     first = books.reserve(1, 3000, "key")
-    books.ledger.run(lambda c: void(c, first.entry_id, "upstream 503"))
+    books.ledger.run(Release(first.entry_id, "upstream 503"))
     second = books.reserve(1, 3000, "key")
     sweep(books)
     third = books.reserve(1, 3000, "key", now_s=LAPSED_S)
@@ -293,7 +293,7 @@ def test_a_refused_post_leaves_nothing_behind(books: Books) -> None:
     held = books.reserve(1, 700)
     bad = facts(700)._replace(prompt_hash=b"short")
     with pytest.raises(ValueError, match="promptHash"):
-        books.ledger.run(lambda c: post_charge(c, held.entry_id, bad, TERMS, SIGNER))
+        books.ledger.run(Charge(held.entry_id, bad, TERMS, SIGNER))
     assert books.account(1).reserved_base == 700
     assert books.post(held.entry_id, 700).charge_base == 700
 

@@ -16,18 +16,9 @@ import pytest
 from sqlalchemy import Connection, NullPool, create_engine
 from support.books import SIGNER, TERMS, Books, facts, hold_writer, new_books, reservation
 
-from router.ledger import (
-    Charge,
-    InFlight,
-    InsufficientFunds,
-    Ledger,
-    LedgerClosed,
-    PostedCharge,
-    post_charge,
-    read,
-    reserve,
-)
+from router.ledger import Charge, InFlight, InsufficientFunds, Ledger, LedgerClosed, PostedCharge, read
 from router.ledger.call_models import CALL
+from router.ledger.calls import run_call
 
 CALLERS, AFFORDABLE, CHARGE_BASE = 200, 20, 500
 
@@ -46,11 +37,11 @@ def sequences(books: Books) -> list[int]:
 
 async def paid_call(ledger: Ledger) -> PostedCharge | InsufficientFunds:
     try:
-        held = await ledger.submit(lambda c: reserve(c, reservation(1, CHARGE_BASE)))
+        held = await ledger.submit(reservation(1, CHARGE_BASE))
     except InsufficientFunds as refusal:
         return refusal
     await asyncio.sleep(0.005)  # the provider
-    return await ledger.submit(lambda c: post_charge(c, held.entry_id, facts(CHARGE_BASE), TERMS, SIGNER))
+    return await ledger.submit(Charge(held.entry_id, facts(CHARGE_BASE), TERMS, SIGNER))
 
 
 def outcomes(results: list[PostedCharge | InsufficientFunds]) -> Counter[str]:
@@ -97,7 +88,7 @@ def test_two_hundred_threads_on_a_balance_for_twenty(books: Books) -> None:
 
 async def test_of_callers_racing_with_one_key_one_reserves(books: Books) -> None:
     def attempt(connection: Connection) -> str:
-        return reserve(connection, reservation(1, CHARGE_BASE, "key")).entry_id
+        return run_call(connection, reservation(1, CHARGE_BASE, "key")).entry_id
 
     results = await asyncio.gather(*(books.ledger.submit(attempt) for _ in range(50)), return_exceptions=True)
     assert Counter(type(result) for result in results) == {str: 1, InFlight: 49}
@@ -161,7 +152,7 @@ async def test_what_arrives_during_a_commit_shares_the_next(books: Books) -> Non
     commits = books.ledger.commits
 
     def one(connection: Connection) -> str:
-        return reserve(connection, reservation(1, CHARGE_BASE)).entry_id
+        return run_call(connection, reservation(1, CHARGE_BASE)).entry_id
 
     tasks = [asyncio.ensure_future(books.ledger.submit(one)) for _ in range(AFFORDABLE)]
     await asyncio.sleep(0)  # all are queued
@@ -172,11 +163,11 @@ async def test_what_arrives_during_a_commit_shares_the_next(books: Books) -> Non
 
 async def test_a_failing_operation_undoes_only_itself(books: Books) -> None:
     def half_done(connection: Connection) -> None:
-        reserve(connection, reservation(1, CHARGE_BASE))
+        run_call(connection, reservation(1, CHARGE_BASE))
         raise RuntimeError("half done")
 
     def whole(connection: Connection) -> str:
-        return reserve(connection, reservation(1, CHARGE_BASE)).entry_id
+        return run_call(connection, reservation(1, CHARGE_BASE)).entry_id
 
     blocker = hold_writer(books)
     tasks = [asyncio.ensure_future(books.ledger.submit(op)) for op in (whole, half_done, whole)]
@@ -189,7 +180,7 @@ async def test_a_failing_operation_undoes_only_itself(books: Books) -> None:
 
 async def test_a_failing_commit_fails_every_caller_and_the_writer_lives_on(books: Books) -> None:
     def whole(connection: Connection) -> str:
-        return reserve(connection, reservation(1, CHARGE_BASE)).entry_id
+        return run_call(connection, reservation(1, CHARGE_BASE)).entry_id
 
     def break_transaction(connection: Connection) -> None:
         connection.exec_driver_sql("ROLLBACK")
@@ -218,7 +209,7 @@ async def test_an_operation_of_a_cancelled_caller_runs_all_the_same(books: Books
     held = books.reserve(1, CHARGE_BASE)
     blocker = hold_writer(books)
     task = asyncio.ensure_future(
-        books.ledger.submit(lambda c: post_charge(c, held.entry_id, facts(CHARGE_BASE), TERMS, SIGNER))
+        books.ledger.submit(Charge(held.entry_id, facts(CHARGE_BASE), TERMS, SIGNER))
     )
     await asyncio.sleep(0)
     task.cancel()
@@ -278,10 +269,7 @@ def test_a_read_sees_one_snapshot(books: Books) -> None:
 async def test_closing_commits_what_was_submitted_and_takes_no_more(books: Books) -> None:
     other = Books(Ledger(books.ledger.engine))
     blocker = hold_writer(other)
-    tasks = [
-        asyncio.ensure_future(other.ledger.submit(lambda c: reserve(c, reservation(1, CHARGE_BASE))))
-        for _ in range(8)
-    ]
+    tasks = [asyncio.ensure_future(other.ledger.submit(reservation(1, CHARGE_BASE))) for _ in range(8)]
     await asyncio.sleep(0)
     closing = asyncio.ensure_future(asyncio.to_thread(other.ledger.close))
     blocker.set()

@@ -15,6 +15,7 @@ from router.ledger import (
     AccountInDeficit,
     AccountPaused,
     LedgerMismatch,
+    Release,
     chain,
     check_ceiling,
     create_api_key,
@@ -24,7 +25,6 @@ from router.ledger import (
     read,
     reverse,
     store_ceiling,
-    void,
 )
 from router.ledger.grants import Grant
 from router.ledger.models import ENTRY, Kind
@@ -103,7 +103,7 @@ def test_running_calls_are_in_the_deficit_until_they_end(books: Books) -> None:
     books.post(posted.entry_id, 2_500)
     assert books.ledger.read(read.deficits) == {1: 5_500}
     books.check()
-    books.ledger.run(lambda c: void(c, voided.entry_id, "upstream error"))
+    books.ledger.run(Release(voided.entry_id, "upstream error"))
     books.check()
     books.post(free.entry_id, 0)
     assert books.ledger.read(read.deficits) == {1: 2_500}

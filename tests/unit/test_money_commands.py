@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from support.books import SIGNER, TERMS, Books, facts, new_books
 
 import router.cli as cli
-from router.ledger import AttemptFacts, post_charge
+from router.ledger import AttemptFacts, Charge
 
 
 @pytest.fixture
@@ -60,10 +60,10 @@ def test_costs_tell_what_calls_and_failed_tries_cost(books: Books) -> None:
     held, now_s = books.reserve(1, 1_000), int(time.time())
     tries = (AttemptFacts("other/terse-1", "UpstreamTimeout", 5, 30),)
     used = facts(900, time_s=now_s)._replace(wholesale_base=500, attempts=tries)
-    books.ledger.run(lambda one: post_charge(one, held.entry_id, used, TERMS, SIGNER))
+    books.ledger.run(Charge(held.entry_id, used, TERMS, SIGNER))
     late = books.reserve(1, 100)
     used = facts(150, time_s=now_s)._replace(wholesale_base=80)
-    books.ledger.run(lambda one: post_charge(one, late.entry_id, used, TERMS, SIGNER))
+    books.ledger.run(Charge(late.entry_id, used, TERMS, SIGNER))
     code, output = run("costs", "--json", "--days", "36500")
     lines = {line["provider"]: line for line in map(json.loads, output.splitlines())}
     assert code == 0

@@ -16,7 +16,7 @@ from mini_llm.wallet.limits import BPS
 from router.config import RouterConfig, check_economics
 from router.config_money import DEFAULT_TIERS, Policy, Subsidy, Tier
 from router.errors import LosesMoney, TiersOutOfOrder
-from router.ledger import Budget, BudgetExceeded, Replay, Terms, open_account, post_charge, reserve, tiers
+from router.ledger import Budget, BudgetExceeded, Charge, Replay, Terms, open_account, tiers
 from router.ledger.tiers import NeedsDeposit, Rung
 from router.offers import PROMOTION, Offer, Offers
 
@@ -110,7 +110,7 @@ async def test_tiers_are_earned_by_net_margin_of_thirty_days(books: Books) -> No
     def call(idx: int, wholesale_base: int, time_s: int = NOW_S) -> None:
         held = books.reserve(idx, 100_000_000)
         used = facts(100_000_000, time_s=time_s)._replace(wholesale_base=wholesale_base)
-        books.ledger.run(lambda c: post_charge(c, held.entry_id, used, TERMS, SIGNER))
+        books.ledger.run(Charge(held.entry_id, used, TERMS, SIGNER))
 
     call(1, 35_000_000)  # keeps 85 % of a USD: exactly half a USD is left
     call(2, 35_000_001)
@@ -140,7 +140,7 @@ async def test_a_used_up_subsidy_gives_way_to_the_tier_below(books: Books) -> No
     assert plain.budgets == ()
     request = replace(reservation(1, 250_000_001), budgets=subsidised.budgets)
     with pytest.raises(BudgetExceeded):
-        books.ledger.run(lambda c: reserve(c, request))
+        books.ledger.run(request)
 
 
 async def test_promotional_credit_is_spent_first_and_earns_nobody_anything(books: Books) -> None:
@@ -156,7 +156,7 @@ async def test_promotional_credit_is_spent_first_and_earns_nobody_anything(books
     assert list(offers.of(9, [HOUSE])) == [Offer(9, tier="simple")], "the sponsor sponsors itself nothing"
 
     asked = replace(reservation(9, 4_000_000, "k"), budgets=promo.budgets, user_idx=1, origin_idx=1)
-    held = books.ledger.run(lambda c: reserve(c, asked))
+    held = books.ledger.run(asked)
     house = Terms(partner_id=0, partner_bps=0, fee_bps=1500, burn_bps=500, pool_bps=1000)
     books.post(held.entry_id, 4_000_000, house)
     view = books.ledger.read(lambda c: tiers.promo_view(c, 1))
@@ -165,7 +165,7 @@ async def test_promotional_credit_is_spent_first_and_earns_nobody_anything(books
     assert books.account(1).balance_base == 5_000_000, "credit is no balance, so it cannot be withdrawn"
     assert isinstance(books.try_reserve(1, 4_000_000, "k"), Replay), "whoever pays, a replay is one call"
     with pytest.raises(BudgetExceeded):
-        books.ledger.run(lambda c: reserve(c, replace(asked, client_key=None)))
+        books.ledger.run(replace(asked, client_key=None))
 
 
 async def test_another_sponsor_pays_for_the_credit_that_is_left(books: Books) -> None:
@@ -175,14 +175,14 @@ async def test_another_sponsor_pays_for_the_credit_that_is_left(books: Books) ->
     offers = await offers_of(books, config(promotion={"sponsor": 9}))
     (budget,) = offers.of(1, [HOUSE])[0].budgets
     spent = replace(reservation(9, 4_000_000), budgets=(budget,), user_idx=1, origin_idx=1)
-    books.post(books.ledger.run(lambda c: reserve(c, spent)).entry_id, 4_000_000)
+    books.post(books.ledger.run(spent).entry_id, 4_000_000)
     books.ledger.run(lambda c: tiers.grant(c, "another gift", 1, 8, 2_000_000, NOW_S))
 
     def held_base(offer: Offer) -> int:
         """The most that it holds."""
         left_base = books.ledger.read(lambda c: tiers.promo_view(c, 1)).left_base
         asked = replace(reservation(offer.payer_idx, left_base), budgets=offer.budgets, user_idx=1)
-        return books.ledger.run(lambda c: reserve(c, asked)).quote_base
+        return books.ledger.run(asked).quote_base
 
     offers.adopt(config(promotion={"sponsor": 8}))
     await offers.renew()
