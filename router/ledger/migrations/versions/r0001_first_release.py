@@ -23,8 +23,6 @@ from router.ledger.migrations.tools import (
 
 revision = "0001"
 down_revision = None
-branch_labels = None
-depends_on = None
 
 _TABLES = ("answer", "call", "posting", "account_change", "entry", "share", "ceiling", "api_key", "account")
 _PENDING = sa.text("state = 'pending'")

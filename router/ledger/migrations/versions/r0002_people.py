@@ -14,8 +14,6 @@ from router.ledger.migrations.tools import big, keep_nothing_owed, maybe_big, oc
 
 revision = "0002"
 down_revision = "0001"
-branch_labels = None
-depends_on = None
 
 _TABLES = (
     *("api_secret", "rate_use", "session_key", "used_nonce", "wallet_session", "provider_key"),

@@ -25,8 +25,6 @@ from router.ledger.migrations.versions.r0001_first_release import GUARDS as OLD_
 
 revision = "0003"
 down_revision = "0002"
-branch_labels = None
-depends_on = None
 
 _COUNTS = (
     *("cached_tokens", "cache_write_tokens", "reasoning_tokens", "audio_prompt_tokens"),

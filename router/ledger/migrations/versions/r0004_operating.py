@@ -13,8 +13,6 @@ from router.ledger.migrations.tools import big, guard, row_number, unguard, word
 
 revision = "0004"
 down_revision = "0003"
-branch_labels = None
-depends_on = None
 
 GUARDS = (
     Guard("audit_is_immutable", "audit", "UPDATE", "1 = 1", "the audit log is immutable"),

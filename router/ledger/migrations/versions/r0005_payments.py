@@ -12,8 +12,6 @@ from router.ledger.migrations.tools import big, keep_nothing_owed, maybe_big, oc
 
 revision = "0005"
 down_revision = "0004"
-branch_labels = None
-depends_on = None
 
 
 def upgrade() -> None:

@@ -12,8 +12,6 @@ from router.ledger.migrations.tools import big, maybe_big, row_number, words
 
 revision = "0007"
 down_revision = "0006"
-branch_labels = None
-depends_on = None
 
 
 def upgrade() -> None:

@@ -13,8 +13,6 @@ from router.ledger.migrations.versions.r0004_operating import GUARDS as LATER_GU
 
 revision = "0008"
 down_revision = "0007"
-branch_labels = None
-depends_on = None
 
 
 def upgrade() -> None:

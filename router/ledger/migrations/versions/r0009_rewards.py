@@ -22,8 +22,6 @@ from router.ledger.migrations.tools import (
 
 revision = "0009"
 down_revision = "0008"
-branch_labels = None
-depends_on = None
 
 GUARDS = (
     Guard(

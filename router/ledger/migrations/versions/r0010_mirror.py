@@ -12,8 +12,6 @@ from router.ledger.migrations.tools import big, key_number, words
 
 revision = "0010"
 down_revision = "0009"
-branch_labels = None
-depends_on = None
 
 
 def upgrade() -> None:

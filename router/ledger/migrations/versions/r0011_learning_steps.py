@@ -12,8 +12,6 @@ from router.ledger.migrations.tools import big, row_number, words
 
 revision = "0011"
 down_revision = "0010"
-branch_labels = None
-depends_on = None
 
 _CHANCES = ("shipped_quality", "learned_quality", "shipped_chance", "learned_chance")
 

@@ -13,8 +13,6 @@ from router.ledger.migrations.tools import big, guard, maybe_big, row_number, un
 
 revision = "0012"
 down_revision = "0011"
-branch_labels = None
-depends_on = None
 
 GUARDS = (
     Guard("conduct_is_immutable", "conduct", "UPDATE", "1 = 1", "the log of decisions is immutable"),

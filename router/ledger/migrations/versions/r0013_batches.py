@@ -12,8 +12,6 @@ from router.ledger.migrations.tools import big, key_number, maybe_big, octets, w
 
 revision = "0013"
 down_revision = "0012"
-branch_labels = None
-depends_on = None
 
 
 def upgrade() -> None:

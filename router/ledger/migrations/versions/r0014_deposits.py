@@ -12,8 +12,6 @@ from router.ledger.migrations.tools import keep_nothing_owed
 
 revision = "0014"
 down_revision = "0013"
-branch_labels = None
-depends_on = None
 
 
 def upgrade() -> None:

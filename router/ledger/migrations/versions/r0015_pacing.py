@@ -14,8 +14,6 @@ from router.ledger.migrations.tools import big, maybe_big, words
 
 revision = "0015"
 down_revision = "0014"
-branch_labels = None
-depends_on = None
 
 
 def upgrade() -> None:

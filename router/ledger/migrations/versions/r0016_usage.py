@@ -12,8 +12,6 @@ from router.ledger.migrations.tools import big, key_number, words
 
 revision = "0016"
 down_revision = "0015"
-branch_labels = None
-depends_on = None
 
 _OTHERS_PAY = sa.text("user_idx IS NOT NULL")
 

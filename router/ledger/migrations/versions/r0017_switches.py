@@ -13,8 +13,6 @@ from router.ledger.migrations.tools import big, guard, maybe_big, row_number, un
 
 revision = "0017"
 down_revision = "0016"
-branch_labels = None
-depends_on = None
 
 GUARDS = (
     Guard("switch_is_immutable", "switch", "UPDATE", "1 = 1", "what was switched is immutable"),
