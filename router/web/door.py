@@ -77,8 +77,7 @@ class _PageRoute(APIRoute):
             try:
                 return await handle(request)
             except SignInNeeded:
-                here = request.url.path + (f"?{request.url.query}" if request.url.query else "")
-                return see(SIGN_IN if request.method != "GET" else f"{SIGN_IN}?next={quote(here, safe='')}")
+                return to_sign_in(request, SIGN_IN)
             except Exception as error:
                 answer = told(error)
                 return page(
@@ -214,6 +213,12 @@ def require_own(request: Request) -> None:
 def see(path: str) -> Response:
     """Sends the browser on to a page, so that a reload does not send the form again."""
     return RedirectResponse(path, 303)
+
+
+def to_sign_in(request: Request, path: str) -> Response:
+    """Sends the browser to sign in at `path`, from where it comes back to a page."""
+    here = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+    return see(path if request.method != "GET" else f"{path}?next={quote(here, safe='')}")
 
 
 def set_cookie(request: Request, response: Response, name: str, value: str, max_age_s: int) -> None:

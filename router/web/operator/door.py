@@ -13,7 +13,7 @@ from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import Any, Final
-from urllib.parse import quote, urlsplit
+from urllib.parse import urlsplit
 
 from fastapi import APIRouter, Request
 from fastapi.routing import APIRoute
@@ -22,7 +22,7 @@ from starlette.responses import Response
 from router.api.errors import told
 from router.errors import UnknownHost
 from router.people.errors import ForeignForm
-from router.web.door import Form, parse_form, see
+from router.web.door import Form, SignInNeeded, parse_form, to_sign_in
 from router.web.operator.seal import RENEW_S, Seals, Session
 from router.web.render import page
 
@@ -36,10 +36,6 @@ TABS: Final = (
     ("/operator/routing", "Routing"),
     ("/operator/conductor", "Conductor"),
 )
-
-
-class SignInNeeded(Exception):
-    """Nobody is signed in."""
 
 
 @dataclass(frozen=True)
@@ -71,8 +67,7 @@ class _OperatorRoute(APIRoute):
                     return operator_page(request, "nokeys.html", status=404)
                 return _renewed(request, entrance.seals, await handle(request))
             except SignInNeeded:
-                here = request.url.path + (f"?{request.url.query}" if request.url.query else "")
-                return see(SIGN_IN if request.method != "GET" else f"{SIGN_IN}?next={quote(here, safe='')}")
+                return to_sign_in(request, SIGN_IN)
             except Exception as error:
                 answer = told(error)
                 return operator_page(

@@ -13,8 +13,9 @@ from starlette.responses import Response, StreamingResponse
 from router.api.admin_access import state_of
 from router.errors import NotReady
 from router.streaming import EVENT_STREAM
+from router.web.door import SignInNeeded
 from router.web.operator.day import DayKeeper
-from router.web.operator.door import SignInNeeded, operator_of, operator_page, operator_routes, session_of
+from router.web.operator.door import operator_of, operator_page, operator_routes, session_of
 from router.web.operator.figures import figures
 
 EVERY_S: Final = 1.0

@@ -13,11 +13,10 @@ from router.api.admin_access import act, address_of, state_of
 from router.api.admin_door import AdminDoor
 from router.errors import UnknownAdminKey
 from router.ledger import audit
-from router.web.door import see
+from router.web.door import SignInNeeded, see
 from router.web.operator.door import (
     HOME,
     SIGN_IN,
-    SignInNeeded,
     entrance_of,
     keep_session,
     operator_page,
