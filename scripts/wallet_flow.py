@@ -5,10 +5,10 @@ The wallet holds its key and signs; somebody else relays. It checks receipts bef
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import httpx
 from eth_account import Account
 from eth_account.signers.local import LocalAccount
 from web3 import Web3
@@ -25,27 +25,11 @@ from mini_llm.wallet.ceiling import (
     settlement_domain,
     sign_ceiling,
 )
+from mini_llm.wallet.node import Node
 from mini_llm.wallet.receipt import ReceiptDomain, SignedReceipt, recover_signer
+from mini_llm.wallet.settlement import Settlement
 
-INTENT_S = 600
-"""How long a signed deposit may wait for its relayer."""
-
-Fields = Sequence[tuple[str, str]]
-
-PERMIT: Fields = (
-    ("owner", "address"),
-    ("spender", "address"),
-    ("value", "uint256"),
-    ("nonce", "uint256"),
-    ("deadline", "uint256"),
-)
-DEPOSIT_INTENT: Fields = (
-    ("owner", "address"),
-    ("amount", "uint256"),
-    ("keyCommit", "uint256"),
-    ("nonce", "uint256"),
-    ("deadline", "uint256"),
-)
+TIMEOUT_S = 30
 
 
 class WrongReceipt(Exception):
@@ -65,7 +49,7 @@ class Contracts:
     """
 
     def __init__(self, rpc_url: str, record: Mapping[str, Any]) -> None:
-        self.web3 = Web3(Web3.HTTPProvider(rpc_url))
+        self.rpc_url, self.web3 = rpc_url, Web3(Web3.HTTPProvider(rpc_url))
         self.chain_id = int(record["chain_id"])
         self.settlement = self._at("Settlement", record["settlement"])
         self.token = self._at("VibesToken", record["token"])
@@ -112,50 +96,21 @@ class Wallet:
         self._receipt_domain = ReceiptDomain(contracts.chain_id, settlement)
         self._last: SignedReceipt | None = None
 
-    def deposit(self, amount_base: int, relayer: LocalAccount) -> TxReceipt:
+    def deposit(self, amount_base: int, relayer: LocalAccount) -> None:
         """Opens the account with a deposit: the wallet signs an intent and a permit, ``relayer`` sends.
 
         Args:
             amount_base: base units; the wallet must hold them.
             relayer: any account with ether.
         """
-        chain, owner, deadline = self._contracts, self.account.address, int(time.time()) + INTENT_S
         key_commit = key_commitment(public_key(self._session_secret))
-        permit = {
-            "owner": owner,
-            "spender": chain.settlement.address,
-            "value": amount_base,
-            "nonce": chain.token.functions.nonces(owner).call(),
-            "deadline": deadline,
-        }
-        intent = {
-            "owner": owner,
-            "amount": amount_base,
-            "keyCommit": key_commit,
-            "nonce": chain.settlement.functions.nonces(owner).call(),
-            "deadline": deadline,
-        }
-        signed_permit = self._sign(chain.token, "Permit", PERMIT, permit)
-        signed_intent = self._sign(chain.settlement, "DepositIntent", DEPOSIT_INTENT, intent)
-        receipt = chain.send(
-            relayer,
-            chain.settlement.functions.depositWithPermit(
-                (owner, amount_base, key_commit, deadline),
-                signed_intent.signature,
-                signed_permit.v,
-                signed_permit.r.to_bytes(32, "big"),
-                signed_permit.s.to_bytes(32, "big"),
-            ),
-        )
-        self.idx = int(chain.settlement.functions.indexOf(owner).call())
-        return receipt
-
-    def _sign(self, contract: Contract, name: str, fields: Fields, message: dict[str, Any]) -> Any:
-        """Signs typed data for a contract, whose EIP-712 domain comes from the contract itself (EIP-5267)."""
-        _, title, version, chain_id, address, _, _ = contract.functions.eip712Domain().call()
-        domain = {"name": title, "version": version, "chainId": chain_id, "verifyingContract": address}
-        types = {name: [{"name": field, "type": kind} for field, kind in fields]}
-        return self.account.sign_typed_data(domain, types, message)
+        with httpx.Client(timeout=TIMEOUT_S) as http:
+            node = Node(self._contracts.rpc_url, http, self._contracts.chain_id)
+            settlement = Settlement(node, self._contracts.settlement.address, self._contracts.chain_id)
+            call = settlement.deposit_by_permit(self.account, amount_base, key_commit)
+            (transaction,) = node.prepare(relayer.address, [call])
+            node.send(relayer, transaction)
+            self.idx = settlement.holdings(self.account.address).idx
 
     def ceiling(self, ceiling_base: int) -> SignedCeiling:
         """Allows the account to have spent up to ``ceiling_base`` base units in total, ever."""
