@@ -54,6 +54,8 @@ def routing(data: Path, fraction: float, seed: int, embeddings: bool) -> None:
       floor_saving      the same at 95 %, with a threshold set before these rows were seen
       floor_quality     what it then reaches of the strong model's quality
       floor_kept        share of resamples in which it reaches 95 %
+      floor_beside      that strong model; with --fit, the one that seems so before these rows
+                        are seen. floor_kept_beside_best is the share beside the best of these
       ms_per_decision   time of a processor, prediction and choice; _p99 is the slowest in 100
     The strong model is the one that answers best on the judged rows, the weak one the
     cheapest (null if they are the same). `notes` says what not to read into the figures, such

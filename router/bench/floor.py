@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import Final
@@ -13,20 +14,21 @@ from router.bench.sweep import Floats, hull
 
 RESAMPLES: Final = 1000
 CHUNK: Final = 50
-RESERVES: Final = (3.75, 4.0, 4.25, 4.5)
-"""Standard errors that the mean may have to be above the floor on the rows of calibration."""
-LIKELY: Final = 1.645
-"""Standard errors above the floor at which it holds in 95 of 100 resamples."""
-KEPT: Final = 0.95
-"""Of halves of the rows of calibration, how many have to show that, calibrated on the other half."""
+RESERVE: Final = 3.75
+"""Standard errors that the mean has to be above the floor on the rows of calibration: 1.645 for the resamples
+that it is judged by, as much again for rows that may have been drawn badly, and the rest because the cheapest
+of many policies was chosen that looked sure."""
+STEPS: Final = 30
+"""Of a sweep, between which draws are looked at: the best of more would be better by luck only."""
 BELIEVED_ROWS: Final = 100.0
 """Rows that a belief in a model is worth, where those fitted on leave open which one is the best."""
-HALVES: Final = 200
-DRAWS: Final = 8
-"""Shares of a draw between two steps that are looked at."""
+DRAWS: Final = 50
+"""Draws that are looked at on the way from the strong model's cost to nothing: each saves 2 % more."""
 ALIKE: Final = 2.0
 """Standard errors that a model may be behind the best and still be the strong one."""
-_TINY: Final = 1e-12
+LOST: Final = -0.95
+"""How far a row is below the floor in which the strong model is right and the one that was asked is wrong."""
+_TINY: Final = 1e-300
 
 
 def resamples(n: int, count: int, seed: int) -> Iterator[Floats]:
@@ -49,17 +51,20 @@ def rivals(quality: Floats) -> NDArray[np.int64]:
 
 
 def draws(quality: Floats, cost: Floats) -> Floats:
-    """(p, k): shares of a sweep's steps in what a router may do: draws along their upper hull, from the best
-    answers to the lowest cost.
+    """(p, k): shares of some steps in what a router may do instead of the first alone: draws on the way from
+    it along the upper hull of those that cost no more, down to the lowest cost.
 
     Args:
         quality, cost: (k,), means of the steps.
     """
     alone = np.eye(len(quality))
-    vertices = alone[hull(cost, quality)[::-1]]
-    shares = [vertices[0]]
-    for dear, cheap in pairwise(vertices):
-        shares += [(1 - part) * dear + part * cheap for part in np.linspace(0, 1, DRAWS + 1)[1:]]
+    affordable = np.flatnonzero(cost <= cost[0])
+    way = [0, *affordable[hull(cost[affordable], quality[affordable])[::-1]]]
+    shares = [alone[0]]
+    for dear, cheap in pairwise(dict.fromkeys(way)):
+        saved = (cost[dear] - cost[cheap]) / max(cost[0], _TINY)
+        parts = np.linspace(0, 1, math.ceil(saved * DRAWS) + 1)[1:]
+        shares += [(1 - part) * alone[dear] + part * alone[cheap] for part in parts]
     return np.stack(shares)
 
 
@@ -73,33 +78,19 @@ def strongest(bests: Floats, believed: Floats) -> int:
     return int((bests.sum(axis=0) + BELIEVED_ROWS * believed).argmax())
 
 
-def margins(quality: Floats, bests: Floats, share: float) -> list[Floats]:
-    """(p, n) for each model that may be the strong one: how far rows' answers are above its share.
-
-    Args:
-        quality: (p, n), of the rows.
-        bests: (n, r), quality of these models.
-        share: of the strong model's quality.
-    """
-    return [quality - share * best for best in bests.T]
-
-
-def calibrate(
-    above: Sequence[Floats], cost: Floats, judged: int, weights: Floats, reserve: float
-) -> NDArray[np.int64]:
+def calibrate(above: Floats, cost: Floats, judged: int, weights: Floats) -> NDArray[np.int64]:
     """The cheapest of several policies at which the floor holds for sure on the rows of calibration.
 
     Args:
-        above: of `margins`, (p, n) each.
+        above: (p, n), how far rows' answers are above the floor.
         cost: (p, n).
         judged: rows that the promise is judged on: few of them call for more reserve.
         weights: (b, n), how often each row counts in each of b resamples.
-        reserve: standard errors that the mean has to be above the floor.
 
     Returns:
         (b,), positions among the policies; 0, the first, where nothing else is sure.
     """
-    sure = np.logical_and.reduce([_errors(one, weights, judged) >= reserve for one in above])
+    sure = _errors(above, weights, judged) >= RESERVE
     sure[0] = True
     # Up to the first that fails: of many beyond, some would pass by luck.
     sure = np.logical_and.accumulate(sure, axis=0)
@@ -108,53 +99,33 @@ def calibrate(
 
 
 def _errors(above: Floats, weights: Floats, judged: int) -> Floats:
-    """(p, b): by how many standard errors the mean of each policy is above the floor in each resample."""
-    n = weights.sum(axis=1)
-    mean = above @ weights.T / n
-    spread = np.sqrt(np.maximum(above**2 @ weights.T / n - mean**2, 0))
-    errors: Floats = (mean + _TINY) / (spread * np.sqrt(1 / n + 1 / judged) + _TINY)
+    """(p, b): by how many standard errors the mean of each policy is above the floor in each resample.
+
+    One row more is counted, in which nothing was left of a strong answer: that it was not among few rows
+    does not say that there is none.
+    """
+    n = weights.sum(axis=1) + 1
+    mean = (above @ weights.T + LOST) / n
+    spread = np.sqrt((above**2 @ weights.T + LOST**2) / n - mean**2)
+    errors: Floats = mean / (spread * np.sqrt(1 / n + 1 / judged))
     return errors
 
 
-def reserve_for(above: Sequence[Floats], cost: Floats, bests: Floats, seed: int) -> float:
-    """The smallest reserve with which a half of the rows keeps the promise on the other half, as it would be
-    judged: beside the model that is the best there, in 95 of 100 resamples. If none does, the largest.
+def kept(fitted: tuple[Floats, Floats], judged: Sequence[Floats], seed: int) -> list[float]:
+    """The share of resamples in which each floor held, of both the rows of calibration and the judged ones.
 
     Args:
-        above, cost: as for `calibrate`.
-        bests: (n, r), quality of the models that may be the strong one.
-        seed: of the halves.
-    """
-    count = cost.shape[1]
-    rng = np.random.default_rng(seed)
-    inside = (rng.random((HALVES, count)).argsort(axis=1) < count // 2).astype(np.float64)
-    outside = 1 - inside
-    best = np.argmax(outside @ bests, axis=1)
-    rest = count - count // 2
-    beyond = np.stack([_errors(one, outside, rest) for one in above])
-    for reserve in RESERVES:
-        steps = calibrate(above, cost, rest, inside, reserve)
-        if (beyond[best, steps, np.arange(HALVES)] >= LIKELY).mean() >= KEPT:
-            return reserve
-    return RESERVES[-1]
-
-
-def kept(fitted: tuple[Sequence[Floats], Floats], judged: Floats, reserve: float, seed: int) -> float:
-    """The share of resamples in which the floor held, of both the rows of calibration and the judged ones.
-
-    Args:
-        fitted: margins and cost of the rows of calibration.
-        judged: how far rows' answers are above the floor by the same policies, (p, m).
-        reserve: see `calibrate`.
+        fitted: how far the rows of calibration are above the floor by each policy, and their cost, (p, n).
+        judged: how far rows' answers are above each floor by the same policies, (p, m).
         seed: of the resamples.
     """
     above, cost = fitted
-    count, total = judged.shape[1], 0
+    count, total = judged[0].shape[1], np.zeros(len(judged), dtype=np.int64)
     first, second = resamples(cost.shape[1], RESAMPLES, seed), resamples(count, RESAMPLES, seed + 1)
     for weights, others in zip(first, second, strict=True):
-        steps = calibrate(above, cost, count, weights, reserve)
-        total += int(((judged[steps] * others).sum(axis=1) >= 0).sum())
-    return total / RESAMPLES
+        steps = calibrate(above, cost, count, weights)
+        total += [int(((one[steps] * others).sum(axis=1) >= 0).sum()) for one in judged]
+    return [int(one) / RESAMPLES for one in total]
 
 
 def held(above: Floats, seed: int) -> float:

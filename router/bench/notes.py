@@ -39,14 +39,17 @@ def notes_on(table: Table, between: Ends, free: bool) -> list[str]:
     return notes
 
 
-def doubts_of(floor: dict[str, Any]) -> list[str]:
-    """What the floor's figures have to be read with."""
+def doubts_of(floor: dict[str, Any], strong: str) -> list[str]:
+    """What the floor's figures have to be read with; `strong`: the best model of the judged rows."""
     notes = []
     if floor["floor_by"] == NOT_SURE:
-        notes.append(
-            "no threshold keeps the floor for sure on the fitted rows: more of them would help, or fewer "
-            "models that are alike"
-        )
+        notes.append("no threshold keeps the floor for sure on the fitted rows: more of them would help")
     if floor["floor_kept"] < FLOOR_KEPT:
         notes.append(f"the floor was kept in {floor['floor_kept']:.1%} of the resamples only")
+    if floor["floor_beside"] != strong:
+        notes.append(
+            f"the floor is beside {floor['floor_beside']}, which seemed to be the strong model before the "
+            f"judged rows were seen; on these {strong} is better, and beside it the floor was kept in "
+            f"{floor['floor_kept_beside_best']:.1%} of the resamples"
+        )
     return notes

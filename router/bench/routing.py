@@ -18,19 +18,18 @@ from router.bench.errors import TooFewRows
 from router.bench.fit import Correction, Embed, crossed, describe, split
 from router.bench.floor import (
     RESAMPLES,
+    STEPS,
     calibrate,
     draws,
     held,
     kept,
-    margins,
     resamples,
-    reserve_for,
     rivals,
     strongest,
 )
 from router.bench.foreseen import foreseen_costs
 from router.bench.notes import NOT_SURE, doubts_of, notes_on
-from router.bench.sweep import Floats, Sweep, ends, figures, saving, savings, sweep
+from router.bench.sweep import Floats, Sweep, ends, figures, saving, savings, sweep, thrifts
 from router.bench.table import MIN_ROWS, Table
 
 Progress = Callable[[str, int, int], None]
@@ -85,7 +84,7 @@ def measure_routing(
     if fraction:
         floor = _calibrated(table, cost, predicted, foreseen, believed, (fitted, judged), seed)
     else:
-        floor = _as_served(table.quality[judged], cost[judged], chosen[judged], between.strong, seed)
+        floor = _as_served(table, cost, chosen, judged, between.strong, seed)
     return {
         "file": table.path,
         "rows": len(judged),
@@ -103,7 +102,7 @@ def measure_routing(
         **(floor if priced else floor | {"floor_saving": None}),
         "ms_per_decision": round(float(ms.mean()), 4),
         "ms_per_decision_p99": round(float(np.quantile(ms, 0.99)), 4),
-        "notes": notes_on(table, between, free) + doubts_of(floor),
+        "notes": notes_on(table, between, free) + doubts_of(floor, table.models[between.strong]),
     }
 
 
@@ -155,13 +154,20 @@ def _told_apart(table: Table, predicted: Floats, price: Floats) -> Floats:
 
 
 def _as_served(
-    quality: Floats, cost: Floats, chosen: NDArray[np.int64], strong: int, seed: int
+    table: Table,
+    cost: Floats,
+    chosen: NDArray[np.int64],
+    judged: NDArray[np.int64],
+    strong: int,
+    seed: int,
 ) -> dict[str, Any]:
     """What `model: "auto"` at quality .95 gives as it is shipped: the floor for each call by itself."""
-    rows = np.arange(len(quality))
-    above = quality[rows, chosen] - FLOOR * quality[:, strong]
-    return _floor(quality[rows, chosen], quality[:, strong], cost[rows, chosen], cost[:, strong]) | {
-        "floor_kept": held(above, seed),
+    quality, best = table.quality[judged, chosen[judged]], table.quality[judged, strong]
+    share = held(quality - FLOOR * best, seed)
+    return _floor(quality, best, cost[judged, chosen[judged]], cost[judged, strong]) | {
+        "floor_kept": share,
+        "floor_kept_beside_best": share,
+        "floor_beside": table.models[strong],
         "floor_by": "the shipped predictions",
     }
 
@@ -177,35 +183,34 @@ def _calibrated(
 ) -> dict[str, Any]:
     """What a thrift gives that was set on the fitted rows, each predicted without itself.
 
-    Where these leave open which model is the strong one, it is whoever was believed to be before: the
-    highest mean of several is mostly luck.
+    Beside whom has to be known before the others are seen. Where the fitted rows leave open which model is
+    the strong one, it is whoever was believed to be: the highest mean of several is mostly luck.
     """
     fitted, judged = sides
     price = foreseen.mean(axis=0)
     among = rivals(table.quality[fitted])
     strong = int(among[strongest(table.quality[fitted][:, among], believed[among])])
     between = replace(ends(table.quality[fitted], price), strong=strong)
+    turns = thrifts(predicted[fitted], foreseen[fitted])
+    steps = turns[np.unique(np.linspace(0, len(turns) - 1, STEPS).astype(np.int64))]
 
-    def swept(side: NDArray[np.int64], steps: Floats | None = None) -> Sweep:
-        return sweep(table.quality[side], cost[side], predicted[side], foreseen[side], between, steps)
+    def answers(side: NDArray[np.int64]) -> tuple[Floats, Floats]:
+        """Quality and cost, (k, n), of the strong model, of the router at each step, of each model alone."""
+        quality, paid = table.quality[side], cost[side]
+        swept = sweep(quality, paid, predicted[side], foreseen[side], between, steps)
+        return np.concatenate([swept.quality, quality.T]), np.concatenate([swept.cost, paid.T])
 
-    inside = swept(fitted)
-    outside = swept(judged, inside.thrift[1:-1])
-    shares = draws(inside.quality.mean(axis=1), inside.cost.mean(axis=1))
-
-    def policies(of: Floats, steps: Floats) -> Floats:
-        return np.concatenate([of[:, strong][None], shares @ steps])
-
-    bests, spent = table.quality[fitted][:, among], policies(cost[fitted], inside.cost)
-    above = margins(policies(table.quality[fitted], inside.quality), bests, FLOOR)
-    reserve = reserve_for(above, spent, bests, seed)
-    chosen = int(calibrate(above, spent, len(judged), np.ones((1, len(fitted))), reserve)[0])
-    best = ends(table.quality[judged], price).strong
-    judged_best = table.quality[judged][:, best]
-    reached = policies(table.quality[judged], outside.quality)
-    paid = policies(cost[judged], outside.cost)
-    return _floor(reached[chosen], judged_best, paid[chosen], cost[judged][:, best]) | {
-        "floor_kept": kept((above, spent), reached - FLOOR * judged_best, reserve, seed),
+    quality, paid = answers(fitted)
+    shares = draws(quality.mean(axis=1), paid.mean(axis=1))
+    fitting = shares @ quality - FLOOR * quality[0], shares @ paid
+    chosen = int(calibrate(*fitting, len(judged), np.ones((1, len(fitted))))[0])
+    quality, paid = answers(judged)
+    reached, best = shares @ quality, table.quality[judged][:, ends(table.quality[judged], price).strong]
+    share, beside_best = kept(fitting, [reached - FLOOR * one for one in (quality[0], best)], seed)
+    return _floor(reached[chosen], quality[0], shares[chosen] @ paid, paid[0]) | {
+        "floor_kept": share,
+        "floor_kept_beside_best": beside_best,
+        "floor_beside": table.models[strong],
         "floor_by": "a threshold set on the fitted rows" if chosen else NOT_SURE,
     }
 

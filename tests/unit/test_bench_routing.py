@@ -104,7 +104,8 @@ def test_luck_on_few_rows_makes_no_strong_model(tmp_path: Path) -> None:
     assert found["floor_kept"] >= 0.95
 
 
-def test_it_is_told_where_the_floor_is_in_doubt(tmp_path: Path) -> None:
+def test_a_floor_is_beside_who_seemed_strong_before(tmp_path: Path) -> None:
+    """Of four models that are alike, only the judged rows show which one answers them best."""
     columns: dict[str, Any] = {"prompt": [f"Question {at}, of many?" for at in range(120)]}
     for name, right in zip(
         ("gpt-4", "claude-2", "claude-1", "gpt-3.5"), (RNG.random((4, 120)) < 0.65), strict=True
@@ -112,9 +113,28 @@ def test_it_is_told_where_the_floor_is_in_doubt(tmp_path: Path) -> None:
         columns |= {f"q_{name}": right, f"cost_{name}": np.full(120, len(name) * 1.0)}
     pq.write_table(pa.table(columns), tmp_path / "alike.parquet")
     found = json.loads(run(str(tmp_path / "alike.parquet"), "--fit", "0.4", "--seed", "1").stdout)
-    assert found["floor_kept"] < 0.95
+    assert found["floor_beside"] != found["strong"]
+    assert found["floor_kept"] >= 0.95 > found["floor_kept_beside_best"]
     assert any("no threshold keeps the floor for sure" in note for note in found["notes"])
-    assert any(f"{found['floor_kept']:.1%} of the resamples" in note for note in found["notes"])
+    told = next(note for note in found["notes"] if note.startswith("the floor is beside"))
+    assert f"{found['floor_beside']}, which" in told
+    assert f"{found['floor_kept_beside_best']:.1%} of the resamples" in told
+
+
+def test_of_two_alike_the_cheaper_is_asked(tmp_path: Path) -> None:
+    right = RNG.random(1200) < 0.7
+    dear, cheap = (np.where(RNG.random(1200) < 0.005, ~right, right) for _ in range(2))
+    columns = {
+        "prompt": [f"Question {at}, of many?" for at in range(1200)],
+        "q_gpt-4": dear,
+        "cost_gpt-4": np.full(1200, 1.0),
+        "q_mixtral-8x7b": cheap,
+        "cost_mixtral-8x7b": np.full(1200, 0.1),
+    }
+    pq.write_table(pa.table(columns), tmp_path / "two.parquet")
+    found = json.loads(run(str(tmp_path / "two.parquet"), "--fit", "0.5").stdout)
+    assert found["floor_saving"] == pytest.approx(0.9)
+    assert found["floor_kept"] >= 0.95
 
 
 def graded(folder: Path, models: int, costs: bool, rows: int = 120) -> Path:
@@ -144,6 +164,7 @@ def test_the_command(tmp_path: Path, models: int, fraction: str) -> None:
     assert (found["rows"], found["fitted_rows"]) == ((120, 0) if fraction == "0" else (72, 48))
     assert len(found["models"]) == models
     assert all(0 <= found[name] <= 1 for name in ("cpt50", "cpt80", "saving_95", "saving_90", "floor_kept"))
+    assert found["floor_beside"] in {one["model"] for one in found["models"]}
     assert found["apgr_interval"][0] <= found["apgr"] <= found["apgr_interval"][1]
     assert 0 <= found["blind_95"] <= found["blind_90"] <= 1
     assert found["ms_per_decision"] > 0
