@@ -23,14 +23,14 @@ class Policy(Strict):
     """How a charge is split, in basis points of it; what is left goes to the treasury.
 
     Attributes:
-        fee_bps: protocol fee.
+        fee_bps: protocol fee, within what the contract takes.
         burn_bps: burned.
         pool_bps: reward pool.
         wholesale_bps: what the provider bills for a call, in basis points of its retail price.
         byok_fee_bps: price of a call with the user's own provider key, in basis points of its retail price.
     """
 
-    fee_bps: Bps = 1500
+    fee_bps: Annotated[int, Field(ge=1_000, le=2_000)] = 1500
     burn_bps: Bps = 500
     pool_bps: Bps = 1000
     wholesale_bps: Bps = 5000

@@ -128,7 +128,8 @@ def test_unset_reference_is_named(environ: dict[str, str]) -> None:
         ({"deployments": [{"model": "m", "provider": "pithy", "max_output_tokens": 0}]}, "max_output_tokens"),
         ({"partners": [{"id": 1, "name": "a", "bps": 1}, {"id": 1, "name": "b", "bps": 1}]}, "same id"),
         ({"partners": [{"id": 0, "name": "a", "bps": 1}]}, r"partners\.0\.id"),
-        ({"policy": {"fee_bps": 20_000}}, r"policy\.fee_bps"),
+        ({"policy": {"fee_bps": 999}}, r"policy\.fee_bps"),
+        ({"policy": {"fee_bps": 2_001}}, r"policy\.fee_bps"),
     ],
 )
 def test_bad_value_is_located(environ: dict[str, str], changes: dict[str, Any], problem: str) -> None:

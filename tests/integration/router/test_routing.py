@@ -210,7 +210,7 @@ async def test_reload_under_load_fails_no_call(rig: Rig) -> None:
 def test_broken_file_is_refused_and_the_old_one_stays(rig: Rig) -> None:
     rig.reload("configuration not reloaded", '{\n "providers": {},\n "deploymnts": []}')
     assert f"{rig.file}:3: deploymnts" in rig.log()
-    rig.reload("policy.fee_bps: cannot change", json.dumps(rig.settings | {"policy": {"fee_bps": 1}}))
+    rig.reload("policy.fee_bps: cannot change", json.dumps(rig.settings | {"policy": {"fee_bps": 1_400}}))
     assert rig.ask("shared").status_code == 200
     rig.reload("configuration reloaded")
 
