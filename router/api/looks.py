@@ -110,6 +110,8 @@ async def _count(request: Request, look: Look, name: str) -> JSONResponse:
 async def _look(
     request: Request, read_call: Callable[[bytes], tuple[Surface, bytes]], model: str | None = None
 ) -> Look:
+    request.app.state.switching.require_open()
+
     async def arriving() -> tuple[Surface, bytes]:
         limit_bytes: int = request.app.state.settings.max_body_bytes
         return read_call(await read_body(request.scope, request.receive, limit_bytes))

@@ -89,9 +89,13 @@ def test_everything_stops_in_all_workers_while_running_calls_end(
             assert time.monotonic() < deadline
             time.sleep(0.05)
         switch(operator, "everything")
-        refused = callers[0].post("/chat/completions", json=body("fine", "switched"))
-        assert refused.status_code == 503
-        assert refused.json()["error"]["code"] == "stopped_by_operator"
+        call = body("fine", "switched")
+        asked = {"/chat/completions": call, "/messages/count_tokens": call, "/route": {"request": call}}
+        for path, sent in asked.items():
+            refused = callers[0].post(path, json=sent)
+            assert refused.status_code == 503, path
+            error = refused.json()["error"]
+            assert error.get("code", error.get("type")) == "stopped_by_operator", path
         assert "a drill" not in refused.text
         assert int(refused.headers["retry-after"]) > 0
         until(callers[1], "")
