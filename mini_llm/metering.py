@@ -28,16 +28,21 @@ async def completion_usage(
 
 
 class StreamCount:
-    """Follows the events of a stream."""
+    """Follows the events of a stream.
+
+    Attributes:
+        pieces: of text that have come.
+        ended: the end mark has come.
+    """
 
     def __init__(self, surface: Surface, request: Request, deployment: Deployment) -> None:
         self._surface, self._request, self._deployment = surface, request, deployment
         self._reported: Usage | None = None
         self._outdated = False  # more was generated since it was reported
-        self._pieces = self._finished = 0
+        self.pieces = self._finished = 0
         self._kept: list[bytes] = []
         self._kept_bytes = self._seen_bytes = 0
-        self._ended = False
+        self.ended = False
 
     def count(self, event: StreamEvent) -> None:
         """Takes one event in."""
@@ -45,31 +50,21 @@ class StreamCount:
             self._reported, self._outdated = event.usage, False
         elif event.pieces:
             self._outdated = True
-        self._pieces += event.pieces
+        self.pieces += event.pieces
         if event.pieces:
             self._keep(event.raw)
         self._finished += event.finished
-        self._ended |= event.done
-
-    @property
-    def ended(self) -> bool:
-        """The end mark has come."""
-        return self._ended
+        self.ended |= event.done
 
     @property
     def complete(self) -> bool:
         """The end mark has come, or every choice finished (some servers leave the mark out)."""
-        return self._ended or self._finished >= self._request.choices
+        return self.ended or self._finished >= self._request.choices
 
     @property
     def generated(self) -> bool:
         """Something has been generated that can be charged."""
-        return self._pieces > 0 or (self._reported is not None and self._reported.completion_tokens > 0)
-
-    @property
-    def pieces(self) -> int:
-        """Pieces of text that have come."""
-        return self._pieces
+        return self.pieces > 0 or (self._reported is not None and self._reported.completion_tokens > 0)
 
     @property
     def kept(self) -> bytes:
@@ -88,7 +83,7 @@ class StreamCount:
         and ends with the next): then the completion is what we count, if that is more.
         """
         reported = self._reported
-        if reported is not None and self._pieces and _nothing(reported):
+        if reported is not None and self.pieces and _nothing(reported):
             reported = None
         if reported is not None and not self._outdated:
             return reported
@@ -102,7 +97,7 @@ class StreamCount:
 
     def tells_usage(self, event: StreamEvent) -> bool:
         """The client asked for the usage that this event carries, and it is what will be charged."""
-        believed = event.usage is not None and not (self._pieces and _nothing(event.usage))
+        believed = event.usage is not None and not (self.pieces and _nothing(event.usage))
         return believed and self._request.wants_usage
 
     def untold(self, usage: Usage) -> bytes:

@@ -145,7 +145,7 @@ class OpenedStream(UpstreamStream):
 
     def _completed(self) -> None:
         if self._era is not None and self._finished >= self._choices:
-            self._health.completed(self._clock(), self._era)
+            self._health.breaker.succeeded(self._clock(), self._era)
             self._era = None
 
     def _broke_off(self, error: ProviderError, unread_s: float) -> None:
@@ -163,7 +163,7 @@ class OpenedStream(UpstreamStream):
             self._open = False
             self._health.in_flight -= 1
             if self._era is not None:
-                self._health.abandoned(self._era)
+                self._health.breaker.gave_up(self._era)  # which tells nothing about it
                 self._era = None
             if self._usage is not None:
                 self._health.used(self._clock(), self._usage, self._choices, self._cap)

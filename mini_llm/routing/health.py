@@ -139,7 +139,7 @@ class Health:
     def succeeded(self, now_s: float, era: int, seconds: float, stream: bool) -> None:
         """The call was answered, or its stream has begun, after ``seconds``.
 
-        Of a stream the breaker hears when it is over: by ``completed``, ``broke_off`` or ``abandoned``.
+        Of a stream the breaker hears when it is over.
         """
         self.in_flight -= 1
         self.waiting -= 1
@@ -158,10 +158,6 @@ class Health:
         self.failures += 1
         return self.breaker.failed(now_s, era)
 
-    def completed(self, now_s: float, era: int) -> None:
-        """A stream that had begun came to its end in good order."""
-        self.breaker.succeeded(now_s, era)
-
     def broke_off(self, now_s: float, era: int) -> bool:
         """A stream that had begun failed; its call has counted as answered.
 
@@ -169,10 +165,6 @@ class Health:
         """
         self.failures += 1
         return self.breaker.failed(now_s, era)
-
-    def abandoned(self, era: int) -> None:
-        """Whoever read a stream left before its end, which tells nothing about the deployment."""
-        self.breaker.gave_up(era)
 
     def gave_up(self, era: int) -> None:
         """The call ended without telling anything about the deployment."""

@@ -96,7 +96,11 @@ class Sieve:
             deployment, health = candidate.deployment, candidate.health
             if problem := unfit(self.request, deployment, candidate.provider):
                 self.reasons[deployment.id] = Hindrance(problem, None)
-            elif self._choice and _is_foreign(self.request, candidate) and self._cannot_be_said():
+            elif (
+                self._choice
+                and self.request.surface not in candidate.provider.surfaces
+                and self._cannot_be_said()
+            ):
                 self.reasons[deployment.id] = Hindrance(self._unsaid or "", None)
             elif self.bar is not None and (barred := self.bar(deployment)):
                 self.reasons[deployment.id] = Hindrance(barred, None)
@@ -117,11 +121,6 @@ class Sieve:
             except BadRequest as error:
                 self._unsaid = error.message
         return bool(self._unsaid)
-
-
-def _is_foreign(request: Request, candidate: Candidate) -> bool:
-    """The provider of the candidate does not speak the request's format."""
-    return request.surface not in candidate.provider.surfaces
 
 
 def none_can_serve(model: str, hindrances: dict[str, Hindrance]) -> NoneCanServe:

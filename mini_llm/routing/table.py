@@ -180,13 +180,8 @@ def _rollout(
     new = candidates[settings.to]
     for group in groups:
         group[:] = [one for one in group if one is not new]
-    rollout.attach(new, list(_each(groups)))
+    rollout.attach(new, [one for group in groups for one in group])
     return rollout
-
-
-def _each(groups: Sequence[Sequence[Candidate]]) -> Iterator[Candidate]:
-    for group in groups:
-        yield from group
 
 
 def _route(

@@ -9,6 +9,8 @@ from mini_llm.request import Need, Request, billed_beside_tokens
 from mini_llm.surfaces.lenient import member, objects_in
 from mini_llm.surfaces.wording import kind_of
 
+MEDIUM_BUDGET_TOKENS: Final = 4096
+HIGH_BUDGET_TOKENS: Final = 16_384
 _TEXT_PARTS: Final = frozenset({"text", "refusal"})
 _OWN_TOOLS: Final = (None, "function", "custom")
 _ASKS: Final = {
@@ -49,6 +51,13 @@ def with_effort_for(request: Request, abilities: Collection[str]) -> Request:
         return request
     kept = {name: value for name, value in fields.items() if name != "reasoning_effort"}
     return request._replace(fields=kept)
+
+
+def effort_of(budget_tokens: int) -> str:
+    """A budget for thoughts, as other formats have one, in chat's words."""
+    if budget_tokens >= HIGH_BUDGET_TOKENS:
+        return "high"
+    return "medium" if budget_tokens >= MEDIUM_BUDGET_TOKENS else "low"
 
 
 def content_needs(content: object) -> Iterator[str]:

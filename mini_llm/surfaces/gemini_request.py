@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from mini_llm.errors import BadRequest
 from mini_llm.request import Need, billed_beside_tokens
+from mini_llm.surfaces.chat_needs import effort_of
 from mini_llm.surfaces.gemini_contents import chat_messages, content_list, schema
 from mini_llm.surfaces.lenient import objects_in
 from mini_llm.surfaces.wording import Wording, camel, mapping, objects, text, untranslatable
@@ -52,8 +53,6 @@ FUNCTION: Final = Wording(
     },
     refused={"behavior": "calls that do not block exist in live sessions only"},
 )
-MEDIUM_BUDGET_TOKENS: Final = 4096
-HIGH_BUDGET_TOKENS: Final = 16384
 _SAME: Final = {
     "temperature": "temperature",
     "topP": "top_p",
@@ -170,8 +169,7 @@ def _effort(config: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     if level is not None and level != "THINKING_LEVEL_UNSPECIFIED":
         yield "reasoning_effort", text(level, f"{where}.thinkingLevel").lower()
     elif type(budget) is int and budget > 0:
-        high = "high" if budget >= HIGH_BUDGET_TOKENS else "medium"
-        yield "reasoning_effort", high if budget >= MEDIUM_BUDGET_TOKENS else "low"
+        yield "reasoning_effort", effort_of(budget)
 
 
 def _functions(fields: Mapping[str, Any]) -> Iterator[dict[str, Any]]:

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from mini_llm.errors import BadRequest
 from mini_llm.request import Need, billed_beside_tokens
+from mini_llm.surfaces.chat_needs import effort_of
 from mini_llm.surfaces.lenient import at, listed, member
 from mini_llm.surfaces.messages_content import chat_messages, content_needs
 from mini_llm.surfaces.wording import Wording, kind_of, mapping, objects, text, untranslatable
@@ -48,8 +49,6 @@ TOOL: Final = Wording(
         "defer_loading": "tool search runs at Anthropic",
     },
 )
-MEDIUM_BUDGET_TOKENS: Final = 4096
-HIGH_BUDGET_TOKENS: Final = 16384
 MOST_USER_LETTERS: Final = 64
 _OWN_TOOLS: Final = ("custom", "bash_", "text_editor_", "computer_", "browser_", "memory_")
 """How kinds of tools begin that the client runs; all others run at Anthropic."""
@@ -174,8 +173,7 @@ def _thinking_and_format(fields: Mapping[str, Any]) -> Iterator[tuple[str, Any]]
             raise BadRequest("'output_config.effort' is unknown", "output_config.effort")
         yield "reasoning_effort", _EFFORTS[effort]
     elif thinking.get("type") == "enabled" and type(budget) is int:
-        high = "high" if budget >= HIGH_BUDGET_TOKENS else "medium"
-        yield "reasoning_effort", high if budget >= MEDIUM_BUDGET_TOKENS else "low"
+        yield "reasoning_effort", effort_of(budget)
     if (shape := config.get("format")) is not None:
         shape = mapping(shape, "output_config.format")
         if shape.get("type") != "json_schema":
