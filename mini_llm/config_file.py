@@ -31,20 +31,19 @@ def load_config(
     path: Path,
     schema: type[Model],
     environ: Mapping[str, str],
-    check: Callable[[Model], Iterable[Problem]] | None = None,
     written: Callable[[Any], Iterable[Problem]] | None = None,
 ) -> Model:
     """Reads a file into a schema; a name that ends in ``.toml`` says TOML, any other JSON.
 
     In strings ``${NAME}`` is taken from ``environ``, ``${file:/run/secrets/x}`` from that file, without the
-    newline at its end, and ``${keyring:x}`` from the system's keyring. ``check`` looks at what the schema
-    cannot say, ``written`` at what the file says before any reference is followed.
+    newline at its end, and ``${keyring:x}`` from the system's keyring. ``written`` looks at what the file
+    says before any reference is followed.
 
     Raises:
         ConfigError: the file cannot be read or is not of its format.
         ConfigErrors: all values and references that do not fit, with their lines.
     """
-    return parse_config(path, read_text(path), schema, environ, check, written)
+    return parse_config(path, read_text(path), schema, environ, written=written)
 
 
 def parse_config(
@@ -55,7 +54,8 @@ def parse_config(
     check: Callable[[Model], Iterable[Problem]] | None = None,
     written: Callable[[Any], Iterable[Problem]] | None = None,
 ) -> Model:
-    """Like ``load_config``, of a text that is not in the file, or not yet."""
+    """Like ``load_config``, of a text that is not in the file, or not yet; ``check`` looks at what the schema
+    cannot say."""
     toml = path.suffix == ".toml"
     try:
         # pydantic's parser bounds nesting by itself; the standard library's rests on a raisable limit

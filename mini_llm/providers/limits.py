@@ -57,10 +57,10 @@ class LimitHeaders:
     reset: str
 
 
-def ratelimit_headers(*kinds: str, prefix: str = "x-ratelimit-") -> tuple[LimitHeaders, ...]:
+def ratelimit_headers(*kinds: str) -> tuple[LimitHeaders, ...]:
     """OpenAI's pattern ``x-ratelimit-{limit,remaining,reset}-{kind}``, which most companies follow."""
     return tuple(
-        LimitHeaders(kind, f"{prefix}limit-{kind}", f"{prefix}remaining-{kind}", f"{prefix}reset-{kind}")
+        LimitHeaders(kind, *(f"x-ratelimit-{what}-{kind}" for what in ("limit", "remaining", "reset")))
         for kind in kinds
     )
 
@@ -68,9 +68,8 @@ def ratelimit_headers(*kinds: str, prefix: str = "x-ratelimit-") -> tuple[LimitH
 OPENAI_LIMITS: Final = ratelimit_headers("requests", "tokens")
 
 
-def read_limits(header: Header, names: Iterable[LimitHeaders], now: datetime | None = None) -> list[Limit]:
+def read_limits(header: Header, names: Iterable[LimitHeaders], now: datetime) -> list[Limit]:
     """The limits that an answer's headers tell."""
-    now = now or datetime.now(UTC)
     limits = []
     for name in names:
         limit, remaining = _count(header(name.limit)), _count(header(name.remaining))

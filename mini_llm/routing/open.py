@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Container, Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import replace
 from fnmatch import fnmatchcase
 from typing import Final
@@ -47,14 +47,8 @@ class OpenCatalog(Catalog):
         wallet: the last to be asked; None if there is none.
     """
 
-    def __init__(
-        self,
-        settings: Settings,
-        http: Transport,
-        wallet: Provider | None = None,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        super().__init__(VIBES_PER_USD, http, NO_ENVIRONMENT, clock)
+    def __init__(self, settings: Settings, http: Transport, wallet: Provider | None) -> None:
+        super().__init__(VIBES_PER_USD, http, NO_ENVIRONMENT, time.monotonic)
         self._settings, self._wallet = settings, wallet
         self._looks = any(item.type == LOCAL for item in settings.providers.values())
         self._opened: dict[str, Candidate] = {}  # by id of the deployment

@@ -65,17 +65,15 @@ def describe(error: BaseException) -> dict[str, Any]:
     }
 
 
-def set_up(level: str, form: str, stream: TextIO | None = None) -> bool:
+def set_up(level: str, form: str) -> bool:
     """Sends all logs to stderr in one form; True if that is JSON.
 
     Args:
         level: lowest level that is told.
         form: "json", "text" or "auto", which is text on a terminal and JSON elsewhere.
-        stream: another place than stderr.
     """
-    out = stream or sys.stderr
-    as_json = form == "json" or (form == "auto" and not out.isatty())
-    handler = logging.StreamHandler(out)
+    as_json = form == "json" or (form == "auto" and not sys.stderr.isatty())
+    handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter() if as_json else TextFormatter())
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     logging.getLogger("httpx").setLevel(logging.WARNING)  # else it tells each call a second time
