@@ -17,7 +17,7 @@ from mini_llm.wallet.limits import MAX_AMOUNT_BASE
 from mini_llm.wallet.receipt import ReceiptDomain
 from router.commands.ledger import told, write_ledger
 from router.config import load_ledger_url, load_settings
-from router.config_money import usd_base
+from router.config_money import NO_CHAIN, usd_base
 from router.db import open_database
 from router.db_trouble import NoLedger
 from router.ledger import chain, read
@@ -53,6 +53,8 @@ def dev_account(usd: str, dry_run: bool, as_json: bool) -> None:
     with told():
         settings = load_settings(os.environ)
     place = settings.domain
+    if place == NO_CHAIN:
+        raise click.ClickException("this router has no chain: `vibes-router credit open` opens accounts")
     if place.chain_id not in CHAIN_IDS:
         local = " and ".join(map(str, sorted(CHAIN_IDS)))
         raise click.ClickException(

@@ -107,6 +107,12 @@ def test_a_relay_is_refused(credited: World, tmp_path: Path) -> None:
     assert "relay: needs a chain" in failed.stderr
 
 
+def test_play_money_points_to_credit(credited: World) -> None:
+    failed = run(credited, "dev-account")
+    assert failed.returncode == 1
+    assert "vibes-router credit open" in failed.stderr
+
+
 def test_where_there_is_a_chain_nobody_is_credited(world: World) -> None:
     for command in (("open",), ("add", "--account", "1")):
         failed = run(world, "credit", *command, "--usd", "1", "--reference", "r")
