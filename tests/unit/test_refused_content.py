@@ -81,7 +81,7 @@ def test_sender_reads_the_providers_words_about_the_request() -> None:
         answer = told(refused(status, FLAGGED, code="403"))
         assert (answer.status, answer.code) == (400, "upstream_refused")
         assert "was flagged" in answer.message
-        local = refusal_of(refused(status, FLAGGED)).error
+        local = refusal_of(refused(status, FLAGGED))
         assert (local.status, local.code) == (400, "upstream_refused")
         assert "was flagged" in local.message
 
