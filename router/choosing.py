@@ -50,7 +50,7 @@ async def plan_call(
         bar = partial(_not_for_sale, principal)
     if principal.provider_keys:
         try:
-            plan = await routes.plan(request, account, partial(_not_keyed, principal, bar), lots, purse)
+            plan = await routes.plan(request, account, partial(_not_keyed, principal, bar), lots)
         except NoneCanServe as error:
             if error.retry_after_s is not None:
                 raise  # a call that waits for an own key does not become one that the account pays

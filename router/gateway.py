@@ -192,7 +192,9 @@ class Gateway:
         if till is not None:
             return await _reserve_paid(till, call, passage, body, request, no_dearer(plan, request))
         client_key = call.header("idempotency-key")
-        if paced is not None and plan.decision is not None:
+        if plan.first.own_key:
+            paced = None  # its provider's bill is no money of a budget
+        elif paced is not None and plan.decision is not None:
             paced = paced.decided(plan.decision)
         while True:
             quote = quote_call(request, plan.deployments)

@@ -97,6 +97,8 @@ class Looks:
             paced = await self._billing.pacing.of(principal) if left_open else None
             purse = None if paced is None else paced.purse
             plan = await plan_call(self._doors, self._routes, principal, request, header, purse=purse)
+            if plan.first.own_key:
+                paced = None  # as for the call
             return Look(principal, passed_on(request, surface, header, plan), plan, paced)
         finally:
             passage.leave()

@@ -50,3 +50,25 @@ def test_an_own_key_is_used_wherever_it_ranks_and_nothing_takes_its_place(
     assert person.user.view().spent_base == 0
     call["messages"] = [IMAGE]  # which it can never serve
     assert served()[:2] == (200, OURS)
+
+
+def test_no_budget_of_ours_paces_what_the_caller_pays_elsewhere(new_world: Any, tmp_path: Path) -> None:
+    auto = {"models": ["gpt-4o", "llama-3.2-1b"], "budget": {"day_usd": "0.0001"}}
+    town: Town = make_town(new_world, tmp_path, more=MORE | {"auto": auto})
+    person, stranger = town.person(), town.person()
+    call = {"model": "auto", "messages": [{"role": "user", "content": "Why is the sky blue?"}]}
+    for provider in ("up", "chatty"):
+        key = {"api_key": "sk-own-key-of-a-user"}
+        assert person.ask("PUT", f"/provider-keys/{provider}", **key).status_code == 204
+    answer = person.ask("POST", "/chat/completions", **call)
+    assert (answer.status_code, answer.headers["x-vibes-charge-base"]) == (200, "0")
+    assert answer.headers["x-vibes-deployment"].startswith(OURS)
+    told = person.ask("POST", "/route", request=call).json()
+    assert (told["chosen"]["deployment"], told["budget"], told["affordable"]) == (
+        answer.headers["x-vibes-deployment"],
+        None,
+        True,
+    )
+    paced = stranger.ask("POST", "/route", request=call).json()
+    assert (paced["chosen"]["deployment"], paced["refusal"]) == (OWN, "spending_limit")
+    assert paced["budget"]["left"] == 1
