@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from urllib.parse import quote
 
 from mini_llm.price import Price
 from mini_llm.request import NEEDS, Need
@@ -13,6 +14,11 @@ HOUSE_PARTNER = 0
 MAX_PARTNER_ID = 2**16 - 1
 CHAT_NEEDS = NEEDS - {Need.EMBEDDINGS, Need.HOSTED}
 """What a deployment is taken to do when nobody said what it can: what the price of its tokens pays for."""
+
+
+def as_header(name: str) -> str:
+    """A configured name as a header may carry it."""
+    return name if name.isascii() and name.isprintable() else quote(name)
 
 
 @dataclass(frozen=True, slots=True)

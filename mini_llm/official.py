@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import httpx
 
 from mini_llm.client import AsyncClient, Client
+from mini_llm.deployment import as_header
 from mini_llm.errors import MiniLLMError, StreamBrokeOff, UnknownModel
 from mini_llm.server.refusals import Refused, refusal_of
 from mini_llm.surfaces import SURFACES
@@ -191,5 +192,4 @@ async def _offered(client: AsyncClient, model: str) -> dict[str, Any]:
 
 def _told(reply: Answer | Stream) -> dict[str, str]:
     """Who serves a call, in headers that ``with_raw_response`` shows."""
-    deployment = reply.deployment.id.encode("ascii", "backslashreplace").decode()
-    return {"x-mini-llm-deployment": deployment, "x-request-id": reply.upstream_id or ""}
+    return {"x-mini-llm-deployment": as_header(reply.deployment.id), "x-request-id": reply.upstream_id or ""}

@@ -6,10 +6,10 @@ import base64
 import hmac
 from collections.abc import Callable
 from typing import Any, Final
-from urllib.parse import quote
 
 from pydantic_core import to_json
 
+from mini_llm.deployment import as_header
 from mini_llm.routing.plan import Outcome
 from mini_llm.surfaces.base import Surface
 from mini_llm.wallet.receipt import SignedReceipt
@@ -72,17 +72,12 @@ def route_headers(served: Outcome[Any]) -> dict[str, str]:
     """Headers that tell which deployment served a call, which were asked in vain before, in order, and why
     this one, if the model was left to us."""
     deployment = served.candidate.deployment
-    headers = {DEPLOYMENT_HEADER: _printable(deployment.id)}
+    headers = {DEPLOYMENT_HEADER: as_header(deployment.id)}
     if served.decision is not None:
         headers[ROUTE_HEADER] = served.decision.told(listed_id(deployment))
     if served.attempts:
-        headers[ATTEMPTS_HEADER] = ", ".join(_printable(attempt.deployment) for attempt in served.attempts)
+        headers[ATTEMPTS_HEADER] = ", ".join(as_header(attempt.deployment) for attempt in served.attempts)
     return headers
-
-
-def _printable(name: str) -> str:
-    """A configured name as a header may carry it."""
-    return name if name.isascii() and name.isprintable() else quote(name)
 
 
 def ended(surface: Surface, last: bytes, signed: SignedReceipt | None) -> bytes:

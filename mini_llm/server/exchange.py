@@ -8,8 +8,8 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping, MutableMapp
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
-from urllib.parse import quote
 
+from mini_llm.deployment import as_header
 from mini_llm.engine import Answer, Stream
 from mini_llm.errors import MiniLLMError
 from mini_llm.request import encode
@@ -145,10 +145,7 @@ class Exchange:
 
     async def _start(self, status: int, headers: Mapping[str, str]) -> None:
         self._status = status
-        sent = [
-            (name.encode(), quote(value, safe=" !\"#$&'()*+,/:;=?@[\\]").encode())
-            for name, value in headers.items()
-        ]
+        sent = [(name.encode(), value.encode()) for name, value in headers.items()]
         await self._send({"type": "http.response.start", "status": status, "headers": [*sent, *_SECURITY]})
 
     async def _gone(self) -> None:
@@ -168,7 +165,7 @@ class Exchange:
 def _who(reply: Answer | Stream) -> dict[str, str]:
     """Headers that tell who serves and, if the call left the model open, why."""
     name = reply.deployment.id
-    told = {"x-mini-llm-deployment": name}
+    told = {"x-mini-llm-deployment": as_header(name)}
     if reply.decision is not None:
         told["x-mini-llm-route"] = reply.decision.told(name)
     return told
