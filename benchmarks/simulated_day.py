@@ -193,7 +193,7 @@ class Day:
             self.result.fates[number] = "broke off"
             return
         if stream:
-            served.health.completed(self._clock(), era)
+            served.health.breaker.succeeded(self._clock(), era)
         used = Usage(400, call.tokens)
         cost_base = served.deployment.price.cost_base(used) + sum(one.billed_base(used) for one in attempts)
         self.result.costs_base[number] = cost_base
