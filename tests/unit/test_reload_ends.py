@@ -14,7 +14,9 @@ from router.reload import Reload
 
 @pytest.mark.parametrize("turns", range(5))
 async def test_a_word_to_reload_does_not_outlive_the_end(turns: int, tmp_path: Path) -> None:
-    settings: Any = SimpleNamespace(config=None, config_path=tmp_path / "none.json", environ={})
+    settings: Any = SimpleNamespace(
+        config=SimpleNamespace(rate_feed=None), config_path=tmp_path / "none.json", environ={}
+    )
     reload = Reload(settings, None)  # type: ignore[arg-type]
 
     async def run() -> None:
