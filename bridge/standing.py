@@ -6,9 +6,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Final
 
-from bridge.audit.report import vibes
 from bridge.status import ChainFacts, OpenBatch, Status
 from bridge.times import span
+from mini_llm.wallet.money import vibes
 
 WEI_PER_ETHER: Final = 10**18
 _NONE: Final = "none"

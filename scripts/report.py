@@ -13,7 +13,7 @@ from stack import ROOT, Stack
 from upstream import OFFERS
 
 from bridge.store import open_store
-from mini_llm.wallet.limits import BASE_PER_VIBES
+from mini_llm.wallet.money import vibes
 
 
 @dataclass(frozen=True)
@@ -34,9 +34,9 @@ class Run:
     elapsed_s: float
 
 
-def vibes(amount_base: int) -> str:
-    """An amount in VIBES with all its digits."""
-    return f"{amount_base // BASE_PER_VIBES:,}.{amount_base % BASE_PER_VIBES:06d} VIBES"
+def amount(amount_base: int) -> str:
+    """An amount with its unit."""
+    return f"{vibes(amount_base)} VIBES"
 
 
 def percent(bps: int) -> str:
@@ -53,7 +53,7 @@ def print_report(console: Console, stack: Stack, run: Run) -> None:
     _add_calls(table, run.answers)
     _add_split(table, stack, run)
     _add_batches(table, stack)
-    table.add_row("withdrawal", vibes(run.withdrawn_base), "served by a batch, paid to the wallet")
+    table.add_row("withdrawal", amount(run.withdrawn_base), "served by a batch, paid to the wallet")
     table.add_row(
         "receipts audited", str(run.receipts_audited), "against roots, slots and payouts on the chain"
     )
@@ -72,22 +72,22 @@ def _add_calls(table: Table, answers: Sequence[Answer]) -> None:
     for offer in OFFERS:
         mine = [receipt for receipt in receipts if receipt.model == offer.model]
         note = f"{len(mine)} calls at {offer.prompt_usd} / {offer.completion_usd} USD per million tokens"
-        table.add_row(f"  {offer.model}", vibes(sum(receipt.charge_base for receipt in mine)), note)
+        table.add_row(f"  {offer.model}", amount(sum(receipt.charge_base for receipt in mine)), note)
 
 
 def _add_split(table: Table, stack: Stack, run: Run) -> None:
     settlement = stack.contracts.settlement.functions
     totals = settlement.totals().call()
     gross_base, burned_base, _, fee_base, pool_base, treasury_base, *_ = totals
-    table.add_row("charged", vibes(gross_base), "settled on the chain, 100 VIBES = 1 USD", style="bold")
-    table.add_row("  burned", vibes(burned_base), percent(settlement.burnBps().call()))
+    table.add_row("charged", amount(gross_base), "settled on the chain, 100 VIBES = 1 USD", style="bold")
+    table.add_row("  burned", amount(burned_base), percent(settlement.burnBps().call()))
     for number, offer in enumerate(OFFERS, 1):
         gross, _, _, _, bps = settlement.partnerAccount(number).call()
-        note = f"{percent(bps)} of {vibes(gross)}, claimed"
-        table.add_row(f"  {offer.partner}", vibes(run.claimed_base[number]), note)
-    table.add_row("  protocol fee", vibes(fee_base), percent(settlement.feeBps().call()))
-    table.add_row("  rewards pool", vibes(pool_base), percent(settlement.poolBps().call()))
-    table.add_row("  treasury", vibes(treasury_base), "the rest")
+        note = f"{percent(bps)} of {amount(gross)}, claimed"
+        table.add_row(f"  {offer.partner}", amount(run.claimed_base[number]), note)
+    table.add_row("  protocol fee", amount(fee_base), percent(settlement.feeBps().call()))
+    table.add_row("  rewards pool", amount(pool_base), percent(settlement.poolBps().call()))
+    table.add_row("  treasury", amount(treasury_base), "the rest")
 
 
 def _add_batches(table: Table, stack: Stack) -> None:

@@ -16,7 +16,7 @@ from bridge.audit.replay import Replay
 from bridge.audit.views import liabilities, totals
 from bridge.chain import Status
 from bridge.errors import printable
-from mini_llm.wallet.limits import BASE_PER_VIBES
+from mini_llm.wallet.money import vibes
 
 
 @dataclass
@@ -111,12 +111,6 @@ def as_text(outcome: Outcome, partner_name: str | None) -> str:
         lines += ["", *_totals_lines(outcome)]
     lines += ["", *_verdict(outcome)]
     return "\n".join(map(printable, lines))
-
-
-def vibes(amount_base: int) -> str:
-    """An amount in VIBES with all six decimals."""
-    whole, rest = divmod(abs(amount_base), BASE_PER_VIBES)
-    return f"{'-' if amount_base < 0 else ''}{whole:,}.{rest:06d}"
 
 
 def _held(outcome: Outcome, name: str) -> bool | None:

@@ -15,7 +15,6 @@ from eth_typing import ChecksumAddress
 from eth_utils.address import is_address, to_checksum_address
 from web3.exceptions import Web3Exception
 
-from bridge.audit.report import vibes
 from bridge.chain.client import ChainClient
 from bridge.chain.settlement import SettlementContract
 from bridge.errors import BridgeError, RpcUnavailable, printable
@@ -25,6 +24,7 @@ from bridge.progress import progress_bars
 from bridge.rollup.errors import InvalidTransition
 from mini_llm.errors import ConfigError
 from mini_llm.wallet.keyfile import BadKeyFile, read_wallet_key
+from mini_llm.wallet.money import vibes
 
 TIMEOUT_S: Final = 30
 FAILED, USAGE, UNREACHABLE, WAITING = 1, 2, 3, 4

@@ -5,7 +5,8 @@ from mini_llm.wallet.limits import BASE_PER_VIBES
 
 def vibes(amount_base: int) -> str:
     """An amount in VIBES, with six decimals."""
-    return f"{amount_base // BASE_PER_VIBES:,}.{amount_base % BASE_PER_VIBES:06d}"
+    whole, part = divmod(abs(amount_base), BASE_PER_VIBES)
+    return f"{'-' if amount_base < 0 else ''}{whole:,}.{part:06d}"
 
 
 def read_vibes(text: str) -> int:

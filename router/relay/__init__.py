@@ -35,9 +35,8 @@ async def relaying(ledger: Ledger, settings: Settings) -> AsyncIterator[Settler 
     if settings.config.relay is None:
         yield None
         return
-    from router.relay.opening import (
-        open_settler,  # a chain wallet's libraries: megabytes that others need not carry
-    )
+    # a chain wallet's libraries: megabytes that others need not carry
+    from router.relay.settler import open_settler
 
     async with open_settler(ledger, settings) as settler:
         yield settler

@@ -10,15 +10,21 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
 
+import httpx
 from eth_account import Account
 from eth_account.signers.local import LocalAccount
 
+from mini_llm.errors import ConfigError
 from mini_llm.wallet.address import to_checksum_address
 from mini_llm.wallet.gas import Fees, FeesTooHigh, offer
+from router.beside import beside
+from router.config import Settings
 from router.ledger import deposits, payments, reverts
 from router.ledger.deposits import DepositLimits
 from router.ledger.payment_table import PaymentState
@@ -37,6 +43,7 @@ KEEP_LIMIT: Final = 100
 POLL_S: Final = 0.1
 """How often a waiting call looks at its tx at first; the pause doubles up to `MAX_POLL_S`."""
 MAX_POLL_S: Final = 2.0
+WEI_PER_GWEI: Final = 10**9
 _LOG: Final = logging.getLogger(__name__)
 
 
@@ -266,3 +273,25 @@ class Settler:
 
     async def _spent_nonces(self) -> int:
         return await self._node.number("eth_getTransactionCount", self.address, "latest")
+
+
+@asynccontextmanager
+async def open_settler(ledger: Ledger, settings: Settings) -> AsyncIterator[Settler]:
+    """A settler that sees to the end what nobody waits for any more, until the block ends.
+
+    Raises:
+        ConfigError: there is no wallet to send from.
+    """
+    config, key = settings.config, settings.relay_key
+    if config.relay is None or key is None:
+        raise ConfigError("relay", "is not configured")
+    relay = config.relay
+    terms = Terms(
+        token=Token(relay.asset.lower(), relay.asset_name, relay.asset_version, settings.domain.chain_id),
+        confirmations=relay.confirmations,
+        max_fee_wei=relay.max_fee_gwei * WEI_PER_GWEI,
+    )
+    async with httpx.AsyncClient(trust_env=False) as http:
+        settler = Settler(ledger, Node(http, relay.rpc_url.get_secret_value()), terms, key)
+        async with beside(settler.keep()):
+            yield settler

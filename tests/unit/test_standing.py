@@ -10,6 +10,7 @@ from bridge.standing import standing
 from bridge.status import ChainFacts, Keys, OpenBatch, Status
 from bridge.tables import Alert
 from bridge.times import span
+from mini_llm.wallet.money import vibes
 
 SENT = "0x" + "ef" * 32
 FOUND = Status(
@@ -60,6 +61,14 @@ def test_amounts_times_and_hashes_are_whole() -> None:
         "reorg two blocks (since 2026-09-21 14:13:20 UTC)",
     } <= set(told)
     assert told[-2:] == ["needs attention:", "lagging: blocks are not read"]
+
+
+@pytest.mark.parametrize(
+    ("amount_base", "words"),
+    [(0, "0.000000"), (-1, "-0.000001"), (-1_500_000, "-1.500000"), (1_234_567_890_123, "1,234,567.890123")],
+)
+def test_amounts_of_vibes(amount_base: int, words: str) -> None:
+    assert vibes(amount_base) == words
 
 
 def test_a_node_that_is_away_is_said() -> None:
