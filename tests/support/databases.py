@@ -24,11 +24,14 @@ _QUICK: Final = ("fsync", "synchronous_commit", "full_page_writes")
 
 @contextmanager
 def new_database(dialect: str, with_tables: bool = False) -> Iterator[str]:
-    """URL of a new database that is gone afterwards: empty, or on PostgreSQL with the ledger's tables."""
+    """URL of a new database that is gone afterwards: empty, or with the ledger's tables."""
     name = f"test_{secrets.token_hex(8)}"
     if dialect == "sqlite":
         with tempfile.TemporaryDirectory(prefix="vibes-sqlite-") as folder:
-            yield f"sqlite:///{Path(folder, name)}.db"
+            file = Path(folder, f"{name}.db")
+            if with_tables:
+                file.write_bytes(_file())
+            yield f"sqlite:///{file}"
         return
     template = _template() if with_tables else "template1"
     _admin().exec_driver_sql(f"CREATE DATABASE {name} TEMPLATE {template}")
@@ -60,6 +63,14 @@ def _template() -> str:
     _admin().exec_driver_sql(f"CREATE DATABASE {name}")
     open_database(_url(name)).dispose()
     return name
+
+
+@cache
+def _file() -> bytes:
+    """The same for SQLite."""
+    with new_database("sqlite") as url:
+        open_database(url).dispose()
+        return Path(str(make_url(url).database)).read_bytes()
 
 
 @cache
