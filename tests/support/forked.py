@@ -10,8 +10,9 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-_FORKS = multiprocessing.get_context("forkserver")
-_FORKS.set_forkserver_preload(
+FORKS = multiprocessing.get_context("forkserver")
+"""Makes processes that need not import the router: what they are to do is a function of a module."""
+FORKS.set_forkserver_preload(
     ["router.commands.serving", "router.api.app", "router.observe.observer", "router.serve", "uvloop"]
 )
 
@@ -27,7 +28,7 @@ class ForkedRouter:
 
     def __init__(self, arguments: Sequence[str], environ: Mapping[str, str], log: Path) -> None:
         call = (tuple(arguments), dict(environ), log.resolve(), Path.cwd())
-        self._process = _FORKS.Process(target=_run, args=call, daemon=True)
+        self._process = FORKS.Process(target=_run, args=call, daemon=True)
         self._process.start()
 
     @property

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import sqlite3
-import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +15,8 @@ from click.testing import CliRunner
 from sqlalchemy import Engine, event
 from sqlalchemy.exc import DatabaseError
 from support.books import SIGNER, TERMS, Books, facts, new_books, slot
-from support.rewarding import EPOCH_S, Rewarding, configured
+from support.forked import FORKS
+from support.rewarding import EPOCH_S, Rewarding, close_and_die, configured
 
 import router.cli as cli
 from router.ledger import Charge, UnknownEntry, reverse, rewards, schema
@@ -278,26 +276,6 @@ def test_no_downgrade_forgets_referrers(books: Books, database: str) -> None:
         schema.downgrade(database, "0008")
 
 
-KILLED = """
-import os, signal, sys
-from support.books import Books
-from support.rewarding import configured
-from router.ledger import Ledger, open_database, reward_epochs
-from router.rewards import close_epoch
-url, now_s, step, where = sys.argv[1], int(sys.argv[2]), sys.argv[3], sys.argv[4]
-real = getattr(reward_epochs, step)
-def dying(*arguments, **named):
-    if where == "before":
-        os.kill(os.getpid(), signal.SIGKILL)
-    result = real(*arguments, **named)
-    if where == "after":  # done and not committed, if it writes
-        os.kill(os.getpid(), signal.SIGKILL)
-    return result
-setattr(reward_epochs, step, dying)
-close_epoch(Ledger(open_database(url)), configured(), now_s)
-"""
-
-
 @pytest.mark.parametrize("step", ["end", "reckon", "share"])
 @pytest.mark.parametrize("where", ["before", "after"])
 def test_kill_9_between_any_steps_neither_loses_nor_doubles(books: Books, step: str, where: str) -> None:
@@ -308,13 +286,10 @@ def test_kill_9_between_any_steps_neither_loses_nor_doubles(books: Books, step: 
     play.call(2, 30_000, 90)
     play.settle(2)
     url = books.ledger.engine.url.render_as_string(hide_password=False)
-    tests = Path(__file__).parents[1]
-    died = subprocess.run(
-        [sys.executable, "-c", KILLED, url, str(play.now_s), step, where],
-        env=os.environ | {"PYTHONPATH": os.pathsep.join([str(tests), *sys.path])},
-        check=False,
-    )
-    assert died.returncode == -signal.SIGKILL
+    process = FORKS.Process(target=close_and_die, args=(url, play.now_s, step, where))
+    process.start()
+    process.join(60)
+    assert process.exitcode == -signal.SIGKILL
     books.check()
     closed = play.close()
     assert closed is not None
