@@ -64,6 +64,13 @@ def test_scopes_and_models_bound_a_key(person: Person) -> None:
     assert chat(person, chat_only).status_code == 200
     assert code_of(chat(person, chat_only, "renamed")) == (403, "model_not_allowed")
     assert code_of(chat(person, chat_only, "plain-2")) == (403, "model_not_allowed")
+    _, listing = person.key(scopes=["models"], models=["plain", "http-*"])
+    listed = {one["id"] for one in person.ask("GET", "/models", listing).json()["data"]}
+    assert {"plain", "auto"} < listed
+    assert all(name.startswith(("http-", "auto")) for name in listed - {"plain"})
+    assert person.ask("GET", "/models/plain", listing).status_code == 200
+    assert code_of(person.ask("GET", "/models/renamed", listing)) == (403, "model_not_allowed")
+    assert code_of(person.ask("GET", "/models/nothing", listing)) == (404, "model_not_found")
     assert chat(person, chat_only, "http-400").status_code == 400
     for path in ("/models", "/account", "/keys"):
         assert code_of(person.ask("GET", path, chat_only)) == (403, "scope_missing"), path
