@@ -10,30 +10,9 @@ from typing import Any, Final, cast
 
 from bridge.errors import BridgeError
 from bridge.groth16 import verify_proof
-from bridge.proving.artifacts import (
-    DEVELOPMENT_CHAIN_IDS,
-    Artifacts,
-    ArtifactsDiffer,
-    ArtifactsMissing,
-    DevelopmentKeyRefused,
-)
-from bridge.proving.engines import FleetNotInstalled, SchedulerUnavailable, fleet_engine, local_engine
+from bridge.proving.artifacts import DEVELOPMENT_CHAIN_IDS, Artifacts, DevelopmentKeyRefused
+from bridge.proving.engines import fleet_engine, local_engine
 from bridge.proving.worker import Job, Proof, load, prove
-
-__all__ = [
-    "DEVELOPMENT_CHAIN_IDS",
-    "Artifacts",
-    "ArtifactsDiffer",
-    "ArtifactsMissing",
-    "DevelopmentKeyRefused",
-    "FleetNotInstalled",
-    "Proof",
-    "Prover",
-    "ProverFailed",
-    "SchedulerUnavailable",
-    "UnknownBatchSize",
-    "prove_once",
-]
 
 ATTEMPTS: Final = 2
 

@@ -20,7 +20,8 @@ from bridge.exit.rebuild import Rebuilt, rebuild
 from bridge.exit.sender import Call, Sender, Sent
 from bridge.exit.steps import Standing, Step, Wait, next_step
 from bridge.progress import Progress
-from bridge.prover import Artifacts, prove_once
+from bridge.prover import prove_once
+from bridge.proving.artifacts import Artifacts
 from bridge.rollup.exit import exit_inputs
 from bridge.rollup.transition import UNUSED
 

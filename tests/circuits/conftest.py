@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from bridge.prover import Artifacts, Prover
+from bridge.prover import Prover
+from bridge.proving.artifacts import Artifacts
 from bridge.witness import WitnessCalculator, WitnessRefused
 
 LOCAL_CHAIN = 31337

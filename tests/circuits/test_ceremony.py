@@ -18,7 +18,8 @@ from support.batches import opened
 from support.scripts import load_script
 
 from bridge.groth16 import EXIT_SLOTS, verify_proof
-from bridge.prover import Artifacts, prove_once
+from bridge.prover import prove_once
+from bridge.proving.artifacts import Artifacts
 from bridge.rollup.exit import exit_inputs
 
 ROOT = Path(__file__).resolve().parents[2]

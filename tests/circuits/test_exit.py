@@ -13,7 +13,8 @@ from support.batches import DEPOSIT, commit_of, opened
 from support.mutations import scalar_paths, with_changed
 
 from bridge.groth16 import EXIT_SLOTS, verify_proof
-from bridge.prover import Artifacts, prove_once
+from bridge.prover import prove_once
+from bridge.proving.artifacts import Artifacts
 from bridge.rollup.exit import exit_inputs
 from bridge.rollup.transition import AccountState, RollupState
 from bridge.rollup.tree import AccountTree

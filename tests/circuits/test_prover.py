@@ -11,14 +11,9 @@ import pytest
 from support.batches import DOMAIN, OTHER_DOMAIN, RawSlot, authorise, opened, unchecked_inputs
 
 from bridge.groth16 import Q, key_words, snarkjs_key, solidity_words, verify_proof
-from bridge.prover import (
-    Artifacts,
-    ArtifactsMissing,
-    DevelopmentKeyRefused,
-    Proof,
-    Prover,
-    UnknownBatchSize,
-)
+from bridge.prover import Prover, UnknownBatchSize
+from bridge.proving.artifacts import Artifacts, ArtifactsMissing, DevelopmentKeyRefused
+from bridge.proving.worker import Proof
 from bridge.rollup.batch import Slot
 from bridge.rollup.transition import BatchWitness
 from bridge.witness import WitnessCalculator, WitnessRefused

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from support.batches import DEPOSIT, RawSlot, bind, commit_of, opened, unchecked_inputs
 
-from bridge.prover import Artifacts
+from bridge.proving.artifacts import Artifacts
 from bridge.rollup.batch import REGION_LEVELS, Slot, max_regions, region_of
 from bridge.rollup.inputs import columns, unit_inputs
 from bridge.rollup.transition import RollupState, leaf

@@ -21,7 +21,7 @@ from support.batches import (
     unchecked_inputs,
 )
 
-from bridge.prover import Artifacts
+from bridge.proving.artifacts import Artifacts
 from bridge.rollup.batch import Slot
 from bridge.rollup.transition import UNUSED, AccountState, RollupState
 from bridge.witness import ELEMENT_BYTES, WitnessCalculator, WitnessRefused

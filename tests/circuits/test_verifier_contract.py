@@ -13,7 +13,8 @@ from web3.contract import Contract
 from web3.exceptions import ContractLogicError
 
 from bridge.groth16 import EXIT_SLOTS, Q, verifier_name
-from bridge.prover import Artifacts, Prover
+from bridge.prover import Prover
+from bridge.proving.artifacts import Artifacts
 from bridge.rollup.batch import Slot
 from bridge.rollup.transition import BatchWitness
 from mini_llm.wallet.field import P

@@ -19,17 +19,11 @@ from support.batches import authorise, opened
 from support.fleet import Fleet, running_fleet
 
 from bridge.groth16 import EXIT_SLOTS, verify_proof
-from bridge.prover import (
-    ArtifactsDiffer,
-    ArtifactsMissing,
-    FleetNotInstalled,
-    Proof,
-    Prover,
-    ProverFailed,
-    SchedulerUnavailable,
-)
+from bridge.prover import Prover, ProverFailed
 from bridge.proving import engines
-from bridge.proving.worker import WITNESS_PREFIX
+from bridge.proving.artifacts import ArtifactsDiffer, ArtifactsMissing
+from bridge.proving.engines import FleetNotInstalled, SchedulerUnavailable
+from bridge.proving.worker import WITNESS_PREFIX, Proof
 from bridge.rollup.batch import Slot
 from bridge.rollup.exit import exit_inputs
 from bridge.rollup.transition import BatchWitness
