@@ -26,18 +26,12 @@ from router.ledger import probe as probe
 from router.ledger import reward_tables as reward_tables
 from router.ledger import switches as switches  # these register the tables of open_database
 from router.ledger import usage_tables as usage_tables
-from router.ledger.books import TrialBalance, book_errors, ledger_errors, trial_balance
+from router.ledger.books import book_errors, ledger_errors, trial_balance
 from router.ledger.ceilings import check_ceiling, store_ceiling
 from router.ledger.chain import (
     credit_deposit,
-    fee_claimed,
     open_account,
-    partner_claimed,
     request_key,
-    request_withdrawal,
-    settle_batch,
-    treasury_claimed,
-    withdrawn,
 )
 from router.ledger.charges import CallFacts, Charge, PostedCharge
 from router.ledger.errors import (
@@ -51,19 +45,15 @@ from router.ledger.errors import (
     IdempotencyMismatch,
     InFlight,
     InsufficientFunds,
-    InvalidGrant,
-    InvalidTerms,
     LedgerClosed,
     LedgerError,
     LedgerMismatch,
     UnknownAccount,
     UnknownEntry,
-    UnknownKey,
 )
-from router.ledger.grants import Grant, Scope
+from router.ledger.grants import Grant
 from router.ledger.group import AttemptFacts
-from router.ledger.keys import ApiKeyView, NewSecret, create_api_key, hash_api_key, revoke_api_key
-from router.ledger.leaving import announce_cancel, cancel_deposit, exit_account, freeze_account
+from router.ledger.keys import create_api_key, hash_api_key, revoke_api_key
 from router.ledger.record import Applied, reverse
 from router.ledger.releases import Release, Renewal, expire_lapsed
 from router.ledger.reservations import Budget, Replay, Reservation, Reserved
@@ -71,10 +61,8 @@ from router.ledger.settled import BatchFacts
 from router.ledger.shares import Terms
 from router.ledger.views import (
     AccountView,
-    CallView,
     ReceiptSigner,
     StoredAnswer,
-    Unsettled,
 )
 from router.ledger.writer import Ledger
 
@@ -84,14 +72,12 @@ __all__ = [
     "AccountPaused",
     "AccountView",
     "AmountOutOfRange",
-    "ApiKeyView",
     "Applied",
     "AttemptFacts",
     "BatchFacts",
     "Budget",
     "BudgetExceeded",
     "CallFacts",
-    "CallView",
     "CeilingRejected",
     "Charge",
     "EntryClosed",
@@ -99,13 +85,10 @@ __all__ = [
     "IdempotencyMismatch",
     "InFlight",
     "InsufficientFunds",
-    "InvalidGrant",
-    "InvalidTerms",
     "Ledger",
     "LedgerClosed",
     "LedgerError",
     "LedgerMismatch",
-    "NewSecret",
     "PostedCharge",
     "ReceiptSigner",
     "Release",
@@ -113,36 +96,22 @@ __all__ = [
     "Replay",
     "Reservation",
     "Reserved",
-    "Scope",
     "StoredAnswer",
     "Terms",
-    "TrialBalance",
     "UnknownAccount",
     "UnknownEntry",
-    "UnknownKey",
-    "Unsettled",
-    "announce_cancel",
     "book_errors",
-    "cancel_deposit",
     "check_ceiling",
     "create_api_key",
     "credit_deposit",
-    "exit_account",
     "expire_lapsed",
-    "fee_claimed",
-    "freeze_account",
     "hash_api_key",
     "ledger_errors",
     "open_account",
     "open_database",
-    "partner_claimed",
     "request_key",
-    "request_withdrawal",
     "reverse",
     "revoke_api_key",
-    "settle_batch",
     "store_ceiling",
-    "treasury_claimed",
     "trial_balance",
-    "withdrawn",
 ]
