@@ -9,6 +9,7 @@ from router.bench.sweep import Ends
 from router.bench.table import Table
 
 NOT_SURE: Final = "the model that seems the strongest, as no threshold was sure on the fitted rows"
+NONE_CHEAPER: Final = "the model that seems the strongest, as none costs less"
 FLOOR_KEPT: Final = 0.95
 
 

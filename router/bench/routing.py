@@ -28,7 +28,7 @@ from router.bench.floor import (
     strongest,
 )
 from router.bench.foreseen import foreseen_costs
-from router.bench.notes import NOT_SURE, doubts_of, notes_on
+from router.bench.notes import NONE_CHEAPER, NOT_SURE, doubts_of, notes_on
 from router.bench.sweep import Floats, Sweep, ends, figures, saving, savings, sweep, thrifts
 from router.bench.table import MIN_ROWS, Table
 
@@ -207,11 +207,12 @@ def _calibrated(
     quality, paid = answers(judged)
     reached, best = shares @ quality, table.quality[judged][:, ends(table.quality[judged], price).strong]
     share, beside_best = kept(fitting, [reached - FLOOR * one for one in (quality[0], best)], seed)
+    alone = NOT_SURE if len(shares) > 1 else NONE_CHEAPER
     return _floor(reached[chosen], quality[0], shares[chosen] @ paid, paid[0]) | {
         "floor_kept": share,
         "floor_kept_beside_best": beside_best,
         "floor_beside": table.models[strong],
-        "floor_by": "a threshold set on the fitted rows" if chosen else NOT_SURE,
+        "floor_by": "a threshold set on the fitted rows" if chosen else alone,
     }
 
 
