@@ -39,7 +39,7 @@ async def all_partners(request: Request) -> Response:
     return page(request, "partners/list.html", partners=await look(request, partners))
 
 
-@routes.get("/partners/{partner_id:int}")
+@routes.get("/partners/{partner_id}")
 async def one_partner(
     request: Request,
     partner_id: int,
@@ -73,7 +73,7 @@ async def one_partner(
     )
 
 
-@routes.get("/partners/{partner_id:int}/batches.jsonl")
+@routes.get("/partners/{partner_id}/batches.jsonl")
 async def listed_batches(request: Request, partner_id: int) -> Response:
     """Every batch that credited the partner, one JSON object a line, the newest first."""
     ledger = _ledger(request)
@@ -81,7 +81,7 @@ async def listed_batches(request: Request, partner_id: int) -> Response:
     return _download(request, _batch_lines(ledger, partner_id), f"partner-{partner_id}-batches.jsonl")
 
 
-@routes.get("/partners/{partner_id:int}/batches/{number:int}.jsonl")
+@routes.get("/partners/{partner_id}/batches/{number}.jsonl")
 async def bundle(request: Request, partner_id: int, number: int) -> Response:
     """The proof bundle of a batch for a partner (docs/protocol.md)."""
     domain = _domain(request)
