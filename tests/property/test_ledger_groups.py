@@ -123,7 +123,7 @@ def outcome_of(
     """What happens if the steps come in groups of these sizes, the rest one by one."""
     with new_database(dialect) as url, pytest.MonkeyPatch.context() as monkeypatch:
         # the clock of what a deficit's repayment is dated by
-        monkeypatch.setattr("router.ledger.record.time.time", lambda: float(NOW_S))
+        monkeypatch.setattr("router.ledger.post.time.time", lambda: float(NOW_S))
         engine = open_database(url)
         world = World(engine, monkeypatch, in_deficit)
         found: list[Any] = []
