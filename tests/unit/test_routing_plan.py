@@ -20,14 +20,16 @@ IMAGE = [{"role": "user", "content": [{"type": "image_url", "image_url": {"url":
 TOOLS = [{"type": "function", "function": {"name": "f"}}]
 
 
-async def test_weights_share_out_the_first_place() -> None:
-    settings = config("a", "b", "c")
+@pytest.mark.parametrize("balance", ["weighted", "conversation"])
+async def test_weights_share_out_the_first_place(balance: str) -> None:
+    settings = config("a", "b", "c", balance=balance)
     weights = {"a": 6, "b": 3, "c": 1}
     deployments = [
         item.model_copy(update={"weight": weights[item.id or ""]}) for item in settings.deployments
     ]
     bench = Bench(settings.model_copy(update={"deployments": tuple(deployments)}))
-    orders = [tuple(await bench.names()) for _ in range(4000)]
+    asked = [[{"role": "user", "content": f"question {number}"}] for number in range(4000)]
+    orders = [tuple(await bench.names(messages=messages)) for messages in asked]
     firsts = Counter(order[0] for order in orders)
     # Four standard deviations of a binomial of 4000 are at most 127.
     assert abs(firsts["a"] - 2400) < 127
