@@ -70,13 +70,13 @@ def load_people(environ: Mapping[str, str]) -> PeopleSettings:
 def _node(environ: Mapping[str, str], name: str) -> str | None:
     """The address of a node. It is not repeated in an error, as it may hold a key."""
     url = environ.get(name) or None
-    if url is not None and not is_node(url):
+    if url is not None and not is_http(url):
         raise ConfigError(name, NO_NODE)
     return url
 
 
-def is_node(url: str) -> bool:
-    """Whether it can be the address of a node."""
+def is_http(url: str) -> bool:
+    """Whether it is an address with a host that HTTP reaches."""
     parts = urlsplit(url)
     return parts.scheme in ("http", "https") and bool(parts.netloc)
 
@@ -85,7 +85,7 @@ def _public_url(text: str | None) -> str | None:
     if not text:
         return None
     parts = urlsplit(text.rstrip("/"))
-    if parts.scheme not in ("http", "https") or not parts.netloc or parts.path or parts.query:
+    if not is_http(text) or parts.path or parts.query:
         raise ConfigError("VIBES_PUBLIC_URL", f"{text!r} is not like https://router.example.com")
     return f"{parts.scheme}://{parts.netloc}"
 
@@ -94,6 +94,6 @@ def _explorer_url(text: str | None) -> str | None:
     if not text:
         return None
     parts = urlsplit(text)
-    if parts.scheme not in ("http", "https") or not parts.netloc or parts.query or parts.fragment:
+    if not is_http(text) or parts.query or parts.fragment:
         raise ConfigError("VIBES_EXPLORER_URL", f"{text!r} is not like https://amoy.polygonscan.com")
     return text.rstrip("/")

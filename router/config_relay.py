@@ -9,13 +9,13 @@ from pydantic import AfterValidator, Field, SecretStr
 
 from mini_llm.config import Name, Strict
 from mini_llm.wallet.limits import BASE_PER_USD, MAX_AMOUNT_BASE, MAX_IDX
-from router.config_people import NO_NODE, is_node
+from router.config_people import NO_NODE, is_http
 
 Address = Annotated[str, Field(pattern=r"^0x[0-9a-fA-F]{40}$")]
 
 
 def _node(url: SecretStr) -> SecretStr:
-    if not is_node(url.get_secret_value()):
+    if not is_http(url.get_secret_value()):
         raise ValueError(NO_NODE)
     return url
 

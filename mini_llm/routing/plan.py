@@ -74,8 +74,10 @@ class Plan:
 
     def good_enough(self, candidate: Candidate) -> bool:
         """Whether it reaches the quality that was asked for, of a call that left the model to us."""
-        judged = None if self.decision is None else self.decision.of(candidate.deployment.id)
-        return self.decision is None or (judged is not None and judged.meets)
+        if self.decision is None:
+            return True
+        judged = self.decision.of(candidate.deployment.id)
+        return judged is not None and judged.meets
 
     @property
     def first(self) -> Deployment:

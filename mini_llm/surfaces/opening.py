@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from itertools import chain
 from typing import Any, Final
+
+from mini_llm.surfaces.wording import texts_in
 
 _INSTRUCTIONS: Final = ("system", "instructions", "systemInstruction")
 _TURNS: Final = ("messages", "input", "contents")
-_TEXTS: Final = ("text", "content", "parts")
 
 
 def opening(fields: Mapping[str, Any]) -> str:
@@ -25,7 +27,7 @@ def opening(fields: Mapping[str, Any]) -> str:
         return named
     instructions = [fields.get(name) for name in _INSTRUCTIONS]
     turns = next((fields[name] for name in _TURNS if fields.get(name)), ())
-    return "\0".join((*_texts(instructions), *_to_the_user(turns)))
+    return "\0".join([*chain.from_iterable(map(_texts, instructions)), *_to_the_user(turns)])
 
 
 def _to_the_user(turns: object) -> Iterator[str]:
@@ -35,12 +37,5 @@ def _to_the_user(turns: object) -> Iterator[str]:
             return
 
 
-def _texts(said: object) -> Iterator[str]:
-    if isinstance(said, str):
-        yield said
-    elif isinstance(said, list):
-        for part in said:
-            yield from _texts(part)
-    elif isinstance(said, dict):
-        for name in _TEXTS:
-            yield from _texts(said.get(name))
+def _texts(turn: object) -> list[str]:
+    return texts_in(turn.get("content", turn.get("parts")) if isinstance(turn, dict) else turn)

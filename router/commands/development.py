@@ -116,7 +116,7 @@ def next_idx(connection: Connection) -> int:
         if account.owner != OWNER:
             raise click.ClickException(
                 f"account {account.idx} of this ledger belongs to the wallet {account.owner}: "
-                "money of no contract would stand beside deposits. "
+                "money of no contract would stand beside deposits; "
                 "take a ledger of its own (VIBES_LEDGER_URL)"
             )
     return accounts[-1].idx + 1 if accounts else 1
